@@ -1,0 +1,36 @@
+.PHONY: help run test check format pins
+
+# Neither the developer's shell nor .env may decide what is checked.
+MANAGE = env -u DATABASE_URL TICKS_ENV_FILE= .venv/bin/python manage.py
+SECRET = $$(.venv/bin/python -c 'import secrets; print(secrets.token_hex(32))')
+PIN = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-python-downloads --upgrade \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make pins'
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
+
+run: ## set up what is missing, then serve Ticks; HOST and PORT are honoured
+	@tools/setup.sh && exec .venv/bin/python manage.py serve --prepare
+
+test: ## the checks, then the tests on SQLite and on MariaDB
+	@tools/test.sh
+
+check: ## format, lint, import layers, migrations, deployment settings, OpenAPI schema
+	@tools/setup.sh --test
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/lint-imports --no-logo
+	$(MANAGE) makemigrations --check --dry-run
+	@HTTPS=on DEBUG=off ALLOWED_HOSTS=tickets.example.org SECRET_KEY=$(SECRET) JWT_SECRET=$(SECRET) \
+		$(MANAGE) check --deploy --fail-level WARNING
+	$(MANAGE) spectacular --validate --fail-on-warn --file /dev/null
+
+format: ## format the code and mend what the linter can
+	@tools/setup.sh --test
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+pins: ## renew the pinned versions in requirements*.txt
+	@tools/setup.sh --test
+	$(PIN) requirements.in -o requirements.txt
+	$(PIN) requirements-dev.in -o requirements-dev.txt

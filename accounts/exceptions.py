@@ -1,0 +1,34 @@
+from accounts.models import EMAIL_TAKEN, NAME_TAKEN
+from ticks.refusals import Refusal
+
+
+class UsernameTaken(Refusal):
+    code = "username_taken"
+    message = NAME_TAKEN
+    field = "username"
+
+
+class EmailTaken(Refusal):
+    code = "email_taken"
+    message = EMAIL_TAKEN
+    field = "email"
+
+
+class WeakPassword(Refusal):
+    status = 400
+    code = "invalid"
+
+
+class WrongPassword(Refusal):
+    status = 400
+    code = "wrong_password"
+    message = "The current password is wrong."
+    field = "currentPassword"
+
+
+class SessionEnded(Refusal):
+    """The session of a token was ended, or the token was already exchanged for a newer one."""
+
+    status = 401
+    code = "token_not_valid"
+    message = "This token is no longer valid; log in again."

@@ -1,0 +1,99 @@
+import unicodedata
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+
+from ticks.fields import ExactCharField, ExactEmailField
+
+NAME_TAKEN = "This username is taken."
+EMAIL_TAKEN = "This email is taken."
+
+
+def normalise_email(email: str | None) -> str | None:
+    """One spelling per mailbox: trimmed, NFC, lower case. None when empty.
+
+    Not left to a collation: MySQL's would also take different emoji and accents for the same.
+    """
+    return unicodedata.normalize("NFC", (email or "").strip()).lower() or None
+
+
+def username_key(username: str) -> str:
+    """What two usernames that a person would take for the same have in common."""
+    return unicodedata.normalize("NFKC", username).casefold()
+
+
+class Users(UserManager):
+    @classmethod
+    def normalize_email(cls, email):
+        return normalise_email(email)
+
+    def get_by_natural_key(self, username):
+        return self.get(username_key=username_key(username))
+
+
+class User(AbstractUser):
+    """An account. Its names are unique whatever their case; the email may be missing.
+
+    Accounts that booked or acted stay for the record: deactivate them instead of deleting.
+    """
+
+    username = ExactCharField(
+        "username",
+        max_length=150,
+        unique=True,
+        validators=[AbstractUser.username_validator],
+        help_text="At most 150 letters, digits and @ . + - _",
+        error_messages={"unique": NAME_TAKEN},
+    )
+    username_key = ExactCharField(max_length=450, unique=True, editable=False)
+    email = ExactEmailField(
+        "email", max_length=254, null=True, blank=True, unique=True, error_messages={"unique": EMAIL_TAKEN}
+    )
+
+    objects = Users()
+
+    def clean(self):
+        super().clean()
+        if User.objects.filter(username_key=username_key(self.username)).exclude(pk=self.pk).exists():
+            raise ValidationError({"username": NAME_TAKEN})
+
+    def save(self, *args, update_fields=None, **kwargs):
+        self.username = self.normalize_username(self.username)
+        self.username_key = username_key(self.username)
+        self.email = normalise_email(self.email)
+        if update_fields is not None and "username" in update_fields:
+            update_fields = {*update_fields, "username_key"}
+        super().save(*args, update_fields=update_fields, **kwargs)
+
+
+class LoginSession(models.Model):
+    """One login, from its first token pair until logout, password change or expiry.
+
+    Access tokens carry its id, so that deleting the row ends them at once. Of its refresh tokens
+    only the one whose id stands here is good.
+    """
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="login_sessions")
+    refresh_id = ExactCharField(max_length=32)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self):
+        return f"session {self.pk} of user {self.user_id}"
+
+
+class AttemptCounter(models.Model):
+    """Attempts at passwords and accounts by one caller in one window of time."""
+
+    key = ExactCharField(max_length=120)
+    window = models.BigIntegerField()
+    count = models.PositiveIntegerField(default=0)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["key", "window"], name="one_counter_a_window")]
+
+    def __str__(self):
+        return f"{self.key}: {self.count}"

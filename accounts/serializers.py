@@ -1,0 +1,73 @@
+from django.core.validators import EmailValidator
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from accounts.models import User
+from ticks.fields import LineField
+
+# Longer than any passphrase; bounds what is hashed.
+MAX_PASSWORD = 1000
+
+
+class PasswordField(serializers.CharField):
+    def __init__(self, **kwargs):
+        kwargs.setdefault("style", {"input_type": "password"})
+        super().__init__(max_length=MAX_PASSWORD, trim_whitespace=False, write_only=True, **kwargs)
+
+
+class UsernameField(LineField):
+    def __init__(self, **kwargs):
+        super().__init__(max_length=150, **kwargs)
+        self.validators.append(User.username_validator)
+
+
+class EmailField(LineField):
+    def __init__(self, **kwargs):
+        super().__init__(max_length=254, **kwargs)
+        self.validators.append(EmailValidator("Enter a valid email address."))
+
+
+class RegistrationSerializer(serializers.Serializer):
+    username = UsernameField()
+    email = EmailField()
+    password = PasswordField()
+
+
+class LoginSerializer(serializers.Serializer):
+    email = serializers.CharField(required=False, max_length=254, help_text="The account's email, or:")
+    username = serializers.CharField(required=False, max_length=150)
+    password = PasswordField()
+
+    def validate(self, attrs):
+        if bool(attrs.get("email")) == bool(attrs.get("username")):
+            raise ValidationError({"email": ["Send either an email or a username."]})
+        return attrs
+
+
+class RefreshSerializer(serializers.Serializer):
+    refreshToken = serializers.CharField(max_length=2000)
+
+
+class PasswordChangeSerializer(serializers.Serializer):
+    currentPassword = PasswordField()
+    newPassword = PasswordField()
+
+
+class ProfileChangeSerializer(serializers.Serializer):
+    username = UsernameField(required=False)
+    email = EmailField(required=False)
+
+
+class AccountSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    username = serializers.CharField()
+    email = serializers.EmailField(allow_null=True)
+
+
+class ProfileSerializer(AccountSerializer):
+    isAdmin = serializers.BooleanField(source="is_staff")
+
+
+class TokenPairSerializer(serializers.Serializer):
+    token = serializers.CharField(help_text="Access token: Authorization: Bearer <token>, for 30 minutes.")
+    refreshToken = serializers.CharField(help_text="Good once, for 14 days.")

@@ -1,0 +1,133 @@
+import secrets
+from datetime import datetime, timedelta
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.exceptions import EmailTaken, SessionEnded, UsernameTaken, WeakPassword, WrongPassword
+from accounts.models import AttemptCounter, LoginSession, User, normalise_email, username_key
+
+
+def register_user(*, username: str, password: str, email: str | None = None) -> User:
+    """Creates an account. Raises `UsernameTaken`, `EmailTaken`, `WeakPassword`."""
+    user = User(username=username, email=normalise_email(email))
+    refuse_taken(user)
+    refuse_weak(password, user=user, field="password")
+    user.set_password(password)
+    save_unique(user)
+    return user
+
+
+def change_profile(user: User, *, changes: dict) -> User:
+    """Sets `username` or `email`. Raises `UsernameTaken`, `EmailTaken`."""
+    for name, value in changes.items():
+        setattr(user, name, value)
+    refuse_taken(user)
+    if changes:
+        save_unique(user, update_fields=set(changes))
+    return user
+
+
+def change_password(user: User, *, current: str, new: str) -> None:
+    """Sets a new password and ends every session of the account. Raises `WrongPassword`, `WeakPassword`."""
+    if not user.check_password(current):
+        raise WrongPassword
+    refuse_weak(new, user=user, field="newPassword")
+    user.set_password(new)
+    with transaction.atomic():
+        user.save(update_fields=["password"])
+        end_sessions(user)
+
+
+def end_sessions(user: User) -> None:
+    user.login_sessions.all().delete()
+
+
+def open_session(user: User, *, lifetime: timedelta) -> LoginSession:
+    return LoginSession.objects.create(
+        user=user, refresh_id=secrets.token_hex(16), expires_at=timezone.now() + lifetime
+    )
+
+
+def rotate_session(*, session_id: int, refresh_id: str, lifetime: timedelta) -> LoginSession:
+    """Exchanges a refresh token: of two at once, one wins. Raises `SessionEnded`.
+
+    A token that was exchanged before ends the session: either its holder or somebody who stole it
+    has the newer one, and nobody can tell which (RFC 9700, section 4.14.2).
+    """
+    rotated = LoginSession.objects.filter(
+        pk=session_id, refresh_id=refresh_id, expires_at__gt=timezone.now(), user__is_active=True
+    )
+    renewed = secrets.token_hex(16)
+    # By primary key, so that the joined condition does not become a subquery on the updated table.
+    session = rotated.select_related("user").first()
+    won = session and LoginSession.objects.filter(pk=session_id, refresh_id=refresh_id).update(
+        refresh_id=renewed, expires_at=timezone.now() + lifetime
+    )
+    if not won:
+        LoginSession.objects.filter(pk=session_id).delete()
+        raise SessionEnded
+    session.refresh_id = renewed
+    return session
+
+
+def end_session(*, session_id: int) -> None:
+    LoginSession.objects.filter(pk=session_id).delete()
+
+
+def count_attempt(key: str, *, window_seconds: int, now: datetime) -> int:
+    """Counts one attempt; returns how many the window has seen. Exact across processes."""
+    window = int(now.timestamp() // window_seconds)
+    counter = AttemptCounter.objects.filter(key=key, window=window)
+    if not counter.update(count=F("count") + 1):
+        try:
+            with transaction.atomic():
+                AttemptCounter.objects.create(
+                    key=key, window=window, count=1, expires_at=now + timedelta(seconds=window_seconds)
+                )
+        except IntegrityError:
+            counter.update(count=F("count") + 1)
+    return counter.values_list("count", flat=True)[0]
+
+
+def forgive_attempt(key: str, *, window_seconds: int, now: datetime) -> None:
+    """Takes one attempt back: a right password is no guess."""
+    window = int(now.timestamp() // window_seconds)
+    AttemptCounter.objects.filter(key=key, window=window, count__gt=0).update(count=F("count") - 1)
+
+
+def prune_accounts() -> int:
+    """Deletes expired sessions and counters; returns how many rows."""
+    now = timezone.now()
+    sessions, _ = LoginSession.objects.filter(expires_at__lte=now).delete()
+    counters, _ = AttemptCounter.objects.filter(expires_at__lte=now).delete()
+    return sessions + counters
+
+
+def refuse_taken(user: User) -> None:
+    others = User.objects.exclude(pk=user.pk)
+    if others.filter(username_key=username_key(user.username)).exists():
+        raise UsernameTaken
+    email = normalise_email(user.email)
+    if email and others.filter(email=email).exists():
+        raise EmailTaken
+
+
+def save_unique(user: User, **kwargs) -> None:
+    try:
+        with transaction.atomic():
+            user.save(**kwargs)
+    except IntegrityError:
+        # Somebody took the name between the look and the write; say which.
+        refuse_taken(user)
+        raise
+
+
+def refuse_weak(password: str, *, user: User, field: str) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise WeakPassword(" ".join(error.messages), field=field) from error

@@ -1,0 +1,290 @@
+"""The rules of booking: who gets tickets, who waits, who is served next.
+
+Pure: no database, no clock, no request. One event's locked state goes in with any number of
+commands; each command gets its outcome, in order, and the state, the claims and the ledger
+entries that come out are what has to be written. A refused command changes nothing, so the
+others of its group stand.
+"""
+
+from bisect import insort
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bookings.exceptions import (
+    AlreadyCancelled,
+    CapacityBelowHeld,
+    EventNotFound,
+    MoreThanReserved,
+    SalesClosed,
+    SalesNotOpen,
+    SoldOut,
+    TooManyTickets,
+)
+from bookings.statuses import BookingStatus, LedgerKind
+from ticks.refusals import Refusal
+
+STRICT = "strict"
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """One booking as the rules see it. `handle` is the caller's; the rules never look inside."""
+
+    tickets: int
+    status: BookingStatus | None = None
+    waitlist_number: int | None = None
+    handle: Any = None
+
+
+@dataclass(slots=True, frozen=True)
+class Entry:
+    """One line of the event's ledger: what moved, and the counts after it.
+
+    `tickets` is how many the entry speaks of: the total when opened, the signed difference when
+    the capacity changed, the tickets given back when the event was cancelled.
+    """
+
+    sequence: int
+    kind: LedgerKind
+    tickets: int
+    available: int
+    waitlisted: int
+    claim: Claim | None
+    actor: Any
+
+
+@dataclass(slots=True, frozen=True)
+class Book:
+    claim: Claim
+    actor: Any = None
+
+
+@dataclass(slots=True, frozen=True)
+class Cancel:
+    """Gives back `tickets` of a claim; None gives back all."""
+
+    claim: Claim
+    tickets: int | None = None
+    actor: Any = None
+
+
+@dataclass(slots=True, frozen=True)
+class ChangeTerms:
+    """Staff change how many tickets there are or how the waitlist is served."""
+
+    total: int
+    policy: str
+    actor: Any = None
+
+
+@dataclass(slots=True, frozen=True)
+class CancelEvent:
+    actor: Any = None
+
+
+Command = Book | Cancel | ChangeTerms | CancelEvent
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one command: `error`, or its entries, whom it promoted, a newcomer's position."""
+
+    error: Refusal | None = None
+    entries: list[Entry] = field(default_factory=list)
+    promoted: list[Claim] = field(default_factory=list)
+    position: int | None = None
+
+
+@dataclass(slots=True)
+class Inventory:
+    """One event's locked state.
+
+    `queue` holds waiting claims in order: not necessarily all, but all that the commands at hand
+    could get to (`reach` says which those are).
+    """
+
+    total: int
+    available: int
+    waitlisted: int
+    sequence: int = 0
+    policy: str = "first_fit"
+    waitlist_enabled: bool = True
+    sales_start: datetime | None = None
+    sales_end: datetime | None = None
+    max_tickets_per_booking: int | None = None
+    is_deleted: bool = False
+    queue: list[Claim] = field(default_factory=list)
+
+    @property
+    def held(self) -> int:
+        return self.total - self.available
+
+
+@dataclass(slots=True, frozen=True)
+class Reach:
+    """How far into the waitlist some commands can get, so that no more of it is loaded.
+
+    At most `tickets` can be free at any moment. Under first fit at most `tickets // size` claims
+    of one size can be served; under strict at most as many as there are tickets, and one more
+    head stops the rest. `leaving` claims may drop out of the line and let that many others up.
+    """
+
+    tickets: int
+    leaving: int
+    policies: frozenset[str]
+
+    def of_size(self, size: int) -> int:
+        return self.tickets // size + self.leaving
+
+    @property
+    def heads(self) -> int:
+        return self.tickets + 1 + self.leaving
+
+
+def reach(inventory: Inventory, commands: Iterable[Command]) -> Reach:
+    free, leaving, policies, total = inventory.available, 0, {inventory.policy}, inventory.total
+    for command in commands:
+        match command:
+            case Cancel(claim=claim, tickets=tickets):
+                if claim.status == BookingStatus.WAITLISTED:
+                    leaving += 1
+                elif claim.status == BookingStatus.COMPLETED:
+                    free += claim.tickets if tickets is None else min(tickets, claim.tickets)
+            case ChangeTerms():
+                free += max(0, command.total - total)
+                total = command.total
+                policies.add(command.policy)
+    return Reach(free, leaving, frozenset(policies))
+
+
+def allocate(inventory: Inventory, commands: Iterable[Command], *, now: datetime) -> list[Outcome]:
+    """Carries out the commands in order and changes `inventory` and the claims accordingly."""
+    outcomes = []
+    for command in commands:
+        outcome = Outcome()
+        try:
+            if inventory.is_deleted and not isinstance(command, Cancel):
+                raise EventNotFound
+            match command:
+                case Book():
+                    book(inventory, command, outcome, now)
+                case Cancel():
+                    cancel(inventory, command, outcome)
+                case ChangeTerms():
+                    change_terms(inventory, command, outcome)
+                case CancelEvent():
+                    cancel_event(inventory, command, outcome)
+        except Refusal as refusal:
+            outcome.error = refusal
+        outcomes.append(outcome)
+    return outcomes
+
+
+def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -> None:
+    claim = command.claim
+    if inventory.sales_start and now < inventory.sales_start:
+        raise SalesNotOpen
+    if inventory.sales_end and now >= inventory.sales_end:
+        raise SalesClosed
+    limit = min(inventory.total, inventory.max_tickets_per_booking or inventory.total)
+    if claim.tickets > limit:
+        raise TooManyTickets(limit)
+    must_queue = inventory.policy == STRICT and inventory.waitlisted > 0
+    if claim.tickets <= inventory.available and not must_queue:
+        claim.status = BookingStatus.COMPLETED
+        inventory.available -= claim.tickets
+        record(inventory, outcome, LedgerKind.BOOKED, claim.tickets, command.actor, claim)
+        return
+    if not inventory.waitlist_enabled:
+        raise SoldOut
+    claim.status = BookingStatus.WAITLISTED
+    # The number of its ledger entry: rises with arrival, whatever ids the database hands out.
+    claim.waitlist_number = inventory.sequence + 1
+    inventory.waitlisted += 1
+    inventory.queue.append(claim)
+    outcome.position = inventory.waitlisted
+    record(inventory, outcome, LedgerKind.WAITLISTED, claim.tickets, command.actor, claim)
+
+
+def cancel(inventory: Inventory, command: Cancel, outcome: Outcome) -> None:
+    claim = command.claim
+    if claim.status == BookingStatus.CANCELLED:
+        raise AlreadyCancelled
+    tickets = claim.tickets if command.tickets is None else command.tickets
+    if tickets > claim.tickets:
+        raise MoreThanReserved(claim.tickets)
+    waits = claim.status == BookingStatus.WAITLISTED
+    if waits and claim not in inventory.queue:
+        insort(inventory.queue, claim, key=place)
+    if not waits:
+        inventory.available += tickets
+    if tickets < claim.tickets:
+        claim.tickets -= tickets
+        record(inventory, outcome, LedgerKind.REDUCED, tickets, command.actor, claim)
+    else:
+        claim.status = BookingStatus.CANCELLED
+        if waits:
+            leave_queue(inventory, claim)
+        record(inventory, outcome, LedgerKind.CANCELLED, tickets, command.actor, claim)
+    promote(inventory, outcome, command.actor)
+
+
+def change_terms(inventory: Inventory, command: ChangeTerms, outcome: Outcome) -> None:
+    if command.total < inventory.held:
+        raise CapacityBelowHeld(inventory.held)
+    inventory.policy = command.policy
+    difference = command.total - inventory.total
+    if difference:
+        inventory.total += difference
+        inventory.available += difference
+        record(inventory, outcome, LedgerKind.CAPACITY_CHANGED, difference, command.actor)
+    promote(inventory, outcome, command.actor)
+
+
+def cancel_event(inventory: Inventory, command: CancelEvent, outcome: Outcome) -> None:
+    held = inventory.held
+    inventory.is_deleted = True
+    inventory.available = inventory.total
+    inventory.waitlisted = 0
+    inventory.queue.clear()
+    record(inventory, outcome, LedgerKind.EVENT_CANCELLED, held, command.actor)
+
+
+def promote(inventory: Inventory, outcome: Outcome, actor: Any) -> None:
+    """Serves the waitlist from what is available, in order.
+
+    One pass is enough under first fit: what is available only shrinks on the way, so nobody who
+    was passed over fits later.
+    """
+    for claim in list(inventory.queue):
+        if claim.tickets <= inventory.available:
+            inventory.available -= claim.tickets
+            claim.status = BookingStatus.COMPLETED
+            leave_queue(inventory, claim)
+            outcome.promoted.append(claim)
+            record(inventory, outcome, LedgerKind.PROMOTED, claim.tickets, actor, claim)
+        elif inventory.policy == STRICT:
+            return
+        if not inventory.available:
+            return
+
+
+def leave_queue(inventory: Inventory, claim: Claim) -> None:
+    inventory.queue.remove(claim)
+    inventory.waitlisted -= 1
+    claim.waitlist_number = None
+
+
+def place(claim: Claim) -> int:
+    return claim.waitlist_number or 0
+
+
+def record(
+    inventory: Inventory, outcome: Outcome, kind: LedgerKind, tickets: int, actor: Any, claim: Claim | None = None
+) -> None:
+    inventory.sequence += 1
+    outcome.entries.append(
+        Entry(inventory.sequence, kind, tickets, inventory.available, inventory.waitlisted, claim, actor)
+    )

@@ -1,0 +1,20 @@
+from datetime import timedelta
+
+from django.core.management import BaseCommand
+from django.utils import timezone
+
+from accounts.services import prune_accounts
+from bookings.models import IdempotencyKey
+
+KEPT = timedelta(hours=24)
+
+
+class Command(BaseCommand):
+    help = (
+        "Deletes what has run out: idempotency keys after 24 hours, expired logins and attempt counters. Run it daily."
+    )
+
+    def handle(self, *args, **options):
+        keys, _ = IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+        rows = prune_accounts()
+        self.stdout.write(f"Deleted {keys} idempotency keys, {rows} expired logins and attempt counters.")

@@ -1,0 +1,163 @@
+import os
+import secrets
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.management import BaseCommand
+from django.utils import timezone
+
+from accounts.models import User
+from bookings.services.booking import BookingRequest, book_tickets
+from bookings.services.events import change_event, open_event
+from events.models import Event
+
+PEOPLE = [
+    ("ada", "Ada", "Lovelace"),
+    ("grace", "Grace", "Hopper"),
+    ("alan", "Alan", "Turing"),
+    ("katherine", "Katherine", "Johnson"),
+    ("edsger", "Edsger", "Dijkstra"),
+    ("barbara", "Barbara", "Liskov"),
+    ("donald", "Donald", "Knuth"),
+    ("margaret", "Margaret", "Hamilton"),
+]
+PASSWORD_FILE = settings.BASE_DIR / ".local" / "demo_admin_password"
+
+
+@dataclass
+class Demo:
+    """One event of the demo; times in days from today, `groups` the sizes of the bookings in order."""
+
+    name: str
+    venue: str
+    description: str
+    day: int
+    total: int
+    groups: list[int] = field(default_factory=list)
+    terms: dict = field(default_factory=dict)
+    sales_start: int | None = None
+    sales_end: int | None = None
+
+
+DEMOS = [
+    Demo("Night of the Cellos", "Philharmonic Hall", "Eight cellos, no conductor.", 30, 400, [2, 4, 1, 2, 6, 3, 2]),
+    Demo("Open Air Cinema: Metropolis", "Harbour Lawn", "Live score by the city orchestra.", 45, 1200, [2, 2, 5, 4]),
+    Demo("Street Food Sunday", "Old Market", "Forty kitchens, one ticket.", 12, 2500, [4, 2, 8, 1, 1, 3]),
+    Demo(
+        "Improv for Beginners",
+        "Studio 3",
+        "A workshop; at most two tickets a booking.",
+        9,
+        24,
+        [2, 2, 2, 1, 2],
+        {"max_tickets_per_booking": 2},
+    ),
+    Demo("Winter Jazz Trio", "Blue Cellar", "Nearly gone: three seats left.", 6, 60, [8, 10, 6, 9, 4, 12, 8]),
+    Demo("Planetarium Late Show", "Science Museum", "Nearly gone: one seat left.", 4, 80, [20, 20, 20, 10, 5, 4]),
+    Demo(
+        "The Last Lighthouse (premiere)",
+        "Grand Theatre",
+        "Sold out; groups wait, the earliest that fits is served.",
+        21,
+        50,
+        [10, 10, 8, 12, 10, 4, 2, 6, 3, 1],
+    ),
+    Demo(
+        "Chef's Table",
+        "Restaurant Nord",
+        "Sold out; strictly in line, nobody passes the head of the queue.",
+        15,
+        12,
+        [4, 4, 4, 6, 2, 2],
+        {"waitlist_policy": "strict"},
+    ),
+    Demo(
+        "Members' Rehearsal",
+        "Philharmonic Hall",
+        "Sold out, without a waitlist.",
+        18,
+        20,
+        [10, 10],
+        {"waitlist_enabled": False},
+    ),
+    Demo("Summer Festival, early birds", "Airfield", "Sales open in two weeks.", 200, 5000, sales_start=14),
+    Demo("New Year's Gala", "Grand Hotel", "Sales open in a month.", 90, 300, sales_start=30),
+    Demo("Autumn Poetry Slam", "Blue Cellar", "Over; sales are closed.", -20, 70, [2, 3, 1, 1, 4, 2, 6], sales_end=-20),
+]
+
+
+class Command(BaseCommand):
+    help = "Makes an admin, users and a dozen events in every state. What is there already stays as it is."
+
+    def add_arguments(self, parser):
+        parser.add_argument("--if-empty", action="store_true", help="only where there is neither a user nor an event")
+
+    def handle(self, *args, if_empty, **options):
+        if not if_empty or not (User.objects.exists() or Event.objects.exists()):
+            admin = make_admin()
+            people = [make_person(*person) for person in PEOPLE]
+            made = sum(make_event(demo, admin=admin, people=people) for demo in DEMOS)
+            self.stdout.write(f"Demo data: {made} events made, {len(DEMOS) - made} were there.")
+        admin = User.objects.filter(username="admin", is_superuser=True).first()
+        if admin and PASSWORD_FILE.exists() and admin.check_password(PASSWORD_FILE.read_text()):
+            self.stdout.write(f"Demo admin: admin, password {PASSWORD_FILE.read_text()}")
+
+
+def make_admin() -> User:
+    admin = User.objects.filter(username="admin").first()
+    if admin is None:
+        password = secrets.token_urlsafe(12)
+        admin = User.objects.create_superuser("admin", "admin@example.org", password)
+        PASSWORD_FILE.parent.mkdir(mode=0o700, exist_ok=True)
+        PASSWORD_FILE.unlink(missing_ok=True)
+        with os.fdopen(os.open(PASSWORD_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(password)
+    return admin
+
+
+def make_person(username: str, first_name: str, last_name: str) -> User:
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        email = f"{username}@example.org"
+        # Without a password, so that nobody logs in as them.
+        user = User.objects.create_user(username, email, None, first_name=first_name, last_name=last_name)
+    return user
+
+
+def make_event(demo: Demo, *, admin: User, people: list[User]) -> bool:
+    if Event.objects.filter(name=demo.name).exists():
+        return False
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def on(day: int | None, hour: int):
+        return None if day is None else midnight + timedelta(days=day, hours=hour)
+
+    fields = {
+        "name": demo.name,
+        "venue": demo.venue,
+        "description": demo.description,
+        "date": on(demo.day, 19),
+        "total_tickets": demo.total,
+        **demo.terms,
+    }
+    event = open_event(fields, actor=admin)
+    for number, tickets in enumerate(demo.groups):
+        person = people[number % len(people)]
+        book_tickets(
+            BookingRequest(
+                event_id=event.pk,
+                tickets=tickets,
+                first_name=person.first_name,
+                last_name=person.last_name,
+                email=person.email,
+                # Every third one is a guest.
+                user=None if number % 3 == 2 else person,
+            )
+        )
+    # After the bookings, which closed sales would refuse.
+    window = {"sales_start": on(demo.sales_start, 9), "sales_end": on(demo.sales_end, 18)}
+    changes = {name: moment for name, moment in window.items() if moment}
+    if changes:
+        change_event(event.pk, changes=changes, actor=admin)
+    return True

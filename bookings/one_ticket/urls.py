@@ -1,0 +1,17 @@
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
+
+from bookings.one_ticket.views import OneTicketViewSet, PlainEventViewSet, UserViewSet
+from ticks.unknown import no_route
+
+events = SimpleRouter(trailing_slash=False)
+events.register("", PlainEventViewSet, basename="one-ticket-event")
+users = SimpleRouter(trailing_slash=False)
+users.register("", UserViewSet, basename="one-ticket-user")
+
+urlpatterns = [
+    path("events/", include(events.urls)),
+    path("users/", include(users.urls)),
+    path("events/<path:rest>", no_route(OneTicketViewSet)),
+    path("users/<path:rest>", no_route(OneTicketViewSet)),
+]

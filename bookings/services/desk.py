@@ -1,0 +1,157 @@
+"""Between the rules and the database: lock an event, load what the rules need, write what they decide."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from django.db import connection
+
+from bookings.allocation import Claim, Command, Inventory, Outcome, Reach, allocate, reach
+from bookings.exceptions import EventNotFound
+from bookings.models import Booking, LedgerEntry
+from bookings.statuses import BookingStatus
+from events.models import Event
+
+# Above this many different sizes in reach the whole waitlist is read instead of each size's head.
+# SQLite takes at most 500 parts in one compound query.
+MANY_SIZES = 64
+
+
+def lock_event(event_id: int) -> Event:
+    """The event's row, locked until the transaction ends: the first query of whatever moves tickets."""
+    event = Event.objects.select_for_update().filter(pk=event_id).first()
+    if event is None:
+        raise EventNotFound
+    return event
+
+
+def settle(event: Event, commands: Sequence[Command], *, now: datetime) -> list[Outcome]:
+    """Carries out commands on a locked event and writes all that follows from them."""
+    inventory = inventory_of(event)
+    load_queue(inventory, event, commands)
+    outcomes = allocate(inventory, commands, now=now)
+    entries = [entry for outcome in outcomes for entry in outcome.entries]
+    if entries:
+        write_claims(outcomes, event, now)
+        write_ledger(entries, event, now)
+        write_counts(inventory, event)
+    return outcomes
+
+
+def inventory_of(event: Event) -> Inventory:
+    return Inventory(
+        total=event.total_tickets,
+        available=event.available_tickets,
+        waitlisted=event.waitlisted_count,
+        sequence=event.ledger_sequence,
+        policy=event.waitlist_policy,
+        waitlist_enabled=event.waitlist_enabled,
+        sales_start=event.sales_start,
+        sales_end=event.sales_end,
+        max_tickets_per_booking=event.max_tickets_per_booking,
+        is_deleted=event.deleted_at is not None,
+    )
+
+
+def claim_of(booking: Booking) -> Claim:
+    return Claim(booking.tickets_reserved, BookingStatus(booking.status), booking.waitlist_number, booking)
+
+
+def load_queue(inventory: Inventory, event: Event, commands: Sequence[Command]) -> None:
+    """Puts those waiting bookings in the queue that the commands can get to."""
+    within = reach(inventory, commands)
+    if not inventory.waitlisted or not within.tickets:
+        return
+    known = {}
+    for command in commands:
+        claim = getattr(command, "claim", None)
+        if claim is not None and claim.status == BookingStatus.WAITLISTED:
+            known[claim.handle.pk] = claim
+    rows = {row[0]: row for policy in within.policies for row in waiting_rows(event, within, policy)}
+    inventory.queue = [
+        known.get(pk) or Claim(tickets, BookingStatus.WAITLISTED, number, pk)
+        for pk, tickets, number in sorted(rows.values(), key=lambda row: row[2])
+    ]
+
+
+def waiting_rows(event: Event, within: Reach, policy: str) -> Iterable[tuple[int, int, int]]:
+    """(id, tickets, waitlist number) of the waiting bookings in reach."""
+    waiting = Booking.objects.filter(event=event).waitlisted().order_by("waitlist_number")
+    columns = waiting.values_list("pk", "tickets_reserved", "waitlist_number")
+    if policy == Event.WaitlistPolicy.STRICT:
+        return columns[: within.heads]
+    fitting = columns.filter(tickets_reserved__lte=within.tickets)
+    sizes = fitting.order_by("tickets_reserved").values_list("tickets_reserved", flat=True).distinct()
+    sizes = list(sizes[: MANY_SIZES + 1])
+    if not sizes:
+        return []
+    if len(sizes) > MANY_SIZES:
+        return fitting
+    # Django's union() takes no LIMIT inside it on SQLite; a derived table does.
+    head = (
+        "SELECT * FROM (SELECT id, tickets_reserved, waitlist_number FROM bookings_booking"
+        " WHERE event_id = %s AND status = %s AND tickets_reserved = %s"
+        " ORDER BY waitlist_number LIMIT %s) AS heads"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            " UNION ALL ".join([head] * len(sizes)),
+            [value for size in sizes for value in (event.pk, BookingStatus.WAITLISTED, size, within.of_size(size))],
+        )
+        return cursor.fetchall()
+
+
+def write_claims(outcomes: list[Outcome], event: Event, now: datetime) -> None:
+    served = [claim for outcome in outcomes for claim in outcome.promoted]
+    touched = {
+        id(entry.claim): entry.claim for outcome in outcomes for entry in outcome.entries if entry.claim is not None
+    }
+    for claim in touched.values():
+        booking = claim.handle
+        if not isinstance(booking, Booking):
+            continue
+        booking.tickets_reserved = claim.tickets
+        booking.status = claim.status
+        booking.waitlist_number = claim.waitlist_number
+        booking.updated_at = now
+        if booking.pk is None:
+            booking.created_at = now
+            booking.save(force_insert=True)
+        else:
+            if claim.status == BookingStatus.CANCELLED:
+                booking.one_ticket_holder = None
+            booking.save(
+                update_fields=["tickets_reserved", "status", "waitlist_number", "one_ticket_holder", "updated_at"]
+            )
+    served_ids = [claim.handle for claim in served if not isinstance(claim.handle, Booking)]
+    if served_ids:
+        Booking.objects.filter(pk__in=served_ids).update(
+            status=BookingStatus.COMPLETED, waitlist_number=None, updated_at=now
+        )
+
+
+def write_ledger(entries: list, event: Event, now: datetime) -> None:
+    LedgerEntry.objects.bulk_create(
+        [
+            LedgerEntry(
+                event=event,
+                sequence=entry.sequence,
+                kind=entry.kind,
+                tickets=entry.tickets,
+                available_after=entry.available,
+                waitlisted_after=entry.waitlisted,
+                booking_id=entry.claim and getattr(entry.claim.handle, "pk", entry.claim.handle),
+                actor=entry.actor,
+                created_at=now,
+            )
+            for entry in entries
+        ],
+        batch_size=1000,
+    )
+
+
+def write_counts(inventory: Inventory, event: Event) -> None:
+    event.available_tickets = inventory.available
+    event.total_tickets = inventory.total
+    event.waitlisted_count = inventory.waitlisted
+    event.ledger_sequence = inventory.sequence
+    event.save(update_fields=["available_tickets", "total_tickets", "waitlisted_count", "ledger_sequence"])

@@ -1,0 +1,91 @@
+from django.utils import timezone
+
+from accounts.models import User
+from bookings.allocation import CancelEvent, ChangeTerms
+from bookings.exceptions import EventNotFound, InvalidTerms, StaleVersion
+from bookings.models import Booking, LedgerEntry
+from bookings.services.desk import lock_event, settle
+from bookings.statuses import BookingStatus, LedgerKind
+from events.models import Event
+from ticks.transactions import in_one_transaction
+
+
+@in_one_transaction
+def open_event(fields: dict, *, actor: User) -> Event:
+    """Creates an event with all its tickets available. `fields` are the model's. Raises `InvalidTerms`."""
+    now = timezone.now()
+    event = Event(**fields, created_by=actor, created_at=now, updated_at=now)
+    refuse_empty_sales_window(event)
+    event.available_tickets = event.total_tickets
+    event.ledger_sequence = 1
+    event.save(force_insert=True)
+    LedgerEntry.objects.create(
+        event=event,
+        sequence=event.ledger_sequence,
+        kind=LedgerKind.OPENED,
+        tickets=event.total_tickets,
+        available_after=event.available_tickets,
+        waitlisted_after=0,
+        actor=actor,
+        created_at=now,
+    )
+    return event
+
+
+@in_one_transaction
+def change_event(event_id: int, *, changes: dict, actor: User, version: int | None = None) -> Event:
+    """Changes an event as staff wish, tickets included: more of them serve the waitlist at once.
+
+    `version` is the one that the change was made from; None does not look. Raises `EventNotFound`,
+    `StaleVersion`, `CapacityBelowHeld`, `InvalidTerms`, `Busy`.
+    """
+    event = lock_standing_event(event_id, version=version)
+    changes = dict(changes)
+    terms = ChangeTerms(
+        changes.pop("total_tickets", event.total_tickets),
+        changes.get("waitlist_policy", event.waitlist_policy),
+        actor,
+    )
+    now = timezone.now()
+    [outcome] = settle(event, [terms], now=now)
+    if outcome.error:
+        raise outcome.error
+    for name, value in changes.items():
+        setattr(event, name, value)
+    refuse_empty_sales_window(event)
+    event.version += 1
+    event.updated_at = now
+    event.save(update_fields=[*changes, "version", "updated_at"])
+    return event
+
+
+@in_one_transaction
+def cancel_event(event_id: int, *, actor: User, version: int | None = None) -> Event:
+    """Takes an event from every reader; its bookings and its ledger stay, the bookings cancelled.
+
+    Raises `EventNotFound`, `StaleVersion`, `Busy`.
+    """
+    event = lock_standing_event(event_id, version=version)
+    now = timezone.now()
+    settle(event, [CancelEvent(actor)], now=now)
+    Booking.objects.filter(event=event).live().update(
+        status=BookingStatus.CANCELLED, waitlist_number=None, one_ticket_holder=None, updated_at=now
+    )
+    event.deleted_at = event.updated_at = now
+    event.version += 1
+    event.save(update_fields=["deleted_at", "updated_at", "version"])
+    return event
+
+
+def lock_standing_event(event_id: int, *, version: int | None) -> Event:
+    event = lock_event(event_id)
+    if event.deleted_at:
+        raise EventNotFound
+    if version is not None and version != event.version:
+        raise StaleVersion
+    return event
+
+
+def refuse_empty_sales_window(event: Event) -> None:
+    if event.sales_start and event.sales_end and event.sales_end <= event.sales_start:
+        raise InvalidTerms("Sales must end after they start.", field="salesEnd")

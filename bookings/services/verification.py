@@ -1,0 +1,209 @@
+"""Proves that counters, bookings and ledger tell the same story. Reads only, in bounded memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from django.db import connection
+from django.db.models import Count, Min, Sum
+
+from bookings.models import Booking, LedgerEntry
+from bookings.statuses import BookingStatus, LedgerKind
+from events.models import Event
+
+CHUNK = 1000
+# Enough to see what is wrong; a broken event of 100,000 bookings must not fill the memory.
+MAX_FINDINGS = 20
+
+
+@dataclass(slots=True)
+class Report:
+    event: Event
+    held: int = 0
+    waiting: int = 0
+    findings: list[str] = field(default_factory=list)
+
+    def check(self, is_so: bool, finding: str) -> None:
+        if not is_so and len(self.findings) < MAX_FINDINGS:
+            self.findings.append(finding)
+
+
+def verify_events(event_id: int | None = None) -> Iterator[Report]:
+    """One report an event, deleted ones too, each read from one snapshot of a live database."""
+    last = 0
+    while True:
+        ids = Event.objects.filter(pk=event_id) if event_id else Event.objects.filter(pk__gt=last)
+        last = ids.order_by("pk").values_list("pk", flat=True).first()
+        if last is None:
+            return
+        with snapshot():
+            yield verify_event(Event.objects.get(pk=last))
+        if event_id:
+            return
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """All reads inside see one moment, and block nobody."""
+    if connection.in_atomic_block:
+        yield
+        return
+    with connection.cursor() as cursor:
+        if connection.vendor == "mysql":
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        else:
+            # Not atomic(): that would take SQLite's one write lock.
+            cursor.execute("BEGIN DEFERRED")
+        try:
+            yield
+        finally:
+            cursor.execute("ROLLBACK")
+
+
+def verify_event(event: Event) -> Report:
+    report = Report(event)
+    verify_counts(report)
+    verify_waitlist(report)
+    verify_ledger(report)
+    verify_bookings(report)
+    return report
+
+
+def verify_counts(report: Report) -> None:
+    event = report.event
+    live = Booking.objects.filter(event=event).live().order_by()
+    for status, count, tickets in (
+        live.values("status").annotate(n=Count("pk"), t=Sum("tickets_reserved")).values_list("status", "n", "t")
+    ):
+        if status == BookingStatus.COMPLETED:
+            report.held = tickets
+        else:
+            report.waiting = count
+    left = event.total_tickets - report.held
+    report.check(left >= 0, f"oversold: {report.held} tickets held of {event.total_tickets}")
+    report.check(
+        event.available_tickets == left, f"counter says {event.available_tickets} available, bookings leave {left}"
+    )
+    report.check(
+        event.waitlisted_count == report.waiting,
+        f"counter says {event.waitlisted_count} waiting, bookings say {report.waiting}",
+    )
+    report.check(not event.deleted_at or not (report.held or report.waiting), "deleted, but has live bookings")
+
+
+def verify_waitlist(report: Report) -> None:
+    event = report.event
+    waiting = Booking.objects.filter(event=event).waitlisted()
+    if event.waitlist_policy == Event.WaitlistPolicy.STRICT:
+        next_size = waiting.order_by("waitlist_number").values_list("tickets_reserved", flat=True).first()
+    else:
+        next_size = waiting.aggregate(smallest=Min("tickets_reserved"))["smallest"]
+    report.check(
+        next_size is None or next_size > event.available_tickets,
+        f"somebody waits for {next_size} tickets while {event.available_tickets} are available",
+    )
+
+
+def verify_ledger(report: Report) -> None:
+    """The entries in order: no gap, each step a legal move, the last one where the counters are."""
+    total = available = waitlisted = sequence = 0
+    for entry in ledger_in_order(report.event):
+        sequence += 1
+        if entry.sequence != sequence:
+            report.check(False, f"ledger entry {sequence} is missing")
+            sequence = entry.sequence
+        if entry.kind in (LedgerKind.OPENED, LedgerKind.CAPACITY_CHANGED):
+            total += entry.tickets
+        moves = legal_moves(entry, total=total, available=available, waitlisted=waitlisted)
+        after = (entry.available_after, entry.waitlisted_after)
+        report.check(
+            after in moves,
+            f"ledger entry {sequence} ({entry.kind} {entry.tickets}) goes from {available} available,"
+            f" {waitlisted} waiting to {after[0]}, {after[1]}",
+        )
+        available, waitlisted = after
+    event = report.event
+    for what, told, counted in (
+        ("entries", sequence, event.ledger_sequence),
+        ("tickets in total", total, event.total_tickets),
+        ("available", available, event.available_tickets),
+        ("waiting", waitlisted, event.waitlisted_count),
+    ):
+        report.check(told == counted, f"ledger says {told} {what}, the event says {counted}")
+
+
+def legal_moves(entry: LedgerEntry, *, total: int, available: int, waitlisted: int) -> set[tuple[int, int]]:
+    """The counts (available, waiting) that the entry may lead to from those before it."""
+    tickets = entry.tickets
+    match entry.kind:
+        case LedgerKind.OPENED | LedgerKind.CAPACITY_CHANGED:
+            return {(available + tickets, waitlisted)}
+        case LedgerKind.BOOKED:
+            return {(available - tickets, waitlisted)}
+        case LedgerKind.WAITLISTED:
+            return {(available, waitlisted + 1)}
+        case LedgerKind.PROMOTED:
+            return {(available - tickets, waitlisted - 1)}
+        case LedgerKind.REDUCED:
+            return {(available + tickets, waitlisted), (available, waitlisted)}
+        case LedgerKind.CANCELLED:
+            return {(available + tickets, waitlisted), (available, waitlisted - 1)}
+        case LedgerKind.EVENT_CANCELLED if tickets == total - available:
+            return {(total, 0)}
+    return set()
+
+
+def ledger_in_order(event: Event) -> Iterator[LedgerEntry]:
+    last = 0
+    while True:
+        # Paged by key: MySQL's client would hold the result of one large query whole.
+        page = list(LedgerEntry.objects.filter(event=event, sequence__gt=last).order_by("sequence")[:CHUNK])
+        yield from page
+        if len(page) < CHUNK:
+            return
+        last = page[-1].sequence
+
+
+def verify_bookings(report: Report) -> None:
+    """Each booking is what its own ledger entries made of it."""
+    last = 0
+    while True:
+        page = list(Booking.objects.filter(event=report.event, pk__gt=last).order_by("pk")[:CHUNK])
+        if not page:
+            return
+        last = page[-1].pk
+        entries: dict[int, list[LedgerEntry]] = {booking.pk: [] for booking in page}
+        for entry in LedgerEntry.objects.filter(booking__in=list(entries)).order_by():
+            entries[entry.booking_id].append(entry)
+        for booking in page:
+            story = sorted(entries[booking.pk], key=lambda entry: entry.sequence)
+            told = replay(story, is_event_cancelled=report.event.deleted_at is not None)
+            found = (booking.status, booking.tickets_reserved, booking.waitlist_number)
+            report.check(told == found, f"booking {booking.reference} is {found}, its ledger entries say {told}")
+            report.check(
+                all(entry.event_id == booking.event_id for entry in story),
+                f"booking {booking.reference} has ledger entries of another event",
+            )
+
+
+def replay(story: list[LedgerEntry], *, is_event_cancelled: bool) -> tuple[str | None, int, int | None]:
+    """(status, tickets, waitlist number) after a booking's entries; (None, 0, None) if they make no sense."""
+    status, tickets, number = None, 0, None
+    for entry in story:
+        match entry.kind, status:
+            case LedgerKind.BOOKED, None:
+                status, tickets = BookingStatus.COMPLETED, entry.tickets
+            case LedgerKind.WAITLISTED, None:
+                status, tickets, number = BookingStatus.WAITLISTED, entry.tickets, entry.sequence
+            case LedgerKind.PROMOTED, BookingStatus.WAITLISTED if entry.tickets == tickets:
+                status, number = BookingStatus.COMPLETED, None
+            case LedgerKind.REDUCED, BookingStatus.COMPLETED | BookingStatus.WAITLISTED if entry.tickets < tickets:
+                tickets -= entry.tickets
+            case LedgerKind.CANCELLED, BookingStatus.COMPLETED | BookingStatus.WAITLISTED if entry.tickets == tickets:
+                status, number = BookingStatus.CANCELLED, None
+            case _:
+                return None, 0, None
+    if is_event_cancelled and status is not None:
+        return BookingStatus.CANCELLED, tickets, None
+    return status, tickets, number

@@ -1,0 +1,20 @@
+"""The words that the rules, the tables and the API share."""
+
+from django.db.models import TextChoices
+
+
+class BookingStatus(TextChoices):
+    COMPLETED = "completed", "Completed: tickets held"
+    WAITLISTED = "waitlisted", "Waitlisted"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class LedgerKind(TextChoices):
+    OPENED = "opened", "Opened"
+    BOOKED = "booked", "Booked"
+    WAITLISTED = "waitlisted", "Waitlisted"
+    PROMOTED = "promoted", "Promoted"
+    REDUCED = "reduced", "Reduced"
+    CANCELLED = "cancelled", "Cancelled"
+    CAPACITY_CHANGED = "capacity_changed", "Capacity changed"
+    EVENT_CANCELLED = "event_cancelled", "Event cancelled"

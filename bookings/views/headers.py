@@ -1,0 +1,41 @@
+"""Request headers with rules of their own."""
+
+import re
+
+from django.utils.http import parse_etags
+from rest_framework.exceptions import ValidationError
+
+VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
+EVENT_TAG = re.compile(r'"(\d{1,9})(?:\.\d+)?"')
+
+
+def idempotency_key(request) -> str | None:
+    """The `Idempotency-Key`, quoted or bare; 400 when it is none."""
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return None
+    key = given.strip()
+    if len(key) > 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not VISIBLE.fullmatch(key):
+        raise ValidationError({"Idempotency-Key": ["Send 1 to 255 visible characters without spaces."]})
+    return key
+
+
+def is_unchanged(request, etag: str) -> bool:
+    """Whether `If-None-Match` names this very state."""
+    tags = parse_etags(request.headers.get("If-None-Match", ""))
+    return "*" in tags or any(tag.removeprefix("W/") == etag for tag in tags)
+
+
+def required_version(request) -> int | None:
+    """The event's version that `If-Match` asks for; None when any will do.
+
+    Only the part before the dot counts: a booking in between is no reason to refuse an edit.
+    """
+    given = request.headers.get("If-Match")
+    if given is None or given.strip() == "*":
+        return None
+    tag = EVENT_TAG.fullmatch(given.strip().removeprefix("W/"))
+    # What is no tag of ours cannot be the current one.
+    return int(tag[1]) if tag else 0

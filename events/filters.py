@@ -1,0 +1,40 @@
+import django_filters
+from django import forms
+from django.core.exceptions import ValidationError
+from rest_framework import serializers
+
+from events.models import Event
+from ticks.fields import MomentField
+
+
+class MomentFormField(forms.Field):
+    """The same spellings as in a body: `MomentField` decides."""
+
+    def to_python(self, value):
+        if not value:
+            return None
+        try:
+            return MomentField().to_internal_value(value)
+        except serializers.ValidationError as error:
+            raise ValidationError(str(error.detail[0])) from error
+
+
+class MomentFilter(django_filters.Filter):
+    field_class = MomentFormField
+
+
+class EventFilters(django_filters.FilterSet):
+    dateFrom = MomentFilter("date", "gte", help_text="At this time or later.")
+    dateTo = MomentFilter("date", "lte", help_text="At this time or earlier; a bare date is its midnight.")
+    available = django_filters.ChoiceFilter(
+        choices=[("true", "Has tickets left"), ("false", "Sold out")],
+        method="filter_available",
+        help_text="true: has tickets left; false: sold out.",
+    )
+
+    class Meta:
+        model = Event
+        fields: list[str] = []
+
+    def filter_available(self, queryset, name, value):
+        return queryset.available() if value == "true" else queryset.sold_out()

@@ -1,0 +1,104 @@
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from ticks.fields import MAX_TICKETS
+
+
+class EventQuerySet(models.QuerySet):
+    def standing(self):
+        """Not deleted: what readers and buyers see."""
+        return self.filter(deleted_at=None)
+
+    def available(self):
+        return self.filter(available_tickets__gt=0)
+
+    def sold_out(self):
+        return self.filter(available_tickets=0)
+
+    def on_sale(self, now):
+        opened = Q(sales_start=None) | Q(sales_start__lte=now)
+        not_closed = Q(sales_end=None) | Q(sales_end__gt=now)
+        return self.standing().filter(opened & not_closed)
+
+
+class Event(models.Model):
+    """Something with a fixed number of tickets.
+
+    The counts and `ledger_sequence` move only in `bookings.services`, under a lock on this row.
+    """
+
+    class WaitlistPolicy(models.TextChoices):
+        FIRST_FIT = "first_fit", "First fit: the earliest booking that fits whole"
+        STRICT = "strict", "Strict: nobody passes the head of the queue"
+
+    name = models.CharField(max_length=200)
+    description = models.TextField(max_length=5000, blank=True)
+    venue = models.CharField(max_length=200, blank=True)
+    date = models.DateTimeField(
+        null=True, blank=True, db_index=True, help_text="UTC. Empty for events made by the one-ticket contract."
+    )
+    sales_start = models.DateTimeField(null=True, blank=True, help_text="UTC. Empty: on sale at once.")
+    sales_end = models.DateTimeField(null=True, blank=True, help_text="UTC. Empty: on sale until it is deleted.")
+    max_tickets_per_booking = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_TICKETS)],
+        help_text="Empty: as many as the event has.",
+    )
+    waitlist_enabled = models.BooleanField(default=True)
+    waitlist_policy = models.CharField(max_length=16, choices=WaitlistPolicy.choices, default=WaitlistPolicy.FIRST_FIT)
+
+    total_tickets = models.PositiveIntegerField(validators=[MinValueValidator(1), MaxValueValidator(MAX_TICKETS)])
+    available_tickets = models.PositiveIntegerField(editable=False)
+    waitlisted_count = models.PositiveIntegerField(default=0, editable=False, help_text="Waiting bookings.")
+    ledger_sequence = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="Number of the event's latest ledger entry."
+    )
+
+    version = models.PositiveIntegerField(default=1, editable=False, help_text="Rises with every staff edit.")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(condition=Q(total_tickets__gte=1), name="event_has_tickets"),
+            models.CheckConstraint(
+                condition=Q(available_tickets__gte=0, available_tickets__lte=F("total_tickets")),
+                name="event_available_within_total",
+            ),
+            models.CheckConstraint(condition=Q(waitlisted_count__gte=0), name="event_waitlisted_not_negative"),
+            models.CheckConstraint(condition=Q(version__gte=1), name="event_version_from_one"),
+            models.CheckConstraint(
+                condition=Q(max_tickets_per_booking=None) | Q(max_tickets_per_booking__gte=1),
+                name="event_booking_limit_from_one",
+            ),
+            models.CheckConstraint(
+                condition=Q(sales_start=None) | Q(sales_end=None) | Q(sales_end__gt=F("sales_start")),
+                name="event_sales_end_after_start",
+            ),
+            models.CheckConstraint(condition=Q(waitlist_policy__in=["first_fit", "strict"]), name="event_policy_known"),
+            models.CheckConstraint(
+                condition=Q(deleted_at=None) | Q(waitlisted_count=0, available_tickets=F("total_tickets")),
+                name="event_deleted_holds_nothing",
+            ),
+        ]
+
+    def __str__(self):
+        return self.name
+
+    @property
+    def held_tickets(self) -> int:
+        return self.total_tickets - self.available_tickets
+
+    @property
+    def etag(self) -> str:
+        """Changes with every staff edit and every ticket; `If-Match` compares the part before the dot."""
+        return f'"{self.version}.{self.ledger_sequence}"'

@@ -1,0 +1,65 @@
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from events.models import Event
+from ticks.fields import MAX_TICKETS, LineField, MomentField, WholeNumberField
+
+POLICIES = Event.WaitlistPolicy.choices
+
+
+class EventFieldsSerializer(serializers.Serializer):
+    """What staff may set; the names of the API on the left, the model's as `source`."""
+
+    name = LineField(max_length=200)
+    date = MomentField()
+    totalTickets = WholeNumberField(source="total_tickets", min_value=1, max_value=MAX_TICKETS)
+    description = serializers.CharField(required=False, allow_blank=True, max_length=5000)
+    venue = LineField(required=False, allow_blank=True, max_length=200)
+    salesStart = MomentField(source="sales_start", required=False, allow_null=True)
+    salesEnd = MomentField(source="sales_end", required=False, allow_null=True)
+    maxTicketsPerBooking = WholeNumberField(
+        source="max_tickets_per_booking", required=False, allow_null=True, min_value=1, max_value=MAX_TICKETS
+    )
+    waitlistEnabled = serializers.BooleanField(source="waitlist_enabled", required=False)
+    waitlistPolicy = serializers.ChoiceField(source="waitlist_policy", required=False, choices=POLICIES)
+
+
+class EventCreateSerializer(EventFieldsSerializer):
+    # Not stored: it starts as totalTickets and then follows from the bookings.
+    availableTickets = WholeNumberField(
+        required=False, write_only=True, help_text="If sent, it must equal totalTickets."
+    )
+
+    def validate(self, attrs):
+        if attrs.pop("availableTickets", attrs["total_tickets"]) != attrs["total_tickets"]:
+            raise ValidationError({"availableTickets": ["Must equal totalTickets, or be left out."]})
+        return attrs
+
+
+class EventChangeSerializer(EventFieldsSerializer):
+    """A partial change; the counts that follow from bookings cannot be set."""
+
+    def validate(self, attrs):
+        if "availableTickets" in self.initial_data:
+            raise ValidationError({"availableTickets": ["It follows from the bookings; change totalTickets instead."]})
+        return attrs
+
+
+class EventSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    date = MomentField(allow_null=True)
+    description = serializers.CharField()
+    venue = serializers.CharField()
+    totalTickets = serializers.IntegerField(source="total_tickets")
+    availableTickets = serializers.IntegerField(source="available_tickets")
+    waitlistedCount = serializers.IntegerField(source="waitlisted_count")
+    salesStart = MomentField(source="sales_start", allow_null=True)
+    salesEnd = MomentField(source="sales_end", allow_null=True)
+    maxTicketsPerBooking = serializers.IntegerField(source="max_tickets_per_booking", allow_null=True)
+    waitlistEnabled = serializers.BooleanField(source="waitlist_enabled")
+    waitlistPolicy = serializers.ChoiceField(source="waitlist_policy", choices=POLICIES)
+    version = serializers.IntegerField()
+    createdBy = serializers.IntegerField(source="created_by_id")
+    createdAt = MomentField(source="created_at")
+    updatedAt = MomentField(source="updated_at")

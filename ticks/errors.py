@@ -1,0 +1,143 @@
+"""Every failure under `/api/`: what is said, with which status, in which shape."""
+
+import logging
+from dataclasses import dataclass, field
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpResponse, JsonResponse
+from django.views import defaults
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.utils.serializer_helpers import ReturnDict
+from rest_framework.views import set_rollback
+
+from ticks.envelope import failure
+from ticks.refusals import Refusal
+from ticks.transactions import Busy
+
+log = logging.getLogger("ticks.errors")
+UNAVAILABLE_RETRY_SECONDS = 2
+
+
+class TooLarge(exceptions.APIException):
+    status_code = 413
+    default_code = "too_large"
+    default_detail = "The request's body is larger than 1 MB; send less."
+
+
+@dataclass
+class Failure:
+    status: int
+    message: str
+    code: str
+    errors: dict = field(default_factory=dict)
+    headers: dict = field(default_factory=dict)
+
+
+def answer_exception(error, context) -> Response | None:
+    """DRF's exception handler; the view's `failure_body` shapes the body (default: the envelope)."""
+    said = describe(error)
+    if said is None:
+        return None
+    set_rollback()
+    body = getattr(context["view"], "failure_body", enveloped)(said)
+    form = getattr(getattr(error, "detail", None), "serializer", None)
+    if form is not None:
+        # The browsable API shows the form again with its input and errors.
+        body = ReturnDict(body, serializer=form)
+    return Response(body, status=said.status, headers=said.headers)
+
+
+def enveloped(said: Failure) -> dict:
+    return failure(said.message, said.code, said.errors)
+
+
+def describe(error) -> Failure | None:
+    """What to say of an exception; None when it is a fault of ours (500)."""
+    match error:
+        case Busy():
+            return Failure(503, str(error), "busy", headers={"Retry-After": "1"})
+        case Refusal():
+            errors = {error.field: [error.message]} if error.field else {}
+            headers = {"WWW-Authenticate": 'Bearer realm="ticks"'} if error.status == 401 else {}
+            return Failure(error.status, error.message, error.code, errors, headers)
+        case Http404():
+            return Failure(404, "There is nothing at this address.", "not_found")
+        case PermissionDenied():
+            return Failure(403, "You may not do this.", "permission_denied")
+        case RequestDataTooBig():
+            return describe(TooLarge())
+        case exceptions.ValidationError():
+            errors = flatten(error.detail)
+            return Failure(400, sentence(errors), "invalid", errors)
+        case exceptions.APIException():
+            return describe_api_exception(error)
+        case OperationalError() | InterfaceError():
+            log.error("The database failed: %s", error)
+            return Failure(
+                503,
+                "The database does not answer; try again shortly.",
+                "database_unavailable",
+                headers={"Retry-After": str(UNAVAILABLE_RETRY_SECONDS)},
+            )
+    return None
+
+
+def describe_api_exception(error: exceptions.APIException) -> Failure:
+    # simplejwt's detail is a dict with the sentence under "detail".
+    detail = error.detail.get("detail") if isinstance(error.detail, dict) else error.detail
+    code = getattr(detail, "code", error.default_code)
+    headers = {}
+    if getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = error.auth_header
+    if isinstance(error, exceptions.Throttled):
+        wait = max(1, round(error.wait or 1))
+        headers["Retry-After"] = str(wait)
+        detail = f"Too many requests; try again in {wait} second{'' if wait == 1 else 's'}."
+    return Failure(error.status_code, str(detail), str(code), headers=headers)
+
+
+def flatten(detail, at: str = "body") -> dict[str, list[str]]:
+    """DRF's nested details as one flat `{field: [sentences]}`."""
+    if isinstance(detail, dict):
+        flat: dict[str, list[str]] = {}
+        for key, inner in detail.items():
+            path = str(key) if at == "body" else f"{at}.{key}"
+            for name, sentences in flatten(inner, path).items():
+                flat.setdefault(name, []).extend(sentences)
+        return flat
+    if isinstance(detail, list):
+        return {at: [str(item) for item in detail]}
+    return {at: [str(detail)]}
+
+
+def sentence(errors: dict[str, list[str]]) -> str:
+    return "; ".join(f"{name}: {' '.join(said)}" for name, said in errors.items())
+
+
+# Django's own handlers, for what never reaches a DRF view.
+
+
+def shape(request):
+    match_ = getattr(request, "resolver_match", None)
+    view = getattr(match_ and match_.func, "cls", None)
+    return getattr(view, "failure_body", enveloped)
+
+
+def is_api(request) -> bool:
+    return request.path.startswith("/api/")
+
+
+def bad_request(request, exception) -> HttpResponse:
+    if is_api(request):
+        said = Failure(400, "The request is malformed.", "malformed")
+        return JsonResponse(shape(request)(said), status=400)
+    return defaults.bad_request(request, exception)
+
+
+def server_error(request) -> HttpResponse:
+    if is_api(request):
+        said = Failure(500, "Something went wrong on our side; it has been logged.", "server_error")
+        return JsonResponse(shape(request)(said), status=500)
+    return defaults.server_error(request)

@@ -1,0 +1,57 @@
+"""Filters, search and ordering of lists that refuse what they do not know."""
+
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.exceptions import ValidationError
+from rest_framework.filters import OrderingFilter, SearchFilter
+
+# Parameters of every list, beside its own filters: pages, and DRF's choice of renderer.
+COMMON = {"page", "pageSize", "search", "ordering", "format"}
+
+
+class StrictFilters(DjangoFilterBackend):
+    """django-filter, but a parameter that the list does not have is a 400, not a full list."""
+
+    def filter_queryset(self, request, queryset, view):
+        known = COMMON | set(view.filterset_class.get_filters())
+        unknown = {
+            name: [f"There is no such filter; use {', '.join(sorted(known - {'format'}))}."]
+            for name in request.query_params
+            if name not in known
+        }
+        if unknown:
+            raise ValidationError(unknown)
+        return super().filter_queryset(request, queryset, view)
+
+
+class StrictOrdering(OrderingFilter):
+    """Orders by the API's names; `view.ordering_names` maps them to columns. The id breaks ties."""
+
+    def get_ordering(self, request, queryset, view):
+        given = request.query_params.get(self.ordering_param)
+        if not given:
+            return self.get_default_ordering(view)
+        names = view.ordering_names
+        ordering = []
+        for term in given.split(","):
+            name = term.strip().removeprefix("-")
+            if name not in names:
+                raise ValidationError({"ordering": [f"Order by {', '.join(names)}, with a minus for descending."]})
+            ordering.append(("-" if term.strip().startswith("-") else "") + names[name])
+        return [*ordering, "-pk" if ordering[0].startswith("-") else "pk"]
+
+    def get_schema_operation_parameters(self, view):
+        both = [sign + name for name in view.ordering_names for sign in ("", "-")]
+        return [
+            {
+                "name": "ordering",
+                "in": "query",
+                "required": False,
+                "description": f"Order by one or several of {', '.join(both)}, separated by commas.",
+                "schema": {"type": "string"},
+            }
+        ]
+
+
+class Search(SearchFilter):
+    def get_search_fields(self, view, request):
+        return view.search_fields

@@ -1,0 +1,36 @@
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+# Applied migrations do not come off a running system; once seen, the look is not repeated.
+migrated = False
+
+
+@never_cache
+@require_safe
+def healthz(request):
+    return JsonResponse({"status": "alive"})
+
+
+@never_cache
+@require_safe
+def readyz(request):
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        if not is_migrated():
+            return JsonResponse({"status": "migrations are missing"}, status=503)
+    except DatabaseError:
+        connection.close()
+        return JsonResponse({"status": "the database does not answer"}, status=503)
+    return JsonResponse({"status": "ready"})
+
+
+def is_migrated() -> bool:
+    global migrated
+    if not migrated:
+        executor = MigrationExecutor(connection)
+        migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return migrated

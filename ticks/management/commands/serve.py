@@ -1,0 +1,36 @@
+import os
+import sys
+
+from django.conf import settings
+from django.core.management import BaseCommand, call_command
+from django.db import connection
+
+
+class Command(BaseCommand):
+    help = "Serves Ticks on HOST and PORT with granian, WORKERS processes of THREADS threads each."
+    requires_system_checks: list = []
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "--prepare", action="store_true", help="first migrate, and load demo data if the database is empty"
+        )
+
+    def handle(self, *args, prepare, **options):
+        if prepare:
+            call_command("migrate", verbosity=0)
+            call_command("seed_demo", if_empty=True, stdout=self.stdout)
+            connection.close()
+        host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST
+        address = f"http://{host}:{settings.PORT}"
+        self.stdout.write(
+            f"Ticks runs on {connection.display_name}.\n"
+            f"  Start here     {address}/\n"
+            f"  API docs       {address}/api/docs\n"
+            f"  Browsable API  {address}/api/v1/event\n"
+            f"  Admin          {address}/admin/\n"
+            "Ctrl-C ends it."
+        )
+        self.stdout.flush()
+        # The server takes this process's place: signals reach it, and Django is not kept in memory twice.
+        options = [settings.HOST, settings.PORT, settings.WORKERS, settings.THREADS]
+        os.execv(sys.executable, [sys.executable, "-m", "ticks.server", *map(str, options)])  # noqa: S606

@@ -1,0 +1,55 @@
+"""DRF's parsers with a limit on the body, and JSON that cannot take the server down."""
+
+import json
+
+from django.conf import settings
+from rest_framework import parsers
+from rest_framework.exceptions import ParseError
+
+from ticks.errors import TooLarge
+
+
+def refuse_large(parser_context: dict) -> None:
+    length = parser_context["request"].META.get("CONTENT_LENGTH") or 0
+    if int(length) > settings.BODY_LIMIT:
+        raise TooLarge
+
+
+class JSONParser(parsers.JSONParser):
+    """JSON of at most 1 MB; a name twice in one object is refused rather than the last one taken."""
+
+    def parse(self, stream, media_type=None, parser_context=None):
+        refuse_large(parser_context)
+        try:
+            return json.loads(
+                stream.read().decode(), parse_constant=refuse_constant, object_pairs_hook=refuse_duplicates
+            )
+        except RecursionError as error:
+            raise ParseError("JSON parse error: it is nested too deeply.") from error
+        except UnicodeDecodeError as error:
+            raise ParseError("JSON parse error: it is not UTF-8.") from error
+        except ValueError as error:
+            raise ParseError(f"JSON parse error: {error}") from error
+
+
+class FormParser(parsers.FormParser):
+    def parse(self, stream, media_type=None, parser_context=None):
+        refuse_large(parser_context)
+        return super().parse(stream, media_type, parser_context)
+
+
+class MultiPartParser(parsers.MultiPartParser):
+    def parse(self, stream, media_type=None, parser_context=None):
+        refuse_large(parser_context)
+        return super().parse(stream, media_type, parser_context)
+
+
+def refuse_constant(name: str):
+    raise ValueError(f"{name} is not a JSON number.")
+
+
+def refuse_duplicates(pairs: list[tuple]) -> dict:
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise ValueError("an object has the same name twice.")
+    return named

@@ -1,0 +1,52 @@
+"""The web server: granian's processes and threads around `ticks.wsgi`. Started by `manage.py serve`."""
+
+import os
+import signal
+import sys
+import threading
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+
+# Requests in flight get this long to be answered after SIGTERM.
+GRACE_SECONDS = 30
+TARGET = "ticks.wsgi:application"
+
+
+def serve(host: str, port: int, workers: int, threads: int) -> None:
+    keep_interrupts_from_workers()
+    Granian(
+        TARGET,
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=threads,
+        http=HTTPModes.http1,
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=GRACE_SECONDS,
+        # The application writes the access log.
+        log_level=LogLevels.warning,
+    ).serve()
+
+
+def keep_interrupts_from_workers() -> None:
+    """Ctrl-C ends the server as SIGTERM does.
+
+    A terminal sends SIGINT to the workers too, and the main process SIGTERM right after it: the
+    second signal finds a worker in the handler of the first, where it can deadlock. Workers inherit
+    the blocked signal; the thread takes it for the main process.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    def pass_on():
+        signal.sigwait({signal.SIGINT})
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=pass_on, daemon=True).start()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], *map(int, sys.argv[2:5]))

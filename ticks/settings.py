@@ -1,0 +1,243 @@
+import importlib.util
+from datetime import timedelta
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from ticks.environment import Environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environment = Environment(BASE_DIR)
+
+DEBUG = environment.switch("DEBUG", False)
+HTTPS = environment.switch("HTTPS", False)
+PUBLIC_EVENTS = environment.switch("PUBLIC_EVENTS", False)
+THROTTLE_ENABLED = environment.switch("THROTTLE_ENABLED", True)
+TRUSTED_PROXIES = environment.whole("TRUSTED_PROXIES", 0, 0, 16)
+HOST = environment.text("HOST", "127.0.0.1")
+PORT = environment.whole("PORT", 8000, 1, 65535)
+WORKERS = environment.whole("WORKERS", 2, 1, 256)
+THREADS = environment.whole("THREADS", 4, 1, 256)
+ALLOWED_HOSTS = environment.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+# A guest's or user's request to the API, by address or account.
+THROTTLE_RATES = {
+    "guest": environment.rate("THROTTLE_GUEST", "300/min"),
+    "user": environment.rate("THROTTLE_USER", "600/min"),
+}
+
+# Database
+
+DATABASE = environment.database()
+EMBEDDED = DATABASE["ENGINE"] == "django.db.backends.sqlite3"
+if EMBEDDED:
+    DATABASE["OPTIONS"] = {
+        # Writers queue up from BEGIN on. In the default, DEFERRED, two transactions that read and
+        # then write fail with "database is locked", whatever the timeout.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 5,
+        # synchronous stays FULL: an acknowledged booking survives a power cut.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
+    }
+    DATABASE["TEST"] = {"NAME": str(BASE_DIR / "db.sqlite3.test")}
+else:
+    if importlib.util.find_spec("MySQLdb") is None:
+        raise ImproperlyConfigured("mysqlclient is not installed; run `make run` and follow what it says.")
+    DATABASE["OPTIONS"] = {
+        **DATABASE.get("OPTIONS", {}),
+        "charset": "utf8mb4",
+        # A lock on the event row orders all writers; what they read after it must be what the
+        # writer before them committed. REPEATABLE READ would show an older snapshot.
+        "isolation_level": "read committed",
+        "init_command": "SET SESSION sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout=5",
+        "connect_timeout": 2,
+        "read_timeout": 30,
+        "write_timeout": 30,
+    }
+    DATABASE["TEST"] = {"CHARSET": "utf8mb4"}
+DATABASES = {"default": {**DATABASE, "CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Secrets and tokens
+
+SECRET_KEY = environment.secret("SECRET_KEY", may_generate=EMBEDDED)
+JWT_SECRET = environment.secret("JWT_SECRET", may_generate=EMBEDDED)
+if SECRET_KEY == JWT_SECRET:
+    raise ImproperlyConfigured("SECRET_KEY and JWT_SECRET are the same; set two different secrets.")
+SIMPLE_JWT = {
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": JWT_SECRET,
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=30),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    "USER_ID_CLAIM": "sub",
+}
+
+# Applications
+
+INSTALLED_APPS = [
+    "ticks",
+    "accounts",
+    "events",
+    "bookings",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "ticks.logs.RequestLog",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "ticks.urls"
+WSGI_APPLICATION = "ticks.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# Static files: the server finds them in the applications and serves them itself; no build step.
+
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 600
+
+# Accounts
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.backends.NameOrEmailBackend"]
+PASSWORD_HASHERS = ["accounts.hashers.OwaspArgon2"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "/api-auth/login/"
+LOGIN_REDIRECT_URL = "/"
+
+# HTTP
+
+BODY_LIMIT = 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
+FILE_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
+SECURE_SSL_REDIRECT = HTTPS
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+if HTTPS:
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Functional indexes and conditional unique constraints do not exist on MariaDB: a model that
+# relies on one must not pass the checks.
+SILENCED_SYSTEM_CHECKS: list[str] = []
+
+# One process's memory; the throttles of the API count in it, the throttles of passwords in the database.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
+
+# API
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": [
+        "ticks.parsers.JSONParser",
+        "ticks.parsers.FormParser",
+        "ticks.parsers.MultiPartParser",
+    ],
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_THROTTLE_CLASSES": ["ticks.throttling.GuestThrottle", "ticks.throttling.UserThrottle"],
+    "DEFAULT_THROTTLE_RATES": THROTTLE_RATES,
+    "DEFAULT_PAGINATION_CLASS": "ticks.pagination.Pages",
+    "DEFAULT_SCHEMA_CLASS": "ticks.schema.Operation",
+    "EXCEPTION_HANDLER": "ticks.errors.answer_exception",
+    "NON_FIELD_ERRORS_KEY": "body",
+    "NUM_PROXIES": TRUSTED_PROXIES,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Ticks",
+    "VERSION": "1.0.0",
+    "DESCRIPTION": "Book event tickets: never oversold, waitlists served in order, safe to retry.",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SCHEMA_PATH_PREFIX": "/api/(v1/)?",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": True, "displayRequestDuration": True},
+}
+
+# Logs
+
+LOG_DIR = Path(environment.text("LOG_DIR") or BASE_DIR / "logs")
+try:
+    LOG_DIR.mkdir(parents=True, exist_ok=True)
+    with (LOG_DIR / "combined.log").open("a"):
+        pass
+except OSError as error:
+    raise ImproperlyConfigured(f"LOG_DIR: {LOG_DIR} cannot be written ({error.strerror}).") from error
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {"()": "ticks.logs.JsonFormatter"},
+        "readable": {"()": "ticks.logs.ReadableFormatter"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "readable"},
+        "combined": {
+            # Several worker processes write and rotate one file.
+            "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
+            "filename": str(LOG_DIR / "combined.log"),
+            "maxBytes": 10 * 1024 * 1024,
+            "backupCount": 5,
+            "formatter": "json",
+            "encoding": "utf-8",
+        },
+    },
+    "root": {"handlers": ["console", "combined"], "level": "INFO"},
+    "loggers": {
+        # Every request has its line from ticks.request; Django's would double it.
+        "django.request": {"level": "ERROR"},
+        "django.security": {"level": "ERROR"},
+    },
+}

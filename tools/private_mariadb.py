@@ -1,0 +1,236 @@
+"""Runs a command with a MariaDB of its own, which nothing else can reach and which leaves nothing behind.
+
+python tools/private_mariadb.py [--keep-log] -- COMMAND ...
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from urllib.parse import quote
+
+START_SECONDS = 60
+STOP_SECONDS = 30
+# A unix socket's path has 108 bytes in the kernel, its closing NUL among them.
+SOCKET_PATH_BYTES = 106
+
+
+class MariaDBFailed(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class MariaDB:
+    socket: str
+    log: Path
+    process: subprocess.Popen
+
+    @property
+    def url(self) -> str:
+        return f"mysql://root@localhost/ticks?unix_socket={quote(self.socket)}"
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def log_tail(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join(lines[-20:])
+
+
+@contextmanager
+def private_mariadb(*, extra_options: Sequence[str] = ()) -> Iterator[MariaDB]:
+    """Yields a running server with an empty database `ticks`; later options override ours.
+
+    Raises MariaDBFailed when there is no server program, or when it does not come up.
+    """
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(_directory()))
+        socket_path = home / "mariadb.sock"
+        if len(os.fsencode(socket_path)) > SOCKET_PATH_BYTES:
+            socket_path = Path(stack.enter_context(_directory(parent="/tmp"))) / "mariadb.sock"  # noqa: S108
+
+        _install(home)
+        server = subprocess.Popen(  # noqa: S603
+            [_program("mariadbd"), *_options(home, socket_path), *extra_options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Out of the terminal's reach: Ctrl-C is for the command, which still needs its database.
+            start_new_session=True,
+        )
+        stack.callback(_stop, server, patience=STOP_SECONDS)
+        mariadb = MariaDB(socket=str(socket_path), log=home / "error.log", process=server)
+        _wait_until_ready(mariadb)
+        yield mariadb
+
+
+def _directory(parent: str | None = None) -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="ticks-db-", dir=parent, ignore_cleanup_errors=True)
+
+
+def _program(name: str) -> str:
+    # Debian keeps servers in /usr/sbin, which is not in everybody's PATH.
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/usr/bin"])
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise MariaDBFailed(f"There is no {name}; install it with: tools/setup.sh --db")
+    return found
+
+
+def _install(home: Path) -> None:
+    # No --user, even for root: with it the script would change the owner of the system's PAM plugin.
+    # The script also runs a mariadbd, hence a session of their own: both can be stopped together.
+    with (home / "install.log").open("w+b") as log:
+        script = subprocess.Popen(  # noqa: S603
+            [
+                _program("mariadb-install-db"),
+                "--no-defaults",
+                f"--datadir={home / 'data'}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                "--skip-name-resolve",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            status = script.wait(START_SECONDS)
+        except BaseException:
+            os.killpg(script.pid, signal.SIGKILL)
+            script.wait()
+            raise
+        if status != 0:
+            log.seek(0)
+            raise MariaDBFailed(f"mariadb-install-db failed:\n{log.read().decode(errors='replace')}")
+
+
+def _options(home: Path, socket_path: Path) -> list[str]:
+    init_file = home / "init.sql"
+    # The command line client may not be installed, so the server creates the database itself.
+    init_file.write_text("CREATE DATABASE ticks;\n")
+    options = [
+        "--no-defaults",
+        f"--datadir={home / 'data'}",
+        f"--tmpdir={home}",
+        f"--socket={socket_path}",
+        f"--pid-file={home / 'mariadb.pid'}",
+        f"--log-error={home / 'error.log'}",
+        f"--init-file={init_file}",
+        "--skip-networking",
+        "--skip-log-bin",
+        "--character-set-server=utf8mb4",
+        "--collation-server=utf8mb4_unicode_ci",
+        # As in production: a test or a measurement with lazier commits would flatter.
+        "--innodb-flush-log-at-trx-commit=1",
+        "--innodb-buffer-pool-size=256M",
+        "--max-connections=300",
+    ]
+    if os.geteuid() == 0:
+        # mariadbd refuses root unless told; another user could not read a directory under root's TMPDIR.
+        options.append("--user=root")
+    return options
+
+
+def _wait_until_ready(mariadb: MariaDB) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if mariadb.process.poll() is not None:
+            raise MariaDBFailed(f"mariadbd ended early:\n{mariadb.log_tail}")
+        if _greets(mariadb.socket):
+            return
+        time.sleep(0.05)
+    raise MariaDBFailed(f"mariadbd was not ready after {START_SECONDS} s:\n{mariadb.log_tail}")
+
+
+def _greets(socket_path: str) -> bool:
+    # Connecting proves little: the socket listens before the init file has run, the greeting comes after.
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1)
+        try:
+            client.connect(socket_path)
+            return client.recv(1) != b""
+        except OSError:
+            return False
+
+
+def _stop(process: subprocess.Popen, *, patience: float) -> None:
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _run(command: Sequence[str], *, url: str) -> int:
+    process = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": url})  # noqa: S603
+    try:
+        status = process.wait()
+    except SystemExit as stopped:
+        # Ctrl-C has reached the command too: let it end in its own way first.
+        if stopped.code == 128 + signal.SIGINT:
+            _wait_quietly(process, seconds=10)
+        _stop(process, patience=10)
+        raise
+    return status if status >= 0 else 128 - status
+
+
+def _wait_quietly(process: subprocess.Popen, *, seconds: float) -> None:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _exit_on_signals() -> None:
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        # A second signal must not interrupt the cleaning up.
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for each in signals:
+        signal.signal(each, leave)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Runs COMMAND with DATABASE_URL set to a private MariaDB.")
+    parser.add_argument("--keep-log", action="store_true", help="keep the server's log, and say where")
+    parser.add_argument("command", nargs="+", metavar="COMMAND")
+    arguments = parser.parse_args()
+
+    _exit_on_signals()
+    try:
+        with private_mariadb() as mariadb:
+            try:
+                return _run(arguments.command, url=mariadb.url)
+            finally:
+                if mariadb.process.poll() is not None:
+                    sys.stderr.write(f"mariadbd died while the command ran:\n{mariadb.log_tail}\n")
+                if arguments.keep_log:
+                    kept = tempfile.mkstemp(prefix="ticks-mariadb-", suffix=".log")[1]
+                    shutil.copyfile(mariadb.log, kept)
+                    sys.stderr.write(f"The server's log is {kept}\n")
+    except (MariaDBFailed, OSError) as failure:
+        sys.stderr.write(f"{failure}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Everything that must hold: `make check`, the tests on SQLite, the same tests on MariaDB.
+# All of it runs even when something fails; the exit code remembers.
+#   TEST_DATABASE_URL=mysql://...  a server to use instead of a private one
+#   tools/test.sh suite            only the tests, on DATABASE_URL
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [[ ${1:-} == suite ]]; then
+    # Asked of the connection, not of the settings: .ci/run looks for this line.
+    .venv/bin/python manage.py shell --no-imports -c '
+from django.db import connection
+connection.ensure_connection()
+version = getattr(connection, "mysql_version", None) or connection.Database.sqlite_version_info
+print("Database:", connection.display_name, ".".join(map(str, version)))'
+    exec .venv/bin/python -m pytest
+fi
+
+tools/setup.sh --test
+[[ -n ${TEST_DATABASE_URL:-} ]] || tools/setup.sh --db || true
+
+# Neither the developer's shell nor .env may decide what is tested.
+unset DATABASE_URL "${!DB_@}"
+export TICKS_ENV_FILE=
+
+# The parts end by exit code on Ctrl-C, and bash would go on to the next one.
+trap 'exit 130' INT TERM
+
+report=()
+status=0
+
+part() {
+    local name=$1 outcome=passed
+    shift
+    printf '\n=== %s ===\n' "$name"
+    SECONDS=0
+    "$@" || { outcome=FAILED && status=1; }
+    report+=("$(printf '%-17s %s in %d s' "$name" "$outcome" "$SECONDS")")
+}
+
+has_mariadb() {
+    PATH=$PATH:/usr/local/sbin:/usr/sbin command -v mariadbd >/dev/null && .venv/bin/python -c 'import MySQLdb' 2>/dev/null
+}
+
+part 'check' make --no-print-directory check
+part 'tests on SQLite' tools/test.sh suite
+
+# Ticks makes secrets for itself on SQLite only.
+secret() { .venv/bin/python -c 'import secrets; print(secrets.token_hex(32))'; }
+SECRET_KEY=$(secret) JWT_SECRET=$(secret)
+export SECRET_KEY JWT_SECRET
+if [[ -n ${TEST_DATABASE_URL:-} ]]; then
+    part 'tests on MariaDB' env DATABASE_URL="$TEST_DATABASE_URL" tools/test.sh suite
+elif has_mariadb; then
+    part 'tests on MariaDB' .venv/bin/python tools/private_mariadb.py -- tools/test.sh suite
+else
+    report+=('tests on MariaDB  SKIPPED')
+    [[ -z ${CI:-} ]] || status=1
+fi
+
+printf '\n'
+printf '%s\n' "${report[@]}"
+if [[ ${report[2]} == *SKIPPED ]]; then
+    cat >&2 <<'BOX'
+
+**********************************************************************
+*  NOT TESTED ON MARIADB. SQLite knows no row locks, so nothing of   *
+*  what happens when many people book at once has been tested.       *
+*  What to install: tools/setup.sh --db                              *
+*  or use a server of yours: TEST_DATABASE_URL=mysql://... make test *
+**********************************************************************
+BOX
+fi
+exit "$status"
