@@ -29,13 +29,18 @@ class BearerAuthentication(JWTAuthentication):
         return self.get_user(claims), claims
 
     def get_user(self, validated_token):
-        session = (
-            LoginSession.objects.select_related("user")
-            .filter(pk=validated_token.get("sid"), expires_at__gt=timezone.now())
-            .first()
-        )
-        if session is None or str(session.user_id) != validated_token.get("sub") or not session.user.is_active:
-            raise AuthenticationFailed("This token is no longer valid; log in again.", code="token_not_valid")
+        gone = AuthenticationFailed("This token is no longer valid; log in again.", code="token_not_valid")
+        try:
+            # By primary key alone, and get() rather than first(): this query is part of every request.
+            session = LoginSession.objects.select_related("user").get(pk=validated_token.get("sid"))
+        except LoginSession.DoesNotExist:
+            raise gone from None
+        if (
+            session.expires_at <= timezone.now()
+            or str(session.user_id) != validated_token.get("sub")
+            or not session.user.is_active
+        ):
+            raise gone
         return session.user
 
 

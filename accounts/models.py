@@ -7,6 +7,8 @@ from django.utils import timezone
 
 from ticks.fields import ExactCharField, ExactEmailField
 
+# Folding case makes a name up to three times as long, and MariaDB's unique texts end at 255.
+MAX_USERNAME = 80
 NAME_TAKEN = "This username is taken."
 EMAIL_TAKEN = "This email is taken."
 
@@ -41,13 +43,13 @@ class User(AbstractUser):
 
     username = ExactCharField(
         "username",
-        max_length=150,
+        max_length=MAX_USERNAME,
         unique=True,
         validators=[AbstractUser.username_validator],
-        help_text="At most 150 letters, digits and @ . + - _",
+        help_text=f"At most {MAX_USERNAME} letters, digits and @ . + - _",
         error_messages={"unique": NAME_TAKEN},
     )
-    username_key = ExactCharField(max_length=450, unique=True, editable=False)
+    username_key = ExactCharField(max_length=3 * MAX_USERNAME, unique=True, editable=False)
     email = ExactEmailField(
         "email", max_length=254, null=True, blank=True, unique=True, error_messages={"unique": EMAIL_TAKEN}
     )

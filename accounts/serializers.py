@@ -2,7 +2,7 @@ from django.core.validators import EmailValidator
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from accounts.models import User
+from accounts.models import MAX_USERNAME, User, normalise_email
 from ticks.fields import LineField
 
 # Longer than any passphrase; bounds what is hashed.
@@ -17,14 +17,22 @@ class PasswordField(serializers.CharField):
 
 class UsernameField(LineField):
     def __init__(self, **kwargs):
-        super().__init__(max_length=150, **kwargs)
+        super().__init__(max_length=MAX_USERNAME, **kwargs)
         self.validators.append(User.username_validator)
+
+    def to_internal_value(self, given):
+        # As it will be stored: normalising can add characters, and others than were sent.
+        return User.normalize_username(super().to_internal_value(given))
 
 
 class EmailField(LineField):
     def __init__(self, **kwargs):
         super().__init__(max_length=254, **kwargs)
         self.validators.append(EmailValidator("Enter a valid email address."))
+
+    def to_internal_value(self, given):
+        # As it will be stored: lower case can be longer.
+        return normalise_email(super().to_internal_value(given))
 
 
 class RegistrationSerializer(serializers.Serializer):
@@ -35,7 +43,7 @@ class RegistrationSerializer(serializers.Serializer):
 
 class LoginSerializer(serializers.Serializer):
     email = serializers.CharField(required=False, max_length=254, help_text="The account's email, or:")
-    username = serializers.CharField(required=False, max_length=150)
+    username = serializers.CharField(required=False, max_length=254)
     password = PasswordField()
 
     def validate(self, attrs):

@@ -7,7 +7,7 @@ from django.utils import timezone
 from rest_framework.throttling import BaseThrottle
 
 from accounts.exceptions import SessionEnded
-from accounts.models import normalise_email
+from accounts.models import normalise_email, username_key
 from accounts.services import count_attempt, forgive_attempt
 from accounts.tokens import read_refresh_token
 from ticks.throttling import client_network
@@ -54,7 +54,8 @@ class ByAccount(AttemptThrottle):
     def subject(self, request):
         body = request.data if hasattr(request.data, "get") else {}
         named = next((body[name] for name in self.fields if isinstance(body.get(name), str)), None)
-        return normalise_email(named)
+        # Every spelling that finds the same account counts together.
+        return username_key(normalise_email(named) or "") or None
 
 
 class LoginByAddress(ByAddress):

@@ -38,7 +38,8 @@ def log_out(token: str) -> None:
 def read_refresh_token(token: str) -> dict:
     try:
         claims = RefreshToken(token).payload
-    except TokenError as error:
+    # ValueError: a lone surrogate, which is in no token.
+    except (TokenError, ValueError) as error:
         raise SessionEnded("The refresh token is invalid or expired; log in again.") from error
     if not isinstance(claims.get("sid"), int):
         raise SessionEnded

@@ -6,11 +6,20 @@ from ticks.fields import MAX_ID, MAX_TICKETS, LineField, MomentField, WholeNumbe
 
 
 class BookingCreateSerializer(serializers.Serializer):
-    eventId = WholeNumberField(source="event_id", min_value=1, max_value=MAX_ID)
-    firstName = LineField(source="first_name", max_length=100)
-    lastName = LineField(source="last_name", max_length=100)
-    email = EmailField()
-    ticketsReserved = WholeNumberField(source="tickets", min_value=1, max_value=MAX_TICKETS)
+    eventId = WholeNumberField(source="event_id", min_value=1, max_value=MAX_ID, label="Event's id")
+    firstName = LineField(source="first_name", max_length=100, label="First name")
+    lastName = LineField(source="last_name", max_length=100, label="Last name")
+    email = EmailField(label="Email")
+    ticketsReserved = WholeNumberField(source="tickets", min_value=1, max_value=MAX_TICKETS, label="Tickets")
+
+    # What the browsable API starts from.
+    example = {
+        "eventId": 1,
+        "firstName": "Ada",
+        "lastName": "Lovelace",
+        "email": "ada@example.org",
+        "ticketsReserved": 2,
+    }
 
 
 class CancellationSerializer(serializers.Serializer):
@@ -33,6 +42,14 @@ class BookingSerializer(serializers.Serializer):
     waitlistPosition = serializers.IntegerField(source="waitlist_position", allow_null=True, help_text="From 1.")
     createdAt = MomentField(source="created_at")
     updatedAt = MomentField(source="updated_at")
+
+
+# Shared: to build a serializer for each answer costs ten times what using it does.
+BOOKING = BookingSerializer()
+
+
+def booking_data(booking) -> dict:
+    return BOOKING.to_representation(booking)
 
 
 class ReceiptSerializer(BookingSerializer):

@@ -10,25 +10,40 @@ POLICIES = Event.WaitlistPolicy.choices
 class EventFieldsSerializer(serializers.Serializer):
     """What staff may set; the names of the API on the left, the model's as `source`."""
 
-    name = LineField(max_length=200)
-    date = MomentField()
-    totalTickets = WholeNumberField(source="total_tickets", min_value=1, max_value=MAX_TICKETS)
+    name = LineField(max_length=200, label="Name")
+    date = MomentField(label="Date")
+    totalTickets = WholeNumberField(
+        source="total_tickets", min_value=1, max_value=MAX_TICKETS, label="Tickets in total"
+    )
     description = serializers.CharField(required=False, allow_blank=True, max_length=5000)
     venue = LineField(required=False, allow_blank=True, max_length=200)
-    salesStart = MomentField(source="sales_start", required=False, allow_null=True)
-    salesEnd = MomentField(source="sales_end", required=False, allow_null=True)
+    salesStart = MomentField(source="sales_start", required=False, allow_null=True, label="Sales start")
+    salesEnd = MomentField(source="sales_end", required=False, allow_null=True, label="Sales end")
     maxTicketsPerBooking = WholeNumberField(
-        source="max_tickets_per_booking", required=False, allow_null=True, min_value=1, max_value=MAX_TICKETS
+        source="max_tickets_per_booking",
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=MAX_TICKETS,
+        label="Tickets a booking, at most",
     )
-    waitlistEnabled = serializers.BooleanField(source="waitlist_enabled", required=False)
-    waitlistPolicy = serializers.ChoiceField(source="waitlist_policy", required=False, choices=POLICIES)
+    # An HTML form cannot leave a checkbox out: it starts as the model's default.
+    waitlistEnabled = serializers.BooleanField(
+        source="waitlist_enabled", required=False, initial=True, label="Waitlist"
+    )
+    waitlistPolicy = serializers.ChoiceField(
+        source="waitlist_policy", required=False, choices=POLICIES, label="Waitlist policy"
+    )
 
 
 class EventCreateSerializer(EventFieldsSerializer):
     # Not stored: it starts as totalTickets and then follows from the bookings.
     availableTickets = WholeNumberField(
-        required=False, write_only=True, help_text="If sent, it must equal totalTickets."
+        required=False, write_only=True, label="Available tickets", help_text="If sent, it must equal totalTickets."
     )
+
+    # What the browsable API starts from.
+    example = {"name": "Concert", "date": "2026-12-01T19:30:00Z", "totalTickets": 100, "venue": "Town hall"}
 
     def validate(self, attrs):
         if attrs.pop("availableTickets", attrs["total_tickets"]) != attrs["total_tickets"]:
@@ -38,6 +53,8 @@ class EventCreateSerializer(EventFieldsSerializer):
 
 class EventChangeSerializer(EventFieldsSerializer):
     """A partial change; the counts that follow from bookings cannot be set."""
+
+    example = {"venue": "Town hall"}
 
     def validate(self, attrs):
         if "availableTickets" in self.initial_data:

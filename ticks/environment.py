@@ -18,13 +18,14 @@ class Environment:
 
     def __init__(self, base_dir: Path):
         self.base_dir = base_dir
-        self.env = environ.Env()
         env_file = os.environ.get("TICKS_ENV_FILE", str(base_dir / ".env"))
         if env_file and Path(env_file).is_file():
             environ.Env.read_env(env_file)
+        self.local_dir = Path(self.text("LOCAL_DIR") or base_dir / ".local")
 
     def text(self, name: str, default: str = "") -> str:
-        return self.env.str(name, default).strip()
+        # Not by env.str(), which takes a value that starts with $ for the name of another variable.
+        return os.environ.get(name, default).strip()
 
     def names(self, name: str, default: list[str]) -> list[str]:
         return [part.strip() for part in self.text(name).split(",") if part.strip()] or default
@@ -41,7 +42,7 @@ class Environment:
         given = self.text(name)
         if not given:
             return default
-        if not (given.isascii() and given.isdigit() and low <= int(given) <= high):
+        if not (given.isascii() and given.isdigit() and len(given) < 20 and low <= int(given) <= high):
             raise ImproperlyConfigured(f"{name} is {given!r}; set it to a whole number from {low} to {high}.")
         return int(given)
 
@@ -62,11 +63,16 @@ class Environment:
                 raise ImproperlyConfigured(f"DATABASE_URL must start with one of {', '.join(DB_SCHEMES)} and a colon.")
             try:
                 # Ticks runs on MariaDB and MySQL through one driver.
-                return self.env.db_url_config(url.replace("mariadb:", "mysql:", 1))
+                config = environ.Env.db_url_config(url.replace("mariadb:", "mysql:", 1))
             except Exception as error:
                 raise ImproperlyConfigured(
                     "DATABASE_URL cannot be read; write it as mysql://user:password@host:3306/name."
                 ) from error
+            if config["NAME"] in {"", ":memory:"}:
+                raise ImproperlyConfigured(
+                    "DATABASE_URL names no database; write it as mysql://user:password@host:3306/name."
+                )
+            return config
         if not any(parts.values()):
             return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(self.base_dir / "db.sqlite3")}
         for name in ("DB_HOST", "DB_USER", "DB_NAME"):
@@ -85,7 +91,7 @@ class Environment:
 
     def secret(self, name: str, *, may_generate: bool) -> str:
         """A secret of at least 32 bytes; the embedded database may make and keep its own."""
-        given = self.env.str(name, "")
+        given = os.environ.get(name, "")
         if not given and may_generate:
             given = self._generated(name)
         if not given:
@@ -95,7 +101,7 @@ class Environment:
         return given
 
     def _generated(self, name: str) -> str:
-        path = self.base_dir / ".local" / name.lower()
+        path = self.local_dir / name.lower()
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             # Linked into place whole, so that of two first starts one wins and none reads half a secret.

@@ -1,6 +1,7 @@
 """Every failure under `/api/`: what is said, with which status, in which shape."""
 
 import logging
+import math
 from dataclasses import dataclass, field
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
@@ -92,7 +93,8 @@ def describe_api_exception(error: exceptions.APIException) -> Failure:
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = error.auth_header
     if isinstance(error, exceptions.Throttled):
-        wait = max(1, round(error.wait or 1))
+        # Rounded up: who comes back at the second must not come too early.
+        wait = max(1, math.ceil(error.wait or 1))
         headers["Retry-After"] = str(wait)
         detail = f"Too many requests; try again in {wait} second{'' if wait == 1 else 's'}."
     return Failure(error.status_code, str(detail), str(code), headers=headers)

@@ -6,6 +6,8 @@ from rest_framework.filters import OrderingFilter, SearchFilter
 
 # Parameters of every list, beside its own filters: pages, and DRF's choice of renderer.
 COMMON = {"page", "pageSize", "search", "ordering", "format"}
+# Every word is a condition on every searched column.
+MAX_SEARCH = 200
 
 
 class StrictFilters(DjangoFilterBackend):
@@ -53,5 +55,10 @@ class StrictOrdering(OrderingFilter):
 
 
 class Search(SearchFilter):
+    def get_search_terms(self, request):
+        if len(request.query_params.get(self.search_param, "")) > MAX_SEARCH:
+            raise ValidationError({"search": [f"Search for at most {MAX_SEARCH} characters."]})
+        return super().get_search_terms(request)
+
     def get_search_fields(self, view, request):
         return view.search_fields

@@ -68,7 +68,8 @@ class JsonFormatter(logging.Formatter):
         line.update({name: getattr(record, name) for name in FACTS if hasattr(record, name)})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        # In ASCII: no separator of lines, control character or half a surrogate pair reaches the file.
+        return json.dumps(line)
 
 
 class ReadableFormatter(logging.Formatter):

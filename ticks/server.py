@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
@@ -14,9 +15,27 @@ GRACE_SECONDS = 30
 TARGET = "ticks.wsgi:application"
 
 
+class Server(Granian):
+    """granian, ending its workers whatever they are doing."""
+
+    def _stop_workers(self):
+        # A worker is forked with the handlers of the main process and ignores SIGTERM until it has
+        # loaded the application, so one signal is not enough. A second one hurts nobody who heard the first.
+        deadline = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < deadline:
+            alive = [worker for worker in self.wrks if worker.is_alive()]
+            if not alive:
+                break
+            for worker in alive:
+                worker.terminate()
+            for worker in alive:
+                worker.join(1)
+        super()._stop_workers()
+
+
 def serve(host: str, port: int, workers: int, threads: int) -> None:
     keep_interrupts_from_workers()
-    Granian(
+    Server(
         TARGET,
         address=host,
         port=port,
@@ -26,7 +45,7 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
         http=HTTPModes.http1,
         websockets=False,
         respawn_failed_workers=True,
-        workers_kill_timeout=GRACE_SECONDS,
+        workers_kill_timeout=1,
         # The application writes the access log.
         log_level=LogLevels.warning,
     ).serve()

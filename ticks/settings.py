@@ -8,6 +8,7 @@ from ticks.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 environment = Environment(BASE_DIR)
+LOCAL_DIR = environment.local_dir
 
 DEBUG = environment.switch("DEBUG", False)
 HTTPS = environment.switch("HTTPS", False)
@@ -180,7 +181,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
-        "rest_framework.renderers.BrowsableAPIRenderer",
+        "ticks.browsable.BrowsableAPIRenderer",
     ],
     "DEFAULT_THROTTLE_CLASSES": ["ticks.throttling.GuestThrottle", "ticks.throttling.UserThrottle"],
     "DEFAULT_THROTTLE_RATES": THROTTLE_RATES,
@@ -201,9 +202,16 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/(v1/)?",
     "COMPONENT_SPLIT_REQUEST": True,
+    # In the order of the page.
+    "TAGS": [{"name": name} for name in ("Events", "Bookings", "Accounts", "One-ticket contract")],
     "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"persistAuthorization": True, "displayRequestDuration": True},
+    "SWAGGER_UI_FAVICON_HREF": STATIC_URL + "ticks/favicon.svg",
+    "SWAGGER_UI_SETTINGS": {
+        "persistAuthorization": True,
+        "displayRequestDuration": True,
+        # Else it shows the schema's address to validator.swagger.io, and the badge that comes back.
+        "validatorUrl": None,
+    },
 }
 
 # Logs

@@ -15,6 +15,9 @@ def client_network(request) -> str:
     except ValueError:
         return address
     if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped:
+            # A dual-stack socket's spelling; as /64 they would all be one caller.
+            return str(parsed.ipv4_mapped)
         return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
     return str(parsed)
 

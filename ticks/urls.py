@@ -20,7 +20,7 @@ urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema", title="Ticks API docs"), name="docs"),
     path("api/v1/auth/", include("accounts.urls")),
     path("api/v1/", include("bookings.urls")),
     path("api/", include("bookings.one_ticket.urls")),

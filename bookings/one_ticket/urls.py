@@ -1,4 +1,4 @@
-from django.urls import include, path
+from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from bookings.one_ticket.views import OneTicketViewSet, PlainEventViewSet, UserViewSet
@@ -12,6 +12,5 @@ users.register("", UserViewSet, basename="one-ticket-user")
 urlpatterns = [
     path("events/", include(events.urls)),
     path("users/", include(users.urls)),
-    path("events/<path:rest>", no_route(OneTicketViewSet)),
-    path("users/<path:rest>", no_route(OneTicketViewSet)),
+    re_path("^(?:events|users)(?:/|$)", no_route(OneTicketViewSet)),
 ]

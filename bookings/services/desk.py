@@ -11,17 +11,17 @@ from bookings.models import Booking, LedgerEntry
 from bookings.statuses import BookingStatus
 from events.models import Event
 
-# Above this many different sizes in reach the whole waitlist is read instead of each size's head.
-# SQLite takes at most 500 parts in one compound query.
+# Up to this many tickets each size's head is looked up; beyond, only when staff enlarge an event or a
+# very large group cancels, the whole waitlist is read. SQLite takes at most 500 parts in one query.
 MANY_SIZES = 64
 
 
 def lock_event(event_id: int) -> Event:
     """The event's row, locked until the transaction ends: the first query of whatever moves tickets."""
-    event = Event.objects.select_for_update().filter(pk=event_id).first()
-    if event is None:
-        raise EventNotFound
-    return event
+    try:
+        return Event.objects.select_for_update().get(pk=event_id)
+    except Event.DoesNotExist:
+        raise EventNotFound from None
 
 
 def settle(event: Event, commands: Sequence[Command], *, now: datetime) -> list[Outcome]:
@@ -79,13 +79,9 @@ def waiting_rows(event: Event, within: Reach, policy: str) -> Iterable[tuple[int
     columns = waiting.values_list("pk", "tickets_reserved", "waitlist_number")
     if policy == Event.WaitlistPolicy.STRICT:
         return columns[: within.heads]
-    fitting = columns.filter(tickets_reserved__lte=within.tickets)
-    sizes = fitting.order_by("tickets_reserved").values_list("tickets_reserved", flat=True).distinct()
-    sizes = list(sizes[: MANY_SIZES + 1])
-    if not sizes:
-        return []
-    if len(sizes) > MANY_SIZES:
-        return fitting
+    if within.tickets > MANY_SIZES:
+        return columns.filter(tickets_reserved__lte=within.tickets)
+    sizes = range(1, within.tickets + 1)
     # Django's union() takes no LIMIT inside it on SQLite; a derived table does.
     head = (
         "SELECT * FROM (SELECT id, tickets_reserved, waitlist_number FROM bookings_booking"

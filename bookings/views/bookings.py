@@ -13,6 +13,7 @@ from bookings.serializers import (
     CancellationSerializer,
     EventStatusSerializer,
     ReceiptSerializer,
+    booking_data,
 )
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
@@ -77,7 +78,7 @@ class BookingViewSet(GenericViewSet):
         serializer.is_valid(raise_exception=True)
         user = request.user if request.user.is_authenticated else None
         receipt = book_tickets(BookingRequest(**serializer.validated_data, user=user), key=key)
-        data = BookingSerializer(receipt.booking).data
+        data = booking_data(receipt.booking)
         if receipt.token:
             data["bookingToken"] = receipt.token
         headers = {"Idempotent-Replayed": "true"} if receipt.is_replayed else {}
@@ -89,11 +90,11 @@ class BookingViewSet(GenericViewSet):
             raise NotAuthenticated
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         attach_positions(page)
-        return self.get_paginated_response(BookingSerializer(page, many=True).data)
+        return self.get_paginated_response([booking_data(booking) for booking in page])
 
     @describes("Read a booking", success={200: BookingSerializer}, errors=[401, 404], parameters=[TOKEN, TOKEN_QUERY])
     def retrieve(self, request, pk):
-        return answer("Booking retrieved successfully.", BookingSerializer(self.get_object()).data)
+        return answer("Booking retrieved successfully.", booking_data(self.get_object()))
 
     @describes(
         "Cancel a booking, or some of its tickets",

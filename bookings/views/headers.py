@@ -15,7 +15,7 @@ def idempotency_key(request) -> str | None:
     if given is None:
         return None
     key = given.strip()
-    if len(key) > 2 and key[0] == key[-1] == '"':
+    if len(key) >= 2 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if not VISIBLE.fullmatch(key):
         raise ValidationError({"Idempotency-Key": ["Send 1 to 255 visible characters without spaces."]})

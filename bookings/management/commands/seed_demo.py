@@ -22,7 +22,7 @@ PEOPLE = [
     ("donald", "Donald", "Knuth"),
     ("margaret", "Margaret", "Hamilton"),
 ]
-PASSWORD_FILE = settings.BASE_DIR / ".local" / "demo_admin_password"
+PASSWORD_FILE = settings.LOCAL_DIR / "demo_admin_password"
 
 
 @dataclass

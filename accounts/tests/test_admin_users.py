@@ -1,0 +1,238 @@
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import IntegrityError
+
+from accounts import tokens
+from accounts.admin import AccountAdmin
+from accounts.models import LoginSession, User
+from accounts.tests.factories import PASSWORD, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/accounts/user/"
+ADD = "/admin/accounts/user/add/"
+
+
+def change_url(user):
+    return f"{LIST}{user.pk}/change/"
+
+
+def new(**changes):
+    return {
+        "username": "ada",
+        "email": "ada@example.org",
+        "usable_password": "true",
+        "password1": PASSWORD,
+        "password2": PASSWORD,
+        **changes,
+    }
+
+
+def fields(user, **changes):
+    return {"username": user.username, "email": user.email or "", "is_active": "on", **changes}
+
+
+def errors(response):
+    return response.context["adminform"].form.errors
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_users_without_staff_status_leads_to_login(client, is_known):
+    if is_known:
+        client.force_login(UserFactory())
+
+    response = client.get(LIST)
+
+    assert response.status_code == 302
+    assert response["Location"] == f"/admin/login/?next={LIST}"
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_user_list_costs_the_same_for_any_length(box_office, rows, django_assert_num_queries):
+    for _ in range(rows):
+        UserFactory()
+
+    # Session, user, count, rows.
+    with django_assert_num_queries(4):
+        box_office.get(LIST)
+
+
+@pytest.mark.parametrize("term", ["GRACE", "grace.h@EXAMPLE", "hopper"])
+def test_user_search_finds_in_any_case(box_office, term):
+    user = UserFactory(username="Grace", email="grace.h@example.org", last_name="Hopper")
+
+    assert list(box_office.get(LIST, {"q": term}).context["cl"].result_list) == [user]
+
+
+def test_user_add_makes_an_account_that_can_log_in(box_office, anonymous):
+    response = box_office.post(ADD, new(email="ADA@example.org"))
+
+    assert response.status_code == 302
+    user = User.objects.get(username="ada")
+    assert (user.email, user.is_staff, user.is_active) == ("ada@example.org", False, True)
+    assert user.check_password(PASSWORD)
+
+
+def test_user_add_without_email_stores_none(box_office):
+    box_office.post(ADD, new(email=""))
+    box_office.post(ADD, new(email="", username="grace"))
+
+    assert list(User.objects.filter(email=None).values_list("username", flat=True).order_by("pk")) == ["ada", "grace"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"username": "TAKEN"}, {"username": ["This username is taken."]}),
+        ({"username": "\uff54aken"}, {"username": ["This username is taken."]}),
+        ({"email": "Taken@Example.org"}, {"email": ["This email is taken."]}),
+    ],
+)
+def test_user_add_of_a_taken_name_says_so_at_the_field(box_office, given, expected):
+    UserFactory(username="taken", email="taken@example.org")
+
+    response = box_office.post(ADD, new(**given))
+
+    assert response.status_code == 200
+    assert errors(response) == expected
+    assert User.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"username": "TAKEN"}, {"username": ["This username is taken."]}),
+        ({"email": "Taken@Example.org"}, {"email": ["This email is taken."]}),
+    ],
+)
+def test_user_change_to_a_taken_name_says_so_at_the_field(box_office, given, expected):
+    UserFactory(username="taken", email="taken@example.org")
+    user = UserFactory(username="ada")
+
+    response = box_office.post(change_url(user), fields(user, **given))
+
+    assert response.status_code == 200
+    assert errors(response) == expected
+    user.refresh_from_db()
+    assert (user.username, user.email) == ("ada", "ada@example.org")
+
+
+def test_user_change_of_own_case_is_saved(box_office):
+    user = UserFactory(username="ada")
+
+    response = box_office.post(change_url(user), fields(user, username="Ada", is_staff="on"))
+
+    assert response.status_code == 302
+    user.refresh_from_db()
+    assert (user.username, user.username_key, user.is_staff) == ("Ada", "ada", True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_user_add_overtaken_while_saving_says_so_at_the_field(box_office, monkeypatch):
+    save_model = AccountAdmin.save_model
+
+    def overtaken(self, request, obj, form, change):
+        # On SQLite nobody else can write meanwhile: the rival's account is written here, and its
+        # commit is after the rollback, as `rival_commits` has it.
+        UserFactory(username="ADA", email="other@example.org")
+        save_model(self, request, obj, form, change)
+
+    def rival_commits(self, view, *args, **kwargs):
+        def once(*args, **kwargs):
+            try:
+                return view(*args, **kwargs)
+            except IntegrityError:
+                UserFactory(username="ADA", email="other@example.org")
+                raise
+
+        return tried_twice(self, once, *args, **kwargs)
+
+    tried_twice = AccountAdmin.tried_twice
+    monkeypatch.setattr(AccountAdmin, "save_model", overtaken)
+    monkeypatch.setattr(AccountAdmin, "tried_twice", rival_commits)
+    response = box_office.post(ADD, new())
+
+    assert response.status_code == 200
+    assert errors(response) == {"username": ["This username is taken."]}
+    assert list(User.objects.filter(username_key="ada").values_list("email", flat=True)) == ["other@example.org"]
+
+
+def test_new_password_ends_every_login(box_office, client_of):
+    user = UserFactory(username="ada", password="an older password 1")
+    bearer = client_of(user)
+    other = tokens.log_in(UserFactory())
+
+    response = box_office.post(
+        f"{LIST}{user.pk}/password/", {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    )
+
+    assert response.status_code == 302
+    user.refresh_from_db()
+    assert user.check_password(PASSWORD)
+    assert bearer.get("/api/v1/auth/me").status_code == 401
+    assert not user.login_sessions.exists()
+    assert LoginSession.objects.count() == 1
+    assert other
+
+
+def test_refused_password_ends_nothing(box_office, client_of):
+    user = UserFactory(username="ada", password=PASSWORD)
+    bearer = client_of(user)
+
+    response = box_office.post(
+        f"{LIST}{user.pk}/password/", {"usable_password": "true", "password1": "short", "password2": "short"}
+    )
+
+    assert response.status_code == 200
+    assert bearer.get("/api/v1/auth/me").status_code == 200
+
+
+def test_deactivated_user_is_logged_out_for_good(box_office, client_of):
+    user = UserFactory()
+    bearer = client_of(user)
+
+    box_office.post(change_url(user), {"username": user.username, "email": user.email})
+
+    user.refresh_from_db()
+    assert not user.is_active
+    assert bearer.get("/api/v1/auth/me").status_code == 401
+    box_office.post(change_url(user), fields(user))
+    user.refresh_from_db()
+    assert user.is_active
+    assert bearer.get("/api/v1/auth/me").status_code == 401
+
+
+def test_user_page_hides_the_hash(box_office):
+    user = UserFactory(password=PASSWORD)
+
+    content = box_office.get(change_url(user)).content.decode()
+
+    assert user.password not in content
+    assert user.password.rsplit("$", 1)[1] not in content
+    assert "never deleted" in content
+
+
+def test_user_delete_is_403(box_office):
+    user = UserFactory()
+
+    assert box_office.post(f"{LIST}{user.pk}/delete/", {"post": "yes"}).status_code == 403
+    box_office.post(LIST, {"action": "delete_selected", "_selected_action": [user.pk], "post": "yes"})
+    assert User.objects.filter(pk=user.pk).exists()
+
+
+def test_staff_that_may_change_users_cannot_rise_above_themselves(client):
+    clerk = UserFactory(is_staff=True)
+    clerk.user_permissions.set(Permission.objects.filter(codename__in=["change_user", "view_user"]))
+    chief = UserFactory(is_staff=True, is_superuser=True, password=PASSWORD)
+    client.force_login(clerk)
+
+    response = client.post(change_url(clerk), fields(clerk, is_staff="on", is_superuser="on", first_name="Ada"))
+
+    assert response.status_code == 302
+    clerk.refresh_from_db()
+    assert (clerk.first_name, clerk.is_superuser) == ("Ada", False)
+    passwords = {"usable_password": "true", "password1": "mine now 12345", "password2": "mine now 12345"}
+    assert client.post(f"{LIST}{chief.pk}/password/", passwords).status_code == 403
+    assert client.post(change_url(chief), fields(chief, username="chief")).status_code == 403
+    chief.refresh_from_db()
+    assert chief.check_password(PASSWORD)

@@ -1,0 +1,123 @@
+import pytest
+
+from accounts import tokens
+from accounts.models import LoginSession
+from accounts.tests.factories import PASSWORD, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/v1/auth/password"
+NEW = "another 9 password"
+
+
+@pytest.fixture
+def account(db):
+    return UserFactory(username="divine", password=PASSWORD)
+
+
+@pytest.fixture
+def holder(client_of, account):
+    return client_of(account)
+
+
+def assert_unchanged(account):
+    before = account.password
+    account.refresh_from_db()
+    assert account.password == before
+    assert account.login_sessions.count() == 1
+
+
+def test_password_change_answers_and_sets_the_new_one(holder, account):
+    response = holder.post(URL, {"currentPassword": PASSWORD, "newPassword": NEW})
+
+    assert response.status_code == 200
+    assert response.json() == {"message": "Password changed successfully; log in again.", "error": False}
+    account.refresh_from_db()
+    assert account.check_password(NEW)
+    assert not account.check_password(PASSWORD)
+
+
+def test_password_change_ends_every_login(holder, account, anonymous, stranger):
+    elsewhere = tokens.log_in(account)
+
+    response = holder.post(URL, {"currentPassword": PASSWORD, "newPassword": NEW})
+
+    assert response.status_code == 200
+    assert not account.login_sessions.exists()
+    assert holder.get("/api/v1/auth/me").status_code == 401
+    bearer = {"Authorization": f"Bearer {elsewhere['token']}"}
+    assert anonymous.get("/api/v1/auth/me", headers=bearer).status_code == 401
+    refreshed = anonymous.post("/api/v1/auth/refresh", {"refreshToken": elsewhere["refreshToken"]})
+    assert refreshed.status_code == 401
+    assert stranger.get("/api/v1/auth/me").status_code == 200
+
+
+def test_password_change_ends_browser_sessions(account, anonymous, holder):
+    anonymous.force_login(account)
+    before = anonymous.get("/api/v1/auth/me")
+
+    holder.post(URL, {"currentPassword": PASSWORD, "newPassword": NEW})
+
+    assert (before.status_code, anonymous.get("/api/v1/auth/me").status_code) == (200, 401)
+
+
+def test_password_change_with_wrong_current_is_400(holder, account):
+    response = holder.post(URL, {"currentPassword": "wrong", "newPassword": NEW})
+
+    assert response.status_code == 400
+    assert response.json() == {
+        "message": "The current password is wrong.",
+        "error": True,
+        "code": "wrong_password",
+        "errors": {"currentPassword": ["The current password is wrong."]},
+    }
+    assert_unchanged(account)
+
+
+@pytest.mark.parametrize("new", ["short", "password1", "7391048265", "divine@example.org"])
+def test_password_change_to_a_weak_one_is_400(holder, account, new):
+    response = holder.post(URL, {"currentPassword": PASSWORD, "newPassword": new})
+
+    assert response.status_code == 400
+    assert (response.json()["code"], list(response.json()["errors"])) == ("invalid", ["newPassword"])
+    assert_unchanged(account)
+
+
+@pytest.mark.parametrize(
+    ("sent", "field"),
+    [
+        ({"newPassword": NEW}, "currentPassword"),
+        ({"currentPassword": PASSWORD}, "newPassword"),
+        ({"currentPassword": PASSWORD, "newPassword": None}, "newPassword"),
+        ({"currentPassword": PASSWORD, "newPassword": "é" * 1001}, "newPassword"),
+    ],
+)
+def test_password_change_with_bad_field_is_400(holder, account, sent, field):
+    response = holder.post(URL, sent)
+
+    assert response.status_code == 400
+    assert list(response.json()["errors"]) == [field]
+    assert_unchanged(account)
+
+
+@pytest.mark.parametrize("persona", ["stranger", "staff"])
+def test_password_change_needs_the_own_password(request, account, persona):
+    client = request.getfixturevalue(persona)
+
+    response = client.post(URL, {"currentPassword": PASSWORD, "newPassword": NEW, "username": "divine"})
+
+    assert response.status_code == 400
+    assert response.json()["code"] == "wrong_password"
+    account.refresh_from_db()
+    assert account.check_password(PASSWORD)
+
+
+def test_password_change_anonymous_is_401(anonymous, account):
+    response = anonymous.post(URL, {"currentPassword": PASSWORD, "newPassword": NEW})
+
+    assert response.status_code == 401
+    assert response["WWW-Authenticate"] == 'Bearer realm="ticks"'
+    assert response.json()["code"] == "not_authenticated"
+    account.refresh_from_db()
+    assert account.check_password(PASSWORD)
+    assert not LoginSession.objects.exists()

@@ -1,0 +1,304 @@
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.conf import settings as django_settings
+
+from accounts import tokens
+from accounts.models import AttemptCounter, LoginSession, User
+from accounts.tests.factories import PASSWORD, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+LOGIN = "/api/v1/auth/login"
+REGISTER = "/api/v1/auth/register"
+REFRESH = "/api/v1/auth/refresh"
+PASSWORD_CHANGE = "/api/v1/auth/password"
+WRONG = "wrong 4711 password"
+# 44.6 seconds before its minute ends: told 45, so that who obeys does not come too early.
+NOON = datetime(2026, 1, 1, 12, 0, 15, 400_000, tzinfo=UTC)
+
+
+class Clock:
+    time = NOON
+
+    def now(self):
+        return self.time
+
+
+@pytest.fixture(autouse=True)
+def clock(settings, monkeypatch):
+    """Throttles on, in a minute that does not end before the test does."""
+    settings.THROTTLE_ENABLED = True
+    clock = Clock()
+    monkeypatch.setattr("accounts.throttles.timezone", SimpleNamespace(now=clock.now))
+    return clock
+
+
+@pytest.fixture
+def account(db):
+    return UserFactory(username="divine", email="divine@example.com", password=PASSWORD)
+
+
+@pytest.fixture
+def trust(settings):
+    def trust(proxies):
+        settings.REST_FRAMEWORK = {**django_settings.REST_FRAMEWORK, "NUM_PROXIES": proxies}
+
+    return trust
+
+
+def log_in(client, username="divine", *, password=WRONG, **extra):
+    return client.post(LOGIN, {"username": username, "password": password}, **extra)
+
+
+def register_badly(client, number=0, **extra):
+    """An attempt at registration that costs no hash and makes no account."""
+    return client.post(REGISTER, {"username": f"n{number}", "email": f"n{number}@example.com"}, **extra)
+
+
+def assert_throttled(response, wait=45):
+    assert response.status_code == 429
+    assert response["Retry-After"] == str(wait)
+    assert response.json() == {
+        "message": f"Too many requests; try again in {wait} seconds.",
+        "error": True,
+        "code": "throttled",
+    }
+
+
+def test_login_by_account_stops_after_ten_wrong_passwords(anonymous, account):
+    answers = [log_in(anonymous).status_code for _ in range(10)]
+
+    response = log_in(anonymous, password=PASSWORD)
+
+    assert answers == [401] * 10
+    assert_throttled(response)
+    assert not LoginSession.objects.exists()
+
+
+def test_login_by_account_goes_on_in_the_next_minute(anonymous, account, clock):
+    for _ in range(11):
+        log_in(anonymous)
+    clock.time = NOON + timedelta(seconds=45)
+
+    response = log_in(anonymous, password=PASSWORD)
+
+    assert response.status_code == 200
+
+
+def test_login_by_account_counts_every_spelling_together(anonymous, account):
+    spellings = ["divine", "DIVINE", " Divine ", "\uff44ivine", "\U0001d41divine"]
+    answers = [log_in(anonymous, name).status_code for name in spellings for _ in range(2)]
+
+    response = log_in(anonymous, "divin\u1d49")
+
+    assert answers == [401] * 10
+    assert_throttled(response)
+
+
+def test_login_by_account_counts_every_address_together(anonymous, account):
+    for number in range(10):
+        log_in(anonymous, REMOTE_ADDR=f"192.0.2.{number}")
+
+    assert_throttled(log_in(anonymous, REMOTE_ADDR="192.0.2.99"))
+
+
+def test_login_by_account_leaves_other_accounts(anonymous, account):
+    UserFactory(username="other", password=PASSWORD)
+    for _ in range(11):
+        log_in(anonymous)
+
+    response = log_in(anonymous, "other", password=PASSWORD)
+
+    assert response.status_code == 200
+
+
+def test_login_by_account_counts_unknown_accounts_the_same(anonymous):
+    answers = [log_in(anonymous, "nobody").status_code for _ in range(10)]
+
+    assert answers == [401] * 10
+    assert_throttled(log_in(anonymous, "nobody"))
+
+
+def test_login_of_the_one_ticket_contract_counts_with_it(anonymous, account):
+    sent = {"username": "divine", "password": "wrong"}
+    answers = [anonymous.post("/api/users/login", sent).status_code for _ in range(10)]
+
+    plain = anonymous.post("/api/users/login", sent)
+
+    assert answers == [401] * 10
+    assert plain.status_code == 429
+    assert plain["Retry-After"] == "45"
+    assert plain.json() == {"error": "Too many requests; try again in 45 seconds."}
+    assert_throttled(log_in(anonymous))
+
+
+def test_login_with_right_password_is_forgiven(anonymous, account):
+    answers = [log_in(anonymous, password=PASSWORD).status_code for _ in range(12)]
+
+    assert answers == [200] * 12
+    assert list(AttemptCounter.objects.values_list("count", flat=True)) == [0, 0]
+
+
+def test_login_by_address_stops_after_thirty(anonymous):
+    # Malformed ones count too, and cost no hash.
+    answers = [anonymous.post(LOGIN, {"username": f"n{number}"}).status_code for number in range(30)]
+
+    response = log_in(anonymous, "fresh")
+
+    assert answers == [400] * 30
+    assert_throttled(response)
+    assert log_in(anonymous, "fresh", REMOTE_ADDR="192.0.2.1").status_code == 401
+
+
+def test_registration_by_account_stops_after_ten(anonymous):
+    sent = {"username": "divine", "email": "divine@example.com", "password": "weak"}
+    answers = [anonymous.post(REGISTER, sent, REMOTE_ADDR=f"192.0.2.{number}").status_code for number in range(10)]
+
+    response = anonymous.post(REGISTER, {**sent, "email": "DIVINE@example.com", "password": PASSWORD})
+
+    assert answers == [400] * 10
+    assert_throttled(response)
+    assert not User.objects.exists()
+
+
+def test_registration_by_address_stops_after_thirty(anonymous):
+    answers = [register_badly(anonymous, number).status_code for number in range(30)]
+
+    response = anonymous.post(REGISTER, {"username": "a", "email": "a@example.com", "password": PASSWORD})
+
+    assert answers == [400] * 30
+    assert_throttled(response)
+    assert not User.objects.exists()
+
+
+def test_registration_of_the_one_ticket_contract_counts_with_it(anonymous):
+    for number in range(30):
+        register_badly(anonymous, number)
+
+    response = anonymous.post("/api/users/register", {"username": "a", "password": PASSWORD})
+
+    assert response.status_code == 429
+    assert response.json() == {"error": "Too many requests; try again in 45 seconds."}
+    assert not User.objects.exists()
+
+
+def test_refresh_by_account_stops_after_thirty(anonymous, user):
+    token = tokens.log_in(user)["refreshToken"]
+    for number in range(30):
+        response = anonymous.post(REFRESH, {"refreshToken": token}, REMOTE_ADDR=f"192.0.2.{number}")
+        assert response.status_code == 200
+        token = response.json()["data"]["refreshToken"]
+
+    response = anonymous.post(REFRESH, {"refreshToken": token})
+
+    assert_throttled(response)
+    assert LoginSession.objects.get().refresh_id == tokens.read_refresh_token(token)["jti"]
+
+
+def test_refresh_by_account_cannot_be_used_up_by_others(anonymous, user):
+    token = tokens.log_in(user)["refreshToken"]
+    forged = token[:-5] + "AAAAA"
+    for number in range(31):
+        anonymous.post(REFRESH, {"refreshToken": forged}, REMOTE_ADDR=f"192.0.2.{number}")
+
+    response = anonymous.post(REFRESH, {"refreshToken": token})
+
+    assert response.status_code == 200
+
+
+def test_refresh_by_address_stops_after_120(anonymous, user):
+    answers = {anonymous.post(REFRESH, {"refreshToken": "x"}).status_code for _ in range(120)}
+
+    response = anonymous.post(REFRESH, {"refreshToken": tokens.log_in(user)["refreshToken"]})
+
+    assert answers == {401}
+    assert_throttled(response)
+
+
+def test_password_change_stops_after_ten_wrong_ones(client_of, account, stranger):
+    holder = client_of(account)
+    wrong = {"currentPassword": "wrong", "newPassword": "another 9 password"}
+    answers = [holder.post(PASSWORD_CHANGE, wrong).status_code for _ in range(10)]
+
+    response = holder.post(PASSWORD_CHANGE, {**wrong, "currentPassword": PASSWORD})
+
+    assert answers == [400] * 10
+    assert_throttled(response)
+    account.refresh_from_db()
+    assert account.check_password(PASSWORD)
+    assert stranger.post(PASSWORD_CHANGE, wrong).status_code == 400
+
+
+def test_password_change_with_right_password_is_forgiven(client_of, account):
+    response = client_of(account).post(
+        PASSWORD_CHANGE, {"currentPassword": PASSWORD, "newPassword": "another 9 password"}
+    )
+
+    assert response.status_code == 200
+    assert AttemptCounter.objects.get().count == 0
+
+
+def test_counters_hold_no_names_or_addresses(anonymous, account):
+    log_in(anonymous, "divine@example.com", REMOTE_ADDR="192.0.2.7")
+
+    keys = " ".join(AttemptCounter.objects.values_list("key", flat=True))
+    assert len(keys.split()) == 2
+    assert "divine" not in keys
+    assert "192.0.2.7" not in keys
+
+
+def test_nothing_is_counted_when_throttles_are_off(anonymous, account, settings):
+    settings.THROTTLE_ENABLED = False
+
+    answers = [register_badly(anonymous).status_code for _ in range(31)]
+
+    assert answers == [400] * 31
+    assert not AttemptCounter.objects.exists()
+
+
+def test_spoofed_forwarding_header_is_no_fresh_caller(anonymous, trust):
+    trust(0)
+    for number in range(30):
+        register_badly(anonymous, number, headers={"X-Forwarded-For": f"203.0.113.{number}"})
+
+    assert_throttled(register_badly(anonymous, 31, headers={"X-Forwarded-For": "203.0.113.99"}))
+
+
+def test_behind_one_proxy_the_address_that_it_adds_counts(anonymous, trust):
+    trust(1)
+    for number in range(30):
+        register_badly(anonymous, number, headers={"X-Forwarded-For": f"203.0.113.{number}, 198.51.100.1"})
+
+    spoofed = register_badly(anonymous, 31, headers={"X-Forwarded-For": "203.0.113.99, 198.51.100.1"})
+    another = register_badly(anonymous, 32, headers={"X-Forwarded-For": "203.0.113.99, 198.51.100.2"})
+
+    assert_throttled(spoofed)
+    assert another.status_code == 400
+
+
+def test_ipv6_callers_of_one_network_count_together(anonymous):
+    for number in range(30):
+        register_badly(anonymous, number, REMOTE_ADDR=f"2001:db8:1:2:{number:x}::1")
+
+    assert_throttled(register_badly(anonymous, 31, REMOTE_ADDR="2001:db8:1:2:ffff:ffff:ffff:ffff"))
+    assert register_badly(anonymous, 32, REMOTE_ADDR="2001:db8:1:3::1").status_code == 400
+
+
+@pytest.mark.parametrize("username", ["divine\ud800", 4711, None, ["divine"], {"a": 1}, ""])
+def test_login_throttle_takes_any_name(anonymous, username):
+    response = anonymous.post(
+        LOGIN, json.dumps({"username": username, "password": "wrong"}), content_type="application/json"
+    )
+
+    assert response.status_code == (401 if username == 4711 else 400)
+
+
+@pytest.mark.parametrize("sent", ["[]", "null", "5", '"x"', "{"])
+@pytest.mark.parametrize("url", [LOGIN, REGISTER, REFRESH])
+def test_throttles_take_any_body(anonymous, url, sent):
+    response = anonymous.post(url, sent, content_type="application/json")
+
+    assert response.status_code == 400

@@ -1,0 +1,165 @@
+"""Booking and logging in with a browser, on the API's own pages."""
+
+import json
+import re
+
+import pytest
+from django.test import Client
+
+from accounts.tests.factories import PASSWORD, UserFactory
+from bookings.models import Booking
+from bookings.tests.factories import BookingFactory, EventFactory
+
+pytestmark = pytest.mark.django_db
+
+HTML = {"Accept": "text/html"}
+
+
+@pytest.fixture
+def browser():
+    return Client(enforce_csrf_checks=True, headers=HTML)
+
+
+def csrf_token(page):
+    return re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.content.decode())[1]
+
+
+def booking_form(event, **changes):
+    return {
+        "eventId": event.pk,
+        "firstName": "Ada",
+        "lastName": "Lovelace",
+        "email": "ada@example.org",
+        "ticketsReserved": 2,
+        **changes,
+    }
+
+
+def test_guest_books_by_the_form(browser):
+    event = EventFactory(total_tickets=10)
+    page = browser.get("/api/v1/booking")
+
+    response = browser.post("/api/v1/booking", booking_form(event, csrfmiddlewaretoken=csrf_token(page)))
+
+    assert page.status_code == 401
+    assert "The form below needs no account." in page.content.decode()
+    assert response.status_code == 201
+    booking = Booking.objects.get()
+    assert (booking.user, booking.tickets_reserved) == (None, 2)
+    assert booking.reference in response.content.decode()
+
+
+def test_guest_finds_a_filled_example_that_books(browser):
+    EventFactory(pk=1)
+    page = browser.get("/api/v1/booking").content.decode()
+
+    example = re.search(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)[1].replace("&quot;", '"')
+    response = browser.post("/api/v1/booking", example, content_type="application/json")
+
+    assert response.status_code == 201
+    assert Booking.objects.get().first_name == "Ada"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"email": "nobody"}, "Enter a valid email address."),
+        ({"ticketsReserved": 11}, "This event sells at most 10 tickets a booking."),
+    ],
+)
+def test_refused_form_says_why_at_the_field_and_keeps_the_input(browser, changes, sentence):
+    event = EventFactory(total_tickets=10)
+
+    response = browser.post("/api/v1/booking", booking_form(event, firstName="Kept", **changes))
+
+    assert response.status_code == 400
+    content = response.content.decode()
+    assert f'<span class="help-block">{sentence}</span>' in content
+    assert 'value="Kept"' in content
+    assert not Booking.objects.exists()
+
+
+def test_refused_json_is_kept_in_the_form(browser):
+    response = browser.post(
+        "/api/v1/booking", json.dumps({"eventId": 5, "firstName": "Kept"}), content_type="application/json"
+    )
+
+    assert response.status_code == 400
+    assert "&quot;firstName&quot;: &quot;Kept&quot;" in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        ("{", "application/json", 400),
+        ("[1]", "application/json", 400),
+        ("x", "text/plain", 415),
+        ("", "text/plain", 400),
+    ],
+)
+def test_unreadable_body_shows_the_page_all_the_same(browser, body, content_type, status):
+    response = browser.post("/api/v1/booking", body, content_type=content_type)
+
+    assert response.status_code == status
+    assert 'name="firstName"' in response.content.decode()
+
+
+def test_login_and_logout_by_the_page(browser):
+    UserFactory(username="ada", password=PASSWORD)
+    login = browser.get("/api-auth/login/?next=/api/v1/event")
+    fields = {"username": "ADA@example.org", "next": "/api/v1/event", "csrfmiddlewaretoken": csrf_token(login)}
+
+    wrong = browser.post("/api-auth/login/", {**fields, "password": "wrong"})
+    right = browser.post("/api-auth/login/", {**fields, "password": PASSWORD})
+
+    assert wrong.status_code == 200
+    assert "The name or the password is wrong." in wrong.content.decode()
+    assert right["Location"] == "/api/v1/event"
+    page = browser.get("/api/v1/event")
+    assert page.status_code == 200
+    out = browser.post("/api-auth/logout/", {"csrfmiddlewaretoken": csrf_token(page)})
+    assert out.status_code == 200
+    assert browser.get("/api/v1/event").status_code == 401
+
+
+def test_session_post_without_csrf_token_is_403_in_json():
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(UserFactory())
+    event = EventFactory()
+
+    response = client.post("/api/v1/booking", booking_form(event), content_type="application/json")
+
+    assert response.status_code == 403
+    assert response.json()["code"] == "permission_denied"
+    assert not Booking.objects.exists()
+
+
+def test_session_books_by_the_form_as_the_user(browser):
+    user = UserFactory()
+    event = EventFactory()
+    browser.force_login(user)
+    page = browser.get("/api/v1/booking")
+
+    response = browser.post("/api/v1/booking", booking_form(event, csrfmiddlewaretoken=csrf_token(page)))
+
+    assert response.status_code == 201
+    assert Booking.objects.get().user == user
+
+
+def test_event_form_as_it_stands_opens_an_event_with_a_waitlist(browser):
+    browser.force_login(UserFactory(is_staff=True))
+    page = browser.get("/api/v1/event")
+    content = page.content.decode()
+    [checkbox] = re.findall(r'<input[^>]*name="waitlistEnabled"[^>]*>', content)
+
+    assert "checked" in checkbox
+    assert "Tickets in total" in content
+
+
+def test_booking_page_of_a_guest_shows_it_with_its_token(browser):
+    booking = BookingFactory(user=None)
+
+    response = browser.get(f"/api/v1/booking/{booking.pk}?token={booking.token}")
+
+    assert response.status_code == 200
+    assert booking.reference in response.content.decode()

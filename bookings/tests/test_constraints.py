@@ -1,0 +1,211 @@
+"""The database's own last line of defence: what no code of ours writes, raw SQL cannot write either."""
+
+import pytest
+from django.db import DataError, IntegrityError, connection, transaction
+
+from bookings.models import Booking, IdempotencyKey, LedgerEntry
+from bookings.services.booking import BookingRequest, book_tickets
+from bookings.services.cancellation import cancel_tickets
+from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.state import everything
+from events.models import Event
+
+pytestmark = pytest.mark.django_db
+MODELS = [Event, Booking, LedgerEntry, IdempotencyKey]
+NOW = "CURRENT_TIMESTAMP"
+
+# The constraint, what is set, and on a row of which status or kind.
+EVENT = [
+    ("event_has_tickets", "total_tickets = 0, available_tickets = 0"),
+    ("event_available_within_total", "available_tickets = total_tickets + 1"),
+    ("event_version_from_one", "version = 0"),
+    ("event_booking_limit_from_one", "max_tickets_per_booking = 0"),
+    ("event_sales_end_after_start", f"sales_start = {NOW}, sales_end = {NOW}"),
+    ("event_policy_known", "waitlist_policy = 'lottery'"),
+    ("event_policy_known", "waitlist_policy = ''"),
+    ("event_deleted_holds_nothing", f"deleted_at = {NOW}, waitlisted_count = 0"),
+    ("event_deleted_holds_nothing", f"deleted_at = {NOW}, available_tickets = total_tickets"),
+]
+BOOKING = [
+    ("booking_has_tickets", "tickets_reserved = 0", "completed"),
+    ("booking_status_known", "status = 'lost'", "completed"),
+    ("booking_status_known", "status = ''", "completed"),
+    ("booking_number_while_waiting", "waitlist_number = 99", "completed"),
+    ("booking_number_while_waiting", "waitlist_number = 99", "cancelled"),
+    ("booking_number_while_waiting", "waitlist_number = NULL", "waitlisted"),
+    ("booking_number_while_waiting", "status = 'completed'", "waitlisted"),
+    ("booking_token_for_guests", "token_hash = 'x'", "completed"),
+    ("booking_one_ticket_while_live", "one_ticket_holder_id = user_id", "cancelled"),
+]
+LEDGER = [
+    ("ledger_sequence_from_one", "sequence = 0", "booked"),
+    ("ledger_kind_fits_booking", "booking_id = NULL", "booked"),
+    ("ledger_kind_fits_booking", "tickets = 0", "booked"),
+    ("ledger_kind_fits_booking", "tickets = -1", "booked"),
+    ("ledger_kind_fits_booking", "kind = 'opened'", "booked"),
+    ("ledger_kind_fits_booking", "kind = 'gifted'", "booked"),
+    ("ledger_kind_fits_booking", "kind = 'booked'", "opened"),
+]
+# Two rows that would be alike, by what one is set to; SQLite names the columns, MariaDB the constraint.
+UNIQUE = [
+    (Booking, "booking_waitlist_number_unique", "waitlist_number", {"status": "waitlisted"}),
+    (Booking, "booking_one_ticket_a_user", "one_ticket_holder_id", {"status": "completed"}),
+    (Booking, "reference", "reference", {}),
+    (LedgerEntry, "ledger_sequence_unique", "sequence", {}),
+    (IdempotencyKey, "digest", "digest", {}),
+]
+# MariaDB's columns are UNSIGNED and refuse by range before a constraint is asked.
+NEGATIVE = [
+    (Event, "total_tickets"),
+    (Event, "available_tickets"),
+    (Event, "waitlisted_count"),
+    (Event, "ledger_sequence"),
+    (Event, "version"),
+    (Event, "max_tickets_per_booking"),
+    (Booking, "tickets_reserved"),
+    (LedgerEntry, "sequence"),
+    (LedgerEntry, "available_after"),
+    (LedgerEntry, "waitlisted_after"),
+]
+
+
+@pytest.fixture
+def event(user):
+    """Full, with one cancelled and four completed bookings of one user, each with a key."""
+    event = EventFactory(total_tickets=4)
+    for number in range(5):
+        asked = BookingRequest(event.pk, 1, "Ada", "Lovelace", "ada@example.org", user=user)
+        receipt = book_tickets(asked, key=f"k{number}")
+        if number == 0:
+            cancel_tickets(receipt.booking.pk)
+    return event
+
+
+def refused(sql, values=(), *, kind=IntegrityError, match=None):
+    before = everything()
+    with pytest.raises(kind, match=match), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql, values)
+    assert everything() == before
+
+
+def update(model, assignments, row):
+    return f"UPDATE {model._meta.db_table} SET {assignments} WHERE id = {row.pk}"
+
+
+@pytest.mark.parametrize(("name", "assignments"), EVENT)
+def test_constraint_of_event_refuses(event, name, assignments):
+    BookingFactory.create_batch(2, event=event, tickets=2)
+
+    refused(update(Event, assignments, event), match=name)
+
+
+@pytest.mark.parametrize(("name", "assignments", "status"), BOOKING)
+def test_constraint_of_booking_refuses(event, name, assignments, status):
+    BookingFactory.create_batch(2, event=event, tickets=2)
+    booking = Booking.objects.filter(status=status).first()
+
+    refused(update(Booking, assignments, booking), match=name)
+
+
+@pytest.mark.parametrize(("name", "assignments", "kind"), LEDGER)
+def test_constraint_of_ledger_refuses(event, name, assignments, kind):
+    entry = LedgerEntry.objects.filter(kind=kind).first()
+
+    refused(update(LedgerEntry, assignments, entry), match=name)
+
+
+@pytest.mark.parametrize(("model", "name", "column", "rows"), UNIQUE)
+def test_constraint_of_uniqueness_refuses(event, user, model, name, column, rows):
+    BookingFactory.create_batch(2, event=event, tickets=4)
+    first, second = model.objects.filter(**rows).order_by("pk")[:2]
+    if column == "one_ticket_holder_id":
+        Booking.objects.filter(pk=first.pk).update(one_ticket_holder=user)
+        first.refresh_from_db()
+    value = getattr(first, column)
+    assert value is not None
+
+    columns = rf"UNIQUE constraint failed: .*{model._meta.db_table}\.{column}"
+    refused(
+        f"UPDATE {model._meta.db_table} SET {column} = %s WHERE id = %s",
+        [value, second.pk],
+        match=rf"{columns}|Duplicate entry .* for key '{name}'",
+    )
+
+
+def test_constraint_of_uniqueness_is_within_one_event(event):
+    other = EventFactory(total_tickets=1)
+    BookingFactory(event=other)
+    waiting_there = BookingFactory(event=other)
+    waiting_here = BookingFactory(event=event, tickets=4)
+
+    Booking.objects.filter(pk=waiting_there.pk).update(waitlist_number=waiting_here.waitlist_number)
+
+    assert Booking.objects.filter(waitlist_number=waiting_here.waitlist_number).count() == 2
+
+
+@pytest.mark.parametrize(("model", "column"), NEGATIVE)
+def test_constraint_of_sign_refuses(event, model, column):
+    row = model.objects.filter(**({"status": "completed"} if model is Booking else {})).first()
+
+    refused(update(model, f"{column} = -1", row), kind=(IntegrityError, DataError))
+
+
+@pytest.mark.parametrize("model", [Event, Booking, LedgerEntry])
+def test_constraint_refuses_inserts_too(event, model):
+    table = model._meta.db_table
+    columns = [field.column for field in model._meta.concrete_fields if field.column != "id"]
+    bad = {Event: "waitlist_policy", Booking: "status", LedgerEntry: "kind"}[model]
+    unique = {"reference": "'new'", "sequence": "sequence + 1000", "waitlist_number": "NULL"}
+    values = ["'unknown'" if column == bad else unique.get(column, column) for column in columns]
+    row = model.objects.filter(**({"status": "completed"} if model is Booking else {})).first()
+    name = {Event: "event_policy_known", Booking: "booking_status_known", LedgerEntry: "ledger_kind_fits_booking"}
+
+    refused(
+        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {table} WHERE id = %s",
+        [row.pk],
+        match=name[model],
+    )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["DELETE FROM events_event WHERE id = {event}", "DELETE FROM accounts_user WHERE id = {user}"],
+)
+def test_constraint_keeps_what_bookings_refer_to(event, user, statement):
+    def act():
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(statement.format(event=event.pk, user=user.pk))
+            # SQLite looks at foreign keys when the transaction ends, or when asked.
+            connection.check_constraints()
+
+    with pytest.raises(IntegrityError):
+        act()
+
+    assert Booking.objects.filter(event=event, user=user).count() == 5
+
+
+def test_every_constraint_of_the_models_is_tried_here():
+    tried = {name for name, *_ in [*EVENT, *BOOKING, *LEDGER]} | {name for _, name, *_ in UNIQUE}
+    by_sign = {"event_waitlisted_not_negative", "ledger_counts_not_negative"}
+    unique_columns = {"reference", "digest"}
+
+    named = {constraint.name for model in MODELS for constraint in model._meta.constraints}
+
+    assert tried | by_sign == named | unique_columns
+
+
+def test_every_constraint_of_the_models_is_in_the_database():
+    with connection.cursor() as cursor:
+        there = set()
+        for model in MODELS:
+            there |= set(connection.introspection.get_constraints(cursor, model._meta.db_table))
+
+    named = {constraint.name for model in MODELS for constraint in model._meta.constraints}
+
+    assert named <= there
+
+
+@pytest.mark.mariadb
+def test_database_refuses_what_is_too_long(event):
+    # sql_mode is strict: MariaDB would otherwise cut it and go on.
+    refused(update(Event, f"name = '{'x' * 201}'", event), kind=DataError)

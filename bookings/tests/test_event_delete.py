@@ -1,0 +1,177 @@
+import pytest
+
+from bookings.models import Booking
+from bookings.services.events import cancel_event
+from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.state import counts, everything, ledger, statuses
+from bookings.tests.wire import (
+    CHALLENGE,
+    NO_EVENT,
+    NO_IDS,
+    NOT_ADMIN,
+    NOT_LOGGED_IN,
+    NOTHING_HERE,
+    booking_body,
+    booking_json,
+    failure,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def test_delete_event_cancels_and_keeps_its_bookings(staff, admin_user):
+    event = EventFactory(total_tickets=5)
+    held = BookingFactory(event=event, tickets=4)
+    guest = BookingFactory(event=event, tickets=1, user=None)
+    waiting = BookingFactory(event=event, tickets=2)
+    elsewhere = BookingFactory()
+
+    response = staff.delete(f"/api/v1/event/{event.pk}")
+
+    assert response.status_code == 200
+    assert response.json() == {"message": "Event deleted successfully.", "error": False}
+    assert statuses(held, guest, waiting, elsewhere) == ["cancelled", "cancelled", "cancelled", "completed"]
+    assert list(event.bookings.order_by("pk").values_list("tickets_reserved", "waitlist_number")) == [
+        (4, None),
+        (1, None),
+        (2, None),
+    ]
+    assert counts(event) == (5, 5, 0, 0)
+    assert ledger(event, after=4) == [(5, "event_cancelled", 5, 5, 0, None, admin_user.pk)]
+    event.refresh_from_db()
+    assert event.version == 2
+    assert event.deleted_at == event.updated_at > held.updated_at
+    held.refresh_from_db()
+    assert held.updated_at == event.deleted_at
+
+
+def test_delete_event_leaves_earlier_cancellations_alone(staff):
+    event = EventFactory()
+    booking = BookingFactory(event=event)
+    staff.delete(f"/api/v1/booking/{booking.pk}")
+    booking.refresh_from_db()
+
+    staff.delete(f"/api/v1/event/{event.pk}")
+
+    assert Booking.objects.get(pk=booking.pk).updated_at == booking.updated_at
+
+
+def test_delete_event_is_gone_for_every_reader(staff, anonymous):
+    event = EventFactory()
+    staff.delete(f"/api/v1/event/{event.pk}")
+    before = everything()
+
+    listed = staff.get("/api/v1/event")
+    read = staff.get(f"/api/v1/event/{event.pk}")
+    status = anonymous.get(f"/api/v1/booking/status/{event.pk}")
+    booked = anonymous.post("/api/v1/booking", booking_body(event))
+    plain = staff.get(f"/api/events/{event.pk}")
+    again = staff.delete(f"/api/v1/event/{event.pk}")
+
+    assert listed.json()["data"] == []
+    assert (read.status_code, read.json()) == (404, NOTHING_HERE)
+    assert (status.status_code, status.json()) == (404, NO_EVENT)
+    assert (booked.status_code, booked.json()) == (404, NO_EVENT)
+    assert (plain.status_code, plain.json()) == (404, {"error": "There is no such event."})
+    assert (again.status_code, again.json()) == (404, NOTHING_HERE)
+    assert everything() == before
+
+
+def test_delete_event_leaves_its_bookings_readable(staff, owner, user, anonymous):
+    event = EventFactory(total_tickets=1)
+    booking = BookingFactory(event=event, user=user)
+    guest = BookingFactory(event=event, user=None)
+
+    staff.delete(f"/api/v1/event/{event.pk}")
+
+    booking.refresh_from_db()
+    guest.refresh_from_db()
+    assert (booking.status, guest.status) == ("cancelled", "cancelled")
+    assert owner.get(f"/api/v1/booking/{booking.pk}").json()["data"] == booking_json(booking)
+    assert owner.get("/api/v1/booking").json()["data"] == [booking_json(booking)]
+    by_token = anonymous.get(f"/api/v1/booking/{guest.pk}", headers={"Booking-Token": guest.token})
+    assert by_token.json()["data"] == booking_json(guest)
+
+
+def test_delete_event_leaves_nothing_to_cancel(staff, owner, user):
+    event = EventFactory()
+    booking = BookingFactory(event=event, user=user)
+    staff.delete(f"/api/v1/event/{event.pk}")
+    before = everything()
+
+    response = owner.delete(f"/api/v1/booking/{booking.pk}")
+
+    assert response.status_code == 409
+    assert response.json() == failure("This booking is already cancelled.", "already_cancelled")
+    assert everything() == before
+
+
+def test_delete_event_twice_at_once_deletes_it_once(staff, admin_user):
+    # As the slower of two requests that both found the event standing would call it.
+    event = EventFactory()
+    cancel_event(event.pk, actor=admin_user)
+    before = everything()
+
+    with pytest.raises(Exception, match="There is no such event"):
+        cancel_event(event.pk, actor=admin_user)
+
+    assert everything() == before
+
+
+@pytest.mark.parametrize("tag", ['"1.1"', "*"])
+def test_delete_event_if_match_fits(staff, tag):
+    event = EventFactory()
+
+    response = staff.delete(f"/api/v1/event/{event.pk}", headers={"If-Match": tag})
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("tag", ['"2.1"', "garbage"])
+def test_delete_event_if_match_does_not_fit_is_refused(staff, tag):
+    event = EventFactory()
+    BookingFactory(event=event)
+    before = everything()
+
+    response = staff.delete(f"/api/v1/event/{event.pk}", headers={"If-Match": tag})
+
+    assert response.status_code == 412
+    assert response.json()["code"] == "stale_version"
+    assert everything() == before
+
+
+@pytest.mark.parametrize("persona", ["owner", "stranger"])
+def test_delete_event_as_user_is_refused(request, persona):
+    client = request.getfixturevalue(persona)
+    event = EventFactory()
+    before = everything()
+
+    response = client.delete(f"/api/v1/event/{event.pk}")
+
+    assert response.status_code == 403
+    assert response.json() == NOT_ADMIN
+    assert everything() == before
+
+
+def test_delete_event_as_anonymous_is_refused(anonymous):
+    event = EventFactory()
+    before = everything()
+
+    response = anonymous.delete(f"/api/v1/event/{event.pk}")
+
+    assert response.status_code == 401
+    assert response.json() == NOT_LOGGED_IN
+    assert response["WWW-Authenticate"] == CHALLENGE
+    assert everything() == before
+
+
+@pytest.mark.parametrize("identity", NO_IDS)
+def test_delete_event_of_no_such_id(staff, identity):
+    EventFactory()
+    before = everything()
+
+    response = staff.delete(f"/api/v1/event/{identity}")
+
+    assert response.status_code == 404
+    assert response.json() == NOTHING_HERE
+    assert everything() == before

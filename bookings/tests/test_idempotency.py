@@ -1,0 +1,256 @@
+import pytest
+
+from bookings.models import Booking, IdempotencyKey
+from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.state import counts, everything
+from bookings.tests.wire import NO_EVENT, booking_body, failure, invalid
+
+pytestmark = pytest.mark.django_db
+REUSED = failure(
+    "This Idempotency-Key was used with another request; use a new key for a new booking.", "idempotency_key_reused"
+)
+NO_KEY = "Send 1 to 255 visible characters without spaces."
+
+
+def book(client, event, key, **changes):
+    return client.post("/api/v1/booking", booking_body(event, **changes), headers={"Idempotency-Key": key})
+
+
+def assert_replays(first, again):
+    assert first.status_code == again.status_code == 201
+    assert first.content == again.content
+    assert "Idempotent-Replayed" not in first
+    assert again["Idempotent-Replayed"] == "true"
+
+
+@pytest.mark.parametrize("persona", ["owner", "staff", "anonymous"])
+def test_book_with_known_key_replays_byte_for_byte(request, persona):
+    client = request.getfixturevalue(persona)
+    event = EventFactory(total_tickets=3)
+
+    first = book(client, event, "k1")
+    before = everything()
+    again = book(client, event, "k1")
+    third = book(client, event, "k1")
+
+    assert_replays(first, again)
+    assert_replays(first, third)
+    assert everything() == before
+    assert counts(event) == (3, 1, 0, 2)
+    assert ("bookingToken" in again.json()["data"]) == (persona == "anonymous")
+
+
+def test_book_with_known_key_replays_a_working_token(anonymous):
+    event = EventFactory()
+    book(anonymous, event, "k1")
+
+    data = book(anonymous, event, "k1").json()["data"]
+
+    response = anonymous.delete(f"/api/v1/booking/{data['id']}", headers={"Booking-Token": data["bookingToken"]})
+    assert response.status_code == 200
+
+
+def test_book_with_key_stores_neither_key_nor_token(anonymous):
+    event = EventFactory()
+
+    token = book(anonymous, event, "a-very-secret-key").json()["data"]["bookingToken"]
+
+    stored = str(IdempotencyKey.objects.values().get())
+    assert "a-very-secret-key" not in stored
+    assert token not in stored
+
+
+@pytest.mark.parametrize(("first_key", "again_key"), [("k1", '"k1"'), ('"k1"', "k1"), ("k1", "  k1  ")])
+def test_book_with_key_quoted_or_bare_is_the_same_key(anonymous, first_key, again_key):
+    event = EventFactory()
+
+    first = book(anonymous, event, first_key)
+    again = book(anonymous, event, again_key)
+
+    assert_replays(first, again)
+    assert Booking.objects.count() == 1
+
+
+def test_book_with_known_key_spelt_otherwise_is_the_same_request(anonymous):
+    event = EventFactory()
+
+    first = book(anonymous, event, "k1", ticketsReserved=2, email="ada@example.org")
+    again = book(
+        anonymous, event, "k1", eventId=str(event.pk), ticketsReserved="2", email=" ADA@example.org", note="unknown"
+    )
+
+    assert_replays(first, again)
+
+
+@pytest.mark.parametrize("persona", ["owner", "anonymous"])
+def test_book_with_known_key_replays_after_the_booking_was_cancelled(request, staff, persona):
+    client = request.getfixturevalue(persona)
+    event = EventFactory()
+    first = book(client, event, "k1")
+    staff.delete(f"/api/v1/booking/{first.json()['data']['id']}", {"ticketsToCancel": 1})
+
+    after_part = book(client, event, "k1")
+    staff.delete(f"/api/v1/booking/{first.json()['data']['id']}")
+    after_all = book(client, event, "k1")
+
+    assert_replays(first, after_part)
+    assert_replays(first, after_all)
+    assert first.json()["data"]["bookingStatus"] == "completed"
+    assert counts(event) == (10, 10, 0, 0)
+
+
+@pytest.mark.parametrize("persona", ["owner", "anonymous"])
+def test_book_with_known_key_replays_after_the_event_was_deleted(request, staff, persona):
+    client = request.getfixturevalue(persona)
+    event = EventFactory()
+    first = book(client, event, "k1")
+    staff.delete(f"/api/v1/event/{event.pk}")
+    before = everything()
+
+    again = book(client, event, "k1")
+
+    assert_replays(first, again)
+    assert everything() == before
+
+
+def test_book_with_known_key_replays_the_first_place_in_the_waitlist(anonymous, staff):
+    event = EventFactory(total_tickets=2)
+    held = BookingFactory(event=event, tickets=2)
+    BookingFactory(event=event, tickets=1)
+    first = book(anonymous, event, "k1", ticketsReserved=1)
+    staff.delete(f"/api/v1/booking/{held.pk}")
+
+    again = book(anonymous, event, "k1", ticketsReserved=1)
+
+    assert_replays(first, again)
+    assert again.json()["data"]["waitlistPosition"] == 2
+    assert Booking.objects.get(pk=first.json()["data"]["id"]).status == "completed"
+
+
+def test_book_with_known_key_replays_after_sales_closed_and_tickets_went(anonymous, staff):
+    event = EventFactory(total_tickets=2)
+    first = book(anonymous, event, "k1")
+    staff.patch(f"/api/v1/event/{event.pk}", {"salesEnd": "2024-01-01", "waitlistEnabled": False})
+
+    again = book(anonymous, event, "k1")
+
+    assert_replays(first, again)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ticketsReserved": 1}, {"firstName": "D"}, {"lastName": "A"}, {"email": "other@example.com"}]
+)
+def test_book_with_known_key_and_another_body_is_refused(anonymous, changes):
+    event = EventFactory()
+    book(anonymous, event, "k1")
+    before = everything()
+
+    response = book(anonymous, event, "k1", **changes)
+
+    assert response.status_code == 422
+    assert response.json() == REUSED
+    assert "Idempotent-Replayed" not in response
+    assert everything() == before
+
+
+def test_book_with_known_key_for_another_event_is_refused(anonymous):
+    event, other = EventFactory.create_batch(2)
+    book(anonymous, event, "k1")
+    before = everything()
+
+    response = book(anonymous, other, "k1")
+
+    assert response.status_code == 422
+    assert response.json() == REUSED
+    assert everything() == before
+
+
+def test_book_with_other_key_books_again(anonymous):
+    event = EventFactory()
+
+    first = book(anonymous, event, "k1")
+    second = book(anonymous, event, "K1")
+
+    assert first.json()["data"]["id"] != second.json()["data"]["id"]
+    assert counts(event) == (10, 6, 0, 4)
+
+
+def test_book_without_key_books_again(anonymous):
+    event = EventFactory()
+
+    for _ in range(2):
+        anonymous.post("/api/v1/booking", booking_body(event))
+
+    assert counts(event) == (10, 6, 0, 4)
+    assert not IdempotencyKey.objects.exists()
+
+
+def test_book_with_key_of_another_caller_is_a_new_booking(owner, stranger, anonymous):
+    event = EventFactory()
+
+    answers = [book(client, event, "k1") for client in (owner, stranger, anonymous)]
+
+    assert [answer.status_code for answer in answers] == [201, 201, 201]
+    assert all("Idempotent-Replayed" not in answer for answer in answers)
+    assert len({answer.json()["data"]["id"] for answer in answers}) == 3
+    assert counts(event) == (10, 4, 0, 6)
+
+
+def test_book_with_known_key_as_another_caller_tells_nothing(owner, stranger):
+    event = EventFactory()
+    book(owner, event, "k1")
+
+    response = book(stranger, event, "k1", firstName="Eve")
+
+    assert response.status_code == 201
+    assert response.json()["data"]["firstName"] == "Eve"
+
+
+@pytest.mark.parametrize("key", ["", " ", '""', "two words", "tab\there", "é", "x" * 256, '"' + "x" * 256 + '"'])
+def test_book_with_bad_key_is_refused(anonymous, key):
+    event = EventFactory()
+    before = everything()
+
+    response = book(anonymous, event, key)
+
+    assert response.status_code == 400
+    assert response.json() == invalid("Idempotency-Key", NO_KEY)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("key", ["x", "!", '"', "x" * 255, '"' + "x" * 255 + '"', "!~{}'\\;--"])
+def test_book_with_good_key_replays(anonymous, key):
+    event = EventFactory()
+
+    first = book(anonymous, event, key)
+    again = book(anonymous, event, key)
+
+    assert_replays(first, again)
+
+
+def test_book_with_key_refused_does_not_keep_the_key(anonymous, staff):
+    event = EventFactory(total_tickets=2, waitlist_enabled=False)
+    held = BookingFactory(event=event, tickets=2)
+
+    refused = book(anonymous, event, "k1")
+    kept = IdempotencyKey.objects.count()
+    staff.delete(f"/api/v1/booking/{held.pk}")
+    booked = book(anonymous, event, "k1")
+    again = book(anonymous, event, "k1")
+
+    assert (refused.status_code, refused.json()["code"], kept) == (409, "sold_out", 0)
+    assert_replays(booked, again)
+    assert counts(event) == (2, 0, 0, 2)
+
+
+def test_book_with_key_invalid_does_not_keep_the_key(anonymous):
+    event = EventFactory()
+
+    invalid_body = book(anonymous, event, "k1", email="x")
+    unknown_event = book(anonymous, event, "k1", eventId=999_999)
+    booked = book(anonymous, event, "k1")
+
+    assert invalid_body.status_code == 400
+    assert (unknown_event.status_code, unknown_event.json()) == (404, NO_EVENT)
+    assert booked.status_code == 201
+    assert IdempotencyKey.objects.count() == 1

@@ -1,0 +1,119 @@
+import pytest
+from django.db import transaction
+
+from bookings.models import AppendOnly, LedgerEntry
+from bookings.services.cancellation import cancel_tickets
+from bookings.services.events import cancel_event, change_event
+from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.state import everything, ledger
+
+pytestmark = pytest.mark.django_db
+
+
+def test_ledger_of_a_whole_event_tells_all_without_gaps(user, admin_user):
+    event = EventFactory(total_tickets=4, created_by=admin_user)
+    first = BookingFactory(event=event, user=user, tickets=3)
+    guest = BookingFactory(event=event, user=None, tickets=2)
+    third = BookingFactory(event=event, user=user, tickets=2)
+    cancel_tickets(first.pk, tickets=1, actor=user)
+    cancel_tickets(third.pk, tickets=1, actor=admin_user)
+    change_event(event.pk, changes={"total_tickets": 6}, actor=admin_user)
+    change_event(event.pk, changes={"name": "Renamed"}, actor=admin_user)
+    cancel_tickets(guest.pk)
+    change_event(event.pk, changes={"total_tickets": 5}, actor=admin_user)
+    cancel_event(event.pk, actor=admin_user)
+
+    told = ledger(event)
+
+    assert told == [
+        (1, "opened", 4, 4, 0, None, admin_user.pk),
+        (2, "booked", 3, 1, 0, first.pk, user.pk),
+        (3, "waitlisted", 2, 1, 1, guest.pk, None),
+        (4, "waitlisted", 2, 1, 2, third.pk, user.pk),
+        (5, "reduced", 1, 2, 2, first.pk, user.pk),
+        (6, "promoted", 2, 0, 1, guest.pk, user.pk),
+        (7, "reduced", 1, 0, 1, third.pk, admin_user.pk),
+        (8, "capacity_changed", 2, 2, 1, None, admin_user.pk),
+        (9, "promoted", 1, 1, 0, third.pk, admin_user.pk),
+        (10, "cancelled", 2, 3, 0, guest.pk, None),
+        (11, "capacity_changed", -1, 2, 0, None, admin_user.pk),
+        (12, "event_cancelled", 3, 5, 0, None, admin_user.pk),
+    ]
+    assert {kind for _, kind, *_ in told} == set(LedgerEntry.Kind.values)
+    event.refresh_from_db()
+    assert event.ledger_sequence == 12
+
+
+def test_ledger_counts_each_event_from_one(admin_user):
+    first, second = EventFactory.create_batch(2, created_by=admin_user)
+    BookingFactory(event=first)
+    BookingFactory(event=second)
+
+    assert [entry[:2] for entry in ledger(first)] == [(1, "opened"), (2, "booked")]
+    assert [entry[:2] for entry in ledger(second)] == [(1, "opened"), (2, "booked")]
+
+
+def test_ledger_of_a_later_newcomer_goes_on(admin_user):
+    # A waitlist number is its entry's number: it must rise although others have left.
+    event = EventFactory(total_tickets=1)
+    BookingFactory(event=event)
+    gone = BookingFactory(event=event)
+    stays = BookingFactory(event=event)
+    cancel_tickets(gone.pk)
+
+    late = BookingFactory(event=event)
+
+    assert (stays.waitlist_number, late.waitlist_number) == (4, 6)
+
+
+def test_ledger_entry_saved_again_is_refused(admin_user):
+    entry = LedgerEntry.objects.get(event=EventFactory())
+    before = everything()
+    entry.tickets = 99
+
+    with pytest.raises(AppendOnly):
+        entry.save()
+
+    assert everything() == before
+
+
+def test_ledger_entry_deleted_is_refused():
+    entry = LedgerEntry.objects.get(event=EventFactory())
+    before = everything()
+
+    with pytest.raises(AppendOnly):
+        entry.delete()
+
+    assert everything() == before
+
+
+@pytest.mark.parametrize("act", [lambda entries: entries.update(tickets=99), lambda entries: entries.delete()])
+def test_ledger_changed_in_bulk_is_refused(act):
+    event = EventFactory()
+    before = everything()
+
+    with pytest.raises(AppendOnly):
+        act(LedgerEntry.objects.filter(event=event))
+
+    assert everything() == before
+
+
+def test_ledger_changed_by_bulk_update_is_refused():
+    entry = LedgerEntry.objects.get(event=EventFactory())
+    before = everything()
+    entry.tickets = 99
+
+    with pytest.raises(AppendOnly), transaction.atomic():
+        LedgerEntry.objects.bulk_update([entry], ["tickets"])
+
+    assert everything() == before
+
+
+def test_ledger_by_way_of_its_event_is_refused():
+    event = EventFactory()
+    before = everything()
+
+    with pytest.raises(AppendOnly):
+        event.ledger.all().delete()
+
+    assert everything() == before

@@ -1,0 +1,203 @@
+"""Many at once, with threads and real commits. Each race has a control without its guard."""
+
+import random
+import threading
+from collections import Counter
+
+import pytest
+from django.db import IntegrityError, connection
+from django.db.models import Sum
+
+from bookings.models import Booking, LedgerEntry
+from bookings.services import booking as booking_service
+from bookings.services import desk
+from bookings.services.booking import BookingRequest, book_tickets
+from bookings.services.cancellation import cancel_tickets
+from bookings.services.events import change_event
+from bookings.services.verification import verify_events
+from bookings.statuses import BookingStatus
+from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.threads import PATIENCE_SECONDS, run_together
+from events.models import Event
+from ticks.refusals import Refusal
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CROWD = 50
+
+
+def ask_for_one(event):
+    return book_tickets(BookingRequest(event_id=event.pk, tickets=1, first_name="Ada")).booking.status
+
+
+def held(event):
+    return Booking.objects.filter(event=event, status="completed").aggregate(n=Sum("tickets_reserved"))["n"] or 0
+
+
+def findings():
+    return [finding for report in verify_events() for finding in report.findings]
+
+
+def test_last_ticket_is_sold_once():
+    event = EventFactory(total_tickets=1, waitlist_enabled=False)
+
+    results = run_together(CROWD, lambda _: ask_for_one(event))
+
+    told = Counter(result if isinstance(result, str) else result.code for result in results)
+    assert told == {"completed": 1, "sold_out": CROWD - 1}
+    assert held(event) == 1
+    assert findings() == []
+
+
+def test_crowd_waits_in_one_unbroken_line():
+    event = EventFactory(total_tickets=1)
+
+    results = run_together(CROWD, lambda _: ask_for_one(event))
+
+    assert Counter(results) == {"completed": 1, "waitlisted": CROWD - 1}
+    assert findings() == []
+
+
+@pytest.fixture
+def ask_unlocked(monkeypatch):
+    """A booking without its lock, the race window wide open: all have read before one writes.
+
+    Then they write one after the other. At once, they would run into the lock that MariaDB takes
+    on the event for the foreign key, deadlock, and read anew on the retry: luck, not a guard.
+    """
+    everybody_has_read = threading.Barrier(CROWD)
+    writing = threading.Lock()
+
+    def read_event(event_id):
+        event = Event.objects.get(pk=event_id)
+        everybody_has_read.wait(PATIENCE_SECONDS)
+        writing.acquire(timeout=PATIENCE_SECONDS)
+        return event
+
+    monkeypatch.setattr(booking_service, "lock_event", read_event)
+
+    def ask(event, number):
+        request = BookingRequest(event_id=event.pk, tickets=1, first_name="Ada")
+        try:
+            booked = booking_service.book_once(request, digest=None, nonce="", reference=f"control-{number}")
+            return booked.booking.status
+        finally:
+            writing.release()
+
+    return ask
+
+
+@pytest.mark.mariadb
+def test_control_without_lock_and_ledger_oversells(monkeypatch, ask_unlocked):
+    monkeypatch.setattr(desk, "write_ledger", lambda *args: None)
+    event = EventFactory(total_tickets=1, waitlist_enabled=False)
+
+    results = run_together(CROWD, lambda number: ask_unlocked(event, number))
+
+    assert Counter(results) == {"completed": CROWD}
+    assert held(event) == CROWD
+    assert any("oversold" in finding for finding in findings())
+
+
+@pytest.mark.mariadb
+def test_control_without_lock_the_ledger_stops_the_second_sale(ask_unlocked):
+    """The ledger's unique number is the last line: nobody is oversold, but the crowd gets errors."""
+    event = EventFactory(total_tickets=1, waitlist_enabled=False)
+
+    results = run_together(CROWD, lambda number: ask_unlocked(event, number))
+
+    assert Counter(map(type, results)) == {BookingStatus: 1, IntegrityError: CROWD - 1}
+    assert held(event) == 1
+
+
+def test_one_key_in_twenty_requests_books_once():
+    event = EventFactory(total_tickets=100)
+    request = BookingRequest(event_id=event.pk, tickets=2, first_name="Ada", email="ada@example.org")
+
+    receipts = run_together(20, lambda _: book_tickets(request, key="one-key"))
+
+    assert len({receipt.booking.pk for receipt in receipts}) == 1
+    assert len({receipt.token for receipt in receipts}) == 1
+    assert Counter(receipt.is_replayed for receipt in receipts) == {True: 19, False: 1}
+    assert held(event) == 2
+
+
+def test_one_key_on_two_events_books_one_of_them():
+    events = [EventFactory(), EventFactory()]
+
+    def book(number):
+        return book_tickets(BookingRequest(event_id=events[number % 2].pk, tickets=1, first_name="Ada"), key="same")
+
+    results = run_together(8, book)
+
+    assert Booking.objects.count() == 1
+    refused = [result for result in results if isinstance(result, Refusal)]
+    assert {result.code for result in refused} == {"idempotency_key_reused"}
+    assert len(refused) == 4
+
+
+def test_cancelling_at_once_frees_once():
+    event = EventFactory(total_tickets=4)
+    booking = BookingFactory(event=event, tickets=4)
+
+    results = run_together(20, lambda _: cancel_tickets(booking.pk))
+
+    told = Counter(getattr(result, "code", "cancelled") for result in results)
+    assert told == {"cancelled": 1, "already_cancelled": 19}
+    event.refresh_from_db()
+    assert event.available_tickets == 4
+    assert findings() == []
+
+
+def test_one_ticket_a_user_holds_at_once(admin_user):
+    event = EventFactory(total_tickets=10)
+    request = BookingRequest(event_id=event.pk, tickets=1, first_name="Ada", user=admin_user, is_only_one=True)
+
+    results = run_together(20, lambda _: book_tickets(request))
+
+    assert Counter(getattr(result, "code", "booked") for result in results) == {"booked": 1, "already_booked": 19}
+
+
+def test_mixed_run_keeps_every_promise():
+    threads, operations = 48, 2000 if connection.vendor == "mysql" else 480
+    events = [
+        EventFactory(total_tickets=60),
+        EventFactory(total_tickets=40, waitlist_policy="strict"),
+        EventFactory(total_tickets=30, waitlist_enabled=False),
+    ]
+    admin = events[0].created_by
+
+    def work(number):
+        chance = random.Random(number)  # noqa: S311 (the same dice each run)
+        mine, told = [], Counter()
+        for _ in range(operations // threads + 1):
+            try:
+                told[operate(chance, mine)] += 1
+            except Refusal as refusal:
+                told[refusal.code] += 1
+        return told
+
+    def operate(chance, mine):
+        event = chance.choice(events)
+        dice = chance.random()
+        if dice < 0.55 or not mine:
+            request = BookingRequest(event_id=event.pk, tickets=chance.randint(1, 5), first_name="Ada")
+            mine.append(book_tickets(request).booking.pk)
+            return "booked"
+        if dice < 0.75:
+            cancel_tickets(chance.choice(mine), tickets=1)
+            return "reduced"
+        if dice < 0.97:
+            cancel_tickets(mine.pop(chance.randrange(len(mine))))
+            return "cancelled"
+        change_event(event.pk, changes={"total_tickets": chance.randint(30, 80)}, actor=admin)
+        return "resized"
+
+    results = run_together(threads, work)
+
+    assert [result for result in results if not isinstance(result, Counter)] == []
+    told = sum(results, Counter())
+    assert told.total() >= operations
+    assert min(told["booked"], told["reduced"], told["cancelled"], told["resized"]) > 0
+    assert LedgerEntry.objects.filter(kind="promoted").exists()
+    assert findings() == []

@@ -1,0 +1,52 @@
+"""DRF's browsable API, whose forms keep what was typed and whose raw JSON starts from an example."""
+
+import json
+
+from django.core.exceptions import SuspiciousOperation
+from rest_framework import renderers
+from rest_framework.exceptions import APIException
+from rest_framework.request import override_method
+from rest_framework.utils.serializer_helpers import ReturnDict
+
+
+class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
+    def get_rendered_html_form(self, data, view, method, request):
+        if method == "POST" and self.is_refused(method, request):
+            data = with_input(data, view, request)
+        return super().get_rendered_html_form(data, view, method, request)
+
+    def get_raw_data_form(self, data, view, method, request):
+        form = super().get_raw_data_form(data, view, method, request)
+        if form is None or not hasattr(view, "get_serializer"):
+            return form
+        given = given_input(request) if self.is_refused(method, request) else None
+        if isinstance(given, dict) and not hasattr(given, "getlist"):
+            form.fields["_content"].initial = json.dumps(given, indent=4, ensure_ascii=False)
+            return form
+        with override_method(view, request, method):
+            example = getattr(view.get_serializer(), "example", None)
+        if example:
+            form.fields["_content"].initial = json.dumps(example, indent=4)
+        return form
+
+    def is_refused(self, method, request) -> bool:
+        return method == request.method and self.renderer_context["response"].status_code >= 400
+
+
+def with_input(data, view, request):
+    """A rule's refusal comes without the form that it is about: binds one to the input, with its errors."""
+    given = given_input(request)
+    if given is None or getattr(data, "serializer", None) or not hasattr(view, "get_serializer"):
+        return data
+    form = view.get_serializer(data=given)
+    form.is_valid()
+    # The shape was right; what is wrong only the rule knew.
+    form._errors = form.errors or data.get("errors", {})
+    return ReturnDict(data, serializer=form)
+
+
+def given_input(request):
+    try:
+        return request.data
+    except (APIException, SuspiciousOperation):
+        return None

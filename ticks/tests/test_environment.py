@@ -1,0 +1,234 @@
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from ticks.environment import Environment
+
+ROOT = Path(__file__).resolve().parents[2]
+ONE = "one secret of more than 32 bytes, 4711"
+OTHER = "another secret of more than 32 bytes, 4711"
+MYSQL = {"DATABASE_URL": "mysql://root@db.example/ticks"}
+SERVER = {"DB_HOST": "db.example", "DB_USER": "ticks", "DB_NAME": "box"}
+SECRETS = {"SECRET_KEY": ONE, "JWT_SECRET": OTHER}
+
+
+@pytest.fixture
+def environment(monkeypatch, tmp_path):
+    """A function: the environment of these settings alone, in an empty directory."""
+
+    def read(**given):
+        for name in [*SECRETS, *SERVER, "DB_PORT", "DB_PASSWORD", "DATABASE_URL"]:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {"TICKS_ENV_FILE": "", **given}.items():
+            monkeypatch.setenv(name, value)
+        return Environment(tmp_path)
+
+    return read
+
+
+def check(tmp_path, **given):
+    """`manage.py check` in a process of its own."""
+    environment = {"PATH": os.environ["PATH"], "TICKS_ENV_FILE": "", "LOG_DIR": str(tmp_path), **given}
+    return subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"DEBUG": "maybe"}, "DEBUG is 'maybe'; set it to on or off."),
+        ({"DEBUG": "2"}, "DEBUG is '2'; set it to on or off."),
+        ({"DEBUG": "a\nb"}, "DEBUG is 'a\\nb'; set it to on or off."),
+        ({"HTTPS": "ja"}, "HTTPS is 'ja'; set it to on or off."),
+        ({"PUBLIC_EVENTS": "x"}, "PUBLIC_EVENTS is 'x'; set it to on or off."),
+        ({"THROTTLE_ENABLED": "x"}, "THROTTLE_ENABLED is 'x'; set it to on or off."),
+        ({"TRUSTED_PROXIES": "-1"}, "TRUSTED_PROXIES is '-1'; set it to a whole number from 0 to 16."),
+        ({"TRUSTED_PROXIES": "17"}, "TRUSTED_PROXIES is '17'; set it to a whole number from 0 to 16."),
+        ({"PORT": "0"}, "PORT is '0'; set it to a whole number from 1 to 65535."),
+        ({"PORT": "65536"}, "PORT is '65536'; set it to a whole number from 1 to 65535."),
+        ({"PORT": "٨٠"}, "PORT is '٨٠'; set it to a whole number from 1 to 65535."),
+        ({"PORT": "9" * 5000}, f"PORT is '{'9' * 5000}'; set it to a whole number from 1 to 65535."),
+        ({"WORKERS": "two"}, "WORKERS is 'two'; set it to a whole number from 1 to 256."),
+        ({"THREADS": "1.5"}, "THREADS is '1.5'; set it to a whole number from 1 to 256."),
+        ({"THROTTLE_GUEST": "fast"}, "THROTTLE_GUEST is 'fast'; write a rate such as 300/min."),
+        ({"THROTTLE_GUEST": "0/min"}, "THROTTLE_GUEST is '0/min'; write a rate such as 300/min."),
+        ({"THROTTLE_USER": "5/year"}, "THROTTLE_USER is '5/year'; write a rate such as 300/min."),
+        ({"THROTTLE_USER": "5"}, "THROTTLE_USER is '5'; write a rate such as 300/min."),
+        (
+            {"DATABASE_URL": "postgres://u:geheim@h/x"},
+            "DATABASE_URL must start with one of sqlite, mysql, mariadb and a colon.",
+        ),
+        (
+            {"DATABASE_URL": "mysql://u:geheim@h:port/x"},
+            "DATABASE_URL cannot be read; write it as mysql://user:password@host:3306/name.",
+        ),
+        (
+            {"DATABASE_URL": "mysql://u:geheim@h"},
+            "DATABASE_URL names no database; write it as mysql://user:password@host:3306/name.",
+        ),
+        (
+            {"DATABASE_URL": "sqlite://"},
+            "DATABASE_URL names no database; write it as mysql://user:password@host:3306/name.",
+        ),
+        ({"DB_HOST": "h"}, "DB_USER is not set, but another DB_ setting is; set it or use DATABASE_URL."),
+        (
+            {"DB_PASSWORD": "geheim"},
+            "DB_HOST is not set, but another DB_ setting is; set it or use DATABASE_URL.",
+        ),
+        ({**SERVER, "DB_NAME": ""}, "DB_NAME is not set, but another DB_ setting is; set it or use DATABASE_URL."),
+        ({**SERVER, "DB_PORT": "abc"}, "DB_PORT is 'abc'; set it to a whole number from 1 to 65535."),
+        (MYSQL, "SECRET_KEY is not set; set it to at least 32 random bytes."),
+        (SERVER, "SECRET_KEY is not set; set it to at least 32 random bytes."),
+        ({**MYSQL, "SECRET_KEY": ONE}, "JWT_SECRET is not set; set it to at least 32 random bytes."),
+        ({**SECRETS, "SECRET_KEY": "x" * 31}, "SECRET_KEY is shorter than 32 bytes; set a longer random one."),
+        ({**SECRETS, "JWT_SECRET": "x" * 31}, "JWT_SECRET is shorter than 32 bytes; set a longer random one."),
+        ({**SECRETS, "JWT_SECRET": ONE}, "SECRET_KEY and JWT_SECRET are the same; set two different secrets."),
+        ({**SECRETS, "LOG_DIR": "/dev/null/logs"}, "LOG_DIR: /dev/null/logs cannot be written (Not a directory)."),
+    ],
+)
+def test_wrong_setting_stops_the_start_with_one_sentence(tmp_path, given, said):
+    finished = check(tmp_path, **given)
+
+    assert finished.stderr == f"Ticks cannot start: {said}\n"
+    assert (finished.returncode, finished.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {**SECRETS, "DATABASE_URL": "", "PORT": " 80 ", "DEBUG": "On", "THROTTLE_USER": "5/s", "TRUSTED_PROXIES": "16"},
+        {**SECRETS, **MYSQL, "HTTPS": "yes", "LOG_DIR": ""},
+    ],
+)
+def test_right_settings_start(tmp_path, given):
+    finished = check(tmp_path, **given)
+
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_env_file_is_read_and_the_environment_wins(tmp_path):
+    env_file = tmp_path / "settings"
+    env_file.write_text("DEBUG=maybe\n")
+
+    from_file = check(tmp_path, TICKS_ENV_FILE=str(env_file))
+    overruled = check(tmp_path, TICKS_ENV_FILE=str(env_file), DEBUG="perhaps")
+
+    assert from_file.stderr == "Ticks cannot start: DEBUG is 'maybe'; set it to on or off.\n"
+    assert overruled.stderr == "Ticks cannot start: DEBUG is 'perhaps'; set it to on or off.\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "on"),
+    [("on", True), ("TRUE", True), ("yes", True), ("1", True), ("off", False), ("False", False), ("no", False),
+     ("0", False), ("", True), (" ", True)],
+)  # fmt: skip
+def test_switch_reads_common_spellings(environment, given, on):
+    assert environment(LIGHT=given).switch("LIGHT", True) is on
+
+
+def test_names_are_separated_by_commas(environment):
+    assert environment(HOSTS=" a.example , b.example,").names("HOSTS", ["x"]) == ["a.example", "b.example"]
+    assert environment(HOSTS=" , ").names("HOSTS", ["x"]) == ["x"]
+
+
+def test_value_that_starts_with_a_dollar_is_itself(environment):
+    given = environment(**SERVER, DB_PASSWORD="$ecret", SECRET_KEY=f"${ONE}", ecret="other")
+
+    assert given.database()["PASSWORD"] == "$ecret"
+    assert given.secret("SECRET_KEY", may_generate=True) == f"${ONE}"
+
+
+def test_five_settings_name_a_server(environment):
+    given = environment(**SERVER, DB_PASSWORD="p@ss:w/rd#1", DB_PORT="3307")
+
+    assert given.database() == {
+        "ENGINE": "django.db.backends.mysql",
+        "HOST": "db.example",
+        "PORT": "3307",
+        "USER": "ticks",
+        "PASSWORD": "p@ss:w/rd#1",
+        "NAME": "box",
+    }
+
+
+def test_port_and_password_of_the_server_may_be_missing(environment):
+    database = environment(**SERVER).database()
+
+    assert (database["PORT"], database["PASSWORD"]) == ("3306", "")
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "mariadb"])
+def test_database_url_goes_before_the_five(environment, scheme):
+    given = environment(**SERVER, DATABASE_URL=f"{scheme}://me:p%40ss@other.example:3308/shop")
+
+    database = given.database()
+
+    assert database["ENGINE"] == "django.db.backends.mysql"
+    assert [database[name] for name in ("HOST", "PORT", "USER", "PASSWORD", "NAME")] == [
+        "other.example",
+        3308,
+        "me",
+        "p@ss",
+        "shop",
+    ]
+
+
+def test_without_settings_the_database_is_embedded(environment, tmp_path):
+    assert environment().database() == {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(tmp_path / "db.sqlite3"),
+    }
+
+
+def test_secrets_are_generated_once_and_kept_from_others(environment, tmp_path):
+    first = environment()
+    secrets = [first.secret(name, may_generate=True) for name in SECRETS]
+
+    second = environment()
+
+    assert [second.secret(name, may_generate=True) for name in SECRETS] == secrets
+    assert len(set(secrets)) == 2
+    assert min(len(secret) for secret in secrets) >= 32
+    kept = sorted((tmp_path / ".local").iterdir())
+    assert [path.name for path in kept] == ["jwt_secret", "secret_key"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
+    assert stat.S_IMODE((tmp_path / ".local").stat().st_mode) == 0o700
+
+
+def test_secret_that_is_set_goes_before_the_kept_one(environment, tmp_path):
+    environment().secret("SECRET_KEY", may_generate=True)
+
+    assert environment(SECRET_KEY=ONE).secret("SECRET_KEY", may_generate=True) == ONE
+
+
+def test_kept_secret_that_is_too_short_is_refused(environment, tmp_path):
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local" / "secret_key").write_text("short")
+
+    with pytest.raises(ImproperlyConfigured, match=r"^SECRET_KEY is shorter than 32 bytes"):
+        environment().secret("SECRET_KEY", may_generate=True)
+
+
+def test_secret_that_cannot_be_kept_is_refused(environment, tmp_path):
+    (tmp_path / ".local").write_text("a file where the directory should be")
+
+    with pytest.raises(ImproperlyConfigured, match=r"^SECRET_KEY is not set and .* cannot be written \("):
+        environment().secret("SECRET_KEY", may_generate=True)
+
+
+@pytest.mark.parametrize("length", [0, 31])
+def test_secret_may_not_be_generated_for_a_server(environment, length):
+    with pytest.raises(ImproperlyConfigured, match=r"^SECRET_KEY is"):
+        environment(SECRET_KEY="x" * length).secret("SECRET_KEY", may_generate=False)

@@ -1,0 +1,181 @@
+"""The real server, started as `make run` starts it, on a database of its own."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from django.conf import settings
+
+# It brings its own database: once is enough.
+pytestmark = pytest.mark.embedded
+PATIENCE_SECONDS = 30
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def start(tmp_path, port):
+    """A function that starts the server and waits until it is ready; returns its process."""
+    started = []
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DB_", "DATABASE_"))}
+    environment |= {
+        "TICKS_ENV_FILE": "",
+        "DATABASE_URL": f"sqlite:///{tmp_path}/served.sqlite3",
+        "LOG_DIR": str(tmp_path / "logs"),
+        "LOCAL_DIR": str(tmp_path / ".local"),
+        "PORT": str(port),
+        "WORKERS": "2",
+    }
+
+    def run(*, is_awaited=True):
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve", "--prepare"],
+            cwd=settings.BASE_DIR,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # As in a terminal: Ctrl-C reaches the whole group.
+            start_new_session=True,
+        )
+        started.append(process)
+        if not is_awaited:
+            return process
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                if request(port, "GET", "/readyz")[0] == 200:
+                    return process
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError(f"not ready: {process.communicate(timeout=1)[0] if process.poll() is not None else ''}")
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=PATIENCE_SECONDS)
+
+
+def request(port, method, path, body=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+    try:
+        connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def booking(tickets):
+    return {"eventId": 1, "firstName": "A", "lastName": "B", "email": "a@example.org", "ticketsReserved": tickets}
+
+
+def test_serve_prepares_says_where_and_stops(start, port):
+    process = start()
+    status, body = request(port, "POST", "/api/v1/booking", booking(2))
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert status == 201
+    assert json.loads(body)["data"]["bookingStatus"] == "completed"
+    assert process.returncode == 0
+    for path in ("/", "/api/docs", "/api/v1/event", "/admin/"):
+        assert f"http://127.0.0.1:{port}{path}\n" in said
+    assert re.search(r"^Demo data: 12 events made, 0 were there\.$", said, re.MULTILINE)
+
+
+def test_serve_starts_again_within_five_seconds(start):
+    first = start()
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=PATIENCE_SECONDS)
+    began = time.monotonic()
+
+    again = start()
+
+    assert time.monotonic() - began < 5
+    again.send_signal(signal.SIGTERM)
+    said, _ = again.communicate(timeout=PATIENCE_SECONDS)
+    assert "Demo data" not in said
+
+
+@pytest.mark.parametrize("stop", ["SIGTERM to the server", "Ctrl-C to all of its processes"])
+def test_stop_answers_the_request_in_flight(start, port, tmp_path, stop):
+    process = start()
+    lock = sqlite3.connect(tmp_path / "served.sqlite3", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    answers = []
+    in_flight = threading.Thread(target=lambda: answers.append(request(port, "POST", "/api/v1/booking", booking(3))))
+    in_flight.start()
+    time.sleep(0.5)
+
+    if stop.startswith("SIGTERM"):
+        process.send_signal(signal.SIGTERM)
+    else:
+        os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.5)
+    assert answers == []
+    lock.execute("ROLLBACK")
+    in_flight.join(PATIENCE_SECONDS)
+    process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert [status for status, _ in answers] == [201]
+    assert process.returncode == 0
+    [tickets] = lock.execute("SELECT tickets_reserved FROM bookings_booking ORDER BY id DESC LIMIT 1").fetchone()
+    lock.close()
+    assert tickets == 3
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 0.6, 1.0, 1.5])
+def test_stop_while_starting_ends_it(start, seconds):
+    process = start(is_awaited=False)
+    time.sleep(seconds)
+
+    os.killpg(process.pid, signal.SIGINT)
+
+    process.communicate(timeout=8)
+
+
+def test_readme_tour_ends_with_the_guest_promoted(start, port, tmp_path):
+    start()
+    readme = (settings.BASE_DIR / "README.md").read_text()
+    [tour] = re.findall(r"^```bash\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    script = tour.replace("127.0.0.1:8000", f"127.0.0.1:{port}").replace("curl -s", "curl -sS -w '\\n'")
+
+    ended = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert ended.stderr == ""
+    answers = [json.loads(line) for line in ended.stdout.splitlines() if line]
+    assert [answer["error"] for answer in answers] == [False] * len(answers)
+    registered, me, events, waiting, sold_out, cancelled, promoted, status = (answer.get("data") for answer in answers)
+    assert (registered["username"], me["username"], len(events)) == ("rosalind", "rosalind", 3)
+    assert (waiting["bookingStatus"], waiting["waitlistPosition"]) == ("waitlisted", 1)
+    assert sold_out == {"availableTickets": 0, "waitlistedCount": 1}
+    assert cancelled is None
+    assert (promoted["id"], promoted["bookingStatus"]) == (waiting["id"], "completed")
+    assert status == {"availableTickets": 0, "waitlistedCount": 0}
+
+
+def test_serve_refuses_a_wrong_setting_in_one_sentence(tmp_path):
+    environment = os.environ | {"TICKS_ENV_FILE": "", "PORT": "eighty"}
+
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "serve"], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr == ("Ticks cannot start: PORT is 'eighty'; set it to a whole number from 1 to 65535.\n")

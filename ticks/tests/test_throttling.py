@@ -1,0 +1,161 @@
+import pytest
+from django.conf import settings as django_settings
+from rest_framework.test import APIRequestFactory
+
+from ticks.throttling import GuestThrottle, UserThrottle, client_network
+
+STATUS = "/api/v1/booking/status/1"
+ME = "/api/v1/auth/me"
+BOOKING = "/api/v1/booking"
+
+
+@pytest.fixture
+def two_a_minute(settings, monkeypatch):
+    """Throttles on, two requests a minute, in a minute in which time stands still."""
+    settings.THROTTLE_ENABLED = True
+    for throttle in (GuestThrottle, UserThrottle):
+        monkeypatch.setitem(throttle.THROTTLE_RATES, throttle.scope, "2/min")
+        monkeypatch.setattr(throttle, "timer", lambda self: Clock.time)
+    monkeypatch.setattr(Clock, "time", 1_000_000.0)
+    return Clock
+
+
+class Clock:
+    time = 0.0
+
+
+@pytest.fixture
+def proxies(settings):
+    def trust(number):
+        settings.REST_FRAMEWORK = {**django_settings.REST_FRAMEWORK, "NUM_PROXIES": number}
+
+    return trust
+
+
+def statuses(client, method, path, times, **extra):
+    return [getattr(client, method)(path, **extra).status_code for _ in range(times)]
+
+
+def assert_throttled(response, wait):
+    assert response.status_code == 429
+    assert response["Retry-After"] == str(wait)
+    assert response.json() == {
+        "message": f"Too many requests; try again in {wait} second{'' if wait == 1 else 's'}.",
+        "error": True,
+        "code": "throttled",
+    }
+
+
+@pytest.mark.django_db
+def test_guest_over_the_rate_is_429(anonymous, two_a_minute):
+    before = statuses(anonymous, "get", STATUS, 2)
+
+    response = anonymous.get(STATUS)
+
+    assert before == [404, 404]
+    assert_throttled(response, 60)
+
+
+@pytest.mark.django_db
+def test_guest_who_waits_as_told_is_answered(anonymous, two_a_minute):
+    statuses(anonymous, "get", STATUS, 2)
+    two_a_minute.time += 59.2
+    early = anonymous.get(STATUS)
+    two_a_minute.time += int(early["Retry-After"])
+
+    assert_throttled(early, 1)
+    assert anonymous.get(STATUS).status_code == 404
+
+
+@pytest.mark.django_db
+def test_guests_of_other_addresses_and_users_are_not_counted_together(anonymous, owner, two_a_minute):
+    statuses(anonymous, "get", STATUS, 3)
+
+    assert anonymous.get(STATUS, REMOTE_ADDR="192.0.2.1").status_code == 404
+    assert owner.get(STATUS).status_code == 404
+
+
+@pytest.mark.django_db
+def test_user_over_the_rate_is_429_from_any_address(owner, two_a_minute):
+    before = [owner.get(ME, REMOTE_ADDR=f"192.0.2.{number}").status_code for number in range(2)]
+
+    response = owner.get(ME, REMOTE_ADDR="192.0.2.9")
+
+    assert before == [200, 200]
+    assert_throttled(response, 60)
+
+
+@pytest.mark.django_db
+def test_user_over_the_rate_is_plain_429_on_the_one_ticket_contract(owner, two_a_minute):
+    statuses(owner, "get", "/api/events/1", 2)
+
+    response = owner.get("/api/events/1")
+
+    assert response.status_code == 429
+    assert response["Retry-After"] == "60"
+    assert response.json() == {"error": "Too many requests; try again in 60 seconds."}
+
+
+@pytest.mark.django_db
+def test_users_are_not_counted_together(owner, stranger, anonymous, two_a_minute):
+    statuses(owner, "get", ME, 3)
+
+    assert stranger.get(ME).status_code == 200
+    assert anonymous.get(STATUS).status_code == 404
+
+
+@pytest.mark.django_db
+def test_throttles_switched_off_count_nothing(anonymous, owner, two_a_minute, settings):
+    settings.THROTTLE_ENABLED = False
+
+    assert statuses(anonymous, "get", STATUS, 3) == [404] * 3
+    assert statuses(owner, "get", ME, 3) == [200] * 3
+
+
+@pytest.mark.django_db
+def test_spoofed_forwarding_header_is_no_fresh_guest(anonymous, two_a_minute):
+    for number in range(2):
+        anonymous.get(STATUS, headers={"X-Forwarded-For": f"203.0.113.{number}"})
+
+    assert_throttled(anonymous.get(STATUS, headers={"X-Forwarded-For": "203.0.113.9"}), 60)
+
+
+def test_rates_are_those_of_the_settings():
+    rates = django_settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
+
+    assert rates == {"guest": "300/min", "user": "600/min"}
+    assert (GuestThrottle().rate, UserThrottle().rate) == ("300/min", "600/min")
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
+        ("::1", "::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("not an address", "not an address"),
+    ],
+)
+def test_caller_is_counted_by_address_or_ipv6_network(address, network):
+    assert client_network(APIRequestFactory().get("/", REMOTE_ADDR=address)) == network
+
+
+@pytest.mark.parametrize(
+    ("number", "forwarded", "counted"),
+    [
+        (0, "203.0.113.1", "192.0.2.7"),
+        (1, None, "192.0.2.7"),
+        (1, "203.0.113.1", "203.0.113.1"),
+        (1, "10.0.0.1, 203.0.113.1", "203.0.113.1"),
+        (2, "10.0.0.1, 203.0.113.1, 198.51.100.1", "203.0.113.1"),
+        (2, "203.0.113.1", "203.0.113.1"),
+        (1, "10.0.0.1,2001:db8:1:2:3::9", "2001:db8:1:2::/64"),
+    ],
+)
+def test_as_many_forwarding_hops_as_set_are_trusted(proxies, number, forwarded, counted):
+    proxies(number)
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+
+    assert client_network(APIRequestFactory().get("/", REMOTE_ADDR="192.0.2.7", headers=headers)) == counted
