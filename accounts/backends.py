@@ -4,10 +4,7 @@ from accounts.models import User, normalise_email, username_key
 
 
 class NameOrEmailBackend(ModelBackend):
-    """Finds the account by username, or by email; both at the price of one password hash.
-
-    A username wins over the same text as an email, so nobody's account hides behind the other.
-    """
+    """Finds the account by username or email; an unknown one costs a password hash as well."""
 
     def authenticate(self, request, username=None, password=None, email=None, **kwargs):
         if password is None or (username is None and email is None):
@@ -24,9 +21,8 @@ class NameOrEmailBackend(ModelBackend):
 
 def find_user(*, username: str | None, email: str | None) -> User | None:
     if username is not None:
-        by_name = User.objects.filter(username_key=username_key(username)).first()
-        if by_name or "@" not in username:
-            return by_name
-        email = username
+        key = username_key(username)
+        # Should two bear it after all, the username counts.
+        return min(User.objects.bearing(username), key=lambda user: user.username_key != key, default=None)
     email = normalise_email(email)
     return User.objects.filter(email=email).first() if email else None

@@ -3,6 +3,7 @@ import unicodedata
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from ticks.fields import ExactCharField, ExactEmailField
@@ -26,7 +27,14 @@ def username_key(username: str) -> str:
     return unicodedata.normalize("NFKC", username).casefold()
 
 
-class Users(UserManager):
+class UserQuerySet(models.QuerySet):
+    def bearing(self, name: str):
+        """Whoever logs in by this name, be it a username or an email: one account at most."""
+        # Never `email=None`, which would find every account without one.
+        return self.filter(Q(username_key=username_key(name)) | Q(email=normalise_email(name) or ""))
+
+
+class Users(UserManager.from_queryset(UserQuerySet)):
     @classmethod
     def normalize_email(cls, email):
         return normalise_email(email)
@@ -58,8 +66,12 @@ class User(AbstractUser):
 
     def clean(self):
         super().clean()
-        if User.objects.filter(username_key=username_key(self.username)).exclude(pk=self.pk).exists():
+        self.email = normalise_email(self.email)
+        others = User.objects.exclude(pk=self.pk)
+        if others.bearing(self.username).exists():
             raise ValidationError({"username": NAME_TAKEN})
+        if self.email and others.bearing(self.email).exists():
+            raise ValidationError({"email": EMAIL_TAKEN})
 
     def save(self, *args, update_fields=None, **kwargs):
         self.username = self.normalize_username(self.username)

@@ -8,7 +8,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.exceptions import EmailTaken, SessionEnded, UsernameTaken, WeakPassword, WrongPassword
-from accounts.models import AttemptCounter, LoginSession, User, normalise_email, username_key
+from accounts.models import AttemptCounter, LoginSession, User, normalise_email
 
 
 def register_user(*, username: str, password: str, email: str | None = None) -> User:
@@ -109,10 +109,9 @@ def prune_accounts() -> int:
 
 def refuse_taken(user: User) -> None:
     others = User.objects.exclude(pk=user.pk)
-    if others.filter(username_key=username_key(user.username)).exists():
+    if others.bearing(user.username).exists():
         raise UsernameTaken
-    email = normalise_email(user.email)
-    if email and others.filter(email=email).exists():
+    if user.email and others.bearing(user.email).exists():
         raise EmailTaken
 
 

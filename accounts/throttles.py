@@ -52,7 +52,9 @@ class ByAccount(AttemptThrottle):
     fields: tuple[str, ...]
 
     def subject(self, request):
-        body = request.data if hasattr(request.data, "get") else {}
+        # A form's request has no `data`; a body of JSON need not be an object.
+        body = getattr(request, "data", request.POST)
+        body = body if hasattr(body, "get") else {}
         named = next((body[name] for name in self.fields if isinstance(body.get(name), str)), None)
         # Every spelling that finds the same account counts together.
         return username_key(normalise_email(named) or "") or None

@@ -1,10 +1,9 @@
 """Every failure under `/api/`: what is said, with which status, in which shape."""
 
 import logging
-import math
 from dataclasses import dataclass, field
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse, JsonResponse
 from django.views import defaults
@@ -93,8 +92,7 @@ def describe_api_exception(error: exceptions.APIException) -> Failure:
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = error.auth_header
     if isinstance(error, exceptions.Throttled):
-        # Rounded up: who comes back at the second must not come too early.
-        wait = max(1, math.ceil(error.wait or 1))
+        wait = max(1, round(error.wait or 1))
         headers["Retry-After"] = str(wait)
         detail = f"Too many requests; try again in {wait} second{'' if wait == 1 else 's'}."
     return Failure(error.status_code, str(detail), str(code), headers=headers)
@@ -134,6 +132,8 @@ def is_api(request) -> bool:
 def bad_request(request, exception) -> HttpResponse:
     if is_api(request):
         said = Failure(400, "The request is malformed.", "malformed")
+        if isinstance(exception, DisallowedHost):
+            said = Failure(400, "The Host header names none of this site's hosts (setting ALLOWED_HOSTS).", "bad_host")
         return JsonResponse(shape(request)(said), status=400)
     return defaults.bad_request(request, exception)
 

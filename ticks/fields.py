@@ -75,7 +75,8 @@ class MomentField(serializers.DateTimeField):
 
     default_error_messages = {
         "invalid": "Send a date or time in ISO 8601, such as 2024-12-01 or 2024-12-01T19:30:00Z.",
-        "range": "Send a time from the year 1900 to the year 9998.",
+        # DRF's own word for a time that no datetime can hold.
+        "overflow": "Send a time from the year 1900 to the year 9998.",
     }
 
     def __init__(self, **kwargs):
@@ -89,12 +90,9 @@ class MomentField(serializers.DateTimeField):
                 self.fail("invalid")
             if bare:
                 given = datetime(bare.year, bare.month, bare.day, tzinfo=UTC)
-        try:
-            moment = super().to_internal_value(given).astimezone(UTC)
-        except OverflowError:
-            self.fail("range")
+        moment = super().to_internal_value(given).astimezone(UTC)
         if not EARLIEST <= moment < LATEST:
-            self.fail("range")
+            self.fail("overflow")
         return moment
 
     def to_representation(self, moment):

@@ -1,5 +1,6 @@
 """The web server: granian's processes and threads around `ticks.wsgi`. Started by `manage.py serve`."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from granian.log import LogLevels
 # Requests in flight get this long to be answered after SIGTERM.
 GRACE_SECONDS = 30
 TARGET = "ticks.wsgi:application"
+PR_SET_PDEATHSIG = 1
 
 
 class Server(Granian):
@@ -48,7 +50,16 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
         workers_kill_timeout=1,
         # The application writes the access log.
         log_level=LogLevels.warning,
-    ).serve()
+    ).serve(target_loader=load_in_worker, wrap_loader=False)
+
+
+def load_in_worker():
+    """The application, in a worker that ends when the main process does, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    from ticks.wsgi import application
+
+    return application
 
 
 def keep_interrupts_from_workers() -> None:

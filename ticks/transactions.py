@@ -12,7 +12,7 @@ from django.db import OperationalError, transaction
 ROLLED_BACK = {1213, 1205, 1020}
 SQLITE_LOCKED = "database is locked"
 ATTEMPTS = 5
-FIRST_PAUSE_SECONDS = 0.02
+FIRST_PAUSE_SECONDS = 0.01
 
 
 class Busy(Exception):
@@ -33,13 +33,14 @@ def in_one_transaction(service: Callable) -> Callable:
     @wraps(service)
     def run(*args, **kwargs):
         for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 (jitter)
             try:
                 with transaction.atomic(durable=True):
                     return service(*args, **kwargs)
             except OperationalError as error:
                 if not is_rolled_back(error):
                     raise
-            time.sleep(FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 (jitter)
         raise Busy
 
     return run

@@ -1,22 +1,35 @@
 from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path, re_path
 from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from accounts.forms import LoginForm, StaffLoginForm
 from ticks.health import healthz, readyz
 from ticks.unknown import no_route
 
 admin.site.site_header = "Ticks"
 admin.site.site_title = "Ticks"
 admin.site.index_title = "Box office"
+admin.site.login_form = StaffLoginForm
 
 handler400 = "ticks.errors.bad_request"
 handler500 = "ticks.errors.server_error"
 
+# DRF's two pages, under the names by which its templates link to them.
+browser_login = [
+    path(
+        "login/",
+        LoginView.as_view(template_name="rest_framework/login.html", authentication_form=LoginForm),
+        name="login",
+    ),
+    path("logout/", LogoutView.as_view(), name="logout"),
+]
+
 urlpatterns = [
     path("", TemplateView.as_view(template_name="ticks/index.html"), name="index"),
     path("admin/", admin.site.urls),
-    path("api-auth/", include("rest_framework.urls")),
+    path("api-auth/", include((browser_login, "rest_framework"))),
     path("healthz", healthz),
     path("readyz", readyz),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),

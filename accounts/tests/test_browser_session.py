@@ -3,7 +3,7 @@
 import pytest
 from rest_framework.test import APIClient
 
-from accounts.models import LoginSession
+from accounts.models import AttemptCounter, LoginSession
 from accounts.tests.factories import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -129,3 +129,25 @@ def test_bearer_needs_no_csrf_token(browser, client_of, seller):
     response = browser.patch("/api/v1/auth/me", {"username": "renamed"}, **bearer)
 
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize("page", [ADMIN_LOGIN, API_LOGIN])
+def test_login_pages_limit_wrong_passwords(browser, seller, page, settings):
+    settings.THROTTLE_ENABLED = True
+
+    tries = [log_in(browser, page, "Seller", "wrong").content.decode() for _ in range(11)]
+    with_right_password = log_in(browser, page, "Seller")
+
+    assert ["Too many attempts; try again in " in shown for shown in tries] == [False] * 10 + [True]
+    assert with_right_password.status_code == 200
+    assert "_auth_user_id" not in browser.session
+
+
+@pytest.mark.parametrize("page", [ADMIN_LOGIN, API_LOGIN])
+def test_login_pages_forgive_right_passwords(seller, page, settings):
+    settings.THROTTLE_ENABLED = True
+
+    statuses = [log_in(APIClient(enforce_csrf_checks=True), page, "Seller").status_code for _ in range(12)]
+
+    assert statuses == [302] * 12
+    assert not AttemptCounter.objects.filter(count__gt=0).exists()

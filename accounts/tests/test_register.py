@@ -97,6 +97,24 @@ def test_register_taken_email_in_any_case_is_409(anonymous, email):
     assert User.objects.get().username == "first"
 
 
+def test_register_a_name_that_is_somebody_elses_email_is_409(anonymous):
+    UserFactory(username="first", email="divine@example.com")
+
+    response = anonymous.post(URL, body(username="Divine@example.com", email="other@example.com"))
+
+    assert response.status_code == 409
+    assert response.json()["code"] == "username_taken"
+
+
+def test_register_an_email_that_is_somebody_elses_name_is_409(anonymous):
+    UserFactory(username="Divine@example.com", email=None)
+
+    response = anonymous.post(URL, body(email="divine@example.com"))
+
+    assert response.status_code == 409
+    assert response.json()["code"] == "email_taken"
+
+
 @pytest.mark.parametrize(
     ("theirs", "code"),
     [

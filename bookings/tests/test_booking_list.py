@@ -145,6 +145,7 @@ def test_booking_list_by_email_as_user_is_refused(owner, user):
         ("eventId=one", "eventId", NO_ID),
         ("eventId=-1", "eventId", NO_ID),
         ("eventId=1.0", "eventId", NO_ID),
+        (f"eventId={2**63}", "eventId", NO_ID),
         ("eventId=" + "9" * 20, "eventId", NO_ID),
         ("eventId=" + "9" * 5000, "eventId", NO_ID),
         ("bookingStatus=lost", "bookingStatus", "Select a valid choice. lost is not one of the available choices."),

@@ -82,7 +82,7 @@ def test_moment_refuses_what_utc_cannot_say(given):
     with pytest.raises(ValidationError) as refused:
         MomentField().run_validation(given)
 
-    assert refused.value.detail == ["Datetime value out of range."]
+    assert refused.value.detail == ["Send a time from the year 1900 to the year 9998."]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,10 @@ def test_limit_is_one_mebibyte():
         (b"a=" + b"x" * LIMIT, FORM),
         (b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"x" * LIMIT + b"\r\n--b--\r\n",
          "multipart/form-data; boundary=b"),
+        (b'--b\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\n' + b"x" * LIMIT + b"\r\n--b--\r\n",
+         "multipart/form-data; boundary=b"),
     ],
+    ids=["json", "form", "multipart", "file"],
 )  # fmt: skip
 def test_body_over_the_limit_is_413(anonymous, body, content_type):
     enveloped = anonymous.post(URL, body, content_type=content_type)

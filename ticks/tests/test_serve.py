@@ -150,6 +150,34 @@ def test_stop_while_starting_ends_it(start, seconds):
     process.communicate(timeout=8)
 
 
+def test_chunked_body_is_read_and_limited(start, port):
+    start()
+    body = json.dumps(booking(1)).encode()
+
+    def send(*chunks):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/api/v1/booking", iter(chunks), headers, encode_chunked=True)
+        response = connection.getresponse()
+        answer = response.status, json.loads(response.read()).get("code")
+        connection.close()
+        return answer
+
+    assert send(body[:10], body[10:]) == (201, None)
+    assert send(*[b" " * 100_000] * 11, body) == (413, "too_large")
+
+
+def test_workers_end_with_a_killed_server(start, port):
+    process = start()
+
+    process.kill()
+
+    # They hold the other end of the pipe: it closes when the last of them has gone.
+    process.communicate(timeout=PATIENCE_SECONDS)
+    with pytest.raises(OSError, match="refused"):
+        request(port, "GET", "/healthz")
+
+
 def test_readme_tour_ends_with_the_guest_promoted(start, port, tmp_path):
     start()
     readme = (settings.BASE_DIR / "README.md").read_text()

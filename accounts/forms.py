@@ -1,0 +1,31 @@
+"""Logins by page, under the same limits as logins by API."""
+
+import math
+
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import ValidationError
+
+from accounts import throttles
+
+
+class LimitedAttempts:
+    def clean(self):
+        attempts = [throttle() for throttle in throttles.LOGIN]
+        # Each counts, also when another has refused already.
+        refused = [attempt for attempt in attempts if not attempt.allow_request(self.request, view=None)]
+        if refused:
+            seconds = math.ceil(max(attempt.wait() for attempt in refused))
+            raise ValidationError(f"Too many attempts; try again in {seconds} seconds.", code="throttled")
+        cleaned = super().clean()
+        for attempt in attempts:
+            attempt.forgive()
+        return cleaned
+
+
+class LoginForm(LimitedAttempts, AuthenticationForm):
+    pass
+
+
+class StaffLoginForm(LimitedAttempts, AdminAuthenticationForm):
+    pass
