@@ -24,7 +24,7 @@ class LimitedAttempts:
 
 
 class LoginForm(LimitedAttempts, AuthenticationForm):
-    pass
+    error_messages = {**AuthenticationForm.error_messages, "invalid_login": "The name or the password is wrong."}
 
 
 class StaffLoginForm(LimitedAttempts, AdminAuthenticationForm):
