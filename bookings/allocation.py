@@ -7,7 +7,7 @@ others of its group stand.
 """
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -143,7 +143,10 @@ class Reach:
         return self.tickets + 1 + self.leaving
 
 
-def reach(inventory: Inventory, commands: Iterable[Command]) -> Reach:
+def reach(inventory: Inventory, commands: Sequence[Command]) -> Reach:
+    if all(isinstance(command, Book) for command in commands):
+        # Who books only takes: nobody who waits is served by it.
+        return Reach(0, 0, frozenset())
     free, leaving, policies, total = inventory.available, 0, {inventory.policy}, inventory.total
     for command in commands:
         match command:

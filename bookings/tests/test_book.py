@@ -6,6 +6,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from bookings.models import Booking, LedgerEntry
+from bookings.services import booking as booking_service
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import counts, everything, ledger
 from bookings.tests.wire import NO_EVENT, booking_body, booking_json, failure, invalid
@@ -86,6 +87,21 @@ def test_book_as_guests_hands_out_different_tokens_and_references(anonymous):
 
     assert first["bookingToken"] != second["bookingToken"]
     assert first["reference"] != second["reference"]
+
+
+def test_book_draws_another_reference_when_the_first_is_taken(anonymous, monkeypatch):
+    taken = BookingFactory().reference
+    drawn = iter([taken, "FRESH-REFERE"])
+    # Stands in for a collision of 49 random bits.
+    monkeypatch.setattr(booking_service, "new_reference", lambda: next(drawn))
+    event = EventFactory()
+
+    response = book(anonymous, event)
+
+    assert response.status_code == 201
+    assert response.json()["data"]["reference"] == "FRESH-REFERE"
+    assert counts(event) == (10, 8, 0, 2)
+    assert [entry[:2] for entry in ledger(event)] == [(1, "opened"), (2, "booked")]
 
 
 @pytest.mark.parametrize(("persona", "username"), [("staff", "staff"), ("stranger", "stranger")])

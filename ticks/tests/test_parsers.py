@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from django.conf import settings
 from rest_framework.test import APIClient
@@ -108,3 +110,29 @@ def test_json_is_utf8(anonymous, content_type):
 
     assert response.status_code == 201
     assert response.json()["data"]["username"] == "josé"
+
+
+def test_comma_before_a_closing_bracket_is_read_past(anonymous):
+    body = b'{"username": "ada,}", "email": "ada@example.org",\n "password": "nine lovely ],engines\\"" , }'
+
+    response = anonymous.post("/api/v1/auth/register", body, content_type="application/json")
+
+    assert response.status_code == 400
+    assert list(response.json()["errors"]) == ["username"]
+
+
+@pytest.mark.parametrize("body", [b"{,}", b'{"a": 1,,}', b'{"a": ,}', b"[,]"])
+def test_comma_without_a_value_is_400(anonymous, body):
+    response = anonymous.post(URL, body, content_type="application/json")
+
+    assert response.status_code == 400
+
+
+def test_broken_strings_are_refused_in_linear_time(anonymous):
+    body = b'{"a": "' + b'\\"' * 500_000
+
+    began = time.process_time()
+    response = anonymous.post(URL, body, content_type="application/json")
+
+    assert response.status_code == 400
+    assert time.process_time() - began < 2
