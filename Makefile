@@ -1,7 +1,7 @@
 .PHONY: help run test check format pins bench
 
 # Neither the developer's shell nor .env may decide what is checked.
-MANAGE = env -u DATABASE_URL TICKS_ENV_FILE= .venv/bin/python manage.py
+MANAGE = env -u DATABASE_URL -u DB_HOST -u DB_PORT -u DB_USER -u DB_PASSWORD -u DB_NAME TICKS_ENV_FILE= .venv/bin/python manage.py
 SECRET = $$(.venv/bin/python -c 'import secrets; print(secrets.token_hex(32))')
 PIN = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-python-downloads --upgrade \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make pins'

@@ -20,10 +20,12 @@ def _static_files_on_demand(settings):
     settings.WHITENOISE_AUTOREFRESH = True
 
 
-def pytest_collection_modifyitems(items):
-    # Left out rather than skipped: on that database there is nothing in them to see.
+def pytest_collection_modifyitems(config, items):
+    # Deselected rather than skipped: on that database there is nothing in them to see.
     elsewhere = "mariadb" if connection.vendor == "sqlite" else "embedded"
-    items[:] = [item for item in items if not item.get_closest_marker(elsewhere)]
+    out = [item for item in items if item.get_closest_marker(elsewhere)]
+    config.hook.pytest_deselected(items=out)
+    items[:] = [item for item in items if item not in out]
 
 
 def pytest_report_header():

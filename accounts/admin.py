@@ -1,7 +1,7 @@
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm
-from django.db import IntegrityError, transaction
+from django.contrib.auth.forms import AdminUserCreationForm
+from django.db import IntegrityError
 from django.db.models import Q
 
 from accounts.models import User, normalise_email, username_key
@@ -21,15 +21,6 @@ class NewAccountForm(AdminUserCreationForm):
         return self.cleaned_data["username"]
 
 
-class PasswordForm(AdminPasswordChangeForm):
-    def save(self, commit=True):
-        """Whoever knew the old password is logged out everywhere, bearer tokens included."""
-        with transaction.atomic():
-            user = super().save(commit)
-            end_sessions(user)
-        return user
-
-
 @admin.register(User)
 class AccountAdmin(UserAdmin):
     list_display = ["username", "email", "is_staff", "is_active", "date_joined"]
@@ -42,7 +33,6 @@ class AccountAdmin(UserAdmin):
     search_fields = ["username"]
     search_help_text = "Username, email or name"
     add_form = NewAccountForm
-    change_password_form = PasswordForm
     readonly_fields = ["last_login", "date_joined"]
     add_fieldsets = [
         (None, {"classes": ["wide"], "fields": ["username", "email", "usable_password", "password1", "password2"]}),
@@ -58,8 +48,9 @@ class AccountAdmin(UserAdmin):
         return False
 
     def has_change_permission(self, request, obj=None):
-        """Nobody gets at an account that may do more than their own."""
-        if obj and obj.is_superuser and not request.user.is_superuser:
+        """Other staff are a superuser's to change, so that nobody takes over an account that may do more."""
+        is_others_staff = obj and obj != request.user and (obj.is_staff or obj.is_superuser)
+        if is_others_staff and not request.user.is_superuser:
             return False
         return super().has_change_permission(request, obj)
 

@@ -3,7 +3,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.authentication import JWTAuthentication
 
-from accounts.models import LoginSession
+from accounts.services import user_of_session
 
 
 class BearerAuthentication(JWTAuthentication):
@@ -29,19 +29,10 @@ class BearerAuthentication(JWTAuthentication):
         return self.get_user(claims), claims
 
     def get_user(self, validated_token):
-        gone = AuthenticationFailed("This token is no longer valid; log in again.", code="token_not_valid")
-        try:
-            # By primary key alone, and get() rather than first(): this query is part of every request.
-            session = LoginSession.objects.select_related("user").get(pk=validated_token.get("sid"))
-        except LoginSession.DoesNotExist:
-            raise gone from None
-        if (
-            session.expires_at <= timezone.now()
-            or str(session.user_id) != validated_token.get("sub")
-            or not session.user.is_active
-        ):
-            raise gone
-        return session.user
+        user = user_of_session(validated_token.get("sid"), now=timezone.now())
+        if user is None or str(user.pk) != validated_token.get("sub"):
+            raise AuthenticationFailed("This token is no longer valid; log in again.", code="token_not_valid")
+        return user
 
 
 class BearerScheme(OpenApiAuthenticationExtension):

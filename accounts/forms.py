@@ -12,11 +12,9 @@ from accounts import throttles
 class LimitedAttempts:
     def clean(self):
         attempts = [throttle() for throttle in throttles.LOGIN]
-        # Each counts, also when another has refused already.
-        refused = [attempt for attempt in attempts if not attempt.allow_request(self.request, view=None)]
-        if refused:
-            seconds = math.ceil(max(attempt.wait() for attempt in refused))
-            raise ValidationError(f"Too many attempts; try again in {seconds} seconds.", code="throttled")
+        for attempt in attempts:
+            if not attempt.allow_request(self.request, view=None):
+                raise ValidationError(f"Too many attempts; try again in {math.ceil(attempt.wait())} seconds.")
         cleaned = super().clean()
         for attempt in attempts:
             attempt.forgive()

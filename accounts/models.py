@@ -1,4 +1,5 @@
 import unicodedata
+from hmac import compare_digest
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
@@ -6,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from ticks.fields import ExactCharField, ExactEmailField
+from ticks.columns import ExactCharField, ExactEmailField
 
 # Folding case makes a name up to three times as long, and MariaDB's unique texts end at 255.
 MAX_USERNAME = 80
@@ -86,16 +87,22 @@ class LoginSession(models.Model):
     """One login, from its first token pair until logout, password change or expiry.
 
     Access tokens carry its id, so that deleting the row ends them at once. Of its refresh tokens
-    only the one whose id stands here is good.
+    only the one whose id stands here is good. It is as old as the password that it was opened with:
+    a new one ends it, whoever sets it and however.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="login_sessions")
     refresh_id = ExactCharField(max_length=32)
+    # The user's get_session_auth_hash() when it was opened.
+    auth_hash = ExactCharField(max_length=64)
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(db_index=True)
 
     def __str__(self):
         return f"session {self.pk} of user {self.user_id}"
+
+    def is_good_for(self, user: User) -> bool:
+        return user.is_active and compare_digest(self.auth_hash, user.get_session_auth_hash())
 
 
 class AttemptCounter(models.Model):

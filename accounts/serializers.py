@@ -36,12 +36,16 @@ class EmailField(LineField):
 
 
 class RegistrationSerializer(serializers.Serializer):
+    example = {"username": "ada", "email": "ada@example.org", "password": "nine lovely engines"}
+
     username = UsernameField()
     email = EmailField()
     password = PasswordField()
 
 
 class LoginSerializer(serializers.Serializer):
+    example = {"email": "ada@example.org", "password": "nine lovely engines"}
+
     email = serializers.CharField(required=False, max_length=254, help_text="The account's email, or:")
     username = serializers.CharField(required=False, max_length=254)
     password = PasswordField()
@@ -53,15 +57,21 @@ class LoginSerializer(serializers.Serializer):
 
 
 class RefreshSerializer(serializers.Serializer):
+    example = {"refreshToken": "eyJhbGciOi..."}
+
     refreshToken = serializers.CharField(max_length=2000)
 
 
 class PasswordChangeSerializer(serializers.Serializer):
+    example = {"currentPassword": "nine lovely engines", "newPassword": "ten lovelier ones"}
+
     currentPassword = PasswordField()
     newPassword = PasswordField()
 
 
 class ProfileChangeSerializer(serializers.Serializer):
+    example = {"username": "countess"}
+
     username = UsernameField(required=False)
     email = EmailField(required=False)
 

@@ -3,12 +3,13 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from accounts.exceptions import EmailTaken, SessionEnded, UsernameTaken, WeakPassword, WrongPassword
 from accounts.models import AttemptCounter, LoginSession, User, normalise_email
+from ticks.batches import delete_in_batches
 
 
 def register_user(*, username: str, password: str, email: str | None = None) -> User:
@@ -48,7 +49,10 @@ def end_sessions(user: User) -> None:
 
 def open_session(user: User, *, lifetime: timedelta) -> LoginSession:
     return LoginSession.objects.create(
-        user=user, refresh_id=secrets.token_hex(16), expires_at=timezone.now() + lifetime
+        user=user,
+        refresh_id=secrets.token_hex(16),
+        auth_hash=user.get_session_auth_hash(),
+        expires_at=timezone.now() + lifetime,
     )
 
 
@@ -58,14 +62,16 @@ def rotate_session(*, session_id: int, refresh_id: str, lifetime: timedelta) -> 
     A token that was exchanged before ends the session: either its holder or somebody who stole it
     has the newer one, and nobody can tell which (RFC 9700, section 4.14.2).
     """
-    rotated = LoginSession.objects.filter(
-        pk=session_id, refresh_id=refresh_id, expires_at__gt=timezone.now(), user__is_active=True
-    )
+    session = LoginSession.objects.select_related("user").filter(pk=session_id).first()
     renewed = secrets.token_hex(16)
-    # By primary key, so that the joined condition does not become a subquery on the updated table.
-    session = rotated.select_related("user").first()
-    won = session and LoginSession.objects.filter(pk=session_id, refresh_id=refresh_id).update(
-        refresh_id=renewed, expires_at=timezone.now() + lifetime
+    # The condition on the old id makes one of two at once win.
+    won = (
+        session
+        and session.expires_at > timezone.now()
+        and session.is_good_for(session.user)
+        and LoginSession.objects.filter(pk=session_id, refresh_id=refresh_id).update(
+            refresh_id=renewed, expires_at=timezone.now() + lifetime
+        )
     )
     if not won:
         LoginSession.objects.filter(pk=session_id).delete()
@@ -76,6 +82,36 @@ def rotate_session(*, session_id: int, refresh_id: str, lifetime: timedelta) -> 
 
 def end_session(*, session_id: int) -> None:
     LoginSession.objects.filter(pk=session_id).delete()
+
+
+# The dates are left to be loaded by who asks for them: read so, they would come unconverted.
+SESSION_USER = [field for field in User._meta.concrete_fields if not isinstance(field, models.DateTimeField)]
+SESSION_USER_SQL = (
+    f"SELECT login.auth_hash, {', '.join(f'account.{field.column}' for field in SESSION_USER)}"  # noqa: S608
+    f" FROM {LoginSession._meta.db_table} AS login INNER JOIN {User._meta.db_table} AS account"
+    " ON account.id = login.user_id WHERE login.id = %s AND login.expires_at > %s"
+)
+
+
+def user_of_session(session_id: int, *, now: datetime) -> User | None:
+    """The account of a login that is good still; None of one that ended in any way.
+
+    Part of every request with a token, so in SQL built once: the ORM takes five times as long.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(SESSION_USER_SQL, [session_id, connection.ops.adapt_datetimefield_value(now)])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    auth_hash, *columns = row
+    named = dict(zip((field.attname for field in SESSION_USER), columns, strict=True))
+    # Both databases keep booleans as numbers.
+    flags = {
+        field.attname: bool(named[field.attname]) for field in SESSION_USER if isinstance(field, models.BooleanField)
+    }
+    named |= flags
+    user = User.from_db(connection.alias, list(named), list(named.values()))
+    return user if LoginSession(auth_hash=auth_hash).is_good_for(user) else None
 
 
 def count_attempt(key: str, *, window_seconds: int, now: datetime) -> int:
@@ -102,9 +138,7 @@ def forgive_attempt(key: str, *, window_seconds: int, now: datetime) -> None:
 def prune_accounts() -> int:
     """Deletes expired sessions and counters; returns how many rows."""
     now = timezone.now()
-    sessions, _ = LoginSession.objects.filter(expires_at__lte=now).delete()
-    counters, _ = AttemptCounter.objects.filter(expires_at__lte=now).delete()
-    return sessions + counters
+    return sum(delete_in_batches(model.objects.filter(expires_at__lte=now)) for model in (LoginSession, AttemptCounter))
 
 
 def refuse_taken(user: User) -> None:

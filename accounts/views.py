@@ -24,9 +24,13 @@ from ticks.schema import describes
 class AttemptsMixin:
     """Views that count attempts and forgive those that turn out to be right."""
 
-    def get_throttles(self):
-        self.attempts = [throttle() for throttle in self.throttle_classes]
-        return self.attempts
+    def check_throttles(self, request):
+        # One after the other: an address that is refused must not go on to fill the table of accounts.
+        self.attempts = []
+        for throttle in self.get_throttles():
+            self.attempts.append(throttle)
+            if not throttle.allow_request(request, self):
+                self.throttled(request, throttle.wait())
 
     def forgive(self):
         for attempt in self.attempts:

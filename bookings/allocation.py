@@ -2,8 +2,8 @@
 
 Pure: no database, no clock, no request. One event's locked state goes in with any number of
 commands; each command gets its outcome, in order, and the state, the claims and the ledger
-entries that come out are what has to be written. A refused command changes nothing, so the
-others of its group stand.
+entries that come out are what has to be written (and all live bookings, where the event was
+cancelled). A refused command changes nothing, so the others of its group stand.
 """
 
 from bisect import insort
@@ -15,7 +15,6 @@ from typing import Any
 from bookings.exceptions import (
     AlreadyCancelled,
     CapacityBelowHeld,
-    EventNotFound,
     MoreThanReserved,
     SalesClosed,
     SalesNotOpen,
@@ -23,6 +22,7 @@ from bookings.exceptions import (
     TooManyTickets,
 )
 from bookings.statuses import BookingStatus, LedgerKind
+from events.exceptions import EventNotFound
 from ticks.refusals import Refusal
 
 STRICT = "strict"
@@ -30,12 +30,12 @@ STRICT = "strict"
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """One booking as the rules see it. `handle` is the caller's; the rules never look inside."""
+    """One booking as the rules see it. `booking` is the caller's; the rules never look inside."""
 
     tickets: int
     status: BookingStatus | None = None
     waitlist_number: int | None = None
-    handle: Any = None
+    booking: Any = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -168,8 +168,9 @@ def allocate(inventory: Inventory, commands: Iterable[Command], *, now: datetime
     for command in commands:
         outcome = Outcome()
         try:
-            if inventory.is_deleted and not isinstance(command, Cancel):
-                raise EventNotFound
+            if inventory.is_deleted:
+                # Its bookings were cancelled with it.
+                raise AlreadyCancelled if isinstance(command, Cancel) else EventNotFound
             match command:
                 case Book():
                     book(inventory, command, outcome, now)
@@ -229,7 +230,9 @@ def cancel(inventory: Inventory, command: Cancel, outcome: Outcome) -> None:
     else:
         claim.status = BookingStatus.CANCELLED
         if waits:
-            leave_queue(inventory, claim)
+            inventory.queue.remove(claim)
+            inventory.waitlisted -= 1
+            claim.waitlist_number = None
         record(inventory, outcome, LedgerKind.CANCELLED, tickets, command.actor, claim)
     promote(inventory, outcome, command.actor)
 
@@ -261,23 +264,20 @@ def promote(inventory: Inventory, outcome: Outcome, actor: Any) -> None:
     One pass is enough under first fit: what is available only shrinks on the way, so nobody who
     was passed over fits later.
     """
-    for claim in list(inventory.queue):
+    kept: list[Claim] = []
+    for position, claim in enumerate(inventory.queue):
         if claim.tickets <= inventory.available:
             inventory.available -= claim.tickets
-            claim.status = BookingStatus.COMPLETED
-            leave_queue(inventory, claim)
+            inventory.waitlisted -= 1
+            claim.status, claim.waitlist_number = BookingStatus.COMPLETED, None
             outcome.promoted.append(claim)
             record(inventory, outcome, LedgerKind.PROMOTED, claim.tickets, actor, claim)
-        elif inventory.policy == STRICT:
-            return
-        if not inventory.available:
-            return
-
-
-def leave_queue(inventory: Inventory, claim: Claim) -> None:
-    inventory.queue.remove(claim)
-    inventory.waitlisted -= 1
-    claim.waitlist_number = None
+        else:
+            kept.append(claim)
+        if not inventory.available or (kept and inventory.policy == STRICT):
+            kept += inventory.queue[position + 1 :]
+            break
+    inventory.queue = kept
 
 
 def place(claim: Claim) -> int:

@@ -1,12 +1,6 @@
 from ticks.refusals import Refusal
 
 
-class EventNotFound(Refusal):
-    status = 404
-    code = "event_not_found"
-    message = "There is no such event."
-
-
 class BookingNotFound(Refusal):
     status = 404
     code = "booking_not_found"

@@ -4,7 +4,7 @@ from django import forms
 from accounts.models import normalise_email
 from bookings.models import Booking
 from bookings.statuses import BookingStatus
-from ticks.fields import parse_id
+from ticks.ids import parse_id
 
 
 class IdFormField(forms.Field):

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from bookings.statuses import BookingStatus, LedgerKind
 from events.models import Event
-from ticks.fields import ExactCharField, ExactEmailField
+from ticks.columns import ExactCharField, ExactEmailField
 
 LIVE = [BookingStatus.COMPLETED, BookingStatus.WAITLISTED]
 
@@ -26,8 +26,6 @@ class Booking(models.Model):
     Status, tickets and place in the waitlist change only in `bookings.services`.
     """
 
-    Status = BookingStatus
-
     # For people: said on the phone, printed, not guessable (services.references).
     reference = ExactCharField(max_length=16, unique=True, editable=False)
     event = models.ForeignKey(Event, models.PROTECT, related_name="bookings", editable=False)
@@ -35,8 +33,9 @@ class Booking(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="bookings", editable=False
     )
-    first_name = models.CharField(max_length=100)
-    last_name = models.CharField(max_length=100, blank=True)
+    # As long as an account's names, which the one-ticket contract takes over.
+    first_name = models.CharField(max_length=150)
+    last_name = models.CharField(max_length=150, blank=True)
     email = ExactEmailField(max_length=254, blank=True, db_index=True)
     tickets_reserved = models.PositiveIntegerField(
         editable=False,
@@ -107,22 +106,27 @@ class Booking(models.Model):
 
 def attach_positions(bookings: list[Booking]) -> None:
     """Looks up the waitlist positions of several bookings in one query, none if nobody waits."""
-    waiting = []
     for booking in bookings:
         booking._position = None
-        if booking.waitlist_number is not None:
-            waiting.append(booking)
+    waiting = [booking for booking in bookings if booking.waitlist_number is not None]
+    waiting.sort(key=lambda booking: (booking.event_id, booking.waitlist_number))
     if not waiting:
         return
-    # One counted index range each: correlated, MariaDB would read the whole event's index instead.
-    one = f"SELECT COUNT(*) FROM {Booking._meta.db_table} WHERE event_id = %s AND waitlist_number <= %s"  # noqa: S608
+    # How many there are from one to the next: each entry of the index is counted once.
+    one = f"SELECT COUNT(*) FROM {Booking._meta.db_table} WHERE event_id = %s AND waitlist_number BETWEEN %s AND %s"  # noqa: S608
+    values, event_id, after = [], None, 0
+    for booking in waiting:
+        after = after if booking.event_id == event_id else 0
+        values += [booking.event_id, after + 1, booking.waitlist_number]
+        event_id, after = booking.event_id, booking.waitlist_number
     numbered = " UNION ALL ".join(f"SELECT {number}, ({one})" for number in range(len(waiting)))
     with connection.cursor() as cursor:
-        cursor.execute(
-            numbered, [value for booking in waiting for value in (booking.event_id, booking.waitlist_number)]
-        )
-        for number, position in cursor.fetchall():
-            waiting[number]._position = position
+        cursor.execute(numbered, values)
+        steps = dict(cursor.fetchall())
+    position, event_id = 0, None
+    for number, booking in enumerate(waiting):
+        position = steps[number] + (position if booking.event_id == event_id else 0)
+        event_id, booking._position = booking.event_id, position
 
 
 class AppendOnly(Exception):
@@ -139,8 +143,6 @@ class LedgerQuerySet(models.QuerySet):
 
 class LedgerEntry(models.Model):
     """One change of an event's tickets: written in the transaction that made it, never again."""
-
-    Kind = LedgerKind
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="ledger", db_index=False)
     sequence = models.PositiveBigIntegerField(help_text="1, 2, 3 ... for each event, without gaps.")

@@ -2,7 +2,9 @@ from rest_framework import serializers
 
 from accounts.serializers import EmailField
 from bookings.statuses import BookingStatus
-from ticks.fields import MAX_ID, MAX_TICKETS, LineField, MomentField, WholeNumberField
+from ticks.columns import MAX_TICKETS
+from ticks.fields import LineField, MomentField, WholeNumberField
+from ticks.ids import MAX_ID
 
 
 class BookingCreateSerializer(serializers.Serializer):
@@ -23,6 +25,8 @@ class BookingCreateSerializer(serializers.Serializer):
 
 
 class CancellationSerializer(serializers.Serializer):
+    example = {"ticketsToCancel": 1}
+
     bookingId = WholeNumberField(required=False, min_value=1, max_value=MAX_ID, help_text="If sent, the URL's.")
     ticketsToCancel = WholeNumberField(
         source="tickets", required=False, min_value=1, max_value=MAX_TICKETS, help_text="Left out: all."
@@ -44,7 +48,8 @@ class BookingSerializer(serializers.Serializer):
     updatedAt = MomentField(source="updated_at")
 
 
-# Shared: to build a serializer for each answer costs ten times what using it does.
+# Shared: to build a serializer for each request costs ten times what using it does.
+BOOKING_CREATE = BookingCreateSerializer()
 BOOKING = BookingSerializer()
 
 

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from ticks.fields import MAX_TICKETS
+from ticks.columns import MAX_TICKETS
 
 
 class EventQuerySet(models.QuerySet):

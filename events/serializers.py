@@ -2,7 +2,8 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from events.models import Event
-from ticks.fields import MAX_TICKETS, LineField, MomentField, WholeNumberField
+from ticks.columns import MAX_TICKETS
+from ticks.fields import LineField, MomentField, WholeNumberField
 
 POLICIES = Event.WaitlistPolicy.choices
 

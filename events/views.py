@@ -1,13 +1,13 @@
-from django.http import Http404
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.permissions import IsUserOrPublic
+from events.exceptions import EventNotFound
 from events.filters import EventFilters
 from events.models import Event
 from events.serializers import EventSerializer
 from ticks.envelope import answer
-from ticks.fields import parse_id
 from ticks.filtering import Search, StrictFilters, StrictOrdering
+from ticks.ids import find
 from ticks.schema import describes
 
 
@@ -44,9 +44,7 @@ class EventReadViewSet(GenericViewSet):
         return answer("Event retrieved successfully.", data, headers={"ETag": event.etag})
 
     def get_object(self):
-        identity = parse_id(self.kwargs["pk"])
-        event = identity and self.get_queryset().filter(pk=identity).first()
-        if not event:
-            raise Http404
-        self.check_object_permissions(self.request, event)
+        event = find(self.get_queryset(), self.kwargs["pk"])
+        if event is None:
+            raise EventNotFound
         return event

@@ -21,7 +21,7 @@ class Environment:
         env_file = os.environ.get("TICKS_ENV_FILE", str(base_dir / ".env"))
         if env_file and Path(env_file).is_file():
             environ.Env.read_env(env_file)
-        self.local_dir = Path(self.text("LOCAL_DIR") or base_dir / ".local")
+        self.local_dir = base_dir / (self.text("LOCAL_DIR") or ".local")
 
     def text(self, name: str, default: str = "") -> str:
         # Not by env.str(), which takes a value that starts with $ for the name of another variable.
@@ -72,6 +72,9 @@ class Environment:
                 raise ImproperlyConfigured(
                     "DATABASE_URL names no database; write it as mysql://user:password@host:3306/name."
                 )
+            if config["ENGINE"].endswith("sqlite3"):
+                # From the project's folder, wherever it is started from.
+                config["NAME"] = str(self.base_dir / config["NAME"])
             return config
         if not any(parts.values()):
             return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(self.base_dir / "db.sqlite3")}

@@ -10,7 +10,6 @@ from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.utils.serializer_helpers import ReturnDict
-from rest_framework.views import set_rollback
 
 from ticks.envelope import failure
 from ticks.refusals import Refusal
@@ -40,7 +39,6 @@ def answer_exception(error, context) -> Response | None:
     said = describe(error)
     if said is None:
         return None
-    set_rollback()
     body = getattr(context["view"], "failure_body", enveloped)(said)
     form = getattr(getattr(error, "detail", None), "serializer", None)
     if form is not None:
@@ -92,7 +90,7 @@ def describe_api_exception(error: exceptions.APIException) -> Failure:
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = error.auth_header
     if isinstance(error, exceptions.Throttled):
-        wait = max(1, round(error.wait or 1))
+        wait = error.wait or 1
         headers["Retry-After"] = str(wait)
         detail = f"Too many requests; try again in {wait} second{'' if wait == 1 else 's'}."
     return Failure(error.status_code, str(detail), str(code), headers=headers)

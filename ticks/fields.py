@@ -1,45 +1,15 @@
-"""Fields that every app's models and serializers share."""
+"""Fields that every app's serializers share."""
 
 import unicodedata
 from datetime import UTC, datetime
 
-from django.db import models
 from django.utils.dateparse import parse_date
 from rest_framework import serializers
 
-MAX_ID = 2**63 - 1
-MAX_TICKETS = 1_000_000
+from ticks.moments import iso_milliseconds
+
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
-
-
-def parse_id(given: str) -> int | None:
-    """An id from a path or a query string; None when no row can have it."""
-    # The length first: int() refuses more than 4300 digits with an error of its own.
-    if given.isascii() and given.isdigit() and len(given) <= len(str(MAX_ID)) and int(given) <= MAX_ID:
-        return int(given)
-    return None
-
-
-class ExactCollation:
-    """Compares code point by code point on every database.
-
-    MySQL's and MariaDB's usual collations take different emoji, accents and cases for the same.
-    """
-
-    def db_parameters(self, connection):
-        parameters = super().db_parameters(connection)
-        if connection.vendor == "mysql":
-            parameters["collation"] = "utf8mb4_bin"
-        return parameters
-
-
-class ExactCharField(ExactCollation, models.CharField):
-    pass
-
-
-class ExactEmailField(ExactCollation, models.EmailField):
-    pass
 
 
 class WholeNumberField(serializers.IntegerField):
@@ -97,7 +67,3 @@ class MomentField(serializers.DateTimeField):
 
     def to_representation(self, moment):
         return iso_milliseconds(moment) if moment else None
-
-
-def iso_milliseconds(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,8 +1,20 @@
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+
+
+class Probes:
+    """Middleware: answers probes whatever name or address they ask for, and without a redirect to https."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        probe = PROBES.get(request.path)
+        return probe(request) if probe else self.get_response(request)
+
 
 # Applied migrations do not come off a running system; once seen, the look is not repeated.
 migrated = False
@@ -22,7 +34,7 @@ def readyz(request):
             cursor.execute("SELECT 1")
         if not is_migrated():
             return JsonResponse({"status": "migrations are missing"}, status=503)
-    except DatabaseError:
+    except Error:
         connection.close()
         return JsonResponse({"status": "the database does not answer"}, status=503)
     return JsonResponse({"status": "ready"})
@@ -34,3 +46,6 @@ def is_migrated() -> bool:
         executor = MigrationExecutor(connection)
         migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
     return migrated
+
+
+PROBES = {"/healthz": healthz, "/readyz": readyz}

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from django.utils.functional import SimpleLazyObject
 
-from ticks.fields import iso_milliseconds
+from ticks.moments import iso_milliseconds
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 log = logging.getLogger("ticks.request")

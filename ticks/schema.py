@@ -61,10 +61,13 @@ def describes(
     error_body=ErrorSerializer,
     wrap=True,
     parameters=None,
-    examples=None,
     description="",
 ):
-    """Describes an operation: what it takes, its success (enveloped) and each error it can answer."""
+    """Describes an operation: what it takes, its success (enveloped) and each error it can answer.
+
+    A request serializer's `example` is the request's example.
+    """
+    example = getattr(request, "example", None)
     statuses = sorted({*(errors or []), *ALWAYS, *(WITH_BODY if request else [])})
     responses = {
         **{status: enveloped(body) if wrap else body for status, body in success.items()},
@@ -76,7 +79,7 @@ def describes(
         request=request,
         responses=responses,
         parameters=parameters or [],
-        examples=examples or [],
+        examples=[OpenApiExample("example", value=example, request_only=True)] if example else [],
     )
 
 

@@ -12,6 +12,8 @@ from django.db import OperationalError, transaction
 ROLLED_BACK = {1213, 1205, 1020}
 SQLITE_LOCKED = "database is locked"
 ATTEMPTS = 5
+# Lock waits count in: a few of them must not hold a thread of the server for half a minute.
+PATIENCE_SECONDS = 6
 FIRST_PAUSE_SECONDS = 0.01
 
 
@@ -25,14 +27,17 @@ class Busy(Exception):
 def in_one_transaction(service: Callable) -> Callable:
     """Runs a service in its own transaction, COMMIT included, and again if that was rolled back.
 
-    Raises `Busy` after five attempts, `RuntimeError` inside another atomic block: a retry there
+    Raises `Busy` after five attempts or six seconds, `RuntimeError` inside another atomic block: a retry there
     would build on what the server has already thrown away. Errors are caught outside the block
     only: caught inside, Django would go on and commit the statements that follow.
     """
 
     @wraps(service)
     def run(*args, **kwargs):
+        began = time.monotonic()
         for attempt in range(ATTEMPTS):
+            if time.monotonic() - began > PATIENCE_SECONDS:
+                break
             if attempt:
                 time.sleep(FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 (jitter)
             try:

@@ -5,7 +5,6 @@ from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from accounts.forms import LoginForm, StaffLoginForm
-from ticks.health import healthz, readyz
 from ticks.unknown import no_route
 
 admin.site.site_header = "Ticks"
@@ -30,8 +29,6 @@ urlpatterns = [
     path("", TemplateView.as_view(template_name="ticks/index.html"), name="index"),
     path("admin/", admin.site.urls),
     path("api-auth/", include((browser_login, "rest_framework"))),
-    path("healthz", healthz),
-    path("readyz", readyz),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema", title="Ticks API docs"), name="docs"),
     path("api/v1/auth/", include("accounts.urls")),

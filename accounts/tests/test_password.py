@@ -1,7 +1,11 @@
+from io import StringIO
+
 import pytest
+from django.core.management import call_command
+from rest_framework.test import APIClient
 
 from accounts import tokens
-from accounts.models import LoginSession
+from accounts.models import LoginSession, User
 from accounts.tests.factories import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -121,3 +125,38 @@ def test_password_change_anonymous_is_401(anonymous, account):
     account.refresh_from_db()
     assert account.check_password(PASSWORD)
     assert not LoginSession.objects.exists()
+
+
+@pytest.mark.parametrize("way", ["own page", "command", "shell"])
+def test_new_password_ends_tokens_whoever_sets_it(client, client_of, way, monkeypatch):
+    user = UserFactory(password=PASSWORD, is_staff=True)
+    pair = tokens.log_in(user)
+    bearer = APIClient()
+    bearer.credentials(HTTP_AUTHORIZATION=f"Bearer {pair['token']}")
+    assert bearer.get("/api/v1/auth/me").status_code == 200
+
+    if way == "own page":
+        client.force_login(user)
+        fields = {"old_password": PASSWORD, "new_password1": "another 9 horses", "new_password2": "another 9 horses"}
+        assert client.post("/admin/password_change/", fields).status_code == 302
+    elif way == "command":
+        monkeypatch.setattr("getpass.getpass", lambda *args: "another 9 horses")
+        call_command("changepassword", user.username, stdout=StringIO())
+    else:
+        user.set_password("another 9 horses")
+        user.save()
+
+    assert bearer.get("/api/v1/auth/me").status_code == 401
+    refreshed = bearer.post("/api/v1/auth/refresh", {"refreshToken": pair["refreshToken"]})
+    assert refreshed.status_code == 401
+
+
+def test_login_that_a_new_password_overtakes_is_not_good(client_of):
+    user = UserFactory(password=PASSWORD)
+    verified = User.objects.get(pk=user.pk)
+    user.set_password("another 9 horses")
+    user.save()
+
+    late = client_of(verified)
+
+    assert late.get("/api/v1/auth/me").status_code == 401

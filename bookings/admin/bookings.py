@@ -1,5 +1,3 @@
-import re
-
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import F, Q
@@ -9,15 +7,13 @@ from django.utils.html import format_html
 from accounts.models import normalise_email, username_key
 from bookings.admin.selection import confirm_cancellation, selected_ids, too_many
 from bookings.exceptions import AlreadyCancelled
-from bookings.models import Booking, LedgerEntry, attach_positions
+from bookings.models import Booking, attach_positions
 from bookings.services.cancellation import cancel_tickets
-from bookings.services.references import ALPHABET
-from bookings.statuses import LedgerKind
+from bookings.services.references import is_reference
 from ticks.refusals import Refusal
 from ticks.transactions import Busy
 
 MAX_BOOKINGS_AT_ONCE = 500
-REFERENCE = re.compile(rf"[{ALPHABET}]{{5}}-[{ALPHABET}]{{6}}")
 
 
 class BookingList(ChangeList):
@@ -88,8 +84,9 @@ class BookingAdmin(admin.ModelAdmin):
 
     def get_search_results(self, request, queryset, search_term):
         """Each word must be found somewhere. The exactly collated columns hold one case only."""
-        if REFERENCE.fullmatch(search_term.strip().upper()):
-            return queryset.filter(reference=search_term.strip().upper()), False
+        wanted = search_term.strip().upper()
+        if is_reference(wanted):
+            return queryset.filter(reference=wanted), False
         for word in search_term.split():
             queryset = queryset.filter(
                 Q(reference__contains=word.upper())
@@ -153,15 +150,15 @@ class BookingAdmin(admin.ModelAdmin):
         done = already = served = 0
         for booking in bookings:
             try:
-                cancelled = cancel_tickets(booking.pk, actor=request.user)
+                cancellation = cancel_tickets(booking, actor=request.user)
             except AlreadyCancelled:
                 already += 1
             except (Refusal, Busy) as refusal:
                 self.message_user(request, f"{booking.reference}: {refusal}", level=messages.ERROR)
             else:
                 done += 1
-                served += served_by(cancelled)
-                self.log_change(request, cancelled, "Cancelled.")
+                served += cancellation.served
+                self.log_change(request, booking, "Cancelled.")
         said = (
             f"Bookings cancelled: {done}. Already cancelled before: {already}. "
             f"Waiting bookings served with their tickets: {served}."
@@ -174,12 +171,3 @@ def described(booking: Booking) -> str:
     return (
         f"{booking.reference}, {booking.first_name} {booking.last_name}, {booking.event}: {tickets}, {booking.status}"
     )
-
-
-def served_by(cancelled: Booking) -> int:
-    """How many waiting bookings a cancellation served: the ledger wrote it all in one moment."""
-    entries = LedgerEntry.objects.filter(event_id=cancelled.event_id)
-    cancellation = entries.get(booking=cancelled, kind=LedgerKind.CANCELLED)
-    return entries.filter(
-        sequence__gt=cancellation.sequence, kind=LedgerKind.PROMOTED, created_at=cancellation.created_at
-    ).count()

@@ -11,12 +11,14 @@ from django.utils.text import Truncator
 from django.views.decorators.csrf import csrf_protect
 
 from bookings.admin.selection import confirm_cancellation, selected_ids, too_many
-from bookings.exceptions import EventNotFound, StaleVersion
+from bookings.exceptions import StaleVersion
 from bookings.services.events import cancel_event, change_event, open_event
 from events.admin import EventAdminBase, EventForm, VersionField
+from events.exceptions import EventNotFound
 from events.models import Event
 from events.serializers import EventFieldsSerializer
-from ticks.fields import MAX_TICKETS, parse_id
+from ticks.columns import MAX_TICKETS
+from ticks.ids import parse_id
 from ticks.refusals import Refusal
 from ticks.transactions import Busy
 

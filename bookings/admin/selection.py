@@ -5,7 +5,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from ticks.fields import parse_id
+from ticks.ids import parse_id
 
 SHOWN = 50
 

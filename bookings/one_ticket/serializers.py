@@ -2,22 +2,30 @@ from rest_framework import serializers
 
 from accounts.serializers import PasswordField, UsernameField
 from bookings.statuses import BookingStatus
-from ticks.fields import MAX_ID, MAX_TICKETS, LineField, WholeNumberField
+from ticks.columns import MAX_TICKETS
+from ticks.fields import LineField, WholeNumberField
+from ticks.ids import MAX_ID
 
 STATUSES = {BookingStatus.COMPLETED: "booked", BookingStatus.WAITLISTED: "waiting"}
 
 
 class CredentialsSerializer(serializers.Serializer):
+    example = {"username": "ada", "password": "nine lovely engines"}
+
     username = UsernameField()
     password = PasswordField()
 
 
 class InitializeSerializer(serializers.Serializer):
+    example = {"name": "Concert", "totalTickets": 100}
+
     name = LineField(max_length=200)
     totalTickets = WholeNumberField(source="total_tickets", min_value=1, max_value=MAX_TICKETS)
 
 
 class SeatSerializer(serializers.Serializer):
+    example = {"eventId": 1, "userId": 1}
+
     eventId = WholeNumberField(source="event_id", min_value=1, max_value=MAX_ID)
     userId = WholeNumberField(source="user_id", min_value=1, max_value=MAX_ID)
 

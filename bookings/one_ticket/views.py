@@ -10,8 +10,6 @@ from accounts.models import User
 from accounts.permissions import IsAdmin
 from accounts.services import register_user
 from accounts.views import PasswordLoginMixin
-from bookings.exceptions import AlreadyCancelled, BookingNotFound, EventNotFound
-from bookings.models import Booking
 from bookings.one_ticket.serializers import (
     CredentialsSerializer,
     InitializeSerializer,
@@ -24,12 +22,13 @@ from bookings.one_ticket.serializers import (
     TokenSerializer,
 )
 from bookings.services.booking import BookingRequest, book_tickets
-from bookings.services.cancellation import cancel_tickets
+from bookings.services.cancellation import cancel_seat
 from bookings.services.events import open_event
 from bookings.statuses import BookingStatus
+from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.errors import Failure
-from ticks.fields import parse_id
+from ticks.ids import find
 from ticks.refusals import Refusal
 from ticks.schema import describes
 
@@ -93,9 +92,8 @@ class PlainEventViewSet(OneTicketViewSet):
 
     @describes_plainly("Read an event", success={200: PlainEventSerializer}, errors=[401, 404])
     def retrieve(self, request, pk):
-        identity = parse_id(pk)
-        event = identity and self.get_queryset().filter(pk=identity).first()
-        if not event:
+        event = find(self.get_queryset(), pk)
+        if event is None:
             raise EventNotFound
         return Response(PlainEventSerializer(event).data)
 
@@ -140,17 +138,7 @@ class PlainEventViewSet(OneTicketViewSet):
     @action(detail=False, methods=["post"])
     def cancel(self, request):
         event_id, user = self.seat()
-        if not Event.objects.standing().filter(pk=event_id).exists():
-            raise EventNotFound
-        live = Booking.objects.live().filter(event_id=event_id, user=user)
-        # The one made here goes first; a user may hold others from the other contract.
-        booking = live.order_by("-one_ticket_holder", "pk").first()
-        if booking is None:
-            raise BookingNotFound("This user has no booking for this event.")
-        try:
-            cancel_tickets(booking.pk, actor=request.user)
-        except AlreadyCancelled as error:
-            raise BookingNotFound("This user has no booking for this event.") from error
+        cancel_seat(event_id, user=user, actor=request.user)
         return Response({"message": CANCELLED})
 
     def seat(self) -> tuple[int, User]:

@@ -90,7 +90,7 @@ def book_once(request: BookingRequest, *, digest: str | None, nonce: str, refere
         one_ticket_holder=request.user if request.is_only_one else None,
     )
     actor = request.actor or request.user
-    [outcome] = settle(event, [Book(Claim(request.tickets, handle=booking), actor)], now=timezone.now())
+    [outcome] = settle(event, [Book(Claim(request.tickets, booking=booking), actor)], now=timezone.now())
     if outcome.error:
         raise outcome.error
     booking._position = outcome.position

@@ -4,16 +4,20 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db import connection
+from django.db.models import Min
 
 from bookings.allocation import Claim, Command, Inventory, Outcome, Reach, allocate, reach
-from bookings.exceptions import EventNotFound
 from bookings.models import Booking, LedgerEntry
+from bookings.services.rows import insert, insert_all, update_counts
 from bookings.statuses import BookingStatus
+from events.exceptions import EventNotFound
 from events.models import Event
 
-# Up to this many tickets each size's head is looked up; beyond, only when staff enlarge an event or a
-# very large group cancels, the whole waitlist is read. SQLite takes at most 500 parts in one query.
-MANY_SIZES = 64
+# Up to this many free tickets every size is looked up; beyond, only those that somebody waits for.
+FEW_SIZES = 16
+# SQLite takes at most 500 parts in one compound query.
+SIZES_A_QUERY = 64
+IDS_A_QUERY = 1000
 
 
 def lock_event(event_id: int) -> Event:
@@ -31,7 +35,7 @@ def settle(event: Event, commands: Sequence[Command], *, now: datetime) -> list[
     outcomes = allocate(inventory, commands, now=now)
     entries = [entry for outcome in outcomes for entry in outcome.entries]
     if entries:
-        write_claims(outcomes, event, now)
+        write_claims(outcomes, now)
         write_ledger(entries, event, now)
         write_counts(inventory, event)
     return outcomes
@@ -65,7 +69,7 @@ def load_queue(inventory: Inventory, event: Event, commands: Sequence[Command]) 
     for command in commands:
         claim = getattr(command, "claim", None)
         if claim is not None and claim.status == BookingStatus.WAITLISTED:
-            known[claim.handle.pk] = claim
+            known[claim.booking.pk] = claim
     rows = {row[0]: row for policy in within.policies for row in waiting_rows(event, within, policy)}
     inventory.queue = [
         known.get(pk) or Claim(tickets, BookingStatus.WAITLISTED, number, pk)
@@ -79,12 +83,32 @@ def waiting_rows(event: Event, within: Reach, policy: str) -> Iterable[tuple[int
     columns = waiting.values_list("pk", "tickets_reserved", "waitlist_number")
     if policy == Event.WaitlistPolicy.STRICT:
         return columns[: within.heads]
-    if within.tickets > MANY_SIZES:
-        return columns.filter(tickets_reserved__lte=within.tickets)
-    sizes = range(1, within.tickets + 1)
+    sizes = sizes_waiting(event, at_most=within.tickets)
+    return [row for some in batched(sizes, SIZES_A_QUERY) for row in heads_of_sizes(event, within, some)]
+
+
+def sizes_waiting(event: Event, *, at_most: int) -> list[int]:
+    """The numbers of tickets that somebody may wait for; when it could be many, only those that somebody does."""
+    if at_most <= FEW_SIZES:
+        return list(range(1, at_most + 1))
+    sizes: list[int] = []
+    while True:
+        # One row each from the index. DISTINCT reads every waiting booking on MariaDB.
+        larger = Booking.objects.filter(
+            event=event,
+            status=BookingStatus.WAITLISTED,
+            tickets_reserved__gt=sizes[-1] if sizes else 0,
+            tickets_reserved__lte=at_most,
+        ).aggregate(size=Min("tickets_reserved"))["size"]
+        if larger is None:
+            return sizes
+        sizes.append(larger)
+
+
+def heads_of_sizes(event: Event, within: Reach, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
     # Django's union() takes no LIMIT inside it on SQLite; a derived table does.
     head = (
-        "SELECT * FROM (SELECT id, tickets_reserved, waitlist_number FROM bookings_booking"
+        f"SELECT * FROM (SELECT id, tickets_reserved, waitlist_number FROM {Booking._meta.db_table}"  # noqa: S608
         " WHERE event_id = %s AND status = %s AND tickets_reserved = %s"
         " ORDER BY waitlist_number LIMIT %s) AS heads"
     )
@@ -96,13 +120,17 @@ def waiting_rows(event: Event, within: Reach, policy: str) -> Iterable[tuple[int
         return cursor.fetchall()
 
 
-def write_claims(outcomes: list[Outcome], event: Event, now: datetime) -> None:
+def batched(items: Sequence, size: int) -> Iterable[Sequence]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def write_claims(outcomes: list[Outcome], now: datetime) -> None:
     served = [claim for outcome in outcomes for claim in outcome.promoted]
     touched = {
         id(entry.claim): entry.claim for outcome in outcomes for entry in outcome.entries if entry.claim is not None
     }
     for claim in touched.values():
-        booking = claim.handle
+        booking = claim.booking
         if not isinstance(booking, Booking):
             continue
         booking.tickets_reserved = claim.tickets
@@ -111,22 +139,20 @@ def write_claims(outcomes: list[Outcome], event: Event, now: datetime) -> None:
         booking.updated_at = now
         if booking.pk is None:
             booking.created_at = now
-            booking.save(force_insert=True)
+            insert(booking)
         else:
             if claim.status == BookingStatus.CANCELLED:
                 booking.one_ticket_holder = None
             booking.save(
                 update_fields=["tickets_reserved", "status", "waitlist_number", "one_ticket_holder", "updated_at"]
             )
-    served_ids = [claim.handle for claim in served if not isinstance(claim.handle, Booking)]
-    if served_ids:
-        Booking.objects.filter(pk__in=served_ids).update(
-            status=BookingStatus.COMPLETED, waitlist_number=None, updated_at=now
-        )
+    served_ids = [claim.booking for claim in served if not isinstance(claim.booking, Booking)]
+    for some in batched(served_ids, IDS_A_QUERY):
+        Booking.objects.filter(pk__in=some).update(status=BookingStatus.COMPLETED, waitlist_number=None, updated_at=now)
 
 
 def write_ledger(entries: list, event: Event, now: datetime) -> None:
-    LedgerEntry.objects.bulk_create(
+    insert_all(
         [
             LedgerEntry(
                 event=event,
@@ -135,13 +161,12 @@ def write_ledger(entries: list, event: Event, now: datetime) -> None:
                 tickets=entry.tickets,
                 available_after=entry.available,
                 waitlisted_after=entry.waitlisted,
-                booking_id=entry.claim and getattr(entry.claim.handle, "pk", entry.claim.handle),
+                booking_id=entry.claim and getattr(entry.claim.booking, "pk", entry.claim.booking),
                 actor=entry.actor,
                 created_at=now,
             )
             for entry in entries
-        ],
-        batch_size=1000,
+        ]
     )
 
 
@@ -150,4 +175,4 @@ def write_counts(inventory: Inventory, event: Event) -> None:
     event.total_tickets = inventory.total
     event.waitlisted_count = inventory.waitlisted
     event.ledger_sequence = inventory.sequence
-    event.save(update_fields=["available_tickets", "total_tickets", "waitlisted_count", "ledger_sequence"])
+    update_counts(event)

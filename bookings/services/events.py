@@ -2,10 +2,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from bookings.allocation import CancelEvent, ChangeTerms
-from bookings.exceptions import EventNotFound, InvalidTerms, StaleVersion
+from bookings.exceptions import InvalidTerms, StaleVersion
 from bookings.models import Booking, LedgerEntry
 from bookings.services.desk import lock_event, settle
 from bookings.statuses import BookingStatus, LedgerKind
+from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.transactions import in_one_transaction
 
@@ -36,11 +37,14 @@ def open_event(fields: dict, *, actor: User) -> Event:
 def change_event(event_id: int, *, changes: dict, actor: User, version: int | None = None) -> Event:
     """Changes an event as staff wish, tickets included: more of them serve the waitlist at once.
 
-    `version` is the one that the change was made from; None does not look. Raises `EventNotFound`,
+    `version` is the one that the change was made from; None does not look. What is as wished already
+    is no edit and leaves the version alone. Raises `EventNotFound`,
     `StaleVersion`, `CapacityBelowHeld`, `InvalidTerms`, `Busy`.
     """
     event = lock_standing_event(event_id, version=version)
-    changes = dict(changes)
+    changes = {name: value for name, value in changes.items() if getattr(event, name) != value}
+    if not changes:
+        return event
     terms = ChangeTerms(
         changes.pop("total_tickets", event.total_tickets),
         changes.get("waitlist_policy", event.waitlist_policy),

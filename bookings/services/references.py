@@ -1,5 +1,6 @@
 """What a person or a guest's client knows a booking by."""
 
+import re
 import secrets
 from base64 import urlsafe_b64encode
 from hashlib import sha256
@@ -10,12 +11,17 @@ from django.utils.crypto import salted_hmac
 # Without 0 O, 1 I L, 5 S, 8 B, 2 Z, U V: nothing that is misread or misheard.
 ALPHABET = "34679ACDEFGHJKMNPQRTWXY"
 REFERENCE_LENGTH = 11
+REFERENCE = re.compile(rf"[{ALPHABET}]{{5}}-[{ALPHABET}]{{6}}")
 
 
 def new_reference() -> str:
     """Such as `KQ4M7-X9PDRA`: 23 letters and digits to the power of 11, 49 bits."""
     drawn = "".join(secrets.choice(ALPHABET) for _ in range(REFERENCE_LENGTH))
     return f"{drawn[:5]}-{drawn[5:]}"
+
+
+def is_reference(text: str) -> bool:
+    return REFERENCE.fullmatch(text) is not None
 
 
 def guest_token(nonce: str) -> str:

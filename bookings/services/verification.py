@@ -32,19 +32,19 @@ def verify_events(event_id: int | None = None) -> Iterator[Report]:
     """One report an event, deleted ones too, each read from one snapshot of a live database."""
     last = 0
     while True:
-        ids = Event.objects.filter(pk=event_id) if event_id else Event.objects.filter(pk__gt=last)
+        ids = Event.objects.filter(pk=event_id) if event_id is not None else Event.objects.filter(pk__gt=last)
         last = ids.order_by("pk").values_list("pk", flat=True).first()
         if last is None:
             return
         with snapshot():
             yield verify_event(Event.objects.get(pk=last))
-        if event_id:
+        if event_id is not None:
             return
 
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """All reads inside see one moment, and block nobody."""
+    """All reads inside see one moment, and block nobody. Inside a transaction, that one is the moment."""
     if connection.in_atomic_block:
         yield
         return

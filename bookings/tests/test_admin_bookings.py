@@ -142,7 +142,7 @@ def test_cancel_bookings_counts_cancelled_already_and_served(box_office):
     first, second = BookingFactory(event=event, tickets=2), BookingFactory(event=event, tickets=2)
     waiting = [BookingFactory(event=event) for _ in range(3)]
     gone = BookingFactory()
-    cancel_tickets(gone.pk)
+    cancel_tickets(gone)
 
     response = cancel(box_office, first, gone)
 
@@ -175,7 +175,7 @@ def test_cancel_bookings_serves_nobody_of_the_selection(box_office):
 def test_cancel_bookings_takes_what_was_confirmed_whatever_the_filter_says_now(box_office):
     event = EventFactory(total_tickets=1)
     held, waiting = BookingFactory(event=event), BookingFactory(event=event)
-    cancel_tickets(held.pk)
+    cancel_tickets(held)
 
     response = cancel(box_office, waiting, query="?status__exact=waitlisted")
 

@@ -19,7 +19,6 @@ from bookings.allocation import (
 from bookings.exceptions import (
     AlreadyCancelled,
     CapacityBelowHeld,
-    EventNotFound,
     MoreThanReserved,
     SalesClosed,
     SalesNotOpen,
@@ -27,6 +26,7 @@ from bookings.exceptions import (
     TooManyTickets,
 )
 from bookings.statuses import BookingStatus, LedgerKind
+from events.exceptions import EventNotFound
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 COMPLETED, WAITLISTED, CANCELLED = BookingStatus.COMPLETED, BookingStatus.WAITLISTED, BookingStatus.CANCELLED
@@ -256,6 +256,17 @@ def test_cancelled_event_holds_nothing():
 
     assert entries(outcome) == [(LedgerKind.EVENT_CANCELLED, 7, 10, 0)]
     assert (event.available, event.waitlisted, event.is_deleted) == (10, 0, True)
+
+
+def test_commands_after_the_events_cancellation_are_refused():
+    event = inventory(10)
+    holder, waiting = booked(event, 7, 5)
+
+    outcomes = run(event, CancelEvent(), Cancel(holder), Cancel(waiting, 1), Book(Claim(1)), CancelEvent())
+
+    errors = [type(outcome.error) for outcome in outcomes]
+    assert errors == [type(None), AlreadyCancelled, AlreadyCancelled, EventNotFound, EventNotFound]
+    assert (event.available, event.waitlisted) == (10, 0)
 
 
 # Random groups of commands against the simplest thing that can be right.

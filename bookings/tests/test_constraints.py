@@ -77,7 +77,7 @@ def event(user):
         asked = BookingRequest(event.pk, 1, "Ada", "Lovelace", "ada@example.org", user=user)
         receipt = book_tickets(asked, key=f"k{number}")
         if number == 0:
-            cancel_tickets(receipt.booking.pk)
+            cancel_tickets(receipt.booking)
     return event
 
 

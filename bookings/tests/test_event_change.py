@@ -7,10 +7,10 @@ from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import counts, everything, ledger, statuses
 from bookings.tests.wire import (
     CHALLENGE,
+    NO_EVENT,
     NO_IDS,
     NOT_ADMIN,
     NOT_LOGGED_IN,
-    NOTHING_HERE,
     event_json,
     failure,
     invalid,
@@ -315,7 +315,7 @@ def test_change_event_of_no_such_id(staff, identity):
     response = staff.patch(f"/api/v1/event/{identity}", {"name": "Renamed"})
 
     assert response.status_code == 404
-    assert response.json() == NOTHING_HERE
+    assert response.json() == NO_EVENT
     assert everything() == before
 
 
@@ -327,5 +327,16 @@ def test_change_event_of_deleted_is_refused(staff):
     response = change(staff, event, {"totalTickets": 99})
 
     assert response.status_code == 404
-    assert response.json() == NOTHING_HERE
+    assert response.json() == NO_EVENT
     assert everything() == before
+
+
+@pytest.mark.parametrize("changes", [{}, {"name": "Concert"}, {"totalTickets": "10", "waitlistPolicy": "first_fit"}])
+def test_change_event_to_what_it_is_is_no_edit(staff, changes):
+    event = EventFactory(name="Concert", total_tickets=10)
+
+    response = staff.patch(f"/api/v1/event/{event.pk}", changes, headers={"If-Match": event.etag})
+
+    assert response.status_code == 200
+    assert response["ETag"] == event.etag
+    assert response.json()["data"]["version"] == 1

@@ -10,7 +10,6 @@ from bookings.tests.wire import (
     NO_IDS,
     NOT_ADMIN,
     NOT_LOGGED_IN,
-    NOTHING_HERE,
     booking_body,
     booking_json,
     failure,
@@ -69,11 +68,11 @@ def test_delete_event_is_gone_for_every_reader(staff, anonymous):
     again = staff.delete(f"/api/v1/event/{event.pk}")
 
     assert listed.json()["data"] == []
-    assert (read.status_code, read.json()) == (404, NOTHING_HERE)
+    assert (read.status_code, read.json()) == (404, NO_EVENT)
     assert (status.status_code, status.json()) == (404, NO_EVENT)
     assert (booked.status_code, booked.json()) == (404, NO_EVENT)
     assert (plain.status_code, plain.json()) == (404, {"error": "There is no such event."})
-    assert (again.status_code, again.json()) == (404, NOTHING_HERE)
+    assert (again.status_code, again.json()) == (404, NO_EVENT)
     assert everything() == before
 
 
@@ -173,5 +172,5 @@ def test_delete_event_of_no_such_id(staff, identity):
     response = staff.delete(f"/api/v1/event/{identity}")
 
     assert response.status_code == 404
-    assert response.json() == NOTHING_HERE
+    assert response.json() == NO_EVENT
     assert everything() == before

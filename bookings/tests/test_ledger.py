@@ -4,6 +4,7 @@ from django.db import transaction
 from bookings.models import AppendOnly, LedgerEntry
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
+from bookings.statuses import LedgerKind
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import everything, ledger
 
@@ -15,11 +16,11 @@ def test_ledger_of_a_whole_event_tells_all_without_gaps(user, admin_user):
     first = BookingFactory(event=event, user=user, tickets=3)
     guest = BookingFactory(event=event, user=None, tickets=2)
     third = BookingFactory(event=event, user=user, tickets=2)
-    cancel_tickets(first.pk, tickets=1, actor=user)
-    cancel_tickets(third.pk, tickets=1, actor=admin_user)
+    cancel_tickets(first, tickets=1, actor=user)
+    cancel_tickets(third, tickets=1, actor=admin_user)
     change_event(event.pk, changes={"total_tickets": 6}, actor=admin_user)
     change_event(event.pk, changes={"name": "Renamed"}, actor=admin_user)
-    cancel_tickets(guest.pk)
+    cancel_tickets(guest)
     change_event(event.pk, changes={"total_tickets": 5}, actor=admin_user)
     cancel_event(event.pk, actor=admin_user)
 
@@ -39,7 +40,7 @@ def test_ledger_of_a_whole_event_tells_all_without_gaps(user, admin_user):
         (11, "capacity_changed", -1, 2, 0, None, admin_user.pk),
         (12, "event_cancelled", 3, 5, 0, None, admin_user.pk),
     ]
-    assert {kind for _, kind, *_ in told} == set(LedgerEntry.Kind.values)
+    assert {kind for _, kind, *_ in told} == set(LedgerKind.values)
     event.refresh_from_db()
     assert event.ledger_sequence == 12
 
@@ -59,7 +60,7 @@ def test_ledger_of_a_later_newcomer_goes_on(admin_user):
     BookingFactory(event=event)
     gone = BookingFactory(event=event)
     stays = BookingFactory(event=event)
-    cancel_tickets(gone.pk)
+    cancel_tickets(gone)
 
     late = BookingFactory(event=event)
 

@@ -382,7 +382,7 @@ def test_seat_with_bad_field_is_refused(owner, user, path, changes, sentence):
     ("body", "content_type", "status"),
     [
         ("[]", "application/json", 400),
-        ('{"eventId": 1, "userId": 1,}', "application/json", 400),
+        ('{"eventId": 1, "userId": 1,,}', "application/json", 400),
         ("eventId 1", "text/plain", 415),
     ],
 )
@@ -576,7 +576,7 @@ def test_seat_is_served_and_cancelled_by_the_other_contract(owner, user):
     held = BookingFactory(event=event)
     seat = book(owner, event, user).json()
 
-    cancel_tickets(held.pk)
+    cancel_tickets(held)
 
     shown = owner.get(f"/api/v1/booking/{seat['id']}").json()["data"]
     assert (shown["bookingStatus"], shown["waitlistPosition"]) == ("completed", None)
@@ -637,3 +637,12 @@ def test_route_of_neither_contract_is_none(staff, path):
 
     assert response.status_code == 404
     assert response.json() == NOTHING_HERE
+
+
+def test_book_takes_over_names_of_any_length(client_of):
+    user = UserFactory(first_name="A" * 150, last_name="B" * 150)
+    event = EventFactory()
+
+    response = client_of(user).post("/api/events/book", {"eventId": event.pk, "userId": user.pk})
+
+    assert response.status_code == 201

@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.tests.factories import UserFactory
 from bookings.allocation import Reach
-from bookings.models import Booking
+from bookings.models import Booking, attach_positions
 from bookings.services.desk import waiting_rows
 from bookings.tests.factories import EventFactory
 from events.models import Event
@@ -142,3 +142,21 @@ def test_cancelling_reads_no_more_with_a_longer_waitlist(event, staff, policy):
     read = rows_read(lambda: staff.delete(f"/api/v1/booking/{booking.pk}"))
 
     assert read < 20
+
+
+def test_freeing_many_tickets_reads_those_whom_they_can_serve(event):
+    within = Reach(tickets=70, leaving=0, policies=frozenset({"first_fit"}))
+
+    read = rows_read(lambda: list(waiting_rows(event, within, "first_fit")))
+
+    # 14 groups of 5 fit; each is read from the index and once more from the parts put together.
+    assert read <= 2 * 14 + 6
+
+
+def test_positions_count_each_waiting_booking_once(event):
+    page = list(Booking.objects.filter(event=event).waitlisted().order_by("-pk")[:50])
+
+    read = rows_read(lambda: attach_positions(page))
+
+    assert page[0].waitlist_position == WAITING
+    assert read <= WAITING + 2 * len(page)

@@ -36,10 +36,10 @@ def event():
     booking = BookingFactory(event=event, tickets=4)
     BookingFactory(event=event, tickets=5)
     change_event(event.pk, changes={"total_tickets": 10}, actor=event.created_by)
-    cancel_tickets(booking.pk, tickets=1)
+    cancel_tickets(booking, tickets=1)
     BookingFactory(event=event, tickets=4)
     BookingFactory(event=event, tickets=3)
-    cancel_tickets(BookingFactory(event=event, tickets=1).pk)
+    cancel_tickets(BookingFactory(event=event, tickets=1))
     event.refresh_from_db()
     assert (event.available_tickets, event.waitlisted_count) == (2, 2)
     return event
@@ -65,8 +65,9 @@ def test_verify_of_one_event_reads_that_one(event):
 
 
 def test_verify_of_an_unknown_event_fails():
-    with pytest.raises(CommandError, match="There is no event 7"):
-        verify("--event", "7")
+    for unknown in ("7", "0"):
+        with pytest.raises(CommandError, match=f"There is no event {unknown}"):
+            verify("--event", unknown)
 
 
 DAMAGES = [

@@ -1,13 +1,14 @@
 from django.http import HttpResponseNotModified
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotAuthenticated, ValidationError
 from rest_framework.permissions import AllowAny
 from rest_framework.viewsets import GenericViewSet
 
-from bookings.exceptions import BookingNotFound, EventNotFound
+from bookings.exceptions import BookingNotFound
 from bookings.filters import AdminBookingFilters, BookingFilters
 from bookings.models import Booking, attach_positions
 from bookings.serializers import (
+    BOOKING_CREATE,
     BookingCreateSerializer,
     BookingSerializer,
     CancellationSerializer,
@@ -17,32 +18,37 @@ from bookings.serializers import (
 )
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
-from bookings.services.references import is_token_of
+from bookings.services.references import is_reference, is_token_of
 from bookings.views.headers import idempotency_key, is_unchanged
+from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.envelope import answer
-from ticks.fields import parse_id
 from ticks.filtering import Search, StrictFilters, StrictOrdering
+from ticks.ids import find
 from ticks.schema import describes
 
 KEY = OpenApiParameter(
     "Idempotency-Key",
     location="header",
-    description="1 to 255 visible characters. The same key and body answer the same again and book once.",
+    description=(
+        "1 to 255 visible characters, drawn at random for each booking: for a guest it is as good as the token. "
+        "The same key and body answer the same again and book once."
+    ),
 )
 TOKEN = OpenApiParameter("Booking-Token", location="header", description="A guest's key to the booking.")
 TOKEN_QUERY = OpenApiParameter("token", location="query", description="The same, for links.")
-BOOK_EXAMPLE = OpenApiExample(
-    "two tickets",
-    value={
-        "eventId": 1,
-        "firstName": "Ada",
-        "lastName": "Lovelace",
-        "email": "ada@example.org",
-        "ticketsReserved": 2,
-    },
-    request_only=True,
-)
+# Beside the fields: the guest's key, and what forms and DRF's renderers add.
+NOT_FIELDS = {"token", "format", "csrfmiddlewaretoken"}
+
+
+class BookingSearch(Search):
+    """A whole reference finds its booking by the index; anything else is looked for in the names."""
+
+    def filter_queryset(self, request, queryset, view):
+        wanted = request.query_params.get(self.search_param, "").strip().upper()
+        if is_reference(wanted):
+            return queryset.filter(reference=wanted)
+        return super().filter_queryset(request, queryset, view)
 
 
 class BookingViewSet(GenericViewSet):
@@ -52,16 +58,19 @@ class BookingViewSet(GenericViewSet):
     # Every action but the list is open to guests; the queryset and the token guard single bookings.
     permission_classes = [AllowAny]
     serializer_class = BookingCreateSerializer
-    filter_backends = [StrictFilters, Search, StrictOrdering]
-    search_fields = ["=reference", "first_name", "last_name"]
+    filter_backends = [StrictFilters, BookingSearch, StrictOrdering]
+    search_fields = ["first_name", "last_name"]
     ordering = ["-pk"]
-    ordering_names = {"id": "pk", "createdAt": "created_at", "ticketsReserved": "tickets_reserved"}
+    # Ids are given in the order of creation, and indexed.
+    ordering_names = {"id": "pk", "createdAt": "pk"}
     list_message = "Bookings retrieved successfully."
     tag = "Bookings"
 
     @property
     def filterset_class(self):
-        return AdminBookingFilters if self.request.user.is_staff else BookingFilters
+        # The schema shows what an admin may ask for.
+        is_admin = self.request is None or self.request.user.is_staff
+        return AdminBookingFilters if is_admin else BookingFilters
 
     @describes(
         "Book tickets",
@@ -69,15 +78,18 @@ class BookingViewSet(GenericViewSet):
         success={201: ReceiptSerializer},
         errors=[400, 401, 404, 409, 422],
         parameters=[KEY],
-        examples=[BOOK_EXAMPLE],
         description="What does not fit is waitlisted whole: look at `bookingStatus`.",
     )
     def create(self, request):
         key = idempotency_key(request)
-        serializer = self.get_serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        try:
+            wanted = BOOKING_CREATE.run_validation(request.data)
+        except ValidationError:
+            # Once more with a serializer of its own, whose form the browsable API shows again.
+            self.get_serializer(data=request.data).is_valid(raise_exception=True)
+            raise
         user = request.user if request.user.is_authenticated else None
-        receipt = book_tickets(BookingRequest(**serializer.validated_data, user=user), key=key)
+        receipt = book_tickets(BookingRequest(**wanted, user=user), key=key)
         data = booking_data(receipt.booking)
         if receipt.token:
             data["bookingToken"] = receipt.token
@@ -106,21 +118,13 @@ class BookingViewSet(GenericViewSet):
     )
     def destroy(self, request, pk):
         booking = self.get_object()
-        given = {
-            name: request.query_params[name] for name in CancellationSerializer().fields if name in request.query_params
-        }
-        body = request.data
-        if hasattr(body, "items"):
-            given |= {name: value for name, value in body.items() if name not in given}
-        else:
-            given = body
-        serializer = CancellationSerializer(data=given)
+        serializer = CancellationSerializer(data=cancellation_fields(request))
         serializer.is_valid(raise_exception=True)
         wanted = serializer.validated_data
         if wanted.get("bookingId", booking.pk) != booking.pk:
             raise ValidationError({"bookingId": ["Must be the id in the URL, or be left out."]})
         actor = request.user if request.user.is_authenticated else None
-        cancel_tickets(booking.pk, tickets=wanted.get("tickets"), actor=actor)
+        cancel_tickets(booking, tickets=wanted.get("tickets"), actor=actor)
         return answer("Booking cancelled successfully.")
 
     def get_queryset(self):
@@ -130,9 +134,8 @@ class BookingViewSet(GenericViewSet):
 
     def get_object(self):
         """The booking if it is the caller's to see; else it does not exist."""
-        identity = parse_id(self.kwargs["pk"])
-        booking = identity and Booking.objects.filter(pk=identity).first()
-        if not booking or not self.may_see(booking):
+        booking = find(Booking.objects.all(), self.kwargs["pk"])
+        if booking is None or not self.may_see(booking):
             raise BookingNotFound
         return booking
 
@@ -142,6 +145,29 @@ class BookingViewSet(GenericViewSet):
             return True
         token = self.request.headers.get("Booking-Token") or self.request.query_params.get("token", "")
         return is_token_of(booking, token)
+
+
+def cancellation_fields(request):
+    """What the body and the query string say together.
+
+    A name that is not known, or told twice differently, is refused: read past, a misspelt number
+    of tickets would cancel them all.
+    """
+    body = request.data
+    if not hasattr(body, "items"):
+        return body
+    query = {name: value for name, value in request.query_params.items() if name not in NOT_FIELDS}
+    given = {name: value for name, value in body.items() if name not in NOT_FIELDS}
+    known = CancellationSerializer().fields
+    wrong = {
+        name: [f"There is no such field; use {', '.join(known)}."] for name in {**query, **given} if name not in known
+    }
+    for name in query.keys() & given.keys() & known.keys():
+        if str(query[name]).strip() != str(given[name]).strip():
+            wrong[name] = ["The body and the query string say different things."]
+    if wrong:
+        raise ValidationError(wrong)
+    return query | given
 
 
 class EventStatusViewSet(GenericViewSet):
@@ -160,11 +186,8 @@ class EventStatusViewSet(GenericViewSet):
         description="With an `ETag`; `If-None-Match` answers 304 while nothing changed.",
     )
     def retrieve(self, request, pk):
-        identity = parse_id(pk)
-        counts = identity and (
-            Event.objects.standing().filter(pk=identity).values_list("available_tickets", "waitlisted_count").first()
-        )
-        if not counts:
+        counts = find(self.queryset.values_list("available_tickets", "waitlisted_count"), pk)
+        if counts is None:
             raise EventNotFound
         available, waitlisted = counts
         etag = f'"{available}-{waitlisted}"'

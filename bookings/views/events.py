@@ -1,4 +1,4 @@
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter
+from drf_spectacular.utils import OpenApiParameter
 
 from accounts.permissions import IsAdmin
 from bookings.services.events import cancel_event, change_event, open_event
@@ -9,9 +9,6 @@ from ticks.envelope import answer
 from ticks.schema import describes
 
 IF_MATCH = OpenApiParameter("If-Match", location="header", description="The `ETag` that the change is based on.")
-CREATE_EXAMPLE = OpenApiExample(
-    "a concert", value={"name": "Concert", "date": "2026-12-01", "totalTickets": 100}, request_only=True
-)
 
 
 class EventViewSet(EventReadViewSet):
@@ -30,7 +27,6 @@ class EventViewSet(EventReadViewSet):
         request=EventCreateSerializer,
         success={201: EventSerializer},
         errors=[400, 401, 403],
-        examples=[CREATE_EXAMPLE],
     )
     def create(self, request):
         serializer = self.get_serializer(data=request.data)

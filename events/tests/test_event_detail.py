@@ -5,7 +5,7 @@ import pytest
 from events.tests.factories import EventFactory
 
 pytestmark = pytest.mark.django_db
-NOTHING_HERE = {"message": "There is nothing at this address.", "error": True, "code": "not_found"}
+NO_EVENT = {"message": "There is no such event.", "error": True, "code": "event_not_found"}
 NO_IDS = ["0", "-1", "999999", "9" * 19, "9" * 30, "9" * 5000, "1.0", "one", "1%20OR%201=1", "%D9%A1"]
 
 
@@ -100,7 +100,7 @@ def test_event_detail_of_deleted_is_gone(request, persona):
     response = request.getfixturevalue(persona).get(f"/api/v1/event/{event.pk}")
 
     assert response.status_code == 404
-    assert response.json() == NOTHING_HERE
+    assert response.json() == NO_EVENT
 
 
 @pytest.mark.parametrize("identity", NO_IDS)
@@ -110,7 +110,7 @@ def test_event_detail_of_no_such_id(staff, identity):
     response = staff.get(f"/api/v1/event/{identity}")
 
     assert response.status_code == 404
-    assert response.json() == NOTHING_HERE
+    assert response.json() == NO_EVENT
 
 
 def test_event_detail_with_trailing_slash_is_no_route(staff):
@@ -119,7 +119,7 @@ def test_event_detail_with_trailing_slash_is_no_route(staff):
     response = staff.get(f"/api/v1/event/{event.pk}/")
 
     assert response.status_code == 404
-    assert response.json() == NOTHING_HERE
+    assert response.json() == NO_EVENT
 
 
 @pytest.mark.parametrize("method", ["put", "post"])

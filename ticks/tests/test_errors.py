@@ -156,7 +156,8 @@ def test_unknown_host_is_400(unflinching):
     page = unflinching.get("/admin/login/", headers={"Host": "evil.example"})
 
     assert (enveloped.status_code, page.status_code) == (400, 400)
-    assert enveloped.json() == {"message": "The request is malformed.", "error": True, "code": "malformed"}
+    said = "The Host header names none of this site's hosts (setting ALLOWED_HOSTS)."
+    assert enveloped.json() == {"message": said, "error": True, "code": "bad_host"}
     assert page["Content-Type"].startswith("text/html")
 
 

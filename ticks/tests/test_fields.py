@@ -3,7 +3,9 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from rest_framework.exceptions import ValidationError
 
-from ticks.fields import LineField, MomentField, WholeNumberField, iso_milliseconds, parse_id
+from ticks.fields import LineField, MomentField, WholeNumberField
+from ticks.ids import parse_id
+from ticks.moments import iso_milliseconds
 
 
 @pytest.mark.parametrize(

@@ -73,3 +73,12 @@ def test_ready_without_its_database_is_503(anonymous, unreachable_database, seen
     assert response.status_code == 503
     assert response.json() == {"status": "the database does not answer"}
     assert anonymous.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_probe_by_address_and_without_tls_is_answered(client, settings, path):
+    settings.SECURE_SSL_REDIRECT = True
+
+    response = client.get(path, headers={"Host": "10.1.2.3:8000"})
+
+    assert response.status_code == 200

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from django.conf import settings
 from django.contrib.staticfiles import finders
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +37,8 @@ def test_index_shows_commands_that_work(client):
     assert answer.status_code == 200
     # cut -d'"' -f10
     assert answer.content.decode().split('"')[9] == answer.json()["data"]["token"]
+    demo = (settings.BASE_DIR / "bookings/management/commands/seed_demo.py").read_text()
+    assert f'"{register["username"]}"' not in demo
 
 
 @pytest.mark.parametrize("name", ["ticks/ticks.css", "ticks/browsable.css", "ticks/favicon.svg"])

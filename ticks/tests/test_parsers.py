@@ -113,7 +113,7 @@ def test_json_is_utf8(anonymous, content_type):
 
 
 def test_comma_before_a_closing_bracket_is_read_past(anonymous):
-    body = b'{"username": "ada,}", "email": "ada@example.org",\n "password": "nine lovely ],engines\\"" , }'
+    body = b'{"username": "ada,}", "email": "ada@example.org",\n "password": "nine lovely ],engines\\"",\n }'
 
     response = anonymous.post("/api/v1/auth/register", body, content_type="application/json")
 
@@ -121,7 +121,7 @@ def test_comma_before_a_closing_bracket_is_read_past(anonymous):
     assert list(response.json()["errors"]) == ["username"]
 
 
-@pytest.mark.parametrize("body", [b"{,}", b'{"a": 1,,}', b'{"a": ,}', b"[,]"])
+@pytest.mark.parametrize("body", [b"{,}", b"{ ,}", b'{"a": 1,,}', b'{"a": ,}', b"[,]"])
 def test_comma_without_a_value_is_400(anonymous, body):
     response = anonymous.post(URL, body, content_type="application/json")
 
@@ -129,7 +129,7 @@ def test_comma_without_a_value_is_400(anonymous, body):
 
 
 def test_broken_strings_are_refused_in_linear_time(anonymous):
-    body = b'{"a": "' + b'\\"' * 500_000
+    body = b'{"a": "' + b'\\"' * 250_000 + b"x" * 500_000
 
     began = time.process_time()
     response = anonymous.post(URL, body, content_type="application/json")

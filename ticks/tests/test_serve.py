@@ -1,4 +1,4 @@
-"""The real server, started as `make run` starts it, on a database of its own."""
+"""The real server, started as `make run` starts it, on a database of its own: the suite's kind of database."""
 
 import http.client
 import json
@@ -14,9 +14,10 @@ import time
 
 import pytest
 from django.conf import settings
+from django.db import connection
 
-# It brings its own database: once is enough.
-pytestmark = pytest.mark.embedded
+pytestmark = pytest.mark.django_db(transaction=True)
+DATABASE = "test_ticks_served"
 PATIENCE_SECONDS = 30
 
 
@@ -28,13 +29,27 @@ def port():
 
 
 @pytest.fixture
-def start(tmp_path, port):
+def database(tmp_path):
+    """The settings of an empty database for the server, and that alone."""
+    if connection.vendor == "sqlite":
+        yield {"DATABASE_URL": f"sqlite:///{tmp_path}/served.sqlite3"}
+        return
+    url = os.environ["DATABASE_URL"].partition("?")
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
+    yield {"DATABASE_URL": f"{url[0].rpartition('/')[0]}/{DATABASE}{url[1]}{url[2]}"}
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {DATABASE}")
+
+
+@pytest.fixture
+def start(tmp_path, port, database):
     """A function that starts the server and waits until it is ready; returns its process."""
     started = []
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DB_", "DATABASE_"))}
     environment |= {
         "TICKS_ENV_FILE": "",
-        "DATABASE_URL": f"sqlite:///{tmp_path}/served.sqlite3",
+        **database,
         "LOG_DIR": str(tmp_path / "logs"),
         "LOCAL_DIR": str(tmp_path / ".local"),
         "PORT": str(port),
@@ -43,8 +58,8 @@ def start(tmp_path, port):
 
     def run(*, is_awaited=True):
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--prepare"],
-            cwd=settings.BASE_DIR,
+            [sys.executable, str(settings.BASE_DIR / "manage.py"), "serve", "--prepare"],
+            cwd=tmp_path,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -113,6 +128,7 @@ def test_serve_starts_again_within_five_seconds(start):
     assert "Demo data" not in said
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("stop", ["SIGTERM to the server", "Ctrl-C to all of its processes"])
 def test_stop_answers_the_request_in_flight(start, port, tmp_path, stop):
     process = start()
@@ -140,6 +156,7 @@ def test_stop_answers_the_request_in_flight(start, port, tmp_path, stop):
     assert tickets == 3
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 0.6, 1.0, 1.5])
 def test_stop_while_starting_ends_it(start, seconds):
     process = start(is_awaited=False)
@@ -198,6 +215,7 @@ def test_readme_tour_ends_with_the_guest_promoted(start, port, tmp_path):
     assert status == {"availableTickets": 0, "waitlistedCount": 0}
 
 
+@pytest.mark.embedded
 def test_serve_refuses_a_wrong_setting_in_one_sentence(tmp_path):
     environment = os.environ | {"TICKS_ENV_FILE": "", "PORT": "eighty"}
 

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from accounts.services import prune_accounts
 from bookings.models import IdempotencyKey
+from ticks.batches import delete_in_batches
 
 KEPT = timedelta(hours=24)
 
@@ -15,6 +16,6 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args, **options):
-        keys, _ = IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+        keys = delete_in_batches(IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT))
         rows = prune_accounts()
         self.stdout.write(f"Deleted {keys} idempotency keys, {rows} expired logins and attempt counters.")

@@ -99,13 +99,13 @@ class Command(BaseCommand):
             people = [make_person(*person) for person in PEOPLE]
             made = sum(make_event(demo, admin=admin, people=people) for demo in DEMOS)
             self.stdout.write(f"Demo data: {made} events made, {len(DEMOS) - made} were there.")
-        admin = User.objects.filter(username="admin", is_superuser=True).first()
+        admin = User.objects.bearing("admin").filter(is_superuser=True).first()
         if admin and PASSWORD_FILE.exists() and admin.check_password(PASSWORD_FILE.read_text()):
             self.stdout.write(f"Demo admin: admin, password {PASSWORD_FILE.read_text()}")
 
 
 def make_admin() -> User:
-    admin = User.objects.filter(username="admin").first()
+    admin = User.objects.bearing("admin").first()
     if admin is None:
         password = secrets.token_urlsafe(12)
         admin = User.objects.create_superuser("admin", "admin@example.org", password)
@@ -117,7 +117,7 @@ def make_admin() -> User:
 
 
 def make_person(username: str, first_name: str, last_name: str) -> User:
-    user = User.objects.filter(username=username).first()
+    user = User.objects.bearing(username).first()
     if user is None:
         email = f"{username}@example.org"
         # Without a password, so that nobody logs in as them.

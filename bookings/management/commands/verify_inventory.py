@@ -35,6 +35,6 @@ class Command(BaseCommand):
             )
             if report.findings:
                 raise CommandError(f"event {found.pk} disagrees: " + "; ".join(report.findings))
-        if event and not checked:
+        if event is not None and not checked:
             raise CommandError(f"There is no event {event}.")
         self.stdout.write(f"{checked} event{'' if checked == 1 else 's'} verified.")

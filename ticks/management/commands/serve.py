@@ -31,6 +31,7 @@ class Command(BaseCommand):
             "Ctrl-C ends it."
         )
         self.stdout.flush()
+        os.chdir(settings.BASE_DIR)
         # The server takes this process's place: signals reach it, and Django is not kept in memory twice.
         options = [settings.HOST, settings.PORT, settings.WORKERS, settings.THREADS]
         os.execv(sys.executable, [sys.executable, "-m", "ticks.server", *map(str, options)])  # noqa: S606
