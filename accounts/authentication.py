@@ -2,8 +2,11 @@ from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import InvalidToken
 
 from accounts.services import user_of_session
+
+NOT_VALID = "This token is not valid, or no longer; log in again."
 
 
 class BearerAuthentication(JWTAuthentication):
@@ -25,13 +28,16 @@ class BearerAuthentication(JWTAuthentication):
             raise AuthenticationFailed(
                 "The Authorization header must read: Bearer <access token>.", code="bad_authorization_header"
             )
-        claims = self.get_validated_token(token)
+        try:
+            claims = self.get_validated_token(token)
+        except InvalidToken:
+            raise AuthenticationFailed(NOT_VALID, code="token_not_valid") from None
         return self.get_user(claims), claims
 
     def get_user(self, validated_token):
         user = user_of_session(validated_token.get("sid"), now=timezone.now())
         if user is None or str(user.pk) != validated_token.get("sub"):
-            raise AuthenticationFailed("This token is no longer valid; log in again.", code="token_not_valid")
+            raise AuthenticationFailed(NOT_VALID, code="token_not_valid")
         return user
 
 

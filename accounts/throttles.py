@@ -7,9 +7,10 @@ from django.utils import timezone
 from rest_framework.throttling import BaseThrottle
 
 from accounts.exceptions import SessionEnded
-from accounts.models import normalise_email, username_key
+from accounts.models import User, normalise_email, username_key
 from accounts.services import count_attempt, forgive_attempt
 from accounts.tokens import read_refresh_token
+from ticks.errors import sendable
 from ticks.throttling import client_network
 
 WINDOW_SECONDS = 60
@@ -57,7 +58,7 @@ class ByAccount(AttemptThrottle):
         body = body if hasattr(body, "get") else {}
         named = next((body[name] for name in self.fields if isinstance(body.get(name), str)), None)
         # Every spelling that finds the same account counts together.
-        return username_key(normalise_email(named) or "") or None
+        return sendable(username_key(normalise_email(named) or "")) or None
 
 
 class LoginByAddress(ByAddress):
@@ -65,7 +66,14 @@ class LoginByAddress(ByAddress):
 
 
 class LoginByAccount(ByAccount):
+    """By the account that logs in, whichever of its names is used; by the name where there is none."""
+
     purpose, limit, fields = "login-account", 10, ("email", "username")
+
+    def subject(self, request):
+        named = super().subject(request)
+        known = named and User.objects.bearing(named).values_list("pk", flat=True).first()
+        return f"user {known}" if known else named
 
 
 class RegisterByAddress(ByAddress):

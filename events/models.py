@@ -5,6 +5,12 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from ticks.columns import MAX_TICKETS
+from ticks.moments import EARLIEST, LATEST
+
+BOUNDS = [
+    MinValueValidator(EARLIEST, "Choose a time from the year 1900 on."),
+    MaxValueValidator(LATEST, "Choose a time before the year 9999."),
+]
 
 
 class EventQuerySet(models.QuerySet):
@@ -38,10 +44,18 @@ class Event(models.Model):
     description = models.TextField(max_length=5000, blank=True)
     venue = models.CharField(max_length=200, blank=True)
     date = models.DateTimeField(
-        null=True, blank=True, db_index=True, help_text="UTC. Empty for events made by the one-ticket contract."
+        null=True,
+        blank=True,
+        db_index=True,
+        validators=BOUNDS,
+        help_text="UTC. Empty for events made by the one-ticket contract.",
     )
-    sales_start = models.DateTimeField(null=True, blank=True, help_text="UTC. Empty: on sale at once.")
-    sales_end = models.DateTimeField(null=True, blank=True, help_text="UTC. Empty: on sale until it is deleted.")
+    sales_start = models.DateTimeField(
+        null=True, blank=True, validators=BOUNDS, help_text="UTC. Empty: on sale at once."
+    )
+    sales_end = models.DateTimeField(
+        null=True, blank=True, validators=BOUNDS, help_text="UTC. Empty: on sale until it is deleted."
+    )
     max_tickets_per_booking = models.PositiveIntegerField(
         null=True,
         blank=True,

@@ -8,8 +8,13 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import override_method
 from rest_framework.utils.serializer_helpers import ReturnDict
 
+from ticks.errors import sendable
+
 
 class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
+    def render(self, *args, **kwargs):
+        return sendable(super().render(*args, **kwargs))
+
     def get_rendered_html_form(self, data, view, method, request):
         if method == "POST" and self.is_refused(method, request):
             data = with_input(data, view, request)

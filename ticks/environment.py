@@ -1,7 +1,9 @@
 """What the settings read from the environment and `.env`, each value checked at the start."""
 
 import os
+import re
 import secrets
+from ipaddress import ip_address
 from pathlib import Path
 
 import environ
@@ -9,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 SECRET_BYTES = 32
+# What Django's ALLOWED_HOSTS can match: names, their subdomains after a dot, addresses, everything.
+HOST_NAME = re.compile(r"\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\]")
 DB_PARTS = ("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME")
 DB_SCHEMES = ("sqlite", "mysql", "mariadb")
 
@@ -29,6 +33,20 @@ class Environment:
 
     def names(self, name: str, default: list[str]) -> list[str]:
         return [part.strip() for part in self.text(name).split(",") if part.strip()] or default
+
+    def hosts(self, name: str, default: list[str]) -> list[str]:
+        hosts = self.names(name, default)
+        for host in hosts:
+            if not HOST_NAME.fullmatch(host):
+                raise ImproperlyConfigured(f"{name} has {host!r}; write host names such as tickets.example.org.")
+        return hosts
+
+    def address(self, name: str, default: str) -> str:
+        given = self.text(name) or default
+        try:
+            return str(ip_address("127.0.0.1" if given == "localhost" else given))
+        except ValueError:
+            raise ImproperlyConfigured(f"{name} is {given!r}; set it to an IP address such as 127.0.0.1.") from None
 
     def switch(self, name: str, default: bool) -> bool:
         given = self.text(name)
@@ -58,6 +76,8 @@ class Environment:
         """Django's settings of the database, its driver options left to the caller."""
         url = self.text("DATABASE_URL")
         parts = {name: self.text(name) for name in DB_PARTS}
+        if url and any(parts.values()):
+            raise ImproperlyConfigured("DATABASE_URL and a DB_ setting are both set; keep one of them.")
         if url:
             if url.partition(":")[0] not in DB_SCHEMES:
                 raise ImproperlyConfigured(f"DATABASE_URL must start with one of {', '.join(DB_SCHEMES)} and a colon.")

@@ -33,6 +33,15 @@ class Failure:
     errors: dict = field(default_factory=dict)
     headers: dict = field(default_factory=dict)
 
+    def __post_init__(self):
+        # They may quote what was sent, and half a character cannot be sent back.
+        self.message = sendable(self.message)
+        self.errors = {sendable(name): [sendable(said) for said in saids] for name, saids in self.errors.items()}
+
+
+def sendable(text: str) -> str:
+    return text.encode(errors="replace").decode()
+
 
 def answer_exception(error, context) -> Response | None:
     """DRF's exception handler; the view's `failure_body` shapes the body (default: the envelope)."""

@@ -6,10 +6,7 @@ from datetime import UTC, datetime
 from django.utils.dateparse import parse_date
 from rest_framework import serializers
 
-from ticks.moments import iso_milliseconds
-
-EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
-LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+from ticks.moments import EARLIEST, LATEST, iso_milliseconds
 
 
 class WholeNumberField(serializers.IntegerField):
@@ -50,6 +47,8 @@ class MomentField(serializers.DateTimeField):
     }
 
     def __init__(self, **kwargs):
+        # Not the browser's picker: it knows no time zone, and its renderer fails on what is no date.
+        kwargs.setdefault("style", {"input_type": "text", "placeholder": "2026-12-01T19:30:00Z"})
         super().__init__(default_timezone=UTC, **kwargs)
 
     def to_internal_value(self, given):
@@ -61,7 +60,7 @@ class MomentField(serializers.DateTimeField):
             if bare:
                 given = datetime(bare.year, bare.month, bare.day, tzinfo=UTC)
         moment = super().to_internal_value(given).astimezone(UTC)
-        if not EARLIEST <= moment < LATEST:
+        if not EARLIEST <= moment <= LATEST:
             self.fail("overflow")
         return moment
 

@@ -56,8 +56,9 @@ class StrictOrdering(OrderingFilter):
 
 class Search(SearchFilter):
     def get_search_terms(self, request):
-        if len(request.query_params.get(self.search_param, "")) > MAX_SEARCH:
-            raise ValidationError({"search": [f"Search for at most {MAX_SEARCH} characters."]})
+        wanted = request.query_params.get(self.search_param, "")
+        if len(wanted) > MAX_SEARCH or "\0" in wanted:
+            raise ValidationError({"search": [f"Search for at most {MAX_SEARCH} characters, none of them NUL."]})
         return super().get_search_terms(request)
 
     def get_search_fields(self, view, request):

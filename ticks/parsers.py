@@ -14,6 +14,9 @@ from ticks.errors import TooLarge
 TRAILING_COMMA = re.compile(r"""(?s)("(?:[^"\\]++|\\.)*+"?)|(?<![{\[,\s]),(\s*+[}\]])""")
 
 
+MAX_DIGITS = 100
+
+
 def refuse_large(parser_context: dict) -> None:
     length = parser_context["request"].META.get("CONTENT_LENGTH") or 0
     if int(length) > settings.BODY_LIMIT:
@@ -26,7 +29,7 @@ class JSONParser(parsers.JSONParser):
     def parse(self, stream, media_type=None, parser_context=None):
         refuse_large(parser_context)
         try:
-            text = stream.read().decode()
+            text = read_whole(stream, parser_context).decode()
             try:
                 return parse(text)
             except json.JSONDecodeError:
@@ -52,8 +55,22 @@ class MultiPartParser(parsers.MultiPartParser):
         return super().parse(stream, media_type, parser_context)
 
 
+def read_whole(stream, parser_context: dict) -> bytes:
+    body = stream.read()
+    if len(body) < int(parser_context["request"].META.get("CONTENT_LENGTH") or 0):
+        # What came so far may be valid, and mean something else.
+        raise ParseError("The body is shorter than its Content-Length.")
+    return body
+
+
 def parse(text: str):
-    return json.loads(text, parse_constant=refuse_constant, object_pairs_hook=refuse_duplicates)
+    return json.loads(text, parse_constant=refuse_constant, parse_int=parse_int, object_pairs_hook=refuse_duplicates)
+
+
+def parse_int(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number has more than {MAX_DIGITS} digits.")
+    return int(digits)
 
 
 def refuse_constant(name: str):

@@ -11,8 +11,9 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
-# Requests in flight get this long to be answered after SIGTERM.
-GRACE_SECONDS = 30
+# Requests in flight get this long to be answered after SIGTERM: less than the ten seconds after
+# which service managers lose patience.
+GRACE_SECONDS = 8
 TARGET = "ticks.wsgi:application"
 PR_SET_PDEATHSIG = 1
 

@@ -15,11 +15,11 @@ HTTPS = environment.switch("HTTPS", False)
 PUBLIC_EVENTS = environment.switch("PUBLIC_EVENTS", False)
 THROTTLE_ENABLED = environment.switch("THROTTLE_ENABLED", True)
 TRUSTED_PROXIES = environment.whole("TRUSTED_PROXIES", 0, 0, 16)
-HOST = environment.text("HOST", "127.0.0.1")
+HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.whole("PORT", 8000, 1, 65535)
 WORKERS = environment.whole("WORKERS", 2, 1, 256)
 THREADS = environment.whole("THREADS", 4, 1, 256)
-ALLOWED_HOSTS = environment.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 # A guest's or user's request to the API, by address or account.
 THROTTLE_RATES = {
     "guest": environment.rate("THROTTLE_GUEST", "300/min"),

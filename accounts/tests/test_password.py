@@ -140,7 +140,7 @@ def test_new_password_ends_tokens_whoever_sets_it(client, client_of, way, monkey
         fields = {"old_password": PASSWORD, "new_password1": "another 9 horses", "new_password2": "another 9 horses"}
         assert client.post("/admin/password_change/", fields).status_code == 302
     elif way == "command":
-        monkeypatch.setattr("getpass.getpass", lambda *args: "another 9 horses")
+        monkeypatch.setattr("getpass.getpass", lambda prompt: "another 9 horses")
         call_command("changepassword", user.username, stdout=StringIO())
     else:
         user.set_password("another 9 horses")

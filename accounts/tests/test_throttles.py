@@ -302,3 +302,20 @@ def test_throttles_take_any_body(anonymous, url, sent):
     response = anonymous.post(url, sent, content_type="application/json")
 
     assert response.status_code == 400
+
+
+def test_login_by_either_name_counts_for_one_account(anonymous):
+    UserFactory(username="divine", email="divine@example.com", password=PASSWORD)
+
+    tries = [{"username": "divine"}, {"email": "divine@example.com"}] * 6
+    statuses = [anonymous.post(LOGIN, {**name, "password": "wrong"}).status_code for name in tries]
+
+    assert statuses == [401] * 10 + [429] * 2
+
+
+def test_refused_address_counts_for_no_account(anonymous):
+    for number in range(33):
+        anonymous.post(LOGIN, {"username": f"nobody{number}", "password": "wrong"})
+
+    # One for the address, one for each name of its first 30 attempts.
+    assert AttemptCounter.objects.count() == 31

@@ -5,7 +5,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from accounts.models import normalise_email, username_key
-from bookings.admin.selection import confirm_cancellation, selected_ids, too_many
+from bookings.admin.selection import KnownRows, confirm_cancellation, selected_ids, too_many
 from bookings.exceptions import AlreadyCancelled
 from bookings.models import Booking, attach_positions
 from bookings.services.cancellation import cancel_tickets
@@ -24,7 +24,7 @@ class BookingList(ChangeList):
 
 
 @admin.register(Booking)
-class BookingAdmin(admin.ModelAdmin):
+class BookingAdmin(KnownRows, admin.ModelAdmin):
     """Bookings are made by their holders; staff look at them, and cancel them by the list's action."""
 
     list_display = [

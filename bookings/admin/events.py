@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.views.decorators.csrf import csrf_protect
 
-from bookings.admin.selection import confirm_cancellation, selected_ids, too_many
+from bookings.admin.selection import KnownRows, confirm_cancellation, selected_ids, too_many
 from bookings.exceptions import StaleVersion
 from bookings.services.events import cancel_event, change_event, open_event
 from events.admin import EventAdminBase, EventForm, VersionField
@@ -82,7 +82,7 @@ class CapacityForm(forms.Form):
 
 
 @admin.register(Event)
-class EventAdmin(EventAdminBase):
+class EventAdmin(KnownRows, EventAdminBase):
     form = RefusableEventForm
     list_display = [*EventAdminBase.list_display, "more"]
     readonly_fields = [*EventAdminBase.readonly_fields, "more"]

@@ -10,6 +10,16 @@ from ticks.ids import parse_id
 SHOWN = 50
 
 
+class KnownRows:
+    """A list whose actions take ids, not whatever a form may send: Django's own look-up fails on the rest."""
+
+    def response_action(self, request, queryset):
+        if any(parse_id(given) is None for given in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            self.message_user(request, "Nothing was changed: select rows of the list.", level=messages.WARNING)
+            return None
+        return super().response_action(request, queryset)
+
+
 def selected_ids(request: HttpRequest, queryset, *, at_most: int) -> list[int]:
     """The chosen rows' ids, and one more than `at_most` at the end when there are more.
 

@@ -11,7 +11,7 @@ from bookings.allocation import Book, Claim
 from bookings.exceptions import AlreadyBooked, KeyReused
 from bookings.models import Booking, IdempotencyKey
 from bookings.services.desk import lock_event, settle
-from bookings.services.references import guest_token, hash_token, new_reference
+from bookings.services.references import guest_token, hash_token, is_token_of, new_reference
 from ticks.transactions import in_one_transaction
 
 ANSWERED = ("reference", "event_id", "user_id", "first_name", "last_name", "email", "tickets_reserved", "status")
@@ -73,7 +73,7 @@ def book_tickets(request: BookingRequest, *, key: str | None = None) -> Receipt:
 def book_once(request: BookingRequest, *, digest: str | None, nonce: str, reference: str) -> Receipt:
     event = lock_event(request.event_id)
     if digest:
-        known = IdempotencyKey.objects.filter(digest=digest).first()
+        known = IdempotencyKey.objects.select_related("booking").filter(digest=digest).first()
         if known:
             return replay(known, request)
     if request.is_only_one and Booking.objects.live().filter(event=event, user=request.user).exists():
@@ -118,4 +118,7 @@ def replay(known: IdempotencyKey, request: BookingRequest) -> Receipt:
     booking = Booking(pk=known.booking_id, created_at=created, updated_at=created, **answer)
     booking._position = position
     token = guest_token(known.token_nonce) if known.token_nonce else None
+    if token and not is_token_of(known.booking, token):
+        # SECRET_KEY has changed since: the token of the first answer is still good, this one is not.
+        token = None
     return Receipt(booking, position, token, is_replayed=True)

@@ -223,3 +223,15 @@ def test_cancel_of_too_many_bookings_changes_nothing(box_office, monkeypatch):
 def statuses(*bookings):
     known = dict(Booking.objects.values_list("pk", "status"))
     return [known[booking.pk] for booking in bookings]
+
+
+@pytest.mark.parametrize("given", ["abc", "", "9" * 30, "-1"])
+def test_cancel_of_what_is_no_row_changes_nothing(box_office, given):
+    booking = BookingFactory()
+
+    response = box_office.post(
+        "/admin/bookings/booking/", {"action": "cancel_bookings", "_selected_action": [given, booking.pk]}, follow=True
+    )
+
+    assert response.status_code == 200
+    assert "Nothing was changed: select rows of the list." in response.content.decode()

@@ -163,3 +163,29 @@ def test_booking_page_of_a_guest_shows_it_with_its_token(browser):
 
     assert response.status_code == 200
     assert booking.reference in response.content.decode()
+
+
+@pytest.mark.parametrize("date", ["tomorrow", "01.02.2027", "2027-13-01", 5, True, [], {}, "\ud800"])
+def test_event_form_with_a_wrong_date_is_shown_again(staff, date):
+    body = {"name": "E", "date": date, "totalTickets": 5}
+
+    response = staff.post("/api/v1/event", json.dumps(body), content_type="application/json", headers=HTML)
+
+    assert response.status_code == 400
+    assert response["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+@pytest.mark.parametrize(
+    ("url", "body"),
+    [
+        ("/api/v1/booking", {"eventId": 1, "firstName": "\ud800"}),
+        ("/api/v1/event", {"name": "E", "date": "2027-01-01", "totalTickets": 5, "waitlistPolicy": "\ud800"}),
+        ("/api/users/login", {"username": "\ud800", "\ud800": 1}),
+    ],
+)
+def test_half_a_character_is_400_in_every_format(staff, url, body, accept):
+    response = staff.post(url, json.dumps(body), content_type="application/json", headers={"Accept": accept})
+
+    assert response.status_code == 400
+    assert response["Content-Type"].startswith(accept)

@@ -254,3 +254,16 @@ def test_book_with_key_invalid_does_not_keep_the_key(anonymous):
     assert (unknown_event.status_code, unknown_event.json()) == (404, NO_EVENT)
     assert booked.status_code == 201
     assert IdempotencyKey.objects.count() == 1
+
+
+def test_replay_after_a_new_secret_key_tells_no_dead_token(anonymous, settings):
+    event = EventFactory()
+    first = anonymous.post("/api/v1/booking", booking_body(event), headers={"Idempotency-Key": "k"}).json()["data"]
+    settings.SECRET_KEY = "another secret of at least 32 bytes, made for this test"
+
+    again = anonymous.post("/api/v1/booking", booking_body(event), headers={"Idempotency-Key": "k"}).json()["data"]
+
+    token = first.pop("bookingToken")
+    assert again == first
+    shown = anonymous.get(f"/api/v1/booking/{first['id']}", headers={"Booking-Token": token})
+    assert shown.status_code == 200

@@ -181,7 +181,7 @@ def test_event_list_by_availability(owner, value, found):
         ("pageSize=0", "pageSize", "Send a whole number from 1 to 100."),
         ("pageSize=101", "pageSize", "Send a whole number from 1 to 100."),
         ("pageSize=ten", "pageSize", "Send a whole number from 1 to 100."),
-        ("search=%00", "body", "Null characters are not allowed."),
+        ("search=%00", "search", "Search for at most 200 characters, none of them NUL."),
     ],
 )
 def test_event_list_by_what_it_cannot_is_refused(owner, query, field, sentence):

@@ -170,8 +170,8 @@ def test_port_and_password_of_the_server_may_be_missing(environment):
 
 
 @pytest.mark.parametrize("scheme", ["mysql", "mariadb"])
-def test_database_url_goes_before_the_five(environment, scheme):
-    given = environment(**SERVER, DATABASE_URL=f"{scheme}://me:p%40ss@other.example:3308/shop")
+def test_database_url_names_the_database(environment, scheme):
+    given = environment(DATABASE_URL=f"{scheme}://me:p%40ss@other.example:3308/shop")
 
     database = given.database()
 
@@ -232,3 +232,37 @@ def test_secret_that_cannot_be_kept_is_refused(environment, tmp_path):
 def test_secret_may_not_be_generated_for_a_server(environment, length):
     with pytest.raises(ImproperlyConfigured, match=r"^SECRET_KEY is"):
         environment(SECRET_KEY="x" * length).secret("SECRET_KEY", may_generate=False)
+
+
+def test_database_told_in_two_ways_is_refused(environment):
+    given = environment(**SERVER, DATABASE_URL="mysql://me:pass@other.example/shop")
+
+    with pytest.raises(ImproperlyConfigured, match="^DATABASE_URL and a DB_ setting are both set; "):
+        given.database()
+
+
+@pytest.mark.parametrize("host", ["http://x.org", "a b", "x.org:8000", "x.org/"])
+def test_allowed_host_that_can_match_nothing_is_refused(environment, host):
+    with pytest.raises(ImproperlyConfigured, match="^ALLOWED_HOSTS has "):
+        environment(ALLOWED_HOSTS=f"ok.example.org,{host}").hosts("ALLOWED_HOSTS", [])
+
+
+def test_allowed_hosts_are_taken_as_django_takes_them(environment):
+    given = environment(ALLOWED_HOSTS="tickets.example.org, .example.com,*,10.0.0.1,[::1]")
+
+    hosts = given.hosts("ALLOWED_HOSTS", [])
+
+    assert hosts == ["tickets.example.org", ".example.com", "*", "10.0.0.1", "[::1]"]
+
+
+@pytest.mark.parametrize(
+    ("given", "address"), [("localhost", "127.0.0.1"), ("", "127.0.0.1"), ("0.0.0.0", "0.0.0.0"), ("::1", "::1")]
+)
+def test_host_is_an_address(environment, given, address):
+    assert environment(HOST=given).address("HOST", "127.0.0.1") == address
+
+
+@pytest.mark.parametrize("given", ["nonsense.invalid", "999.1.1.1", "127.0.0.1:80"])
+def test_host_that_is_no_address_is_refused(environment, given):
+    with pytest.raises(ImproperlyConfigured, match="; set it to an IP address such as "):
+        environment(HOST=given).address("HOST", "127.0.0.1")

@@ -1,4 +1,5 @@
 import time
+from io import BytesIO
 
 import pytest
 from django.conf import settings
@@ -136,3 +137,12 @@ def test_broken_strings_are_refused_in_linear_time(anonymous):
 
     assert response.status_code == 400
     assert time.process_time() - began < 2
+
+
+def test_body_shorter_than_its_length_is_400():
+    request = {"CONTENT_LENGTH": 5000, "wsgi.input": BytesIO(b'{"username": "a", "password": "b"}')}
+
+    response = APIClient().generic("POST", URL, content_type="application/json", **request)
+
+    assert response.status_code == 400
+    assert response.json()["message"] == "The body is shorter than its Content-Length."

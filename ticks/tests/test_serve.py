@@ -199,7 +199,7 @@ def test_readme_tour_ends_with_the_guest_promoted(start, port, tmp_path):
     start()
     readme = (settings.BASE_DIR / "README.md").read_text()
     [tour] = re.findall(r"^```bash\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    script = tour.replace("127.0.0.1:8000", f"127.0.0.1:{port}").replace("curl -s", "curl -sS -w '\\n'")
+    script = tour.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
 
     ended = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
 
@@ -213,6 +213,33 @@ def test_readme_tour_ends_with_the_guest_promoted(start, port, tmp_path):
     assert cancelled is None
     assert (promoted["id"], promoted["bookingStatus"]) == (waiting["id"], "completed")
     assert status == {"availableTickets": 0, "waitlistedCount": 0}
+
+
+def test_second_server_on_the_port_is_refused(start, port):
+    start()
+
+    second = start(is_awaited=False)
+    said, _ = second.communicate(timeout=PATIENCE_SECONDS)
+
+    assert second.returncode == 1
+    assert f"HOST 127.0.0.1, PORT {port} cannot be served (Address already in use); set another." in said
+    assert "Ticks runs" not in said
+
+
+@pytest.mark.embedded
+def test_serve_without_its_database_says_so_in_one_sentence(tmp_path, port):
+    secrets = {"SECRET_KEY": "s" * 32, "JWT_SECRET": "j" * 32}
+    url = f"mysql://root@localhost/ticks?unix_socket={tmp_path}/none.sock"
+    environment = os.environ | secrets | {"TICKS_ENV_FILE": "", "PORT": str(port), "DATABASE_URL": url}
+
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "serve"], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True
+    )
+
+    assert ended.returncode == 1
+    [sentence] = ended.stderr.splitlines()
+    assert sentence.startswith("CommandError: The database cannot be reached (")
+    assert sentence.endswith("); check DATABASE_URL or DB_*.")
 
 
 @pytest.mark.embedded

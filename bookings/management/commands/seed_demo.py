@@ -107,13 +107,17 @@ class Command(BaseCommand):
 def make_admin() -> User:
     admin = User.objects.bearing("admin").first()
     if admin is None:
-        password = secrets.token_urlsafe(12)
-        admin = User.objects.create_superuser("admin", "admin@example.org", password)
-        PASSWORD_FILE.parent.mkdir(mode=0o700, exist_ok=True)
-        PASSWORD_FILE.unlink(missing_ok=True)
-        with os.fdopen(os.open(PASSWORD_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(password)
+        admin = User.objects.create_superuser("admin", "admin@example.org", demo_password())
     return admin
+
+
+def demo_password() -> str:
+    """One password for the demo admins of all databases that are filled from this folder."""
+    if not PASSWORD_FILE.exists():
+        PASSWORD_FILE.parent.mkdir(mode=0o700, exist_ok=True)
+        with os.fdopen(os.open(PASSWORD_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(12))
+    return PASSWORD_FILE.read_text()
 
 
 def make_person(username: str, first_name: str, last_name: str) -> User:

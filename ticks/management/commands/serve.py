@@ -1,8 +1,9 @@
 import os
+import socket
 import sys
 
 from django.conf import settings
-from django.core.management import BaseCommand, call_command
+from django.core.management import BaseCommand, CommandError, call_command
 from django.db import connection
 
 
@@ -16,6 +17,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args, prepare, **options):
+        refuse_taken_port()
+        refuse_unreachable_database()
         if prepare:
             call_command("migrate", verbosity=0)
             call_command("seed_demo", if_empty=True, stdout=self.stdout)
@@ -35,3 +38,23 @@ class Command(BaseCommand):
         # The server takes this process's place: signals reach it, and Django is not kept in memory twice.
         options = [settings.HOST, settings.PORT, settings.WORKERS, settings.THREADS]
         os.execv(sys.executable, [sys.executable, "-m", "ticks.server", *map(str, options)])  # noqa: S606
+
+
+def refuse_taken_port() -> None:
+    """The server's sockets share their port, so that a second server would share it too, unnoticed."""
+    with socket.socket(socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.HOST, settings.PORT))
+        except OSError as error:
+            raise CommandError(
+                f"HOST {settings.HOST}, PORT {settings.PORT} cannot be served ({error.strerror}); set another."
+            ) from error
+
+
+def refuse_unreachable_database() -> None:
+    try:
+        connection.ensure_connection()
+    except Exception as error:
+        # Not only database errors: a wrong option of DATABASE_URL is a TypeError of the driver.
+        raise CommandError(f"The database cannot be reached ({error}); check DATABASE_URL or DB_*.") from error
