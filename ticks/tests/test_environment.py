@@ -237,13 +237,13 @@ def test_secret_may_not_be_generated_for_a_server(environment, length):
 def test_database_told_in_two_ways_is_refused(environment):
     given = environment(**SERVER, DATABASE_URL="mysql://me:pass@other.example/shop")
 
-    with pytest.raises(ImproperlyConfigured, match="^DATABASE_URL and a DB_ setting are both set; "):
+    with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL and a DB_ setting are both set; "):
         given.database()
 
 
 @pytest.mark.parametrize("host", ["http://x.org", "a b", "x.org:8000", "x.org/"])
 def test_allowed_host_that_can_match_nothing_is_refused(environment, host):
-    with pytest.raises(ImproperlyConfigured, match="^ALLOWED_HOSTS has "):
+    with pytest.raises(ImproperlyConfigured, match=r"^ALLOWED_HOSTS has "):
         environment(ALLOWED_HOSTS=f"ok.example.org,{host}").hosts("ALLOWED_HOSTS", [])
 
 
