@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
@@ -51,13 +52,20 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
         workers_kill_timeout=1,
         # The application writes the access log.
         log_level=LogLevels.warning,
-    ).serve(target_loader=load_in_worker, wrap_loader=False)
+    ).serve(target_loader=partial(load_in_worker, os.getpid()), wrap_loader=False)
 
 
-def load_in_worker():
+def load_in_worker(main_process: int):
     """The application, in a worker that ends when the main process does, however that ends."""
+    # Forked with the main process's handler, which means nothing here: until granian sets its own,
+    # a worker has no request to finish and may just end.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        # Not SIGTERM, which a worker misses in the moment in which it starts to serve: one that is left
+        # would share the port with the next server.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != main_process:
+        sys.exit("The main process has ended.")
     from ticks.wsgi import application
 
     return application

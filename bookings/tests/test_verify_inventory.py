@@ -145,10 +145,10 @@ def test_verify_reads_in_pages():
         BookingFactory(event=event)
     more = CHUNK + 5
     Booking.objects.bulk_create(
-        Booking(reference=f"r{n}", event=event, first_name="Ada", tickets_reserved=1, status="completed")
+        Booking(reference=f"paged {n}", event=event, first_name="Ada", tickets_reserved=1, status="completed")
         for n in range(more)
     )
-    made = Booking.objects.filter(reference__startswith="r").order_by("pk")
+    made = Booking.objects.filter(reference__startswith="paged").order_by("pk")
     LedgerEntry.objects.bulk_create(
         LedgerEntry(
             event=event,

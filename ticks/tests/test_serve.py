@@ -16,6 +16,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from ticks.server import GRACE_SECONDS
+
 pytestmark = pytest.mark.django_db(transaction=True)
 DATABASE = "test_ticks_served"
 PATIENCE_SECONDS = 30
@@ -164,7 +166,7 @@ def test_stop_while_starting_ends_it(start, seconds):
 
     os.killpg(process.pid, signal.SIGINT)
 
-    process.communicate(timeout=8)
+    process.communicate(timeout=GRACE_SECONDS + 5)
 
 
 def test_chunked_body_is_read_and_limited(start, port):
