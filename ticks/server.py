@@ -23,8 +23,8 @@ class Server(Granian):
     """granian, ending its workers whatever they are doing."""
 
     def _stop_workers(self):
-        # A worker is forked with the handlers of the main process and ignores SIGTERM until it has
-        # loaded the application, so one signal is not enough. A second one hurts nobody who heard the first.
+        # A worker can miss a SIGTERM, right after its fork and in the moment in which it starts to serve,
+        # so one is not enough. A second one hurts nobody who heard the first.
         deadline = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < deadline:
             alive = [worker for worker in self.wrks if worker.is_alive()]

@@ -18,7 +18,7 @@ TRUSTED_PROXIES = environment.whole("TRUSTED_PROXIES", 0, 0, 16)
 HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.whole("PORT", 8000, 1, 65535)
 WORKERS = environment.whole("WORKERS", 2, 1, 256)
-THREADS = environment.whole("THREADS", 4, 1, 256)
+THREADS = environment.whole("THREADS", 2, 1, 256)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 # A guest's or user's request to the API, by address or account.
 THROTTLE_RATES = {
