@@ -50,8 +50,8 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=1,
-        # The application writes the access log.
-        log_level=LogLevels.warning,
+        # The application writes the access log; as warnings granian would say that WORKERS are many.
+        log_level=LogLevels.error,
     ).serve(target_loader=partial(load_in_worker, os.getpid()), wrap_loader=False)
 
 

@@ -1,4 +1,5 @@
 import importlib.util
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,8 +18,10 @@ THROTTLE_ENABLED = environment.switch("THROTTLE_ENABLED", True)
 TRUSTED_PROXIES = environment.whole("TRUSTED_PROXIES", 0, 0, 16)
 HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.whole("PORT", 8000, 1, 65535)
-WORKERS = environment.whole("WORKERS", 2, 1, 256)
-THREADS = environment.whole("THREADS", 2, 1, 256)
+# Measured: what books more at once than there are cores waits for the interpreter while it holds an
+# event's lock. One worker more is there for a request that waits for something else.
+WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8) + 1, 1, 256)
+THREADS = environment.whole("THREADS", 1, 1, 256)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 # A guest's or user's request to the API, by address or account.
 THROTTLE_RATES = {
