@@ -1,8 +1,11 @@
+from itertools import accumulate, groupby, islice, pairwise
+
 from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import connection, models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from bookings.statuses import BookingStatus, LedgerKind
 from events.models import Event
@@ -96,37 +99,38 @@ class Booking(models.Model):
     def __str__(self):
         return f"{self.reference} ({self.first_name} {self.last_name})"
 
-    @property
+    @cached_property
     def waitlist_position(self) -> int | None:
         """Place in the line, from 1; None when not waiting. `attach_positions` spares lists the queries."""
-        if not hasattr(self, "_position"):
-            attach_positions([self])
-        return self._position
+        attach_positions([self])
+        return self.waitlist_position
 
 
 def attach_positions(bookings: list[Booking]) -> None:
     """Looks up the waitlist positions of several bookings in one query, none if nobody waits."""
     for booking in bookings:
-        booking._position = None
+        booking.waitlist_position = None
     waiting = [booking for booking in bookings if booking.waitlist_number is not None]
     waiting.sort(key=lambda booking: (booking.event_id, booking.waitlist_number))
     if not waiting:
         return
     # How many there are from one to the next: each entry of the index is counted once.
     one = f"SELECT COUNT(*) FROM {Booking._meta.db_table} WHERE event_id = %s AND waitlist_number BETWEEN %s AND %s"  # noqa: S608
-    values, event_id, after = [], None, 0
-    for booking in waiting:
-        after = after if booking.event_id == event_id else 0
-        values += [booking.event_id, after + 1, booking.waitlist_number]
-        event_id, after = booking.event_id, booking.waitlist_number
+    lines = [list(line) for _, line in groupby(waiting, key=lambda booking: booking.event_id)]
+    spans = [
+        value
+        for line in lines
+        for before, booking in pairwise([None, *line])
+        for value in (booking.event_id, before.waitlist_number + 1 if before else 1, booking.waitlist_number)
+    ]
     numbered = " UNION ALL ".join(f"SELECT {number}, ({one})" for number in range(len(waiting)))
     with connection.cursor() as cursor:
-        cursor.execute(numbered, values)
-        steps = dict(cursor.fetchall())
-    position, event_id = 0, None
-    for number, booking in enumerate(waiting):
-        position = steps[number] + (position if booking.event_id == event_id else 0)
-        event_id, booking._position = booking.event_id, position
+        cursor.execute(numbered, spans)
+        counted = dict(cursor.fetchall())
+    steps = iter(counted[number] for number in range(len(waiting)))
+    for line in lines:
+        for booking, position in zip(line, accumulate(islice(steps, len(line))), strict=True):
+            booking.waitlist_position = position
 
 
 class AppendOnly(Exception):

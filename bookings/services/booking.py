@@ -47,7 +47,6 @@ class Receipt:
     """A booking as it was made; `token` only for a guest, `is_replayed` when the key was known."""
 
     booking: Booking
-    position: int | None
     token: str | None = None
     is_replayed: bool = False
 
@@ -71,14 +70,17 @@ def book_tickets(request: BookingRequest, *, key: str | None = None) -> Receipt:
 
 @in_one_transaction
 def book_once(request: BookingRequest, *, digest: str | None, nonce: str, reference: str) -> Receipt:
+    # Hashed before the lock.
+    token = None if request.user else guest_token(nonce)
+    token_hash = token and hash_token(token)
+    fingerprint = request.fingerprint() if digest else None
     event = lock_event(request.event_id)
     if digest:
         known = IdempotencyKey.objects.select_related("booking").filter(digest=digest).first()
         if known:
-            return replay(known, request)
+            return replay(known, fingerprint=fingerprint)
     if request.is_only_one and Booking.objects.live().filter(event=event, user=request.user).exists():
         raise AlreadyBooked
-    token = None if request.user else guest_token(nonce)
     booking = Booking(
         reference=reference,
         event=event,
@@ -86,39 +88,37 @@ def book_once(request: BookingRequest, *, digest: str | None, nonce: str, refere
         first_name=request.first_name,
         last_name=request.last_name,
         email=request.email,
-        token_hash=token and hash_token(token),
+        token_hash=token_hash,
         one_ticket_holder=request.user if request.is_only_one else None,
     )
     actor = request.actor or request.user
     [outcome] = settle(event, [Book(Claim(request.tickets, booking=booking), actor)], now=timezone.now())
     if outcome.error:
         raise outcome.error
-    booking._position = outcome.position
-    receipt = Receipt(booking, outcome.position, token)
+    booking.waitlist_position = outcome.position
     if digest:
-        remember(receipt, digest=digest, fingerprint=request.fingerprint(), nonce=None if request.user else nonce)
-    return receipt
+        remember(booking, digest=digest, fingerprint=fingerprint, nonce=nonce if token else None)
+    return Receipt(booking, token)
 
 
-def remember(receipt: Receipt, *, digest: str, fingerprint: str, nonce: str | None) -> None:
-    booking = receipt.booking
+def remember(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None) -> None:
     answer = {name: getattr(booking, name) for name in ANSWERED}
-    answer |= {"position": receipt.position, "created_at": booking.created_at.isoformat()}
+    answer |= {"position": booking.waitlist_position, "created_at": booking.created_at.isoformat()}
     IdempotencyKey.objects.create(
         digest=digest, fingerprint=fingerprint, booking=booking, answer=answer, token_nonce=nonce
     )
 
 
-def replay(known: IdempotencyKey, request: BookingRequest) -> Receipt:
-    if known.fingerprint != request.fingerprint():
+def replay(known: IdempotencyKey, *, fingerprint: str) -> Receipt:
+    if known.fingerprint != fingerprint:
         raise KeyReused
     answer = dict(known.answer)
     position = answer.pop("position")
     created = timezone.datetime.fromisoformat(answer.pop("created_at"))
     booking = Booking(pk=known.booking_id, created_at=created, updated_at=created, **answer)
-    booking._position = position
+    booking.waitlist_position = position
     token = guest_token(known.token_nonce) if known.token_nonce else None
     if token and not is_token_of(known.booking, token):
         # SECRET_KEY has changed since: the token of the first answer is still good, this one is not.
         token = None
-    return Receipt(booking, position, token, is_replayed=True)
+    return Receipt(booking, token, is_replayed=True)
