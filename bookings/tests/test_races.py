@@ -1,4 +1,4 @@
-"""Many at once, with threads and real commits. Each race has a control without its guard."""
+"""Many at once, with threads and real commits; beside them, controls without the lock."""
 
 import random
 import threading
@@ -67,19 +67,20 @@ def ask_unlocked(monkeypatch):
     """
     everybody_has_read = threading.Barrier(CROWD)
     writing = threading.Lock()
+    settle = booking_service.settle
 
-    def read_event(event_id):
-        event = Event.objects.get(pk=event_id)
+    def settle_when_all_have_read(*args, **kwargs):
         everybody_has_read.wait(PATIENCE_SECONDS)
         writing.acquire(timeout=PATIENCE_SECONDS)
-        return event
+        return settle(*args, **kwargs)
 
-    monkeypatch.setattr(booking_service, "lock_event", read_event)
+    monkeypatch.setattr(booking_service, "lock_event", lambda event_id: Event.objects.get(pk=event_id))
+    monkeypatch.setattr(booking_service, "settle", settle_when_all_have_read)
 
-    def ask(event, number):
-        request = BookingRequest(event_id=event.pk, tickets=1, first_name="Ada")
+    def ask(event, number, *, digest=None, **changes):
+        request = BookingRequest(event_id=event.pk, tickets=1, first_name="Ada", **changes)
         try:
-            booked = booking_service.book_once(request, digest=None, nonce="", reference=f"control-{number}")
+            booked = booking_service.book_once(request, digest=digest, nonce="", reference=f"control-{number}")
             return booked.booking.status
         finally:
             writing.release()
@@ -136,6 +137,17 @@ def test_one_key_on_two_events_books_one_of_them():
     assert len(refused) == 4
 
 
+@pytest.mark.mariadb
+def test_control_without_lock_one_key_gets_errors(monkeypatch, ask_unlocked):
+    """Nobody finds the key; its unique index is the last line, and the retries get no answer."""
+    monkeypatch.setattr(desk, "write_ledger", lambda *args: None)
+    event = EventFactory(total_tickets=100)
+
+    results = run_together(CROWD, lambda number: ask_unlocked(event, number, digest="one key"))
+
+    assert Counter(map(type, results)) == {BookingStatus: 1, IntegrityError: CROWD - 1}
+
+
 def test_cancelling_at_once_frees_once():
     event = EventFactory(total_tickets=4)
     booking = BookingFactory(event=event, tickets=4)
@@ -156,6 +168,17 @@ def test_one_ticket_a_user_holds_at_once(admin_user):
     results = run_together(20, lambda _: book_tickets(request))
 
     assert Counter(getattr(result, "code", "booked") for result in results) == {"booked": 1, "already_booked": 19}
+
+
+@pytest.mark.mariadb
+def test_control_without_lock_one_user_gets_errors(monkeypatch, ask_unlocked, admin_user):
+    """Nobody sees the other's seat; the unique holder is the last line."""
+    monkeypatch.setattr(desk, "write_ledger", lambda *args: None)
+    event = EventFactory(total_tickets=100)
+
+    results = run_together(CROWD, lambda number: ask_unlocked(event, number, user=admin_user, is_only_one=True))
+
+    assert Counter(map(type, results)) == {BookingStatus: 1, IntegrityError: CROWD - 1}
 
 
 def test_mixed_run_keeps_every_promise():
