@@ -33,6 +33,29 @@ def pytest_report_header():
 
 
 @pytest.fixture
+def commits(transactional_db, monkeypatch):
+    """A function: the next commits raise these errors, before they are carried out or after."""
+    done = []
+    commit = connection.commit
+
+    def expect(*errors, carried_out=False):
+        pending = list(errors)
+
+        def commit_or_fail():
+            done.append(1)
+            error = pending.pop(0) if pending else None
+            if error is None or carried_out:
+                commit()
+            if error:
+                raise error
+
+        monkeypatch.setattr(connection, "commit", commit_or_fail)
+        return done
+
+    return expect
+
+
+@pytest.fixture
 def client_of():
     """A function: the API client of a user, logged in with a real token."""
 

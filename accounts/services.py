@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.exceptions import EmailTaken, SessionEnded, UsernameTaken, WeakPassword, WrongPassword
 from accounts.models import AttemptCounter, LoginSession, User, normalise_email
 from ticks.batches import delete_in_batches
+from ticks.transactions import in_one_transaction
 
 
 def register_user(*, username: str, password: str, email: str | None = None) -> User:
@@ -38,9 +39,13 @@ def change_password(user: User, *, current: str, new: str) -> None:
         raise WrongPassword
     refuse_weak(new, user=user, field="newPassword")
     user.set_password(new)
-    with transaction.atomic():
-        user.save(update_fields=["password"])
-        end_sessions(user)
+    save_password(user)
+
+
+@in_one_transaction
+def save_password(user: User) -> None:
+    user.save(update_fields=["password"])
+    end_sessions(user)
 
 
 def end_sessions(user: User) -> None:
@@ -151,8 +156,7 @@ def refuse_taken(user: User) -> None:
 
 def save_unique(user: User, **kwargs) -> None:
     try:
-        with transaction.atomic():
-            user.save(**kwargs)
+        in_one_transaction(user.save)(**kwargs)
     except IntegrityError:
         # Somebody took the name between the look and the write; say which.
         refuse_taken(user)

@@ -73,3 +73,9 @@ class KeyReused(Refusal):
     status = 422
     code = "idempotency_key_reused"
     message = "This Idempotency-Key was used with another request; use a new key for a new booking."
+
+
+class KeyInFlight(Refusal):
+    code = "idempotency_key_in_flight"
+    message = "A request with this Idempotency-Key is being carried out; send it again in a second for its answer."
+    retry_after = 1

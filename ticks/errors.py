@@ -1,22 +1,24 @@
 """Every failure under `/api/`: what is said, with which status, in which shape."""
 
 import logging
+import sys
 from dataclasses import dataclass, field
 
 from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.utils.serializer_helpers import ReturnDict
 
 from ticks.envelope import failure
+from ticks.outage import note_lost
 from ticks.refusals import Refusal
-from ticks.transactions import Busy
+from ticks.transactions import Unavailable
 
 log = logging.getLogger("ticks.errors")
-UNAVAILABLE_RETRY_SECONDS = 2
 
 
 class TooLarge(exceptions.APIException):
@@ -45,6 +47,7 @@ def sendable(text: str) -> str:
 
 def answer_exception(error, context) -> Response | None:
     """DRF's exception handler; the view's `failure_body` shapes the body (default: the envelope)."""
+    note_lost(error)
     said = describe(error)
     if said is None:
         return None
@@ -63,11 +66,13 @@ def enveloped(said: Failure) -> dict:
 def describe(error) -> Failure | None:
     """What to say of an exception; None when it is a fault of ours (500)."""
     match error:
-        case Busy():
-            return Failure(503, str(error), "busy", headers={"Retry-After": "1"})
         case Refusal():
+            if error.status >= 500:
+                log.error("The database failed: %s", error.__cause__ or error)
             errors = {error.field: [error.message]} if error.field else {}
             headers = {"WWW-Authenticate": 'Bearer realm="ticks"'} if error.status == 401 else {}
+            if error.retry_after:
+                headers["Retry-After"] = str(error.retry_after)
             return Failure(error.status, error.message, error.code, errors, headers)
         case Http404():
             return Failure(404, "There is nothing at this address.", "not_found")
@@ -80,14 +85,10 @@ def describe(error) -> Failure | None:
             return Failure(400, sentence(errors), "invalid", errors)
         case exceptions.APIException():
             return describe_api_exception(error)
-        case OperationalError() | InterfaceError():
+        # Internal: what the driver calls errors of the server's system, such as a full disk.
+        case OperationalError() | InterfaceError() | InternalError():
             log.error("The database failed: %s", error)
-            return Failure(
-                503,
-                "The database does not answer; try again shortly.",
-                "database_unavailable",
-                headers={"Retry-After": str(UNAVAILABLE_RETRY_SECONDS)},
-            )
+            return describe(Unavailable("The database does not answer; try again shortly."))
     return None
 
 
@@ -146,7 +147,16 @@ def bad_request(request, exception) -> HttpResponse:
 
 
 def server_error(request) -> HttpResponse:
-    if is_api(request):
+    """The last answer: 503 where it was the database that failed, below a page or on the way to a view, else 500."""
+    error = sys.exc_info()[1]
+    note_lost(error)
+    said = describe(error)
+    if said is None or said.status < 500:
         said = Failure(500, "Something went wrong on our side; it has been logged.", "server_error")
-        return JsonResponse(shape(request)(said), status=500)
-    return defaults.server_error(request)
+    if is_api(request):
+        return JsonResponse(shape(request)(said), status=said.status, headers=said.headers)
+    if said.status == 500:
+        return defaults.server_error(request)
+    # Not by the request's context, which would ask the database who is logged in.
+    page = render_to_string("ticks/unavailable.html", {"message": said.message})
+    return HttpResponse(page, status=said.status, headers=said.headers)

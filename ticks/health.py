@@ -4,6 +4,8 @@ from django.http import JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from ticks.outage import note_lost
+
 
 class Probes:
     """Middleware: answers probes whatever name or address they ask for, and without a redirect to https."""
@@ -34,8 +36,9 @@ def readyz(request):
             cursor.execute("SELECT 1")
         if not is_migrated():
             return JsonResponse({"status": "migrations are missing"}, status=503)
-    except Error:
+    except Error as error:
         connection.close()
+        note_lost(error)
         return JsonResponse({"status": "the database does not answer"}, status=503)
     return JsonResponse({"status": "ready"})
 

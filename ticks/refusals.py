@@ -1,15 +1,17 @@
 class Refusal(Exception):
-    """A rule says no: the base of every error that services raise.
+    """The request is not carried out: the base of every error that services raise.
 
     A subclass names the fact and sets how the API reports it: `status` (HTTP), `code` (stable,
     snake_case) and `message` (one sentence for a person). `field` names the request's field at
-    fault, in the API's spelling, where there is one.
+    fault, in the API's spelling, where there is one; `retry_after` is in seconds, where sending
+    the same again may work.
     """
 
     status = 409
     code = "refused"
     message = "The request cannot be carried out."
     field: str | None = None
+    retry_after: int | None = None
 
     def __init__(self, message: str | None = None, *, field: str | None = None):
         self.message = message or self.message

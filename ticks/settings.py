@@ -16,6 +16,8 @@ HTTPS = environment.switch("HTTPS", False)
 PUBLIC_EVENTS = environment.switch("PUBLIC_EVENTS", False)
 THROTTLE_ENABLED = environment.switch("THROTTLE_ENABLED", True)
 TRUSTED_PROXIES = environment.whole("TRUSTED_PROXIES", 0, 0, 16)
+# API.md promises a day.
+IDEMPOTENCY_HOURS = environment.whole("IDEMPOTENCY_HOURS", 24, 24, 24 * 366)
 HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.whole("PORT", 8000, 1, 65535)
 # Measured: what books more at once than there are cores waits for the interpreter while it holds an
@@ -46,19 +48,31 @@ if EMBEDDED:
 else:
     if importlib.util.find_spec("MySQLdb") is None:
         raise ImproperlyConfigured("mysqlclient is not installed; run `make run` and follow what it says.")
+    DATABASE["ENGINE"] = "ticks.mysql"
     DATABASE["OPTIONS"] = {
         **DATABASE.get("OPTIONS", {}),
         "charset": "utf8mb4",
         # A lock on the event row orders all writers; what they read after it must be what the
         # writer before them committed. REPEATABLE READ would show an older snapshot.
         "isolation_level": "read committed",
-        "init_command": "SET SESSION sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout=5",
-        "connect_timeout": 2,
-        "read_timeout": 30,
-        "write_timeout": 30,
+        # A lock is waited for in the database for a second, less than any time-out of a request, and then
+        # again (ticks.transactions).
+        "init_command": "SET SESSION sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout=1",
+        "connect_timeout": 10,
     }
     DATABASE["TEST"] = {"CHARSET": "utf8mb4"}
 DATABASES = {"default": {**DATABASE, "CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}}
+# What `ticks.wsgi` adds: a request is answered soon, come what may; a command may take its time.
+REQUEST_DATABASE_SECONDS = environment.whole("DB_SECONDS", 2, 2, 60)
+REQUEST_DATABASE_OPTIONS = (
+    {}
+    if EMBEDDED
+    else {
+        "connect_timeout": 1,
+        "read_timeout": REQUEST_DATABASE_SECONDS,
+        "write_timeout": REQUEST_DATABASE_SECONDS,
+    }
+)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Secrets and tokens

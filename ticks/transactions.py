@@ -1,14 +1,17 @@
-"""The outermost transaction of a service, retried whole when the database rolled it back."""
+"""The outermost transaction of a service: what to do when the database does not carry it out."""
 
 import random
 import time
 from collections.abc import Callable
 from functools import wraps
 
-from django.db import OperationalError, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
 
-# Deadlock, lock wait timeout, record changed since last read. The server has rolled back the
-# transaction (1205: one statement of it), so nothing of it is committed and it may run again.
+from ticks.outage import note_lost, outage
+from ticks.refusals import Refusal
+
+# Deadlock or a cluster's failed certification, lock wait timeout, record changed since last read. The
+# server has rolled back the transaction (1205: one statement of it), so that it may run again.
 ROLLED_BACK = {1213, 1205, 1020}
 SQLITE_LOCKED = "database is locked"
 ATTEMPTS = 5
@@ -17,39 +20,85 @@ PATIENCE_SECONDS = 6
 FIRST_PAUSE_SECONDS = 0.01
 
 
-class Busy(Exception):
-    """The database rolled the transaction back each time; nothing was changed, try again."""
+class Busy(Refusal):
+    """The database rolled the transaction back each time; nothing was changed."""
 
-    def __init__(self):
-        super().__init__("Too many people are at this at once; nothing was changed. Try again in a second.")
+    status = 503
+    code = "busy"
+    message = "Too many people are at this at once; nothing was changed. Try again in a second."
+    retry_after = 1
+
+
+class Unavailable(Refusal):
+    """The database is away and the transaction was not committed; nothing was changed."""
+
+    status = 503
+    code = "database_unavailable"
+    message = "The database does not answer; nothing was changed. Try again shortly."
+    retry_after = 2
+
+
+class OutcomeUnknown(Refusal):
+    """The database was lost while it committed: perhaps all of it was done, perhaps nothing."""
+
+    status = 503
+    code = "outcome_unknown"
+    message = (
+        "The database was lost while it saved this: it may be done or not. Look before you repeat it; "
+        "a request with an Idempotency-Key can simply be sent again."
+    )
+    retry_after = 2
 
 
 def in_one_transaction(service: Callable) -> Callable:
-    """Runs a service in its own transaction, COMMIT included, and again if that was rolled back.
+    """Runs a service in its own transaction, COMMIT included, and again if it certainly was not committed.
 
-    Raises `Busy` after five attempts or six seconds, `RuntimeError` inside another atomic block: a retry there
-    would build on what the server has already thrown away. Errors are caught outside the block
-    only: caught inside, Django would go on and commit the statements that follow.
+    Raises `Busy` or `Unavailable` after five attempts or six seconds, `OutcomeUnknown` where the COMMIT
+    was not answered (only a unique key in the same transaction could make a repetition safe, and that
+    is the caller's), `RuntimeError` inside another atomic block: a retry there would build on what the
+    server has already thrown away. Errors are caught outside the block only: caught inside, Django
+    would go on and commit the statements that follow.
     """
 
     @wraps(service)
     def run(*args, **kwargs):
         began = time.monotonic()
+        refusal: type[Refusal] = Busy
         for attempt in range(ATTEMPTS):
             if time.monotonic() - began > PATIENCE_SECONDS:
                 break
             if attempt:
                 time.sleep(FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 (jitter)
+            is_committing = False
             try:
                 with transaction.atomic(durable=True):
-                    return service(*args, **kwargs)
-            except OperationalError as error:
-                if not is_rolled_back(error):
-                    raise
-        raise Busy
+                    answer = service(*args, **kwargs)
+                    is_committing = True
+                return answer
+            except (DatabaseError, InterfaceError) as error:
+                refusal = refusal_of(error, is_committing=is_committing)
+                if refusal is Unavailable and not outage.is_over():
+                    raise Unavailable from error
+        raise refusal
 
     return run
 
 
-def is_rolled_back(error: OperationalError) -> bool:
-    return bool(error.args) and (error.args[0] in ROLLED_BACK or SQLITE_LOCKED in str(error))
+def refusal_of(error: Exception, *, is_committing: bool) -> type[Refusal]:
+    """What to say if no further attempt succeeds; raises what no further attempt can mend."""
+    if is_rolled_back(error):
+        return Busy
+    was_lost = note_lost(error)
+    # A constraint that SQLite checks at COMMIT is no doubt: nothing was committed.
+    if is_committing and not isinstance(error, IntegrityError):
+        raise OutcomeUnknown from error
+    if was_lost:
+        # The server rolls back what it got no COMMIT for.
+        return Unavailable
+    raise error
+
+
+def is_rolled_back(error: Exception) -> bool:
+    if not isinstance(error, OperationalError) or not error.args:
+        return False
+    return error.args[0] in ROLLED_BACK or SQLITE_LOCKED in str(error)

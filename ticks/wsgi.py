@@ -3,9 +3,11 @@ from io import BytesIO
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from django.db import connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticks.settings")
 
+connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
 django_application = get_wsgi_application()
 
 

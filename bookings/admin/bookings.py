@@ -11,7 +11,6 @@ from bookings.models import Booking, attach_positions
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.references import is_reference
 from ticks.refusals import Refusal
-from ticks.transactions import Busy
 
 MAX_BOOKINGS_AT_ONCE = 500
 
@@ -153,7 +152,7 @@ class BookingAdmin(KnownRows, admin.ModelAdmin):
                 cancellation = cancel_tickets(booking, actor=request.user)
             except AlreadyCancelled:
                 already += 1
-            except (Refusal, Busy) as refusal:
+            except Refusal as refusal:
                 self.message_user(request, f"{booking.reference}: {refusal}", level=messages.ERROR)
             else:
                 done += 1

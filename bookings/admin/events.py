@@ -20,7 +20,6 @@ from events.serializers import EventFieldsSerializer
 from ticks.columns import MAX_TICKETS
 from ticks.ids import parse_id
 from ticks.refusals import Refusal
-from ticks.transactions import Busy
 
 MAX_EVENTS_AT_ONCE = 50
 MODEL_NAMES = {name: field.source for name, field in EventFieldsSerializer().fields.items()}
@@ -33,7 +32,7 @@ STALE = (
 class RefusableEventForm(EventForm):
     """The event's form; `refusal` is what the service answered to this very input."""
 
-    refusal: Refusal | Busy | None = None
+    refusal: Refusal | None = None
 
     def clean(self):
         cleaned = super().clean()
@@ -115,7 +114,7 @@ class EventAdmin(KnownRows, EventAdminBase):
                 request, "This event was cancelled in the meantime; nothing was saved.", level=messages.ERROR
             )
             return HttpResponseRedirect(request.path)
-        except (Refusal, Busy) as refusal:
+        except Refusal as refusal:
             # Nothing was saved. The same input again, for the form to say why.
             request.refusal = refusal
             return self._changeform_view(request, object_id, form_url, extra_context)
@@ -175,7 +174,7 @@ class EventAdmin(KnownRows, EventAdminBase):
             )
         except StaleVersion:
             return form.refused("Somebody changed this event in the meantime; look again and save if it still fits.")
-        except (Refusal, Busy) as refusal:
+        except Refusal as refusal:
             return form.refused(str(refusal))
         self.log_change(request, event, f"Changed the total to {total} tickets.")
         self.message_user(request, f"“{event}” now has {total} tickets, {event.available_tickets} of them available.")
@@ -213,8 +212,8 @@ class EventAdmin(KnownRows, EventAdminBase):
                 event = cancel_event(event_id, actor=request.user)
             except EventNotFound:
                 already += 1
-            except Busy as busy:
-                self.message_user(request, str(busy), level=messages.ERROR)
+            except Refusal as refusal:
+                self.message_user(request, f"{event_id}: {refusal}", level=messages.ERROR)
             else:
                 done += 1
                 self.log_change(request, event, "Cancelled, with all its bookings.")

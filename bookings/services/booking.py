@@ -8,13 +8,16 @@ from django.utils import timezone
 
 from accounts.models import User, normalise_email
 from bookings.allocation import Book, Claim
-from bookings.exceptions import AlreadyBooked, KeyReused
-from bookings.models import Booking, IdempotencyKey
+from bookings.exceptions import AlreadyBooked
+from bookings.models import Booking
 from bookings.services.desk import lock_event, settle
-from bookings.services.references import guest_token, hash_token, is_token_of, new_reference
-from ticks.transactions import in_one_transaction
+from bookings.services.keys import Receipt, release_key, remember, take_key
+from bookings.services.references import guest_token, hash_token, new_reference
+from ticks.refusals import Refusal
+from ticks.transactions import OutcomeUnknown, in_one_transaction
 
-ANSWERED = ("reference", "event_id", "user_id", "first_name", "last_name", "email", "tickets_reserved", "status")
+# With a key, a COMMIT that was not answered is tried again: once to find it, and once more in case that is lost too.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +45,40 @@ class BookingRequest:
         return sha256(f"{caller}\n{key}".encode()).hexdigest()
 
 
-@dataclass(slots=True)
-class Receipt:
-    """A booking as it was made; `token` only for a guest, `is_replayed` when the key was known."""
-
-    booking: Booking
-    token: str | None = None
-    is_replayed: bool = False
-
-
 def book_tickets(request: BookingRequest, *, key: str | None = None) -> Receipt:
     """Books whole tickets of one event for one person, or puts them on the waitlist whole.
 
     With an idempotency `key` the same request answers the same again, however often it is sent.
     Raises `EventNotFound`, `TooManyTickets`, `SalesNotOpen`, `SalesClosed`, `SoldOut`, `KeyReused`,
-    `AlreadyBooked`, and `Busy` when the database stays contended. Rules: API.md, Bookings.
+    `KeyInFlight`, `AlreadyBooked`, and what `in_one_transaction` raises; `OutcomeUnknown` with a key
+    only when the database stays away. Rules: API.md, Bookings.
     """
     request = replace(request, email=normalise_email(request.email) or "")
-    digest = key and request.key_digest(key)
+    if key is None:
+        return book_with_new_reference(request, digest=None)
+    digest = request.key_digest(key)
+    unknown: OutcomeUnknown | None = None
+    try:
+        for _ in range(ATTEMPTS):
+            try:
+                return book_with_new_reference(request, digest=digest)
+            except OutcomeUnknown as error:
+                # If it was committed, the key is there: the next attempt finds it and books nothing.
+                unknown = error
+    except Refusal:
+        # It knows only of its own attempt; over another node of a cluster the first may just not be visible yet.
+        if unknown is None:
+            raise
+    finally:
+        release_key()
+    raise unknown
+
+
+def book_with_new_reference(request: BookingRequest, *, digest: str | None) -> Receipt:
     try:
         return book_once(request, digest=digest, nonce=secrets.token_hex(32), reference=new_reference())
     except IntegrityError:
-        # The key was committed meanwhile on another event, or the reference is taken (one in 10^14).
+        # The key was committed meanwhile over another node, or the reference is taken (one in 10^14).
         # Nothing of this attempt was kept; the second finds the key, or draws another reference.
         return book_once(request, digest=digest, nonce=secrets.token_hex(32), reference=new_reference())
 
@@ -74,11 +89,9 @@ def book_once(request: BookingRequest, *, digest: str | None, nonce: str, refere
     token = None if request.user else guest_token(nonce)
     token_hash = token and hash_token(token)
     fingerprint = request.fingerprint() if digest else None
+    if digest and (known := take_key(digest, fingerprint=fingerprint)):
+        return known
     event = lock_event(request.event_id)
-    if digest:
-        known = IdempotencyKey.objects.select_related("booking").filter(digest=digest).first()
-        if known:
-            return replay(known, fingerprint=fingerprint)
     if request.is_only_one and Booking.objects.live().filter(event=event, user=request.user).exists():
         raise AlreadyBooked
     booking = Booking(
@@ -99,26 +112,3 @@ def book_once(request: BookingRequest, *, digest: str | None, nonce: str, refere
     if digest:
         remember(booking, digest=digest, fingerprint=fingerprint, nonce=nonce if token else None)
     return Receipt(booking, token)
-
-
-def remember(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None) -> None:
-    answer = {name: getattr(booking, name) for name in ANSWERED}
-    answer |= {"position": booking.waitlist_position, "created_at": booking.created_at.isoformat()}
-    IdempotencyKey.objects.create(
-        digest=digest, fingerprint=fingerprint, booking=booking, answer=answer, token_nonce=nonce
-    )
-
-
-def replay(known: IdempotencyKey, *, fingerprint: str) -> Receipt:
-    if known.fingerprint != fingerprint:
-        raise KeyReused
-    answer = dict(known.answer)
-    position = answer.pop("position")
-    created = timezone.datetime.fromisoformat(answer.pop("created_at"))
-    booking = Booking(pk=known.booking_id, created_at=created, updated_at=created, **answer)
-    booking.waitlist_position = position
-    token = guest_token(known.token_nonce) if known.token_nonce else None
-    if token and not is_token_of(known.booking, token):
-        # SECRET_KEY has changed since: the token of the first answer is still good, this one is not.
-        token = None
-    return Receipt(booking, token, is_replayed=True)

@@ -1,8 +1,17 @@
-import pytest
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from django.db import OperationalError, connection
+from rest_framework.test import APIClient
+
+from bookings.allocation import Outcome
+from bookings.exceptions import SoldOut
 from bookings.models import Booking, IdempotencyKey
+from bookings.services import booking as booking_service
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import counts, everything
+from bookings.tests.threads import PATIENCE_SECONDS
 from bookings.tests.wire import NO_EVENT, booking_body, failure, invalid
 
 pytestmark = pytest.mark.django_db
@@ -267,3 +276,122 @@ def test_replay_after_a_new_secret_key_tells_no_dead_token(anonymous, settings):
     assert again == first
     shown = anonymous.get(f"/api/v1/booking/{first['id']}", headers={"Booking-Token": token})
     assert shown.status_code == 200
+
+
+LOST = OperationalError(2013, "Lost connection to server during query")
+UNKNOWN = failure(
+    "The database was lost while it saved this: it may be done or not. Look before you repeat it; "
+    "a request with an Idempotency-Key can simply be sent again.",
+    "outcome_unknown",
+)
+
+
+@pytest.mark.parametrize("persona", ["owner", "anonymous"])
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_book_with_key_whose_commit_was_not_answered_books_once(request, commits, persona, carried_out):
+    client = request.getfixturevalue(persona)
+    event = EventFactory()
+    commits(LOST, carried_out=carried_out)
+
+    found = book(client, event, "k1")
+    again = book(client, event, "k1")
+
+    assert found.status_code == 201
+    assert ("Idempotent-Replayed" in found) == carried_out
+    assert found.content == again.content
+    assert counts(event) == (10, 8, 0, 2)
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_book_without_key_whose_commit_was_not_answered_is_unknown(anonymous, commits, carried_out):
+    event = EventFactory()
+    commits(LOST, carried_out=carried_out)
+
+    response = anonymous.post("/api/v1/booking", booking_body(event))
+
+    assert response.status_code == 503
+    assert response["Retry-After"] == "2"
+    assert response.json() == UNKNOWN
+    assert Booking.objects.count() == carried_out
+
+
+def test_book_with_key_whose_commits_are_never_answered_is_unknown_and_can_be_sent_again(anonymous, commits):
+    event = EventFactory()
+    commits(LOST, LOST, LOST)
+
+    unknown = book(anonymous, event, "k1")
+    booked = book(anonymous, event, "k1")
+
+    assert (unknown.status_code, unknown.json()) == (503, UNKNOWN)
+    assert booked.status_code == 201
+    assert counts(event) == (10, 8, 0, 2)
+
+
+def test_book_with_key_refused_after_a_commit_that_was_not_answered_is_unknown(anonymous, commits, monkeypatch):
+    # In a cluster the next node may not have seen the booking yet: what it says of the tickets decides nothing.
+    event = EventFactory()
+    commits(LOST)
+    settle = booking_service.settle
+    outcomes = [settle, lambda *args, **kwargs: [Outcome(error=SoldOut())]]
+    monkeypatch.setattr(booking_service, "settle", lambda *args, **kwargs: outcomes.pop(0)(*args, **kwargs))
+
+    response = book(anonymous, event, "k1")
+
+    assert (response.status_code, response.json()) == (503, UNKNOWN)
+
+
+@pytest.mark.parametrize("tickets", [None, 1])
+def test_cancel_whose_commit_was_not_answered_frees_once(owner, user, commits, tickets):
+    booking = BookingFactory(user=user, tickets=2)
+    wanted = {"ticketsToCancel": tickets} if tickets else {}
+    commits(LOST, carried_out=True)
+
+    unknown = owner.delete(f"/api/v1/booking/{booking.pk}", wanted)
+
+    assert (unknown.status_code, unknown.json()) == (503, UNKNOWN)
+    assert counts(booking.event) == (10, 9 if tickets else 10, 0, 1 if tickets else 0)
+    if not tickets:
+        assert owner.delete(f"/api/v1/booking/{booking.pk}").json()["code"] == "already_cancelled"
+        assert counts(booking.event) == (10, 10, 0, 0)
+
+
+@pytest.mark.mariadb
+@pytest.mark.django_db(transaction=True)
+def test_book_with_key_in_flight_is_refused_until_it_is_done(anonymous, monkeypatch):
+    event = EventFactory()
+    has_begun, may_go_on = threading.Event(), threading.Event()
+    lock_event = booking_service.lock_event
+
+    def lock_slowly(event_id):
+        has_begun.set()
+        may_go_on.wait(PATIENCE_SECONDS)
+        return lock_event(event_id)
+
+    monkeypatch.setattr(booking_service, "lock_event", lock_slowly)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(lambda: (book(APIClient(), event, "k1"), connection.close())[0])
+        has_begun.wait(PATIENCE_SECONDS)
+        second = book(anonymous, event, "k1")
+        may_go_on.set()
+    third = book(anonymous, event, "k1")
+
+    assert second.status_code == 409
+    assert second["Retry-After"] == "1"
+    assert second.json() == failure(
+        "A request with this Idempotency-Key is being carried out; send it again in a second for its answer.",
+        "idempotency_key_in_flight",
+    )
+    assert_replays(first.result(), third)
+    assert counts(event) == (10, 8, 0, 2)
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("tickets", [1, 2])
+def test_key_is_let_go_booked_or_refused(anonymous, tickets):
+    event = EventFactory(total_tickets=1, waitlist_enabled=False)
+
+    book(anonymous, event, "k1", ticketsReserved=tickets)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT RELEASE_ALL_LOCKS()")
+        assert cursor.fetchone() == (0,)

@@ -8,12 +8,14 @@ import pytest
 from django.db import IntegrityError, connection
 from django.db.models import Sum
 
+from bookings.exceptions import KeyInFlight
 from bookings.models import Booking, LedgerEntry
 from bookings.services import booking as booking_service
-from bookings.services import desk
+from bookings.services import desk, keys
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import change_event
+from bookings.services.keys import Receipt
 from bookings.services.verification import verify_events
 from bookings.statuses import BookingStatus
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -115,11 +117,14 @@ def test_one_key_in_twenty_requests_books_once():
     event = EventFactory(total_tickets=100)
     request = BookingRequest(event_id=event.pk, tickets=2, first_name="Ada", email="ada@example.org")
 
-    receipts = run_together(20, lambda _: book_tickets(request, key="one-key"))
+    answers = run_together(20, lambda _: book_tickets(request, key="one-key"))
 
+    receipts = [answer for answer in answers if isinstance(answer, Receipt)]
+    others = {type(answer) for answer in answers if not isinstance(answer, Receipt)}
+    assert others <= ({KeyInFlight} if connection.vendor == "mysql" else set())
     assert len({receipt.booking.pk for receipt in receipts}) == 1
     assert len({receipt.token for receipt in receipts}) == 1
-    assert Counter(receipt.is_replayed for receipt in receipts) == {True: 19, False: 1}
+    assert Counter(receipt.is_replayed for receipt in receipts)[False] == 1
     assert held(event) == 2
 
 
@@ -132,15 +137,18 @@ def test_one_key_on_two_events_books_one_of_them():
     results = run_together(8, book)
 
     assert Booking.objects.count() == 1
-    refused = [result for result in results if isinstance(result, Refusal)]
-    assert {result.code for result in refused} == {"idempotency_key_reused"}
-    assert len(refused) == 4
+    told = Counter(getattr(result, "code", "booked") for result in results)
+    assert told["booked"] <= 4
+    assert told["idempotency_key_reused"] <= 4
+    in_flight = {"idempotency_key_in_flight"} if connection.vendor == "mysql" else set()
+    assert told.keys() <= {"booked", "idempotency_key_reused", *in_flight}
 
 
 @pytest.mark.mariadb
 def test_control_without_lock_one_key_gets_errors(monkeypatch, ask_unlocked):
     """Nobody finds the key; its unique index is the last line, and the retries get no answer."""
     monkeypatch.setattr(desk, "write_ledger", lambda *args: None)
+    monkeypatch.setattr(keys, "try_to_lock", lambda digest: True)
     event = EventFactory(total_tickets=100)
 
     results = run_together(CROWD, lambda number: ask_unlocked(event, number, digest="one key"))

@@ -1,5 +1,19 @@
+import time
+
 import pytest
 from django.db import connection
+
+from ticks.outage import outage
+
+RETURN_SECONDS = 2
+
+
+def wait_for_return():
+    """The promise: within two seconds of the database's return requests are served again, by themselves."""
+    deadline = time.monotonic() + RETURN_SECONDS
+    while not outage.is_over():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -16,3 +30,4 @@ def unreachable_database(transactional_db, monkeypatch):
     with monkeypatch.context() as patched:
         yield go_away
     connection.close()
+    wait_for_return()

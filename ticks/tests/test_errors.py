@@ -2,6 +2,8 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
+from ticks.tests.conftest import wait_for_return
+
 pytestmark = pytest.mark.django_db
 
 NOTHING = {"message": "There is nothing at this address.", "error": True, "code": "not_found"}
@@ -209,6 +211,7 @@ def test_service_is_back_with_the_database(anonymous, unreachable_database, monk
         connection.close()
         gone = anonymous.get("/api/v1/booking/status/1")
 
+    wait_for_return()
     back = anonymous.get("/api/v1/booking/status/1")
 
     assert (gone.status_code, back.status_code) == (503, 404)

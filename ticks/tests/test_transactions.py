@@ -1,8 +1,10 @@
+import time
+
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, transaction
 
-from ticks.transactions import Busy, in_one_transaction
+from ticks.transactions import Busy, OutcomeUnknown, Unavailable, in_one_transaction
 
 pytestmark = pytest.mark.django_db
 
@@ -67,10 +69,8 @@ def test_service_rolled_back_five_times_is_busy_and_wrote_nothing():
 @pytest.mark.parametrize(
     "error",
     [
-        OperationalError(2013, "Lost connection to server during query"),
-        OperationalError(2006, "Server has gone away"),
-        OperationalError(1180, "Got error during COMMIT"),
         OperationalError("unable to open database file"),
+        OperationalError(1114, "The table 'bookings_booking' is full"),
         OperationalError(),
         IntegrityError(1062, "Duplicate entry"),
         DatabaseError(1213, "of another class"),
@@ -79,7 +79,6 @@ def test_service_rolled_back_five_times_is_busy_and_wrote_nothing():
     ids=repr,
 )
 def test_service_that_failed_otherwise_runs_once(error):
-    # 2013, 2006, 1180: perhaps it was committed. A second run could do everything twice.
     service = Service(error, failures=1)
 
     with pytest.raises(type(error)) as raised:
@@ -109,22 +108,87 @@ def test_service_keeps_its_name_and_docstring():
     assert (wrapped.__name__, wrapped.__doc__) == ("book", "Promises.")
 
 
+LOST = [
+    OperationalError(2013, "Lost connection to server during query"),
+    OperationalError(2006, "Server has gone away"),
+    OperationalError(1927, "Connection was killed"),
+    OperationalError(1047, "WSREP has not yet prepared node for application use"),
+    OperationalError(1053, "Server shutdown in progress"),
+    InterfaceError(0, ""),
+]
+
+
 @pytest.mark.django_db(transaction=True)
-def test_commit_that_was_rolled_back_runs_the_service_again(monkeypatch):
-    # A cluster reports most of its conflicts there.
-    commits = []
-    commit = connection.commit
-
-    def fail_first():
-        commits.append(1)
-        if len(commits) == 1:
-            raise DEADLOCK
-        commit()
-
-    service = Service()
-    monkeypatch.setattr(connection, "commit", fail_first)
+@pytest.mark.parametrize("error", LOST, ids=repr)
+def test_service_whose_connection_was_lost_before_commit_runs_again_on_another(error):
+    # The server rolls back what it got no COMMIT for.
+    connection.ensure_connection()
+    lost = connection.connection
+    service = Service(error, failures=1)
 
     in_one_transaction(service)()
 
-    assert (service.runs, len(commits)) == (2, 2)
+    assert service.runs == 2
+    assert connection.connection is not lost
     assert written() == ["run2"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_service_whose_connection_is_lost_each_time_is_unavailable():
+    service = Service(LOST[0], failures=99)
+
+    with pytest.raises(Unavailable):
+        in_one_transaction(service)()
+
+    assert service.runs == 5
+    assert written() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_service_without_its_database_is_unavailable_at_once(unreachable_database):
+    service = Service()
+    unreachable_database()
+    began = time.monotonic()
+
+    with pytest.raises(Unavailable if connection.vendor == "mysql" else OperationalError):
+        in_one_transaction(service)()
+
+    assert time.monotonic() - began < 1
+    assert service.runs == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_commit_that_was_rolled_back_runs_the_service_again(commits):
+    # A cluster reports most of its conflicts there.
+    done = commits(DEADLOCK)
+    service = Service()
+
+    in_one_transaction(service)()
+
+    assert (service.runs, len(done)) == (2, 2)
+    assert written() == ["run2"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("carried_out", [True, False])
+@pytest.mark.parametrize("error", [*LOST[:-1], OperationalError(1180, "Got error 28 during COMMIT")], ids=repr)
+def test_commit_without_an_answer_is_unknown_and_never_repeated(commits, error, carried_out):
+    done = commits(error, carried_out=carried_out)
+    service = Service()
+
+    with pytest.raises(OutcomeUnknown) as unknown:
+        in_one_transaction(service)()
+
+    assert (unknown.value.code, unknown.value.status, unknown.value.retry_after) == ("outcome_unknown", 503, 2)
+    assert (service.runs, len(done)) == (1, 1)
+    assert written() == (["run1"] if carried_out else [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_commit_that_breaks_a_constraint_is_no_doubt(commits):
+    commits(IntegrityError("FOREIGN KEY constraint failed"))
+
+    with pytest.raises(IntegrityError):
+        in_one_transaction(Service())()
+
+    assert written() == []

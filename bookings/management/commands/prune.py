@@ -1,5 +1,6 @@
 from datetime import timedelta
 
+from django.conf import settings
 from django.core.management import BaseCommand
 from django.utils import timezone
 
@@ -7,15 +8,13 @@ from accounts.services import prune_accounts
 from bookings.models import IdempotencyKey
 from ticks.batches import delete_in_batches
 
-KEPT = timedelta(hours=24)
-
 
 class Command(BaseCommand):
-    help = (
-        "Deletes what has run out: idempotency keys after 24 hours, expired logins and attempt counters. Run it daily."
-    )
+    help = "Deletes what has run out: idempotency keys, expired logins and attempt counters. Run it daily."
 
     def handle(self, *args, **options):
-        keys = delete_in_batches(IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT))
+        keys = delete_in_batches(
+            IdempotencyKey.objects.filter(created_at__lt=timezone.now() - timedelta(hours=settings.IDEMPOTENCY_HOURS))
+        )
         rows = prune_accounts()
         self.stdout.write(f"Deleted {keys} idempotency keys, {rows} expired logins and attempt counters.")
