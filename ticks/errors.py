@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.utils.serializer_helpers import ReturnDict
 
 from ticks.envelope import failure
-from ticks.outage import note_lost
+from ticks.outage import drop_if_lost
 from ticks.refusals import Refusal
 from ticks.transactions import Unavailable
 
@@ -47,7 +47,7 @@ def sendable(text: str) -> str:
 
 def answer_exception(error, context) -> Response | None:
     """DRF's exception handler; the view's `failure_body` shapes the body (default: the envelope)."""
-    note_lost(error)
+    drop_if_lost(error)
     said = describe(error)
     if said is None:
         return None
@@ -149,7 +149,7 @@ def bad_request(request, exception) -> HttpResponse:
 def server_error(request) -> HttpResponse:
     """The last answer: 503 where it was the database that failed, below a page or on the way to a view, else 500."""
     error = sys.exc_info()[1]
-    note_lost(error)
+    drop_if_lost(error)
     said = describe(error)
     if said is None or said.status < 500:
         said = Failure(500, "Something went wrong on our side; it has been logged.", "server_error")

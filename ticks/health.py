@@ -4,7 +4,7 @@ from django.http import JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from ticks.outage import note_lost
+from ticks.outage import drop_if_lost
 
 
 class Probes:
@@ -38,7 +38,7 @@ def readyz(request):
             return JsonResponse({"status": "migrations are missing"}, status=503)
     except Error as error:
         connection.close()
-        note_lost(error)
+        drop_if_lost(error)
         return JsonResponse({"status": "the database does not answer"}, status=503)
     return JsonResponse({"status": "ready"})
 

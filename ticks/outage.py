@@ -70,10 +70,9 @@ def is_lost(error: Exception) -> bool:
     return isinstance(error, DatabaseError) and bool(error.args) and error.args[0] in LOST
 
 
-def note_lost(error: Exception) -> bool:
-    """Drops a lost connection, which would fail again in the next request, and looks for the database."""
-    if not is_lost(error):
-        return False
-    connection.close()
-    outage.begin()
-    return True
+def drop_if_lost(error: Exception) -> bool:
+    """Closes a lost connection, which would fail once more in the next request."""
+    if is_lost(error):
+        connection.close()
+        return True
+    return False

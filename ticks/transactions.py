@@ -7,7 +7,7 @@ from functools import wraps
 
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
 
-from ticks.outage import note_lost, outage
+from ticks.outage import drop_if_lost, outage
 from ticks.refusals import Refusal
 
 # Deadlock or a cluster's failed certification, lock wait timeout, record changed since last read. The
@@ -88,7 +88,7 @@ def refusal_of(error: Exception, *, is_committing: bool) -> type[Refusal]:
     """What to say if no further attempt succeeds; raises what no further attempt can mend."""
     if is_rolled_back(error):
         return Busy
-    was_lost = note_lost(error)
+    was_lost = drop_if_lost(error)
     # A constraint that SQLite checks at COMMIT is no doubt: nothing was committed.
     if is_committing and not isinstance(error, IntegrityError):
         raise OutcomeUnknown from error

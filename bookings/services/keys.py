@@ -9,7 +9,7 @@ from django.utils import timezone
 from bookings.exceptions import KeyInFlight, KeyReused
 from bookings.models import Booking, IdempotencyKey
 from bookings.services.references import guest_token, is_token_of
-from ticks.outage import note_lost
+from ticks.outage import drop_if_lost
 
 ANSWERED = ("reference", "event_id", "user_id", "first_name", "last_name", "email", "tickets_reserved", "status")
 
@@ -62,7 +62,7 @@ def release_key() -> None:
     except Error as error:
         # The booking is made, or refused, all the same. The lock ends with the connection.
         connection.close()
-        note_lost(error)
+        drop_if_lost(error)
 
 
 def remember(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None) -> None:

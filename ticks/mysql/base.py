@@ -3,14 +3,29 @@
 import select
 
 from django.db.backends.mysql import base
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
 from MySQLdb import OperationalError
 
-from ticks.outage import outage
+from ticks.outage import LOST, outage
 
 CANNOT_CONNECT = 2002
 
 
+class ErrorWrapper(DatabaseErrorWrapper):
+    """Hears of a lost connection first: at the end of a transaction Django itself would connect anew, and wait."""
+
+    def __exit__(self, kind, error, traceback):
+        if error and error.args and error.args[0] in LOST:
+            outage.begin()
+        super().__exit__(kind, error, traceback)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
+    @cached_property
+    def wrap_database_errors(self):
+        return ErrorWrapper(self)
+
     def get_new_connection(self, conn_params):
         if not outage.is_over():
             raise OperationalError(CANNOT_CONNECT, "The database was lost and is not back yet.")

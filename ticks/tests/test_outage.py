@@ -1,0 +1,170 @@
+import threading
+import time
+
+import pytest
+from django.db import OperationalError, connection
+
+from bookings.models import Booking
+from bookings.services import booking as booking_service
+from bookings.tests.factories import EventFactory
+from bookings.tests.wire import booking_body, failure
+from ticks import outage as outage_module
+from ticks.outage import FIRST_PROBE_SECONDS, Outage
+from ticks.tests.conftest import wait_for_return
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOTHING_CHANGED = failure(
+    "The database does not answer; nothing was changed. Try again shortly.", "database_unavailable"
+)
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """A switch: whether the database answers the probe."""
+    switch = threading.Event()
+    monkeypatch.setattr(outage_module, "database_answers", switch.is_set)
+    monkeypatch.setattr(outage_module, "PAUSE_SECONDS", 0.01)
+    yield switch
+    switch.set()
+
+
+def test_outage_lasts_until_a_probe_gets_through(answers):
+    outage = Outage()
+    assert outage.is_over()
+
+    outage.begin()
+
+    assert not outage.is_over()
+    answers.set()
+    assert outage._is_over.wait(2)
+    assert outage.is_over()
+
+
+def test_outage_gives_its_first_probe_a_moment_and_later_ones_none(answers):
+    outage = Outage()
+    outage.begin()
+
+    began = time.monotonic()
+    first = outage.is_over()
+    first_took = time.monotonic() - began
+    later = outage.is_over()
+    later_took = time.monotonic() - began - first_took
+
+    assert (first, later) == (False, False)
+    assert first_took > FIRST_PROBE_SECONDS / 2
+    assert later_took < FIRST_PROBE_SECONDS / 2
+
+
+def test_outage_of_one_connection_is_over_before_anybody_is_refused(answers):
+    answers.set()
+    outage = Outage()
+
+    outage.begin()
+
+    assert outage.is_over()
+
+
+def test_outage_that_goes_on_has_one_probe(answers):
+    outage = Outage()
+    before = threading.active_count()
+
+    for _ in range(3):
+        outage.begin()
+
+    assert threading.active_count() == before + 1
+
+
+def test_booking_without_the_database_is_503_and_nothing_is_lost(anonymous, unreachable_database):
+    event = EventFactory()
+    unreachable_database()
+
+    answers = [anonymous.post("/api/v1/booking", booking_body(event)) for _ in range(3)]
+
+    # SQLite has no connection to lose: what its file says is passed on as it is.
+    said = failure("The database does not answer; try again shortly.", "database_unavailable")
+    said = NOTHING_CHANGED if connection.vendor == "mysql" else said
+    assert [answer.status_code for answer in answers] == [503] * 3
+    assert [answer["Retry-After"] for answer in answers] == ["2"] * 3
+    assert [answer.json() for answer in answers] == [said] * 3
+
+
+def test_page_without_the_database_is_503_that_a_person_can_read(client, unreachable_database):
+    client.cookies["sessionid"] = "s" * 32
+    client.raise_request_exception = False
+    unreachable_database()
+
+    response = client.get("/admin/")
+
+    assert response.status_code == 503
+    assert response["Retry-After"] == "2"
+    assert response["Content-Type"].startswith("text/html")
+    assert "The database does not answer; try again shortly." in response.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/", "/api/docs", "/api/schema", "/healthz"])
+def test_what_needs_no_database_is_served_without_it(client, unreachable_database, path):
+    unreachable_database()
+
+    assert client.get(path).status_code == 200
+
+
+@pytest.mark.mariadb
+def test_connecting_is_refused_while_the_database_is_away(answers):
+    connection.close()
+    outage_module.outage.begin()
+
+    with pytest.raises(OperationalError, match="The database was lost and is not back yet"):
+        connection.ensure_connection()
+
+    answers.set()
+    wait_for_return()
+    connection.ensure_connection()
+
+
+@pytest.mark.mariadb
+def test_idle_connection_that_the_server_closed_is_replaced(anonymous):
+    event = EventFactory()
+    anonymous.get(f"/api/v1/booking/status/{event.pk}")
+    closed = connection.connection
+    kill(closed.thread_id())
+
+    response = anonymous.post("/api/v1/booking", booking_body(event))
+
+    assert response.status_code == 201
+    assert connection.connection is not closed
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("when", ["before the lock", "after the lock"])
+def test_connection_killed_in_the_middle_books_once_on_another(anonymous, monkeypatch, when):
+    event = EventFactory()
+    lock_event = booking_service.lock_event
+    killed = []
+
+    def lock_event_and_be_killed(event_id):
+        if killed:
+            return lock_event(event_id)
+        killed.append(connection.connection.thread_id())
+        locked = lock_event(event_id) if when == "after the lock" else None
+        kill(killed[0])
+        return locked or lock_event(event_id)
+
+    monkeypatch.setattr(booking_service, "lock_event", lock_event_and_be_killed)
+
+    response = anonymous.post("/api/v1/booking", booking_body(event))
+
+    assert killed
+    assert response.status_code == 201
+    assert Booking.objects.count() == 1
+    wait_for_return()
+
+
+def kill(connection_id):
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(f"KILL {connection_id}")
+    finally:
+        other.close()
+    # The server closes it in its own time.
+    time.sleep(0.05)
