@@ -37,4 +37,4 @@ pins: ## renew the pinned versions in requirements*.txt
 
 bench: ## measure bookings a second on MariaDB, against hand-written SQL
 	@tools/setup.sh --test --db
-	.venv/bin/python tools/bench.py
+	.venv/bin/python tools/bench.py $(BENCH)

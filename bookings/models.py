@@ -171,9 +171,6 @@ class LedgerEntry(models.Model):
             models.UniqueConstraint(fields=["event", "sequence"], name="ledger_sequence_unique"),
             models.CheckConstraint(condition=Q(sequence__gte=1), name="ledger_sequence_from_one"),
             models.CheckConstraint(
-                condition=Q(available_after__gte=0, waitlisted_after__gte=0), name="ledger_counts_not_negative"
-            ),
-            models.CheckConstraint(
                 condition=Q(kind__in=["opened", "capacity_changed", "event_cancelled"], booking__isnull=True)
                 | Q(
                     kind__in=["booked", "waitlisted", "promoted", "reduced", "cancelled"],

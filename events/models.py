@@ -88,7 +88,6 @@ class Event(models.Model):
                 condition=Q(available_tickets__gte=0, available_tickets__lte=F("total_tickets")),
                 name="event_available_within_total",
             ),
-            models.CheckConstraint(condition=Q(waitlisted_count__gte=0), name="event_waitlisted_not_negative"),
             models.CheckConstraint(condition=Q(version__gte=1), name="event_version_from_one"),
             models.CheckConstraint(
                 condition=Q(max_tickets_per_booking=None) | Q(max_tickets_per_booking__gte=1),

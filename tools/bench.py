@@ -1,6 +1,7 @@
 """Measures bookings on one hot event, through the real server, against hand-written SQL on the same machine.
 
     .venv/bin/python tools/bench.py [--rounds 5] [--seconds 6] [--connections 64]
+    .venv/bin/python tools/bench.py --mix 60    books and cancels, 60 to 40, on a sold-out event for 60 seconds
 
 Starts a private durable MariaDB and `manage.py serve`, and in each round runs ceiling A (BEGIN,
 SELECT FOR UPDATE, UPDATE, INSERT, COMMIT through mysqlclient, the better of 2 and 32 connections)
@@ -11,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import secrets
 import signal
 import statistics
@@ -37,7 +39,8 @@ from bookings.services.events import open_event
 admin = User.objects.create_superuser("bench", "bench@example.org", None)
 users = [User.objects.create_user("buyer%d" % n, "buyer%d@example.org" % n, None) for n in range({users})]
 event = open_event({{"name": "Bench", "total_tickets": 1_000_000}}, actor=admin)
-print(json.dumps({{"event": event.pk, "tokens": [tokens.log_in(user)["token"] for user in users]}}))
+small = open_event({{"name": "Mix", "total_tickets": 500}}, actor=admin)
+print(json.dumps({{"event": event.pk, "small": small.pk, "tokens": [tokens.log_in(user)["token"] for user in users]}}))
 """
 
 
@@ -99,26 +102,59 @@ class Buyer:
             ).encode()
             token = self.tokens[number % len(self.tokens)]
             number += 1
-            began = time.perf_counter()
-            writer.write(
-                b"POST /api/v1/booking HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-                b"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s" % (token.encode(), len(body), body)
-            )
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_SECONDS)
-            status = int(head[9:12])
-            length = next(
-                int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-            )
-            await reader.readexactly(length)
-            self.latencies.append(time.perf_counter() - began)
-            self.statuses[status] = self.statuses.get(status, 0) + 1
+            await self.ask(reader, writer, b"POST /api/v1/booking", token, body)
+        writer.close()
+
+    async def ask(self, reader, writer, line: bytes, token: str, body: bytes = b"") -> tuple[int, bytes]:
+        began = time.perf_counter()
+        writer.write(
+            b"%s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            b"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s" % (line, token.encode(), len(body), body)
+        )
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_SECONDS)
+        status = int(head[9:12])
+        length = next(
+            int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+        )
+        answer = await reader.readexactly(length)
+        self.latencies.append(time.perf_counter() - began)
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        return status, answer
+
+
+class Mixer(Buyer):
+    """One keep-alive connection that books and cancels, three to two, one to four tickets at a time."""
+
+    async def run(self, stop_at: float) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+        dice = random.Random(self.tokens[0])  # noqa: S311 (load, not secrets)
+        mine: list[tuple[int, str]] = []
+        while time.perf_counter() < stop_at:
+            if mine and dice.random() < 0.4:
+                booking, token = mine.pop(dice.randrange(len(mine)))
+                await self.ask(reader, writer, b"DELETE /api/v1/booking/%d" % booking, token)
+                continue
+            token = dice.choice(self.tokens)
+            body = json.dumps(
+                {
+                    "eventId": self.event,
+                    "firstName": "Ada",
+                    "lastName": "Lovelace",
+                    "email": "ada@example.org",
+                    "ticketsReserved": dice.randint(1, 4),
+                }
+            ).encode()
+            status, answer = await self.ask(reader, writer, b"POST /api/v1/booking", token, body)
+            if status == 201:
+                mine.append((json.loads(answer)["data"]["id"], token))
         writer.close()
 
 
-async def load(target: dict, *, connections: int, seconds: float) -> dict:
+async def load(target: dict, *, connections: int, seconds: float, kind=Buyer) -> dict:
     share = max(1, len(target["tokens"]) // connections)
+    event = target["event"] if kind is Buyer else target["small"]
     buyers = [
-        Buyer([target["tokens"][(n * share + k) % len(target["tokens"])] for k in range(share)], target["event"])
+        kind([target["tokens"][(n * share + k) % len(target["tokens"])] for k in range(share)], event)
         for n in range(connections)
     ]
     began = time.perf_counter()
@@ -131,11 +167,13 @@ async def load(target: dict, *, connections: int, seconds: float) -> dict:
             statuses[status] = statuses.get(status, 0) + count
     booked = statuses.get(201, 0)
     return {
+        "statuses": statuses,
         "booked": booked,
         "errors": sum(statuses.values()) - booked,
         "rate": booked / took,
         "p50": latencies[len(latencies) // 2] * 1000,
         "p99": latencies[int(len(latencies) * 0.99)] * 1000,
+        "longest": latencies[-1] * 1000,
     }
 
 
@@ -218,10 +256,26 @@ def measure(arguments: argparse.Namespace) -> None:
         )
         try:
             wait_until_ready()
-            run_rounds(arguments, database.socket, target, server.pid)
+            if arguments.mix:
+                run_mix(arguments, database.socket, target)
+                subprocess.run([*manage, "verify_inventory"], env=environment, check=True)  # noqa: S603
+            else:
+                run_rounds(arguments, database.socket, target, server.pid)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(PATIENCE_SECONDS)
+
+
+def run_mix(arguments: argparse.Namespace, socket: str, target: dict) -> None:
+    result = asyncio.run(load(target, connections=arguments.connections, seconds=arguments.mix, kind=Mixer))
+    entries = count(socket, "SELECT COUNT(*) FROM bookings_ledgerentry WHERE kind = 'promoted'")
+    answers = ", ".join(f"{status}: {number}" for status, number in sorted(result["statuses"].items()))
+    total = sum(result["statuses"].values())
+    print(
+        f"{total} requests in {arguments.mix:.0f} s over {arguments.connections} connections"
+        f" ({total / arguments.mix:.0f}/s): {answers}; {entries} bookings promoted;"
+        f" p50 {result['p50']:.0f} ms, p99 {result['p99']:.0f} ms, longest {result['longest']:.0f} ms"
+    )
 
 
 def run_rounds(arguments: argparse.Namespace, socket: str, target: dict, server: int) -> None:
@@ -256,4 +310,5 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--mix", type=float, metavar="SECONDS", help="books and cancels instead, 60 to 40")
     measure(parser.parse_args())

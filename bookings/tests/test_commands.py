@@ -76,6 +76,16 @@ def test_seed_demo_does_not_tell_a_changed_password(password_file):
     assert "password" not in run("seed_demo")
 
 
+def test_prune_keeps_keys_as_long_as_the_setting_says(settings):
+    settings.IDEMPOTENCY_HOURS = 48
+    book_tickets(BookingRequest(event_id=EventFactory().pk, tickets=1, first_name="Ada"), key="k")
+
+    IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=47))
+    assert run("prune").startswith("Deleted 0 idempotency keys")
+    IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=49))
+    assert run("prune").startswith("Deleted 1 idempotency keys")
+
+
 def test_prune_deletes_only_what_has_run_out(user):
     event = EventFactory()
     now = timezone.now()

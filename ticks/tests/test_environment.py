@@ -66,6 +66,8 @@ def check(tmp_path, **given):
         ({"THROTTLE_GUEST": "0/min"}, "THROTTLE_GUEST is '0/min'; write a rate such as 300/min."),
         ({"THROTTLE_USER": "5/year"}, "THROTTLE_USER is '5/year'; write a rate such as 300/min."),
         ({"THROTTLE_USER": "5"}, "THROTTLE_USER is '5'; write a rate such as 300/min."),
+        ({"IDEMPOTENCY_HOURS": "23"}, "IDEMPOTENCY_HOURS is '23'; set it to a whole number from 24 to 8784."),
+        ({"DB_SECONDS": "1"}, "DB_SECONDS is '1'; set it to a whole number from 2 to 60."),
         (
             {"DATABASE_URL": "postgres://u:geheim@h/x"},
             "DATABASE_URL must start with one of sqlite, mysql, mariadb and a colon.",
