@@ -1,4 +1,4 @@
-.PHONY: help run test check format pins bench
+.PHONY: help run test check format pins mutants bench
 
 # Neither the developer's shell nor .env may decide what is checked.
 MANAGE = env -u DATABASE_URL -u DB_HOST -u DB_PORT -u DB_USER -u DB_PASSWORD -u DB_NAME TICKS_ENV_FILE= .venv/bin/python manage.py
@@ -34,6 +34,10 @@ pins: ## renew the pinned versions in requirements*.txt
 	@tools/setup.sh --test
 	$(PIN) requirements.in -o requirements.txt
 	$(PIN) requirements-dev.in -o requirements-dev.txt
+
+mutants: ## take away one guard after the other, and see a test turn red for each
+	@tools/setup.sh --test --db
+	.venv/bin/python tools/mutants.py $(MUTANTS)
 
 bench: ## measure bookings a second on MariaDB, against hand-written SQL
 	@tools/setup.sh --test --db

@@ -364,7 +364,7 @@ def test_book_with_key_in_flight_is_refused_until_it_is_done(anonymous, monkeypa
 
     def lock_slowly(event_id):
         has_begun.set()
-        may_go_on.wait(PATIENCE_SECONDS)
+        may_go_on.wait(3)
         return lock_event(event_id)
 
     monkeypatch.setattr(booking_service, "lock_event", lock_slowly)

@@ -5,7 +5,7 @@ import threading
 from collections import Counter
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 
 from bookings.exceptions import KeyInFlight
@@ -111,6 +111,19 @@ def test_control_without_lock_the_ledger_stops_the_second_sale(ask_unlocked):
 
     assert Counter(map(type, results)) == {BookingStatus: 1, IntegrityError: CROWD - 1}
     assert held(event) == 1
+
+
+@pytest.mark.mariadb
+def test_what_is_read_after_the_lock_was_committed_last():
+    event = EventFactory()
+
+    with transaction.atomic():
+        before = Booking.objects.count()
+        run_together(1, lambda _: ask_for_one(event))
+        locked = desk.lock_event(event.pk)
+        after = Booking.objects.count()
+
+    assert (before, after, locked.available_tickets) == (0, 1, 9)
 
 
 def test_one_key_in_twenty_requests_books_once():
