@@ -12,8 +12,17 @@ from ticks.errors import sendable
 
 
 class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
+    def get_context(self, *args, **kwargs):
+        """Without what DRF's template styles inside the page, which the Content-Security-Policy refuses."""
+        context = super().get_context(*args, **kwargs)
+        # Colours for code that no page has, and a menu of other actions: `api.html` has them as links.
+        return context | {"code_style": None, "extra_actions": None, "other_actions": context["extra_actions"]}
+
     def render(self, *args, **kwargs):
-        return sendable(super().render(*args, **kwargs))
+        page = sendable(super().render(*args, **kwargs))
+        # It shows who is logged in, and its forms hold a token: what goes for the data does not go for the page.
+        self.renderer_context["response"]["Cache-Control"] = "no-store"
+        return page
 
     def get_rendered_html_form(self, data, view, method, request):
         if method == "POST" and self.is_refused(method, request):

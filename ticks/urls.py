@@ -2,9 +2,10 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path, re_path
 from django.views.generic import TemplateView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView
 
 from accounts.forms import LoginForm, StaffLoginForm
+from ticks.docs import Docs
 from ticks.unknown import no_route
 
 admin.site.site_header = "Ticks"
@@ -30,7 +31,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api-auth/", include((browser_login, "rest_framework"))),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema", title="Ticks API docs"), name="docs"),
+    path("api/docs", Docs.as_view(url_name="schema", title="Ticks API docs"), name="docs"),
     path("api/v1/auth/", include("accounts.urls")),
     path("api/v1/", include("bookings.urls")),
     path("api/", include("bookings.one_ticket.urls")),

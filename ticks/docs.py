@@ -1,0 +1,14 @@
+from drf_spectacular.views import SpectacularSwaggerSplitView
+
+from ticks.headers import policy
+
+
+class Docs(SpectacularSwaggerSplitView):
+    """Swagger UI, whose script is an address of its own (`?script=`), since no page may have one inside."""
+
+    # The icons in its stylesheet are data: URLs.
+    headers_of_page = {"Content-Security-Policy": policy(img_src="'self' data:")}
+
+    @property
+    def default_response_headers(self):
+        return super().default_response_headers | self.headers_of_page

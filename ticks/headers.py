@@ -1,0 +1,61 @@
+"""What browsers and caches are told with every answer, refusals and static files included."""
+
+from django.conf import settings
+
+# Everything from this host, nothing inside the page: no inline script or style, no handler or style attribute.
+PAGE = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "font-src": "'self'",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+
+
+def policy(**changes: str) -> str:
+    """The Content-Security-Policy of a page, with some directives changed: `img_src="'self' data:"`."""
+    directives = PAGE | {name.replace("_", "-"): sources for name, sources in changes.items()}
+    return "; ".join(f"{name} {sources}" for name, sources in directives.items())
+
+
+# One string each, made once: every booking's answer carries one.
+PAGE_POLICY = policy()
+DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+# Django's middleware sets some of these too, but not on what is refused before or inside it.
+ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    # Else another site's <script src> runs the script of the docs, which has a CSRF token in it.
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+class ProtectiveHeaders:
+    """Middleware: adds what a view has not set itself."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        response = self.get_response(request)
+        headers = response.headers
+        for name, value in ALWAYS.items():
+            headers.setdefault(name, value)
+        # Most answers carry a person's data, a token or a form's. One with an ETag is there to be asked for again.
+        is_page = headers.get("Content-Type", "").startswith("text/html")
+        headers.setdefault("Cache-Control", "private, no-cache" if "ETag" in headers and not is_page else "no-store")
+        if not (is_page and is_debug_page(response)):
+            headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else DATA_POLICY)
+        return response
+
+
+def is_debug_page(response) -> bool:
+    """Django's own error page with code, whose script and style are inside it."""
+    return settings.DEBUG and response.status_code in (400, 404, 500)
