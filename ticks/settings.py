@@ -165,11 +165,18 @@ LOGIN_REDIRECT_URL = "/"
 BODY_LIMIT = 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
 FILE_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
+# A working day, from the login on.
+SESSION_COOKIE_AGE = 12 * 3600
+# Forms carry the token; no script of ours reads the cookie.
+CSRF_COOKIE_HTTPONLY = True
 SECURE_SSL_REDIRECT = HTTPS
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 if HTTPS:
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    # Browsers take such a cookie from this very host over TLS alone, not from a neighbour under the same domain.
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
 # HSTS for this host alone: what its subdomains do, and browsers' preload lists, are not Ticks' to decide.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 if TRUSTED_PROXIES:
