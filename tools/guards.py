@@ -132,7 +132,7 @@ GUARDS = [
         "ticks/mysql/base.py",
         "if not outage.is_over():",
         "if False:",
-        "ticks/tests/test_outage.py",
+        "bookings/tests/test_outage.py",
         on_mariadb=True,
     ),
     Guard(
@@ -140,7 +140,7 @@ GUARDS = [
         "ticks/mysql/base.py",
         "return not poll.poll(0) or super().is_usable()",
         "return True",
-        "ticks/tests/test_outage.py",
+        "bookings/tests/test_outage.py",
         on_mariadb=True,
     ),
     # Idempotency
@@ -332,6 +332,20 @@ GUARDS = [
         '            raise AuthenticationFailed(NOT_VALID, code="token_not_valid") from None\n',
         "            return None\n",
         "accounts/tests/test_authentication.py",
+    ),
+    Guard(
+        "pages load and run nothing of other hosts",
+        "ticks/headers.py",
+        '    "script-src": "\'self\'",\n',
+        '    "script-src": "*",\n',
+        "ticks/tests/test_security_headers.py",
+    ),
+    Guard(
+        "form from another site",
+        "ticks/settings.py",
+        '    "django.middleware.csrf.CsrfViewMiddleware",\n',
+        "",
+        "accounts/tests/test_browser_session.py bookings/tests/test_browsable_api.py",
     ),
     # Throttles
     Guard(
