@@ -1,15 +1,19 @@
 from django.core.validators import EmailValidator
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import MAX_USERNAME, User, normalise_email
-from ticks.fields import LineField
+from ticks.fields import LineField, TextField
 
+# Letters, digits and @ . + - _ in words that every dialect of patterns knows: which letters there are
+# beyond ASCII it leaves to Django's validator.
+USERNAME = r"^\s*[^\s\x00-*,/:-?\[-^`{-\x9f]+\s*$"
 # Longer than any passphrase; bounds what is hashed.
 MAX_PASSWORD = 1000
 
 
-class PasswordField(serializers.CharField):
+class PasswordField(TextField):
     def __init__(self, **kwargs):
         kwargs.setdefault("style", {"input_type": "password"})
         super().__init__(max_length=MAX_PASSWORD, trim_whitespace=False, write_only=True, **kwargs)
@@ -25,6 +29,15 @@ class UsernameField(LineField):
         return User.normalize_username(super().to_internal_value(given))
 
 
+class UsernameSchema(OpenApiSerializerFieldExtension):
+    target_class = UsernameField
+    # Before the schema of its base.
+    priority = 1
+
+    def map_serializer_field(self, auto_schema, direction):
+        return {"type": "string", "maxLength": MAX_USERNAME, "pattern": USERNAME}
+
+
 class EmailField(LineField):
     def __init__(self, **kwargs):
         super().__init__(max_length=254, **kwargs)
@@ -33,6 +46,15 @@ class EmailField(LineField):
     def to_internal_value(self, given):
         # As it will be stored: lower case can be longer.
         return normalise_email(super().to_internal_value(given))
+
+
+class EmailSchema(OpenApiSerializerFieldExtension):
+    target_class = EmailField
+    # Before the schema of its base.
+    priority = 1
+
+    def map_serializer_field(self, auto_schema, direction):
+        return {"type": "string", "format": "email", "maxLength": self.target.max_length}
 
 
 class RegistrationSerializer(serializers.Serializer):
@@ -46,8 +68,8 @@ class RegistrationSerializer(serializers.Serializer):
 class LoginSerializer(serializers.Serializer):
     example = {"email": "ada@example.org", "password": "nine lovely engines"}
 
-    email = serializers.CharField(required=False, max_length=254, help_text="The account's email, or:")
-    username = serializers.CharField(required=False, max_length=254)
+    email = TextField(required=False, max_length=254, help_text="The account's email, or:")
+    username = TextField(required=False, max_length=254)
     password = PasswordField()
 
     def validate(self, attrs):
@@ -59,7 +81,7 @@ class LoginSerializer(serializers.Serializer):
 class RefreshSerializer(serializers.Serializer):
     example = {"refreshToken": "eyJhbGciOi..."}
 
-    refreshToken = serializers.CharField(max_length=2000)
+    refreshToken = TextField(max_length=2000)
 
 
 class PasswordChangeSerializer(serializers.Serializer):

@@ -1,10 +1,12 @@
 import django_filters
 from django import forms
+from drf_spectacular.utils import extend_schema_field
 
 from accounts.models import normalise_email
 from bookings.models import Booking
 from bookings.statuses import BookingStatus
-from ticks.ids import parse_id
+from ticks.filtering import given
+from ticks.ids import MAX_ID, parse_id
 
 
 class IdFormField(forms.Field):
@@ -17,13 +19,16 @@ class IdFormField(forms.Field):
         return identity
 
 
+@extend_schema_field(given({"type": "integer", "minimum": 0, "maximum": MAX_ID}))
 class IdFilter(django_filters.Filter):
     field_class = IdFormField
 
 
 class BookingFilters(django_filters.FilterSet):
     eventId = IdFilter("event_id")
-    bookingStatus = django_filters.ChoiceFilter("status", choices=BookingStatus.choices)
+    bookingStatus = extend_schema_field(given({"enum": BookingStatus.values}))(
+        django_filters.ChoiceFilter("status", choices=BookingStatus.choices)
+    )
 
     class Meta:
         model = Booking

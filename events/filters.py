@@ -1,10 +1,12 @@
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from events.models import Event
 from ticks.fields import MomentField
+from ticks.filtering import given
 
 
 class MomentFormField(forms.Field):
@@ -19,6 +21,7 @@ class MomentFormField(forms.Field):
             raise ValidationError(str(error.detail[0])) from error
 
 
+@extend_schema_field(given({"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}))
 class MomentFilter(django_filters.Filter):
     field_class = MomentFormField
 
@@ -26,10 +29,12 @@ class MomentFilter(django_filters.Filter):
 class EventFilters(django_filters.FilterSet):
     dateFrom = MomentFilter("date", "gte", help_text="At this time or later.")
     dateTo = MomentFilter("date", "lte", help_text="At this time or earlier; a bare date is its midnight.")
-    available = django_filters.ChoiceFilter(
-        choices=[("true", "Has tickets left"), ("false", "Sold out")],
-        method="filter_available",
-        help_text="true: has tickets left; false: sold out.",
+    available = extend_schema_field(given({"enum": ["true", "false"]}))(
+        django_filters.ChoiceFilter(
+            choices=[("true", "Has tickets left"), ("false", "Sold out")],
+            method="filter_available",
+            help_text="true: has tickets left; false: sold out.",
+        )
     )
 
     class Meta:

@@ -3,7 +3,7 @@ from rest_framework.exceptions import ValidationError
 
 from events.models import Event
 from ticks.columns import MAX_TICKETS
-from ticks.fields import LineField, MomentField, WholeNumberField
+from ticks.fields import LineField, MomentField, SwitchField, TextField, WholeNumberField
 
 POLICIES = Event.WaitlistPolicy.choices
 
@@ -16,7 +16,7 @@ class EventFieldsSerializer(serializers.Serializer):
     totalTickets = WholeNumberField(
         source="total_tickets", min_value=1, max_value=MAX_TICKETS, label="Tickets in total"
     )
-    description = serializers.CharField(required=False, allow_blank=True, max_length=5000)
+    description = TextField(required=False, allow_blank=True, max_length=5000)
     venue = LineField(required=False, allow_blank=True, max_length=200)
     salesStart = MomentField(source="sales_start", required=False, allow_null=True, label="Sales start")
     salesEnd = MomentField(source="sales_end", required=False, allow_null=True, label="Sales end")
@@ -29,9 +29,7 @@ class EventFieldsSerializer(serializers.Serializer):
         label="Tickets a booking, at most",
     )
     # An HTML form cannot leave a checkbox out: it starts as the model's default.
-    waitlistEnabled = serializers.BooleanField(
-        source="waitlist_enabled", required=False, initial=True, label="Waitlist"
-    )
+    waitlistEnabled = SwitchField(source="waitlist_enabled", required=False, initial=True, label="Waitlist")
     waitlistPolicy = serializers.ChoiceField(
         source="waitlist_policy", required=False, choices=POLICIES, label="Waitlist policy"
     )
@@ -40,7 +38,10 @@ class EventFieldsSerializer(serializers.Serializer):
 class EventCreateSerializer(EventFieldsSerializer):
     # Not stored: it starts as totalTickets and then follows from the bookings.
     availableTickets = WholeNumberField(
-        required=False, write_only=True, label="Available tickets", help_text="If sent, it must equal totalTickets."
+        required=False,
+        write_only=True,
+        label="Available tickets",
+        help_text="If sent, it must equal totalTickets.",
     )
 
     # What the browsable API starts from.

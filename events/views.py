@@ -8,7 +8,11 @@ from events.serializers import EventSerializer
 from ticks.envelope import answer
 from ticks.filtering import Search, StrictFilters, StrictOrdering
 from ticks.ids import find
-from ticks.schema import describes
+from ticks.schema import describes, sent_header
+
+
+def sent_version(status: int):
+    return sent_header("ETag", "The event's version, for `If-Match`.", on=[status])
 
 
 class EventReadViewSet(GenericViewSet):
@@ -37,7 +41,7 @@ class EventReadViewSet(GenericViewSet):
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(EventSerializer(page, many=True).data)
 
-    @describes("Read an event", success={200: EventSerializer}, errors=[401, 404])
+    @describes("Read an event", success={200: EventSerializer}, errors=[401, 404], parameters=[sent_version(200)])
     def retrieve(self, request, pk):
         event = self.get_object()
         data = EventSerializer(event).data

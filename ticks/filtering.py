@@ -10,6 +10,11 @@ COMMON = {"page", "pageSize", "search", "ordering", "format"}
 MAX_SEARCH = 200
 
 
+def given(schema: dict) -> dict:
+    """A filter's schema: forms send every filter, those that are not meant empty."""
+    return {"anyOf": [schema, {"const": ""}]}
+
+
 class StrictFilters(DjangoFilterBackend):
     """django-filter, but a parameter that the list does not have is a 400, not a full list."""
 
@@ -43,13 +48,14 @@ class StrictOrdering(OrderingFilter):
 
     def get_schema_operation_parameters(self, view):
         both = [sign + name for name in view.ordering_names for sign in ("", "-")]
+        term = f" *-?({'|'.join(view.ordering_names)}) *"
         return [
             {
                 "name": "ordering",
                 "in": "query",
                 "required": False,
                 "description": f"Order by one or several of {', '.join(both)}, separated by commas.",
-                "schema": {"type": "string"},
+                "schema": {"type": "string", "pattern": f"^({term}(,{term})*)?$"},
             }
         ]
 
@@ -60,6 +66,11 @@ class Search(SearchFilter):
         if len(wanted) > MAX_SEARCH or "\0" in wanted:
             raise ValidationError({"search": [f"Search for at most {MAX_SEARCH} characters, none of them NUL."]})
         return super().get_search_terms(request)
+
+    def get_schema_operation_parameters(self, view):
+        [parameter] = super().get_schema_operation_parameters(view)
+        parameter["schema"] |= {"maxLength": MAX_SEARCH, "pattern": r"^[^\x00]*$"}
+        return [parameter]
 
     def get_search_fields(self, view, request):
         return view.search_fields

@@ -37,6 +37,13 @@ class Pages(PageNumberPagination):
         }
         return answer(self.message, data, pagination=pagination)
 
+    def get_schema_operation_parameters(self, view):
+        parameters = super().get_schema_operation_parameters(view)
+        highest = {self.page_query_param: MAX_PAGE, self.page_size_query_param: self.max_page_size}
+        for parameter in parameters:
+            parameter["schema"] |= {"minimum": 1, "maximum": highest[parameter["name"]]}
+        return parameters
+
     def get_paginated_response_schema(self, schema):
         link = {"type": ["string", "null"], "format": "uri"}
         return {

@@ -173,11 +173,13 @@ def test_login_with_bad_field_is_400(anonymous, account, sent, field):
 
 
 @pytest.mark.parametrize("named", [{"email": 0}, {"username": 0}])
-def test_login_with_the_number_zero_finds_nobody(anonymous, account, named):
+def test_login_with_the_number_zero_is_400(anonymous, account, named):
     # MySQL takes every text for equal to the number 0.
     response = anonymous.post(URL, {**named, "password": PASSWORD})
 
-    assert_refused(response)
+    assert response.status_code == 400
+    assert response.json()["errors"] == {next(iter(named)): ["Not a valid string."]}
+    assert not LoginSession.objects.exists()
 
 
 @pytest.mark.parametrize("sent", ["[]", "null", "5", '"x"', ""])

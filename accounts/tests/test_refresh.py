@@ -109,7 +109,7 @@ def test_refresh_with_a_token_of_no_session_is_401(anonymous, user):
 
 
 @pytest.mark.parametrize("throttled", [True, False])
-@pytest.mark.parametrize("token", ["x", "a.b.c", "é.é.é", "W" * 2000, ".." + "A" * 50, 0])
+@pytest.mark.parametrize("token", ["x", "a.b.c", "é.é.é", "W" * 2000, ".." + "A" * 50])
 def test_refresh_with_garbage_is_401(anonymous, pair, settings, token, throttled):
     settings.THROTTLE_ENABLED = throttled
 
@@ -120,7 +120,7 @@ def test_refresh_with_garbage_is_401(anonymous, pair, settings, token, throttled
 
 
 @pytest.mark.parametrize("throttled", [True, False])
-@pytest.mark.parametrize("token", [None, "", "\ud800", "a\0b", "W" * 2001, ["x"], {"x": 1}, True])
+@pytest.mark.parametrize("token", [None, "", "\ud800", "a\0b", "W" * 2001, ["x"], {"x": 1}, True, 0])
 def test_refresh_with_what_is_no_token_is_400(anonymous, pair, settings, token, throttled):
     settings.THROTTLE_ENABLED = throttled
 

@@ -406,7 +406,7 @@ def test_book_deleted_event_is_refused(anonymous, staff):
         ("email", "divinealph", NO_EMAIL),
         ("email", "divine alph@example.com", NO_EMAIL),
         ("email", "a@b.com, c@d.com", NO_EMAIL),
-        ("email", 0, NO_EMAIL),
+        ("email", 0, "Not a valid string."),
     ],
 )
 def test_book_with_bad_field_is_refused(anonymous, field, value, sentence):

@@ -1,5 +1,5 @@
 from django.http import HttpResponseNotModified
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework.exceptions import NotAuthenticated, ValidationError
 from rest_framework.permissions import AllowAny
 from rest_framework.viewsets import GenericViewSet
@@ -25,18 +25,32 @@ from events.models import Event
 from ticks.envelope import answer
 from ticks.filtering import Search, StrictFilters, StrictOrdering
 from ticks.ids import find
-from ticks.schema import describes
+from ticks.schema import SECONDS, describes, sent_header
 
 KEY = OpenApiParameter(
     "Idempotency-Key",
+    {"type": "string", "pattern": r'^([\x21-\x7e]{1,255}|"[\x21-\x7e]{1,255}")$'},
     location="header",
     description=(
         "1 to 255 visible characters, drawn at random for each booking: for a guest it is as good as the token. "
         "The same key and body answer the same again and book once."
     ),
 )
+ID = OpenApiParameter("id", int, location="path")
 TOKEN = OpenApiParameter("Booking-Token", location="header", description="A guest's key to the booking.")
 TOKEN_QUERY = OpenApiParameter("token", location="query", description="The same, for links.")
+IF_NONE_MATCH = OpenApiParameter("If-None-Match", location="header", description="The `ETag` of what you have.")
+REPLAYED = sent_header(
+    "Idempotent-Replayed",
+    "This is the first answer to this key again.",
+    on=[201],
+    required=False,
+    schema={"const": "true"},
+)
+IN_FLIGHT_RETRY = sent_header(
+    "Retry-After", "Seconds; with `idempotency_key_in_flight`.", on=[409], required=False, schema=SECONDS
+)
+IN_FLIGHT = {"idempotency_key_in_flight": "A request with this Idempotency-Key is being worked on; send it again."}
 # Beside the fields: the guest's key, and what forms and DRF's renderers add.
 NOT_FIELDS = {"token", "format", "csrfmiddlewaretoken"}
 
@@ -69,7 +83,7 @@ class BookingViewSet(GenericViewSet):
     @property
     def filterset_class(self):
         # The schema shows what an admin may ask for.
-        is_admin = self.request is None or self.request.user.is_staff
+        is_admin = getattr(self, "swagger_fake_view", False) or self.request.user.is_staff
         return AdminBookingFilters if is_admin else BookingFilters
 
     @describes(
@@ -77,7 +91,8 @@ class BookingViewSet(GenericViewSet):
         request=BookingCreateSerializer,
         success={201: ReceiptSerializer},
         errors=[400, 401, 404, 409, 422],
-        parameters=[KEY],
+        parameters=[KEY, REPLAYED, IN_FLIGHT_RETRY],
+        codes={409: IN_FLIGHT},
         description="What does not fit is waitlisted whole: look at `bookingStatus`.",
     )
     def create(self, request):
@@ -96,7 +111,9 @@ class BookingViewSet(GenericViewSet):
         headers = {"Idempotent-Replayed": "true"} if receipt.is_replayed else {}
         return answer("Booking created successfully.", data, status=201, headers=headers)
 
-    @describes("List bookings", success={200: BookingSerializer(many=True)}, errors=[400, 401, 404])
+    @describes(
+        "List bookings", success={200: BookingSerializer(many=True)}, errors=[400, 401, 404], is_open_to_guests=False
+    )
     def list(self, request):
         if not request.user.is_authenticated:
             raise NotAuthenticated
@@ -104,7 +121,9 @@ class BookingViewSet(GenericViewSet):
         attach_positions(page)
         return self.get_paginated_response([booking_data(booking) for booking in page])
 
-    @describes("Read a booking", success={200: BookingSerializer}, errors=[401, 404], parameters=[TOKEN, TOKEN_QUERY])
+    @describes(
+        "Read a booking", success={200: BookingSerializer}, errors=[401, 404], parameters=[ID, TOKEN, TOKEN_QUERY]
+    )
     def retrieve(self, request, pk):
         return answer("Booking retrieved successfully.", booking_data(self.get_object()))
 
@@ -113,7 +132,7 @@ class BookingViewSet(GenericViewSet):
         request=CancellationSerializer,
         success={200: None},
         errors=[400, 401, 404, 409],
-        parameters=[TOKEN, TOKEN_QUERY, CancellationSerializer],
+        parameters=[ID, TOKEN, TOKEN_QUERY, CancellationSerializer],
         description="`bookingId` and `ticketsToCancel` may stand in the body or in the query string.",
     )
     def destroy(self, request, pk):
@@ -181,8 +200,9 @@ class EventStatusViewSet(GenericViewSet):
 
     @describes(
         "How many tickets are left",
-        success={200: EventStatusSerializer},
+        success={200: EventStatusSerializer, 304: OpenApiResponse(description="Nothing has changed; no body.")},
         errors=[401, 404],
+        parameters=[IF_NONE_MATCH, sent_header("ETag", "The state of the counts.", on=[200, 304])],
         description="With an `ETag`; `If-None-Match` answers 304 while nothing changed.",
     )
     def retrieve(self, request, pk):

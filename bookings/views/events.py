@@ -4,7 +4,7 @@ from accounts.permissions import IsAdmin
 from bookings.services.events import cancel_event, change_event, open_event
 from bookings.views.headers import required_version
 from events.serializers import EventChangeSerializer, EventCreateSerializer, EventSerializer
-from events.views import EventReadViewSet
+from events.views import EventReadViewSet, sent_version
 from ticks.envelope import answer
 from ticks.schema import describes
 
@@ -27,6 +27,7 @@ class EventViewSet(EventReadViewSet):
         request=EventCreateSerializer,
         success={201: EventSerializer},
         errors=[400, 401, 403],
+        parameters=[sent_version(201)],
     )
     def create(self, request):
         serializer = self.get_serializer(data=request.data)
@@ -40,7 +41,7 @@ class EventViewSet(EventReadViewSet):
         request=EventChangeSerializer,
         success={200: EventSerializer},
         errors=[400, 401, 403, 404, 409, 412],
-        parameters=[IF_MATCH],
+        parameters=[IF_MATCH, sent_version(200)],
         description="More `totalTickets` serve the waitlist at once; fewer than are held are refused.",
     )
     def partial_update(self, request, pk):

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from rest_framework.exceptions import ValidationError
 
-from ticks.fields import LineField, MomentField, WholeNumberField
+from ticks.fields import LineField, MomentField, SwitchField, WholeNumberField
 from ticks.ids import parse_id
 from ticks.moments import iso_milliseconds
 
@@ -106,7 +106,7 @@ def test_moment_that_is_missing_leaves_as_null():
 
 @pytest.mark.parametrize(
     ("given", "line"),
-    [("Ada", "Ada"), ("  Ada  ", "Ada"), ("Łódź 🎸", "Łódź 🎸"), ("שלום", "שלום"), ("a" * 20, "a" * 20), (5, "5")],
+    [("Ada", "Ada"), ("  Ada  ", "Ada"), ("Łódź 🎸", "Łódź 🎸"), ("שלום", "שלום"), ("a" * 20, "a" * 20)],
 )
 def test_line_takes(given, line):
     assert LineField(max_length=20).run_validation(given) == line
@@ -128,6 +128,8 @@ def test_line_takes(given, line):
         (" \n ", "This field may not be blank."),
         (None, "This field may not be null."),
         (True, "Not a valid string."),
+        (5, "Not a valid string."),
+        ("a" + " " * 20, "Ensure this field has no more than 20 characters."),
         (["a"], "Not a valid string."),
     ],
 )
@@ -148,3 +150,18 @@ def test_id_takes(given, identity):
 )
 def test_id_that_no_row_has_is_none(given):
     assert parse_id(given) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "switched"), [(True, True), (False, False), ("true", True), (" True ", True), ("false", False)]
+)
+def test_switch_takes(given, switched):
+    assert SwitchField().run_validation(given) is switched
+
+
+@pytest.mark.parametrize("given", [0, 1, 1.0, "1", "yes", "on", "", [], {}])
+def test_switch_refuses(given):
+    with pytest.raises(ValidationError) as refused:
+        SwitchField().run_validation(given)
+
+    assert refused.value.detail == ["Must be a valid boolean."]

@@ -5,6 +5,7 @@ import re
 import pytest
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
+from jsonschema import Draft202012Validator
 
 pytestmark = pytest.mark.django_db
 
@@ -74,6 +75,99 @@ def test_schema_says_what_registration_answers(schema):
         "scheme": "bearer",
         "bearerFormat": "JWT",
     }
+
+
+def operations(schema):
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            if method in {"get", "post", "patch", "delete"}:
+                yield f"{method} {path}", operation
+
+
+def bodies(operation):
+    yield operation.get("requestBody", {})
+    yield from operation["responses"].values()
+
+
+def test_schema_examples_are_valid(schema):
+    said = [
+        (example["value"], content["schema"])
+        for _, operation in operations(schema)
+        for body in bodies(operation)
+        for content in body.get("content", {}).values()
+        for example in content.get("examples", {}).values()
+    ]
+
+    assert len(said) > 100
+    for value, its_schema in said:
+        Draft202012Validator({**its_schema, "components": schema["components"]}).validate(value)
+
+
+def test_schema_requests_are_json(schema):
+    kinds = {
+        kind for _, operation in operations(schema) for kind in operation.get("requestBody", {}).get("content", [])
+    }
+
+    assert kinds == {"application/json"}
+
+
+def test_schema_names_the_headers_of_every_answer(schema):
+    promised = {"401": {"WWW-Authenticate"}, "429": {"Retry-After"}, "503": {"Retry-After"}}
+    for name, operation in operations(schema):
+        for status, response in operation["responses"].items():
+            required = {header for header, told in response["headers"].items() if told.get("required")}
+
+            assert required - {"ETag"} == {"X-Request-ID"} | promised.get(status, set()), (name, status)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "statuses"),
+    [
+        ("get", "/api/v1/event/{id}", ["200"]),
+        ("post", "/api/v1/event", ["201"]),
+        ("patch", "/api/v1/event/{id}", ["200"]),
+        ("get", "/api/v1/booking/status/{id}", ["200", "304"]),
+    ],
+)
+def test_schema_says_where_an_etag_is(schema, method, path, statuses):
+    responses = schema["paths"][path][method]["responses"]
+
+    assert [status for status, response in responses.items() if "ETag" in response["headers"]] == statuses
+
+
+def test_schema_says_that_nothing_changed_has_no_body(schema):
+    operation = schema["paths"]["/api/v1/booking/status/{id}"]["get"]
+
+    assert "content" not in operation["responses"]["304"]
+    assert "If-None-Match" in [parameter["name"] for parameter in operation["parameters"]]
+
+
+def test_schema_says_how_a_booking_is_repeated(schema):
+    responses = schema["paths"]["/api/v1/booking"]["post"]["responses"]
+
+    assert responses["201"]["headers"]["Idempotent-Replayed"]["schema"] == {"const": "true"}
+    assert "required" not in responses["409"]["headers"]["Retry-After"]
+    assert codes(responses["409"]) == ["sold_out", "idempotency_key_in_flight"]
+    assert codes(responses["503"]) == ["busy", "database_unavailable", "outcome_unknown"]
+
+
+def codes(response):
+    return [example["value"]["code"] for example in response["content"]["application/json"]["examples"].values()]
+
+
+def test_schema_knows_the_body_of_a_cancellation(schema):
+    operation = schema["paths"]["/api/v1/booking/{id}"]["delete"]
+
+    body = operation["requestBody"]
+    assert body["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/CancellationRequest"}
+    assert "required" not in body
+
+
+def test_schema_of_the_list_of_bookings_is_of_users_and_has_the_admins_filter(schema):
+    operation = schema["paths"]["/api/v1/booking"]["get"]
+
+    assert operation["security"] == [{"bearer": []}, {"cookieAuth": []}]
+    assert "email" in [parameter["name"] for parameter in operation["parameters"]]
 
 
 def test_docs_come_from_here_alone(anonymous):
