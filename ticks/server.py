@@ -1,8 +1,11 @@
-"""The web server: granian's processes and threads around `ticks.wsgi`. Started by `manage.py serve`."""
+"""The web server: granian's processes around `ticks.front`. Started by `manage.py serve`."""
 
 import ctypes
+import multiprocessing
 import os
+import resource
 import signal
+import socket
 import sys
 import threading
 import time
@@ -10,52 +13,136 @@ from functools import partial
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
+from granian.net import SocketSpec
 
-# Requests in flight get this long to be answered after SIGTERM: less than the ten seconds after
+from ticks.draining import Board, Refusals, Stage, join
+
+# After SIGTERM workers serve on for as long, each answer the last of its connection: clients that keep
+# their connections learn it from an answer, and not by a connection that closes as they send.
+DRAIN_SECONDS = 1
+# Not if nobody is there.
+QUIET_SECONDS = 0.2
+SETTLE_SECONDS = 0.2
+# Then requests in flight get this long to be answered: all in all less than the ten seconds after
 # which service managers lose patience.
-GRACE_SECONDS = 8
-TARGET = "ticks.wsgi:application"
+GRACE_SECONDS = 6
+START_SECONDS = 5
+# A request's head must arrive in this time, and as long may a connection idle.
+HEAD_SECONDS = 10
+HEAD_BYTES = 64 * 1024
+CONNECTIONS_EACH = 2048
+BACKLOG = 1024
+# A client that has stopped to read its answer is waited for no longer.
+UNREAD_SECONDS = 30
 PR_SET_PDEATHSIG = 1
 
 
 class Server(Granian):
-    """granian, ending its workers whatever they are doing."""
+    """granian with one queue of connections for all workers, that ends without breaking a connection."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.board = Board(self.workers)
+
+    def _init_shared_socket(self):
+        # Elsewhere granian gives each worker a socket with a queue of its own, and who waits in it is
+        # reset when the worker ends. This one stays open until everybody in it has an answer.
+        self._shd = SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
+        self._sfd = self.listener = self._shd.get_fd()
+        self._sso = socket.socket(fileno=self._sfd)
+        self._sso.listen(self.backlog)
+        if sys.platform == "linux":
+            self._sso.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
+
+    def _drop_shared_socket(self):
+        """Not before the workers have ended."""
+
+    def _spawn_worker(self, idx, target, callback_loader):
+        self.board.wipe(idx)
+        return super()._spawn_worker(idx, target, partial(callback_loader, idx))
+
+    def _respawn_workers(self, workers, *args, **options):
+        # granian ends the server when a worker dies twice within seconds. One that was killed is replaced,
+        # however often; one that ends by itself at its start would do so again.
+        now = time.monotonic()
+        unfit = [
+            idx
+            for idx in workers
+            if (self.wrks[idx].inner.exitcode or -1) >= 0 and now - self.wrks[idx].birth < START_SECONDS
+        ]
+        if unfit:
+            self.interrupt_children.extend(unfit)
+            self.signal_handler_interrupt()
+            return
+        super()._respawn_workers(workers, *args, **options)
+        self.respawned_wrks.clear()
 
     def _stop_workers(self):
-        # A worker can miss a SIGTERM, right after its fork and in the moment in which it starts to serve,
-        # so one is not enough. A second one hurts nobody who heard the first.
+        self._drain()
+        self.board.stage = Stage.CLOSING
+        refusals = Refusals(self._sso)
+        refusals.start()
+        # Who has just connected to a worker has asked by then, and is answered.
+        time.sleep(SETTLE_SECONDS)
+        self._end_workers()
+        super()._stop_workers()
+        refusals.finish()
+
+    def _drain(self):
+        self.board.stage = Stage.DRAINING
+        began = busy = time.monotonic()
+        while time.monotonic() < min(began + DRAIN_SECONDS, busy + QUIET_SECONDS):
+            time.sleep(0.01)
+            if any(self.board.in_flight(idx) for idx in range(self.workers)):
+                busy = time.monotonic()
+
+    def _end_workers(self):
         deadline = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < deadline:
             alive = [worker for worker in self.wrks if worker.is_alive()]
             if not alive:
                 break
+            # A worker can miss a SIGTERM, right after its fork and in the moment in which it starts to serve,
+            # so one is not enough. A second one hurts nobody who heard the first.
             for worker in alive:
                 worker.terminate()
+            idle = [worker for worker in alive if not self.board.in_flight(worker.idx)]
             for worker in alive:
                 worker.join(1)
-        super()._stop_workers()
+            for worker in idle:
+                # It waits for a first request over connections that are silent, as browsers like to keep some.
+                if worker.is_alive() and not self.board.in_flight(worker.idx):
+                    worker.kill()
 
 
 def serve(host: str, port: int, workers: int, threads: int) -> None:
     keep_interrupts_from_workers()
-    Server(
-        TARGET,
+    allow_many_connections()
+    # Workers share the board and the socket as they are.
+    multiprocessing.set_start_method("fork")
+    server = Server(
+        "ticks.front",
         address=host,
         port=port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=workers,
-        blocking_threads=threads,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEAD_SECONDS * 1000, max_buffer_size=HEAD_BYTES),
         websockets=False,
+        backlog=BACKLOG,
+        backpressure=CONNECTIONS_EACH,
         respawn_failed_workers=True,
+        respawn_interval=0,
         workers_kill_timeout=1,
-        # The application writes the access log; as warnings granian would say that WORKERS are many.
+        # The application writes the access log.
         log_level=LogLevels.error,
-    ).serve(target_loader=partial(load_in_worker, os.getpid()), wrap_loader=False)
+    )
+    server.serve(target_loader=partial(load_in_worker, os.getpid(), threads, server), wrap_loader=False)
 
 
-def load_in_worker(main_process: int):
+def load_in_worker(main_process: int, threads: int, server: Server, worker: int):
     """The application, in a worker that ends when the main process does, however that ends."""
     # Forked with the main process's handler, which means nothing here: until granian sets its own,
     # a worker has no request to finish and may just end.
@@ -66,9 +153,18 @@ def load_in_worker(main_process: int):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != main_process:
         sys.exit("The main process has ended.")
-    from ticks.wsgi import application
+    join(server.board)
+    from ticks.front import Front
 
-    return application
+    return Front(threads=threads, board=server.board, worker=worker, listener=server.listener)
+
+
+def allow_many_connections() -> None:
+    """Each takes a file descriptor, and many systems start with no more than 1024 for a process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * CONNECTIONS_EACH if hard == resource.RLIM_INFINITY else min(hard, 2 * CONNECTIONS_EACH)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def keep_interrupts_from_workers() -> None:

@@ -24,6 +24,8 @@ PORT = environment.whole("PORT", 8000, 1, 65535)
 # event's lock. One worker more is there for a request that waits for something else.
 WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8) + 1, 1, 256)
 THREADS = environment.whole("THREADS", 1, 1, 256)
+# How long a request's body may take to arrive.
+BODY_SECONDS = environment.whole("BODY_SECONDS", 10, 1, 300)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 # A guest's or user's request to the API, by address or account.
 THROTTLE_RATES = {

@@ -1,5 +1,8 @@
+"""Django as a WSGI application, and a request of the server in WSGI's terms."""
+
 import os
-from io import BytesIO
+import sys
+from functools import lru_cache
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
@@ -8,13 +11,70 @@ from django.db import connections
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticks.settings")
 
 connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
-django_application = get_wsgi_application()
+application = get_wsgi_application()
+
+ALWAYS = {
+    "SCRIPT_NAME": "",
+    "wsgi.errors": sys.stderr,
+    "wsgi.multiprocess": True,
+    "wsgi.multithread": True,
+    "wsgi.run_once": False,
+    "wsgi.version": (1, 0),
+}
+# Of their own in CGI, without HTTP_ before them.
+PLAIN_HEADERS = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
-def application(environ, start_response):
-    """Django, which takes a chunked body for an empty one, with such a body's length told."""
-    if environ.get("HTTP_TRANSFER_ENCODING") and not environ.get("CONTENT_LENGTH"):
-        # One byte over the limit is enough for the parsers to refuse it.
-        body = environ["wsgi.input"].read(settings.BODY_LIMIT + 1)
-        environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-    return django_application(environ, start_response)
+def environ_of(scope) -> dict:
+    """The environ of an RSGI request, all but its body."""
+    server, _, port = scope.server.rpartition(":")
+    return {
+        **ALWAYS,
+        "REQUEST_METHOD": scope.method,
+        "PATH_INFO": latin(scope.path),
+        "QUERY_STRING": latin(scope.query_string),
+        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+        "SERVER_NAME": server.strip("[]"),
+        "SERVER_PORT": port,
+        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
+        "HTTP_HOST": scope.authority or "",
+        "wsgi.url_scheme": scope.scheme,
+        **headers_of(scope.headers),
+    }
+
+
+def headers_of(headers) -> dict[str, str]:
+    items = headers.items()
+    if len(items) == len(headers):
+        return {variable(name): value for name, value in items}
+    # A header came twice, or has bytes beyond ASCII, which granian leaves out: it must not look as if unsent.
+    return {
+        variable(name): (";" if name == "cookie" else ",").join(headers.get_all(name) or [""])
+        for name in headers.keys()  # noqa: SIM118 (not a dict)
+    }
+
+
+@lru_cache(maxsize=1024)
+def variable(header: str) -> str:
+    return PLAIN_HEADERS.get(header) or "HTTP_" + header.upper().replace("-", "_")
+
+
+def latin(text: str) -> str:
+    """Bytes as WSGI carries them: one character each."""
+    return text if text.isascii() else text.encode().decode("latin-1")
+
+
+def respond(environ: dict) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Django's whole answer: a client that reads it slowly holds no thread."""
+    answer = []
+
+    def start_response(status, headers, exc_info=None):
+        answer[:] = int(status[:3]), headers
+
+    parts = application(environ, start_response)
+    try:
+        body = b"".join(parts)
+    finally:
+        # Django ends the request here: signals, connections.
+        parts.close()
+    return answer[0], answer[1], body

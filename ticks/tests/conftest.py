@@ -4,6 +4,7 @@ import pytest
 from django.db import connection
 
 from ticks.outage import outage
+from ticks.tests.served import connect, database, port, start  # noqa: F401 (fixtures)
 
 RETURN_SECONDS = 2
 

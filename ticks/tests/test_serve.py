@@ -1,11 +1,8 @@
-"""The real server, started as `make run` starts it, on a database of its own: the suite's kind of database."""
-
 import http.client
 import json
 import os
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,92 +11,11 @@ import time
 
 import pytest
 from django.conf import settings
-from django.db import connection
 
 from ticks.server import GRACE_SECONDS
+from ticks.tests.served import PATIENCE_SECONDS, booking, request
 
 pytestmark = pytest.mark.django_db(transaction=True)
-DATABASE = "test_ticks_served"
-PATIENCE_SECONDS = 30
-
-
-@pytest.fixture
-def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture
-def database(tmp_path):
-    """The settings of an empty database for the server, and that alone."""
-    if connection.vendor == "sqlite":
-        yield {"DATABASE_URL": f"sqlite:///{tmp_path}/served.sqlite3"}
-        return
-    url = os.environ["DATABASE_URL"].partition("?")
-    with connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
-    yield {"DATABASE_URL": f"{url[0].rpartition('/')[0]}/{DATABASE}{url[1]}{url[2]}"}
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE {DATABASE}")
-
-
-@pytest.fixture
-def start(tmp_path, port, database):
-    """A function that starts the server and waits until it is ready; returns its process."""
-    started = []
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DB_", "DATABASE_"))}
-    environment |= {
-        "TICKS_ENV_FILE": "",
-        **database,
-        "LOG_DIR": str(tmp_path / "logs"),
-        "LOCAL_DIR": str(tmp_path / ".local"),
-        "PORT": str(port),
-        "WORKERS": "2",
-    }
-
-    def run(*, is_awaited=True):
-        process = subprocess.Popen(
-            [sys.executable, str(settings.BASE_DIR / "manage.py"), "serve", "--prepare"],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # As in a terminal: Ctrl-C reaches the whole group.
-            start_new_session=True,
-        )
-        started.append(process)
-        if not is_awaited:
-            return process
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                if request(port, "GET", "/readyz")[0] == 200:
-                    return process
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError(f"not ready: {process.communicate(timeout=1)[0] if process.poll() is not None else ''}")
-
-    yield run
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=PATIENCE_SECONDS)
-
-
-def request(port, method, path, body=None):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
-    try:
-        connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
-
-
-def booking(tickets):
-    return {"eventId": 1, "firstName": "A", "lastName": "B", "email": "a@example.org", "ticketsReserved": tickets}
 
 
 def test_serve_prepares_says_where_and_stops(start, port):

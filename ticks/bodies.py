@@ -1,0 +1,108 @@
+"""The bodies of requests, which may come slowly or not at all, read without holding a thread."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from io import BytesIO
+
+from django.core.exceptions import BadRequest
+from rest_framework import status
+from rest_framework.exceptions import APIException, ParseError
+
+# From here on a body counts as slow. Memory is what limits how many of those may wait: 1 MB each.
+SLOW_SECONDS = 1
+SLOW_BODIES = 64
+READ_AWAY_BYTES = 16 * 1024 * 1024
+
+
+class BodyLate(APIException, BadRequest):
+    """For pages of Django's own, the staff's site, a bad request like others."""
+
+    status_code = status.HTTP_408_REQUEST_TIMEOUT
+    default_code = "request_timeout"
+    default_detail = "The request's body did not arrive in time; nothing was changed. Send it again."
+
+
+class BodyCutOff(ParseError, BadRequest):
+    default_detail = "The body was cut off."
+
+
+class Failing:
+    """A body that is not there. Whoever reads it fails with the reason, in the shape of the address."""
+
+    def __init__(self, reason: APIException):
+        self.reason = reason
+
+    def read(self, *_):
+        raise self.reason
+
+    readline = read
+
+
+class Bodies:
+    """One worker's. A body has `seconds` to arrive; of too many slow ones, the oldest give way."""
+
+    def __init__(self, *, limit: int, seconds: float):
+        self.limit, self.seconds = limit, seconds
+        self.slow: dict[asyncio.Timeout, None] = {}
+
+    async def read_into(self, environ: dict, protocol) -> bool:
+        """Puts the body where WSGI has it. False: it did not come, and this connection should end."""
+        try:
+            body = await self.read(environ, protocol)
+        except (TimeoutError, BodyCutOff) as error:
+            environ["wsgi.input"] = Failing(BodyLate() if isinstance(error, TimeoutError) else error)
+            return False
+        environ["wsgi.input"] = BytesIO(body)
+        return True
+
+    async def read(self, environ: dict, protocol) -> bytes:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        is_chunked = "HTTP_TRANSFER_ENCODING" in environ
+        if not (is_chunked or length):
+            return b""
+        async with self.patience():
+            if not is_chunked and length <= self.limit:
+                return await protocol()
+            body = await self.read_chunks(protocol)
+        # Django takes a body without a length for an empty one.
+        environ["CONTENT_LENGTH"] = str(len(body))
+        return body
+
+    async def read_chunks(self, protocol) -> bytes:
+        """One byte over the limit is enough for Django to refuse it. The client reads why when it has sent it all."""
+        body, sent, empty = bytearray(), 0, 0
+        async for chunk in protocol:
+            body += chunk[: self.limit + 1 - len(body)]
+            sent += len(chunk)
+            empty += not chunk
+            if sent > READ_AWAY_BYTES:
+                return bytes(body)
+        if empty > 1:
+            # granian ends with an empty chunk, and puts another in the place of an error before it.
+            raise BodyCutOff
+        return bytes(body)
+
+    @asynccontextmanager
+    async def patience(self):
+        """Ends in TimeoutError when the deadline passes, or earlier when this body gives way."""
+        async with asyncio.timeout(self.seconds) as timeout:
+            slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self.hold, timeout)
+            try:
+                yield
+            finally:
+                slow.cancel()
+                self.slow.pop(timeout, None)
+
+    def hold(self, timeout: asyncio.Timeout) -> None:
+        if len(self.slow) >= SLOW_BODIES:
+            self.give_up(next(iter(self.slow)))
+        self.slow[timeout] = None
+
+    def give_up(self, timeout: asyncio.Timeout) -> None:
+        del self.slow[timeout]
+        if not timeout.expired():
+            timeout.reschedule(0)
+
+    def give_all_up(self) -> None:
+        for timeout in list(self.slow):
+            self.give_up(timeout)
