@@ -4,6 +4,7 @@ from django.http import JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from ticks import draining
 from ticks.outage import drop_if_lost
 
 
@@ -31,6 +32,8 @@ def healthz(request):
 @never_cache
 @require_safe
 def readyz(request):
+    if draining.has_begun():
+        return JsonResponse({"status": "stopping"}, status=503)
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
