@@ -9,6 +9,7 @@ import threading
 from queue import SimpleQueue
 
 from django.conf import settings
+from django.db import connections
 from granian.rsgi import ProtocolClosed
 
 from ticks import draining
@@ -17,6 +18,8 @@ from ticks.draining import Board, Stage
 from ticks.wsgi import environ_of, respond
 
 LOOK_SECONDS = 0.05
+
+connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
 
 
 class Front:

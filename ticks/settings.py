@@ -64,7 +64,7 @@ else:
     }
     DATABASE["TEST"] = {"CHARSET": "utf8mb4"}
 DATABASES = {"default": {**DATABASE, "CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}}
-# What `ticks.wsgi` adds: a request is answered soon, come what may; a command may take its time.
+# What `ticks.front` adds: a request is answered soon, come what may; a command may take its time.
 REQUEST_DATABASE_SECONDS = environment.whole("DB_SECONDS", 2, 2, 60)
 REQUEST_DATABASE_OPTIONS = (
     {}

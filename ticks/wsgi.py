@@ -4,13 +4,10 @@ import os
 import sys
 from functools import lru_cache
 
-from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.db import connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticks.settings")
 
-connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
 application = get_wsgi_application()
 
 ALWAYS = {
@@ -44,13 +41,15 @@ def environ_of(scope) -> dict:
 
 
 def headers_of(headers) -> dict[str, str]:
+    """Without names that have an underscore: in WSGI's spelling they would pass for what a proxy has set."""
     items = headers.items()
     if len(items) == len(headers):
-        return {variable(name): value for name, value in items}
+        return {variable(name): value for name, value in items if "_" not in name}
     # A header came twice, or has bytes beyond ASCII, which granian leaves out: it must not look as if unsent.
     return {
         variable(name): (";" if name == "cookie" else ",").join(headers.get_all(name) or [""])
         for name in headers.keys()  # noqa: SIM118 (not a dict)
+        if "_" not in name
     }
 
 
