@@ -1,0 +1,34 @@
+"""What Django would fail on before any view: mended or made refusable while it is still a WSGI environment."""
+
+import codecs
+from io import BytesIO
+
+from django.conf import settings
+from django.utils.http import parse_header_parameters
+
+CHARSETS = {"utf-8", "ascii", "iso8859-1", "cp1252"}
+# No parser reads it: 415 where there is a body, nothing where there is none.
+UNREADABLE = "application/octet-stream"
+
+
+def made_readable(environ: dict) -> dict:
+    if environ.get("HTTP_TRANSFER_ENCODING") and not environ.get("CONTENT_LENGTH"):
+        # Django takes a body without its length for an empty one. One byte over the limit is enough
+        # for the parsers to refuse it.
+        body = environ["wsgi.input"].read(settings.BODY_LIMIT + 1)
+        environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+    if not is_readable(environ.get("CONTENT_TYPE", "")):
+        environ["CONTENT_TYPE"] = UNREADABLE
+    return environ
+
+
+def is_readable(content_type: str) -> bool:
+    """Whether Django can read it, and decode by its charset; it decodes the query string by it as well.
+
+    To Python "hex", "punycode" and "undefined" are charsets too, and each fails in a way of its own.
+    """
+    try:
+        charset = parse_header_parameters(content_type)[1].get("charset")
+        return charset is None or codecs.lookup(charset).name in CHARSETS
+    except (LookupError, ValueError):
+        return False
