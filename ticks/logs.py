@@ -18,7 +18,7 @@ ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 FACTS = ("method", "path", "status", "ms", "user")
 # A database quotes what it refuses, be it somebody's mail address: "Duplicate entry 'ada@example.org' for key ...".
 QUOTED = re.compile(
-    r"""(?s)((?:Duplicate entry|[Ii]ncorrect [a-z ]*value:?|Out of range value:?) )'.*?'(?= for | at row |"|$|\n)"""
+    r"""(?s)((?:Duplicate entry|[Ii]ncorrect [A-Za-z ]*value:?|Out of range value:?) )'.*?'(?= for | at row |"|$|\n)"""
 )
 
 
