@@ -6,6 +6,8 @@ from rest_framework.test import APIClient
 from accounts import tokens
 from accounts.tests.factories import UserFactory
 
+pytest_plugins = ["bookings.tests.leaks"]
+
 
 @pytest.fixture(autouse=True)
 def _throttle_off(settings):

@@ -194,7 +194,8 @@ def answered():
         if route.startswith("/admin/") or of_class is None:
             methods = {"get", "post"}
         elif hasattr(view, "actions"):
-            methods = view.actions.keys()
+            # DRF adds head when it is first called.
+            methods = view.actions.keys() - {"head"}
         elif getattr(of_class, "schema", "") is None and "Unknown" in of_class.__name__:
             methods = API_METHODS
         else:
