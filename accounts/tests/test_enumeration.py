@@ -11,6 +11,7 @@ from accounts.tests.factories import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db
 
+VOLATILE = ("X-Request-ID", "Content-Length", "Expires")
 WAYS = ["/api/v1/auth/login", "/api/users/login", "/api-auth/login/", "/admin/login/"]
 UNLIKE_EACH_TIME = re.compile(
     r'name="csrfmiddlewaretoken" value="\w+"|csrfToken": "\w+"|value="(known|inactive|invited|nobody)"'
@@ -39,9 +40,7 @@ def hashes(monkeypatch):
 
 def log_in(way, username):
     response = Client().post(way, {"username": username, "password": "a wrong 4711"})
-    headers = {
-        name: value for name, value in response.headers.items() if name not in ("X-Request-ID", "Content-Length")
-    }
+    headers = {name: value for name, value in response.headers.items() if name not in VOLATILE}
     return response.status_code, UNLIKE_EACH_TIME.sub("", response.content.decode()), headers
 
 
