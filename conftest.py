@@ -6,6 +6,8 @@ from rest_framework.test import APIClient
 from accounts import tokens
 from accounts.tests.factories import UserFactory
 
+pytest_plugins = ["bookings.tests.leaks", "ticks.tests.faults", "ticks.tests.served"]
+
 
 @pytest.fixture(autouse=True)
 def _throttle_off(settings):
@@ -30,29 +32,6 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_report_header():
     return f"database: {connection.vendor}"
-
-
-@pytest.fixture
-def commits(transactional_db, monkeypatch):
-    """A function: the next commits raise these errors, before they are carried out or after."""
-    done = []
-    commit = connection.commit
-
-    def expect(*errors, carried_out=False):
-        pending = list(errors)
-
-        def commit_or_fail():
-            done.append(1)
-            error = pending.pop(0) if pending else None
-            if error is None or carried_out:
-                commit()
-            if error:
-                raise error
-
-        monkeypatch.setattr(connection, "commit", commit_or_fail)
-        return done
-
-    return expect
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken
 
 from accounts.services import user_of_session
+from accounts.tokens import session_id
 
 NOT_VALID = "This token is not valid, or no longer; log in again."
 
@@ -35,8 +36,9 @@ class BearerAuthentication(JWTAuthentication):
         return self.get_user(claims), claims
 
     def get_user(self, validated_token):
-        user = user_of_session(validated_token.get("sid"), now=timezone.now())
-        if user is None or str(user.pk) != validated_token.get("sub"):
+        sid = session_id(validated_token)
+        user = sid and user_of_session(sid, now=timezone.now())
+        if not user or str(user.pk) != validated_token.get("sub"):
             raise AuthenticationFailed(NOT_VALID, code="token_not_valid")
         return user
 

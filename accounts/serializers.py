@@ -81,7 +81,8 @@ class LoginSerializer(serializers.Serializer):
 class RefreshSerializer(serializers.Serializer):
     example = {"refreshToken": "eyJhbGciOi..."}
 
-    refreshToken = TextField(max_length=2000)
+    # Shown as a password is: dots, and not again when it is refused.
+    refreshToken = TextField(max_length=2000, style={"input_type": "password"})
 
 
 class PasswordChangeSerializer(serializers.Serializer):

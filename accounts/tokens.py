@@ -7,6 +7,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from accounts.exceptions import SessionEnded
 from accounts.models import LoginSession, User
 from accounts.services import end_session, open_session, rotate_session
+from ticks.ids import MAX_ID
 
 LIFETIME = api_settings.REFRESH_TOKEN_LIFETIME
 
@@ -41,6 +42,12 @@ def read_refresh_token(token: str) -> dict:
     # ValueError: a lone surrogate, which is in no token.
     except (TokenError, ValueError) as error:
         raise SessionEnded("The refresh token is invalid or expired; log in again.") from error
-    if not isinstance(claims.get("sid"), int):
+    if session_id(claims) is None:
         raise SessionEnded
     return claims
+
+
+def session_id(claims: dict) -> int | None:
+    """The session that a token names; None when it names none that could be: never what a database would convert."""
+    sid = claims.get("sid")
+    return sid if type(sid) is int and 0 < sid <= MAX_ID else None

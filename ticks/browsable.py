@@ -34,17 +34,24 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
         if form is None or not hasattr(view, "get_serializer"):
             return form
         given = given_input(request) if self.is_refused(method, request) else None
-        if isinstance(given, dict) and not hasattr(given, "getlist"):
-            form.fields["_content"].initial = json.dumps(given, indent=4, ensure_ascii=False)
-            return form
         with override_method(view, request, method):
-            example = getattr(view.get_serializer(), "example", None)
+            serializer = view.get_serializer()
+        if isinstance(given, dict) and not hasattr(given, "getlist"):
+            shown = {name: value for name, value in given.items() if not is_secret(serializer.fields.get(name))}
+            form.fields["_content"].initial = json.dumps(shown, indent=4, ensure_ascii=False)
+            return form
+        example = getattr(serializer, "example", None)
         if example:
             form.fields["_content"].initial = json.dumps(example, indent=4)
         return form
 
     def is_refused(self, method, request) -> bool:
         return method == request.method and self.renderer_context["response"].status_code >= 400
+
+
+def is_secret(field) -> bool:
+    """Whether what was typed here is for the server alone: a page that is kept or sent on must not have it."""
+    return field is not None and field.style.get("input_type") == "password"
 
 
 def with_input(data, view, request):

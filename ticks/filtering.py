@@ -41,7 +41,8 @@ class StrictOrdering(OrderingFilter):
         ordering = []
         for term in given.split(","):
             name = term.strip().removeprefix("-")
-            if name not in names:
+            # Each once: a database sorts by every term that it is given, and some end at 64.
+            if name not in names or len(ordering) == len(names):
                 raise ValidationError({"ordering": [f"Order by {', '.join(names)}, with a minus for descending."]})
             ordering.append(("-" if term.strip().startswith("-") else "") + names[name])
         return [*ordering, "-pk" if ordering[0].startswith("-") else "pk"]

@@ -16,6 +16,10 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 log = logging.getLogger("ticks.request")
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 FACTS = ("method", "path", "status", "ms", "user")
+# A database quotes what it refuses, be it somebody's mail address: "Duplicate entry 'ada@example.org' for key ...".
+QUOTED = re.compile(
+    r"""(?s)((?:Duplicate entry|[Ii]ncorrect [A-Za-z ]*value:?|Out of range value:?) )'.*?'(?= for | at row |"|$|\n)"""
+)
 
 
 class RequestLog:
@@ -56,13 +60,24 @@ def user_id(request) -> int | None:
     return getattr(user, "pk", None)
 
 
-class JsonFormatter(logging.Formatter):
+class Discreet(logging.Formatter):
+    """Keeps to itself what a database quotes in an error."""
+
+    def formatException(self, ei):  # noqa: N802 (logging's name)
+        return without_values(super().formatException(ei))
+
+
+def without_values(text: str) -> str:
+    return QUOTED.sub(r"\1'...'", text)
+
+
+class JsonFormatter(Discreet):
     def format(self, record):
         line = {
             "time": iso_milliseconds(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": without_values(record.getMessage()),
             "requestId": request_id.get(),
         }
         line.update({name: getattr(record, name) for name in FACTS if hasattr(record, name)})
@@ -72,14 +87,14 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-class ReadableFormatter(logging.Formatter):
+class ReadableFormatter(Discreet):
     def format(self, record):
         clock = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
         if record.name == log.name:
             user = f"user {record.user}" if record.user else "guest"
             said = f"{record.status} {record.method} {printable(record.path)} {record.ms} ms, {user}"
         else:
-            said = f"{record.levelname} {record.name}: {record.getMessage()}"
+            said = f"{record.levelname} {record.name}: {without_values(record.getMessage())}"
         line = f"{clock} {said} [{request_id.get()}]"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 

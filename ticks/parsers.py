@@ -1,6 +1,7 @@
 """DRF's parsers with a limit on the body, and JSON that cannot take the server down."""
 
 import json
+import math
 import re
 
 from django.conf import settings
@@ -64,13 +65,27 @@ def read_whole(stream, parser_context: dict) -> bytes:
 
 
 def parse(text: str):
-    return json.loads(text, parse_constant=refuse_constant, parse_int=parse_int, object_pairs_hook=refuse_duplicates)
+    return json.loads(
+        text,
+        parse_constant=refuse_constant,
+        parse_int=parse_int,
+        parse_float=parse_float,
+        object_pairs_hook=refuse_duplicates,
+    )
 
 
 def parse_int(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise ValueError(f"a number has more than {MAX_DIGITS} digits.")
     return int(digits)
+
+
+def parse_float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        # As 1e400 would be: where a text may be sent, it would be stored as "inf".
+        raise ValueError("a number is too large.")
+    return number
 
 
 def refuse_constant(name: str):

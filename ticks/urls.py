@@ -2,16 +2,17 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path, re_path
 from django.views.generic import TemplateView
-from drf_spectacular.views import SpectacularAPIView
 
-from accounts.forms import LoginForm, StaffLoginForm
+from accounts.forms import LoginForm, StaffLoginForm, StaffPasswordChangeForm
 from ticks.docs import Docs
+from ticks.openapi import SchemaView
 from ticks.unknown import no_route
 
 admin.site.site_header = "Ticks"
 admin.site.site_title = "Ticks"
 admin.site.index_title = "Box office"
 admin.site.login_form = StaffLoginForm
+admin.site.password_change_form = StaffPasswordChangeForm
 
 handler400 = "ticks.errors.bad_request"
 handler500 = "ticks.errors.server_error"
@@ -30,7 +31,7 @@ urlpatterns = [
     path("", TemplateView.as_view(template_name="ticks/index.html"), name="index"),
     path("admin/", admin.site.urls),
     path("api-auth/", include((browser_login, "rest_framework"))),
-    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/schema", SchemaView.as_view(), name="schema"),
     path("api/docs", Docs.as_view(url_name="schema", title="Ticks API docs"), name="docs"),
     path("api/v1/auth/", include("accounts.urls")),
     path("api/v1/", include("bookings.urls")),

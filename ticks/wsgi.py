@@ -6,9 +6,16 @@ from functools import lru_cache
 
 from django.core.wsgi import get_wsgi_application
 
+from ticks.intake import made_readable
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticks.settings")
 
-application = get_wsgi_application()
+django_application = get_wsgi_application()
+
+
+def application(environ, start_response):
+    return django_application(made_readable(environ), start_response)
+
 
 ALWAYS = {
     "SCRIPT_NAME": "",

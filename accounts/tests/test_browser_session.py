@@ -151,3 +151,18 @@ def test_login_pages_forgive_right_passwords(seller, page, settings):
 
     assert statuses == [302] * 12
     assert not AttemptCounter.objects.filter(count__gt=0).exists()
+
+
+def test_password_page_of_staff_limits_wrong_passwords(client, settings):
+    settings.THROTTLE_ENABLED = True
+    user = UserFactory(password=PASSWORD, is_staff=True)
+    client.force_login(user)
+    new = {"new_password1": "another 9 horses", "new_password2": "another 9 horses"}
+
+    tries = [client.post("/admin/password_change/", {**new, "old_password": "wrong"}) for _ in range(11)]
+    right = client.post("/admin/password_change/", {**new, "old_password": PASSWORD})
+
+    assert ["Too many attempts; try again in " in shown.content.decode() for shown in tries] == [False] * 10 + [True]
+    assert right.status_code == 200
+    user.refresh_from_db()
+    assert user.check_password(PASSWORD)

@@ -6,6 +6,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from accounts import tokens
+from accounts.hashers import OwaspArgon2
 from accounts.models import AttemptCounter, LoginSession, User
 from accounts.tests.factories import PASSWORD, UserFactory
 
@@ -319,3 +320,40 @@ def test_refused_address_counts_for_no_account(anonymous):
 
     # One for the address, one for each name of its first 30 attempts.
     assert AttemptCounter.objects.count() == 31
+
+
+FORWARDING = ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "Via"]
+
+
+@pytest.mark.parametrize("proxies", [0, 1])
+@pytest.mark.parametrize("page", ["/api-auth/login/", "/admin/login/", LOGIN, "/api/users/login"])
+def test_no_forwarding_header_makes_a_fresh_caller_of_a_login(client, trust, page, proxies, monkeypatch):
+    # Not the cost of a hash is tested here.
+    monkeypatch.setattr(OwaspArgon2, "encode", lambda *args, **kwargs: "argon2$")
+    # What the proxy adds, when there is one, is the last hop of X-Forwarded-For alone.
+    trust(proxies)
+
+    def attempt(number):
+        address = f"203.0.113.{number}"
+        headers = {name: f"for={address}" if name == "Forwarded" else address for name in FORWARDING}
+        headers["X-Forwarded-For"] += ", 198.51.100.1" if proxies else ""
+        return client.post(page, {"username": f"n{number}", "password": WRONG}, headers=headers)
+
+    answers = [attempt(number) for number in range(31)]
+
+    refused = [answer.status_code == 429 or b"Too many attempts" in answer.content for answer in answers]
+    assert refused == [False] * 30 + [True]
+
+
+@pytest.mark.parametrize("page", ["/api-auth/login/", "/admin/login/"])
+def test_login_page_by_account_counts_every_address_and_way_together(client, anonymous, account, page, monkeypatch):
+    monkeypatch.setattr(User, "check_password", lambda self, password: password == PASSWORD)
+    for number in range(5):
+        client.post(page, {"username": "divine", "password": WRONG}, REMOTE_ADDR=f"192.0.2.{number}")
+        log_in(anonymous, "divine@example.com", REMOTE_ADDR=f"192.0.2.1{number}")
+
+    by_page = client.post(page, {"username": "DIVINE", "password": PASSWORD}, REMOTE_ADDR="192.0.2.99")
+
+    assert b"Too many attempts" in by_page.content
+    assert "sessionid" not in by_page.cookies
+    assert_throttled(log_in(anonymous, password=PASSWORD))

@@ -1,5 +1,11 @@
 """What the database holds, so that a test can say: a refusal changed nothing."""
 
+from contextlib import contextmanager
+from hashlib import sha256
+
+from django.apps import apps
+from django.db import connection, transaction
+
 from bookings.models import Booking, IdempotencyKey, LedgerEntry
 from events.models import Event
 
@@ -7,6 +13,29 @@ from events.models import Event
 def everything():
     models = [Event, Booking, LedgerEntry, IdempotencyKey]
     return {model.__name__: list(model.objects.order_by("pk").values()) for model in models}
+
+
+def digest_of_all_tables() -> dict[str, str]:
+    """A digest of every table of every installed app, all columns: equal before and after a refusal."""
+    quote = connection.ops.quote_name
+    digests = {}
+    with connection.cursor() as cursor:
+        for model in apps.get_models(include_auto_created=True):
+            table, key = model._meta.db_table, model._meta.pk.column
+            cursor.execute(f"SELECT * FROM {quote(table)} ORDER BY {quote(key)}")
+            digests[table] = sha256(repr(cursor.fetchall()).encode()).hexdigest()
+    return digests
+
+
+@contextmanager
+def undone():
+    """What happens inside is rolled back, so that one arrangement serves many requests."""
+    block = transaction.atomic()
+    # As pytest-django marks its own: services refuse to run inside any other.
+    block._from_testcase = True
+    with block:
+        yield
+        transaction.set_rollback(True)
 
 
 def counts(event):

@@ -1,5 +1,6 @@
 import pytest
 
+from bookings.services import references
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import everything
 from bookings.tests.wire import NO_BOOKING, NO_IDS, booking_json, failure
@@ -132,3 +133,16 @@ def test_booking_detail_by_other_methods_is_refused(staff, method):
     assert response.json() == failure(f'Method "{method.upper()}" not allowed.', "method_not_allowed")
     assert response["Allow"] == "GET, DELETE, HEAD, OPTIONS"
     assert everything() == before
+
+
+def test_booking_token_is_compared_in_constant_time(anonymous, monkeypatch):
+    booking = BookingFactory(user=None)
+    compared = []
+    compare = references.compare_digest
+    monkeypatch.setattr(references, "compare_digest", lambda *both: compared.append(both) or compare(*both))
+
+    anonymous.get(url(booking), headers={"Booking-Token": "wrong"})
+    anonymous.get(url(booking), headers={"Booking-Token": booking.token})
+
+    # Hashes both: their length tells nothing either.
+    assert [(stored, len(given)) for stored, given in compared] == [(booking.token_hash, 64)] * 2

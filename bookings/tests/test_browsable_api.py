@@ -5,6 +5,7 @@ import re
 
 import pytest
 from django.test import Client
+from django.test.client import MULTIPART_CONTENT
 
 from accounts.tests.factories import PASSWORD, UserFactory
 from bookings.models import Booking
@@ -189,3 +190,27 @@ def test_half_a_character_is_400_in_every_format(staff, url, body, accept):
 
     assert response.status_code == 400
     assert response["Content-Type"].startswith(accept)
+
+
+@pytest.mark.parametrize("as_form", [True, False])
+@pytest.mark.parametrize(
+    ("path", "sent", "secrets"),
+    [
+        ("auth/login", {"username": "Kept", "password": "my secret 4711"}, ["my secret 4711"]),
+        ("auth/register", {"username": "Kept", "email": "x", "password": "my secret 4711"}, ["my secret 4711"]),
+        ("auth/refresh", {"refreshToken": "my.secret.4711"}, ["my.secret.4711"]),
+        ("auth/logout", {"refreshToken": "my.secret.4711"}, ["my.secret.4711"]),
+        ("auth/password", {"currentPassword": "secret 1", "newPassword": "secret 2"}, ["secret 1", "secret 2"]),
+    ],
+)
+def test_refused_page_does_not_show_a_secret_again(path, sent, secrets, as_form):
+    browser = Client(headers=HTML)
+    browser.force_login(UserFactory())
+    body, kind = (sent, MULTIPART_CONTENT) if as_form else (json.dumps(sent), "application/json")
+
+    response = browser.post(f"/api/v1/{path}", body, content_type=kind)
+
+    assert response.status_code in (400, 401)
+    content = response.content.decode()
+    assert [secret for secret in secrets if secret in content] == []
+    assert ("Kept" in content) == ("username" in sent)

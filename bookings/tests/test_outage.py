@@ -10,7 +10,7 @@ from bookings.tests.factories import EventFactory
 from bookings.tests.wire import booking_body, failure
 from ticks import outage as outage_module
 from ticks.outage import FIRST_PROBE_SECONDS, Outage
-from ticks.tests.conftest import wait_for_return
+from ticks.tests.faults import wait_for_return
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOTHING_CHANGED = failure(

@@ -2,7 +2,7 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from ticks.tests.conftest import wait_for_return
+from ticks.tests.faults import wait_for_return
 
 pytestmark = pytest.mark.django_db
 

@@ -101,3 +101,10 @@ def test_ordering_by_anything_else_is_400(owner, events, ordering):
     said = "Order by id, name, date, availableTickets, totalTickets, createdAt, with a minus for descending."
     assert response.status_code == 400
     assert response.json()["errors"] == {"ordering": [said]}
+
+
+def test_ordering_by_more_names_than_there_are_is_400(owner):
+    response = owner.get("/api/v1/event", {"ordering": ",".join(["name"] * 3000)})
+
+    assert response.status_code == 400
+    assert list(response.json()["errors"]) == ["ordering"]

@@ -146,3 +146,11 @@ def test_body_shorter_than_its_length_is_400():
 
     assert response.status_code == 400
     assert response.json()["message"] == "The body is shorter than its Content-Length."
+
+
+@pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"1" + b"0" * 90 + b"e300"])
+def test_number_that_overflows_is_400(anonymous, number):
+    response = anonymous.post(URL, b'{"a": ' + number + b"}", content_type="application/json")
+
+    assert response.status_code == 400
+    assert response.json()["message"] == "JSON parse error: a number is too large."

@@ -6,6 +6,7 @@ import re
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
+from django.db import IntegrityError
 
 from ticks.logs import JsonFormatter, ReadableFormatter, request_id
 
@@ -186,3 +187,24 @@ def test_log_holds_no_secret_and_no_mail_address(anonymous, staff, machine_log, 
     secrets += [booked["bookingToken"], "token=", "key-4711", "Alphonsus"]
     for log in (machine_log.getvalue(), readable_log.getvalue()):
         assert [secret for secret in secrets if secret in log] == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "(1062, \"Duplicate entry 'ada@example.org' for key 'email'\")",
+        "(1366, \"Incorrect string value: 'ada@example.org' for column `ticks`.`user`.`email` at row 1\")",
+        "(1292, \"Truncated incorrect DOUBLE value: 'ada@example.org'\")",
+        "(1292, \"Incorrect datetime value: 'ada@example.org' for column 'date' at row 1\")",
+        "(1062, \"Duplicate entry 'it's\nada@example.org' for key 'email'\")",
+    ],
+)
+def test_log_does_not_say_what_a_database_quotes(machine_log, readable_log, message):
+    try:
+        raise IntegrityError(message)
+    except IntegrityError as error:
+        logging.getLogger("ticks.errors").exception("The database failed: %s", error)
+
+    for log in (machine_log.getvalue(), readable_log.getvalue()):
+        assert "ada@example.org" not in log
+        assert "'...'" in log

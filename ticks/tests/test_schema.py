@@ -5,6 +5,7 @@ import re
 import pytest
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
+from django.urls import get_resolver
 from jsonschema import Draft202012Validator
 
 pytestmark = pytest.mark.django_db
@@ -182,3 +183,38 @@ def test_docs_come_from_here_alone(anonymous):
     assert len(local) >= 3
     for path in local:
         assert finders.find(path.removeprefix("/static/")), path
+
+
+def test_schema_is_the_same_whatever_is_asked_for(anonymous):
+    # drf-spectacular would keep a translation in memory for each language that anybody names.
+    plain = anonymous.get("/api/schema")
+    asked = [anonymous.get(f"/api/schema?{query}") for query in ("lang=x", "lang=../../etc", "version=%00", "lang=de")]
+
+    assert {response.content for response in asked} == {plain.content}
+    assert {response["Content-Disposition"] for response in asked} == {'inline; filename="Ticks.yaml"'}
+
+
+def test_schema_is_made_once(anonymous, monkeypatch):
+    anonymous.get("/api/schema")
+    monkeypatch.setattr("ticks.openapi.SchemaGenerator", None)
+
+    assert anonymous.get("/api/schema").status_code == 200
+
+
+def test_schema_lists_exactly_the_routes_of_the_api(schema):
+    resolver = get_resolver()
+    listed = {re.sub(r"\{\w+\}", "1", path) for path in schema["paths"]}
+    served = {re.sub(r"<[\w:]+>|\(\?P<\w+>.*?\)(?=/|$)", "1", route) for route in api_routes(resolver.url_patterns)}
+
+    # The schema itself, its page, and what answers 404 for all the rest.
+    assert served - listed == {"/api/schema", "/api/docs", "/api/", "/api/(?:events|users)(?:/|$)"}
+    assert listed - served == set()
+
+
+def api_routes(patterns, prefix="/"):
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern).removeprefix("^").removesuffix("$")
+        if hasattr(pattern, "url_patterns"):
+            yield from api_routes(pattern.url_patterns, route)
+        elif route.startswith("/api/"):
+            yield route

@@ -1,10 +1,11 @@
+"""What a database does wrong, for tests; a plugin of pytest in the root conftest."""
+
 import time
 
 import pytest
 from django.db import connection
 
 from ticks.outage import outage
-from ticks.tests.served import connect, database, port, start  # noqa: F401 (fixtures)
 
 RETURN_SECONDS = 2
 
@@ -32,3 +33,26 @@ def unreachable_database(transactional_db, monkeypatch):
         yield go_away
     connection.close()
     wait_for_return()
+
+
+@pytest.fixture
+def commits(transactional_db, monkeypatch):
+    """A function: the next commits raise these errors, before they are carried out or after."""
+    done = []
+    commit = connection.commit
+
+    def expect(*errors, carried_out=False):
+        pending = list(errors)
+
+        def commit_or_fail():
+            done.append(1)
+            error = pending.pop(0) if pending else None
+            if error is None or carried_out:
+                commit()
+            if error:
+                raise error
+
+        monkeypatch.setattr(connection, "commit", commit_or_fail)
+        return done
+
+    return expect

@@ -1,0 +1,210 @@
+"""Fields that a request must not set, sent with every write of both contracts."""
+
+import json
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+from accounts import tokens
+from accounts.models import LoginSession
+from accounts.tests.factories import PASSWORD
+from bookings.tests.state import digest_of_all_tables, undone
+from bookings.tests.writes import WRITES, body_of, path_of
+
+pytestmark = pytest.mark.django_db
+
+STAMP = "2001-02-03T04:05:06"
+# Told apart from whatever Ticks might write itself.
+EXTRAS = {
+    "id": 471100,
+    "pk": 471101,
+    "isAdmin": True,
+    "is_staff": True,
+    "isStaff": True,
+    "is_superuser": True,
+    "isActive": False,
+    "is_active": False,
+    "groups": [1],
+    "user_permissions": [1],
+    "username_key": "sentinel-key",
+    "last_login": STAMP,
+    "date_joined": STAMP,
+    "password_hash": "sentinel-hash",
+    "auth_hash": "sentinel-hash",
+    "user": 471102,
+    "user_id": 471103,
+    "actor": 471104,
+    "actor_id": 471105,
+    "createdBy": 471106,
+    "created_by": 471107,
+    "created_by_id": 471108,
+    "owner": 471109,
+    "bookingStatus": "sentinel",
+    "status": "sentinel",
+    "reference": "AAAAA-SENTIN",
+    "token": "sentinel-token",
+    "bookingToken": "sentinel-token",
+    "token_hash": "sentinel-hash",
+    "tokenHash": "sentinel-hash",
+    "one_ticket_holder": 471110,
+    "one_ticket_holder_id": 471111,
+    "waitlistPosition": 471112,
+    "waitlist_number": 471113,
+    "waitlistNumber": 471114,
+    "waitlistedCount": 471115,
+    "waitlisted_count": 471116,
+    "waitingListCount": 471117,
+    "available_tickets": 471118,
+    "total_tickets": 471119,
+    "tickets": 471120,
+    "tickets_reserved": 471121,
+    "version": 471122,
+    "ledger_sequence": 471123,
+    "sequence": 471124,
+    "deleted_at": STAMP,
+    "deletedAt": STAMP,
+    "createdAt": STAMP,
+    "created_at": STAMP,
+    "updatedAt": STAMP,
+    "updated_at": STAMP,
+    "refresh_id": "sentinel-refresh",
+    "sid": 471125,
+    "key": "sentinel-key-of-idempotency",
+    "__proto__": {"is_staff": True},
+    "csrfmiddlewaretoken": "sentinel-csrf",
+}
+SENTINELS = ["4711", "sentinel", "SENTIN", "2001-02-03"]
+
+
+def rows():
+    """Every row of every table, by (table, row's text)."""
+    quote = connection.ops.quote_name
+    found = set()
+    with connection.cursor() as cursor:
+        for model in apps.get_models(include_auto_created=True):
+            table = model._meta.db_table
+            cursor.execute(f"SELECT * FROM {quote(table)}")
+            names = [column[0] for column in cursor.description]
+            # Booleans as numbers, which MariaDB's are.
+            plain = ([int(value) if value is True or value is False else value for value in row] for row in cursor)
+            found |= {(table, repr(dict(zip(names, map(str, row), strict=True)))) for row in plain}
+    return found
+
+
+def flagged(written):
+    """The accounts among rows, by what they may do."""
+    return {
+        (table, flag)
+        for table, text in written
+        if table == "accounts_user"
+        for flag in ("'is_staff': '1'", "'is_superuser': '1'", "'is_active': '0'")
+        if flag in text
+    }
+
+
+def able(world):
+    """The stage, where the writes that need a password or a token have one."""
+    owner = world.people["owner"]
+    owner.set_password(PASSWORD)
+    owner.save(update_fields=["password"])
+    # Its tokens went with the old password.
+    LoginSession.objects.filter(user=owner).update(auth_hash=owner.get_session_auth_hash())
+    pair = tokens.log_in(owner)
+    return {
+        "login": {"username": "owner", "password": PASSWORD},
+        "plain login": {"username": "owner", "password": PASSWORD},
+        "refresh": {"refreshToken": pair["refreshToken"]},
+        "logout": {"refreshToken": pair["refreshToken"]},
+        "password": {"currentPassword": PASSWORD},
+    }
+
+
+def send(world, name, sent):
+    persona, method, _ = WRITES[name]
+    return world.clients[persona].generic(method, path_of(world, name), json.dumps(sent), "application/json")
+
+
+@pytest.mark.parametrize("name", [name for name in WRITES if name != "cancel"])
+def test_write_sets_only_what_its_contract_names(world, name):
+    with undone():
+        sent = {**EXTRAS, **body_of(world, name), **able(world).get(name, {})}
+        before = rows()
+
+        response = send(world, name, sent)
+
+        assert response.status_code in (200, 201), response.content
+        written = rows() - before
+        assert [row for row in written for sentinel in SENTINELS if sentinel in row[1]] == []
+        assert flagged(written) == set()
+        assert not any(sentinel in response.content.decode() for sentinel in SENTINELS)
+
+
+def test_write_with_what_its_contract_names_is_found_so(world):
+    # The control: a sentinel that is stored, and a flag that is set, would be seen.
+    with undone():
+        before = rows()
+
+        send(world, "change", {"venue": "sentinel"})
+        world.people["owner"].is_staff = True
+        world.people["owner"].save()
+
+        written = rows() - before
+        assert {table for table, text in written if "sentinel" in text} == {"events_event"}
+        assert flagged(written) == {("accounts_user", "'is_staff': '1'")}
+
+
+# The guest's key and the browser's token may stand beside the fields.
+@pytest.mark.parametrize("extra", [name for name in EXTRAS if name not in ("token", "csrfmiddlewaretoken")])
+def test_cancellation_with_an_unknown_field_cancels_nothing(world, extra):
+    with undone():
+        response = send(world, "cancel", {**body_of(world, "cancel"), extra: EXTRAS[extra]})
+
+        assert response.status_code == 400
+        assert list(response.json()["errors"]) == [extra]
+        assert digest_of_all_tables() == world.digest
+
+
+@pytest.mark.parametrize("name", ["event", "change"])
+def test_available_tickets_cannot_be_set(world, name):
+    with undone():
+        response = send(world, name, {**body_of(world, name), "availableTickets": 3})
+
+        assert response.status_code == 400
+        assert list(response.json()["errors"]) == ["availableTickets"]
+        assert digest_of_all_tables() == world.digest
+
+
+@pytest.mark.parametrize("name", ["book", "guest"])
+def test_booking_belongs_to_its_caller_whoever_it_names(world, name):
+    with undone():
+        response = send(world, name, {**body_of(world, name), "userId": world.people["other"].pk})
+
+        assert response.status_code == 201
+        expected = world.people["owner"].pk if name == "book" else None
+        assert response.json()["data"]["userId"] == expected
+
+
+@pytest.mark.parametrize("names", [{"bookingId": "other"}, {"id": "other"}, {"eventId": "other"}])
+def test_cancellation_takes_the_booking_of_its_url_alone(world, names):
+    other = world.bookings["guest's"].pk
+    with undone():
+        response = send(world, "cancel", dict.fromkeys(names, other))
+
+        assert response.status_code == 400
+        assert digest_of_all_tables() == world.digest
+
+
+@pytest.mark.parametrize("query", ["is_staff=true&isAdmin=true", "userId=1&user=1", "bookingStatus=completed&token=x"])
+@pytest.mark.parametrize("name", ["profile", "event", "book", "plain register"])
+def test_query_string_sets_nothing(world, name, query):
+    persona, method, _ = WRITES[name]
+    with undone():
+        before = rows()
+
+        response = world.clients[persona].generic(
+            method, f"{path_of(world, name)}?{query}", json.dumps(body_of(world, name)), "application/json"
+        )
+
+        assert response.status_code in (200, 201)
+        assert flagged(rows() - before) == set()
