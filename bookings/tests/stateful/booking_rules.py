@@ -3,7 +3,7 @@ from urllib.parse import urlencode
 from hypothesis import strategies as st
 
 from bookings.tests.model.bookings import cancel, list_bookings, read_booking
-from bookings.tests.model.one_ticket import book_seat, cancel_seat
+from bookings.tests.model.one_ticket import book_seat, cancel_seat, live_bookings
 from bookings.tests.model.world import COMPLETED, Booking, Login
 from bookings.tests.stateful.event_rules import EventRules
 from bookings.tests.stateful.machine import CALLERS, CHOICES, NO_ID, PEOPLE, TICKETS, Sent, latest
@@ -20,6 +20,10 @@ CHANGES = st.sampled_from(["nothing"] * 6 + ["tickets", "event", "name", "who"])
 
 def is_held_before_a_queue(booking: Booking) -> bool:
     return booking.status == COMPLETED and bool(booking.event.waitlist)
+
+
+def how_many_of_the_user(booking: Booking) -> int:
+    return len(live_bookings(booking.event, booking.user)) if booking.user else 0
 
 
 def is_group(booking: Booking) -> bool:
@@ -69,14 +73,22 @@ class BookingRules(EventRules):
 
     @move(5, who=CALLERS, event=CHOICES, whose=WHOSE)
     def book_a_seat(self, who, event, whose):
-        self.seat("book seat", "/api/events/book", book_seat, who, event, whose)
+        self.seat("book seat", "/api/events/book", book_seat, who, self.event_of(event), whose)
 
-    @move(3, who=CALLERS, event=CHOICES, whose=WHOSE)
+    @move(1, who=CALLERS, event=CHOICES, whose=WHOSE)
     def cancel_a_seat(self, who, event, whose):
-        self.seat("cancel seat", "/api/events/cancel", cancel_seat, who, event, whose)
+        self.seat("cancel seat", "/api/events/cancel", cancel_seat, who, self.event_of(event), whose)
 
-    def seat(self, name, path, request, who, number, whose):
-        event, login = self.event_of(number), self.login_of(who)
+    @move(4, booking=CHOICES)
+    def cancel_own_seat(self, booking):
+        """Best where the user has several bookings to choose from."""
+        booking = self.booking_of(booking // 4, prefer=how_many_of_the_user)
+        if booking and booking.user:
+            who = booking.user.username
+            self.seat("cancel seat", "/api/events/cancel", cancel_seat, who, booking.event, "own")
+
+    def seat(self, name, path, request, who, event, whose):
+        login = self.login_of(who)
         user = (login and login.user) if whose == "own" else self.user_called(whose)
         body = {"eventId": event.id.value, "userId": str(user.id.value) if user else NO_ID}
         self.ask(Sent(name, "post", path, body), login, request, login, event, user)
