@@ -41,6 +41,8 @@ class AccountRules(Machine):
         token = latest(login.refresh_tokens, token)
         sent = Sent("refresh", "post", "/api/v1/auth/refresh", {"refreshToken": token.value})
         self.ask(sent, None, refresh, login, is_spent=token is not login.refresh_tokens[-1])
+        # Once more: by now it is spent, whatever it was.
+        self.ask(sent, None, refresh, login, is_spent=True)
 
     @move(1, which=CHOICES, token=CHOICES)
     def log_somebody_out(self, which, token):
