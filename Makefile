@@ -1,4 +1,4 @@
-.PHONY: help run test check format pins mutants bench
+.PHONY: help run test nightly check format pins mutants bench
 
 # Neither the developer's shell nor .env may decide what is checked.
 MANAGE = env -u DATABASE_URL -u DB_HOST -u DB_PORT -u DB_USER -u DB_PASSWORD -u DB_NAME TICKS_ENV_FILE= .venv/bin/python manage.py
@@ -14,6 +14,9 @@ run: ## set up what is missing, then serve Ticks; HOST and PORT are honoured
 
 test: ## the checks, then the tests on SQLite and on MariaDB
 	@tools/test.sh
+
+nightly: ## the long walks on SQLite and on MariaDB; SEED=N takes the same ones again
+	@tools/nightly.sh
 
 check: ## format, lint, import layers, migrations, deployment settings, OpenAPI schema
 	@tools/setup.sh --test

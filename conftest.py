@@ -1,3 +1,6 @@
+import os
+from typing import NamedTuple
+
 import pytest
 from django.core.cache import cache
 from django.db import connection
@@ -7,6 +10,28 @@ from accounts import tokens
 from accounts.tests.factories import UserFactory
 
 pytest_plugins = ["bookings.tests.leaks", "ticks.tests.faults", "ticks.tests.served"]
+
+
+class Profile(NamedTuple):
+    """How long a test walks that asks for `hypothesis_profile`; other Hypothesis tests have their own settings."""
+
+    examples: int
+    steps: int
+    # Whether a failing example is made shorter: that takes minutes, and reads better.
+    is_shortened: bool = True
+
+
+PROFILES = {
+    "small": Profile(30, 30),
+    # To see that something fails, not why.
+    "unshortened": Profile(30, 30, is_shortened=False),
+    "nightly": Profile(500, 50),
+}
+
+
+@pytest.fixture(scope="session")
+def hypothesis_profile():
+    return PROFILES[os.environ.get("HYPOTHESIS_PROFILE") or "small"]
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ tools/setup.sh --test
 [[ -n ${TEST_DATABASE_URL:-} ]] || tools/setup.sh --db || true
 
 # Neither the developer's shell nor .env may decide what is tested.
-unset DATABASE_URL "${!DB_@}"
+unset DATABASE_URL HYPOTHESIS_PROFILE "${!DB_@}"
 export TICKS_ENV_FILE=
 
 # The parts end by exit code on Ctrl-C, and bash would go on to the next one.

@@ -1,6 +1,7 @@
 """What the database holds, so that a test can say: a refusal changed nothing."""
 
 from contextlib import contextmanager
+from functools import cache
 from hashlib import sha256
 
 from django.apps import apps
@@ -16,15 +17,20 @@ def everything():
 
 
 def digest_of_all_tables() -> dict[str, str]:
-    """A digest of every table of every installed app, all columns: equal before and after a refusal."""
-    quote = connection.ops.quote_name
+    """Of every table of every installed model, all columns: equal before and after a refusal."""
     digests = {}
     with connection.cursor() as cursor:
-        for model in apps.get_models(include_auto_created=True):
-            table, key = model._meta.db_table, model._meta.pk.column
-            cursor.execute(f"SELECT * FROM {quote(table)} ORDER BY {quote(key)}")
+        for table, statement in whole_tables().items():
+            cursor.execute(statement)
             digests[table] = sha256(repr(cursor.fetchall()).encode()).hexdigest()
     return digests
+
+
+@cache
+def whole_tables() -> dict[str, str]:
+    quote = connection.ops.quote_name
+    keys = {model._meta.db_table: model._meta.pk.column for model in apps.get_models(include_auto_created=True)}
+    return {table: f"SELECT * FROM {quote(table)} ORDER BY {quote(key)}" for table, key in keys.items()}
 
 
 @contextmanager

@@ -1,0 +1,93 @@
+from bookings.tests.model.accounts import admin_of, authenticate, user_of
+from bookings.tests.model.seen import this_moment
+from bookings.tests.model.waitlist import call_off, serve
+from bookings.tests.model.world import Answer, Event, Login, Refused, World, said
+
+# The API's names and the model's.
+NAMES = {
+    "totalTickets": "total",
+    "waitlistPolicy": "policy",
+    "waitlistEnabled": "waitlist_enabled",
+    "maxTicketsPerBooking": "limit",
+    "salesStart": "sales_start",
+    "salesEnd": "sales_end",
+}
+ANOTHER = -1
+
+
+def standing(event: Event | None) -> Event:
+    if event is None or event.is_deleted:
+        raise Refused(404, "event_not_found", "There is no such event.")
+    return event
+
+
+def standing_events(world: World) -> list[Event]:
+    return [event for event in world.events if not event.is_deleted]
+
+
+def create_event(world: World, login: Login | None, name: str, date: str, terms: dict) -> Answer:
+    admin = admin_of(world, login)
+    fields = {NAMES[name]: value for name, value in terms.items()}
+    event = Event(name, created_by=admin, date=date, **fields)
+    world.events.append(event)
+    return said("Event created successfully.", event.told(), status=201)
+
+
+def change_event(world: World, login: Login | None, event: Event, changes: dict, version: int | None) -> Answer:
+    """`version`: the one that If-Match asks for; None: none."""
+    admin_of(world, login)
+    standing(event)
+    refuse_stale(event, version)
+    wanted = {NAMES[name]: value for name, value in changes.items() if getattr(event, NAMES[name]) != value}
+    if not wanted:
+        return said("Event updated successfully.", event.told())
+    if wanted.get("total", event.total) < event.held:
+        message = f"{event.held} tickets are held; the total cannot be lower. Cancel bookings first."
+        raise Refused(409, "capacity_below_held", message, "totalTickets")
+    terms = {"sales_start": event.sales_start, "sales_end": event.sales_end, **wanted}
+    if terms["sales_start"] and terms["sales_end"] and terms["sales_end"] <= terms["sales_start"]:
+        raise Refused(400, "invalid", "Sales must end after they start.", "salesEnd")
+    for name, value in wanted.items():
+        setattr(event, name, value)
+    event.version += 1
+    event.updated_at = this_moment()
+    serve(world, event, because_of="new policy" if "policy" in wanted else "new capacity")
+    return said("Event updated successfully.", event.told())
+
+
+def refuse_stale(event: Event, version: int | None) -> None:
+    if version not in (None, event.version):
+        message = "Somebody changed this event in the meantime; read it again and repeat your change."
+        raise Refused(412, "stale_version", message)
+
+
+def delete_event(world: World, login: Login | None, event: Event, version: int | None) -> Answer:
+    admin_of(world, login)
+    standing(event)
+    refuse_stale(event, version)
+    event.is_deleted = True
+    event.version += 1
+    event.updated_at = this_moment()
+    for booking in event.bookings:
+        if booking.is_live:
+            call_off(booking)
+    return said("Event deleted successfully.")
+
+
+def read_event(world: World, login: Login | None, event: Event) -> Answer:
+    user_of(world, login)
+    return said("Event retrieved successfully.", standing(event).told())
+
+
+def list_events(world: World, login: Login | None) -> Answer:
+    user_of(world, login)
+    events = [event.told() for event in standing_events(world)]
+    pages = {"count": len(events), "next": None, "previous": None}
+    return said("Events retrieved successfully.", events, pagination=pages)
+
+
+def read_status(world: World, login: Login | None, event: Event) -> Answer:
+    authenticate(world, login)
+    standing(event)
+    data = {"availableTickets": event.available, "waitlistedCount": len(event.waitlist)}
+    return said("Event status retrieved successfully.", data)

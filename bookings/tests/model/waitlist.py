@@ -1,0 +1,74 @@
+"""Who gets tickets, who waits, who is next."""
+
+from bookings.tests.model.seen import this_moment
+from bookings.tests.model.world import CANCELLED, COMPLETED, WAITLISTED, Booking, Event, Refused, World
+
+
+def take_in(world: World, booking: Booking) -> None:
+    """A new booking: gets its tickets, or waits whole, or is refused."""
+    event = booking.event
+    refuse_closed(event)
+    limit = min(event.total, event.limit or event.total)
+    if booking.tickets > limit:
+        message = f"This event sells at most {limit} ticket{'' if limit == 1 else 's'} a booking."
+        raise Refused(400, "too_many_tickets", message, "ticketsReserved")
+    fits = booking.tickets <= event.available
+    if fits and event.policy == "strict" and event.waitlist:
+        world.note("queued behind the head though it fits")
+        fits = False
+    if not fits and not event.waitlist_enabled:
+        raise Refused(409, "sold_out", "Not enough tickets are left, and this event has no waitlist.")
+    if fits and event.waitlist:
+        world.note("passed the queue under first_fit")
+    booking.status = COMPLETED if fits else WAITLISTED
+    world.bookings.append(booking)
+    event.bookings.append(booking)
+    if not fits:
+        event.waitlist.append(booking)
+
+
+def refuse_closed(event: Event) -> None:
+    # Sales start and end in the far past or future only, never meanwhile.
+    if event.is_deleted:
+        raise Refused(404, "event_not_found", "There is no such event.")
+    if event.sales_start and event.sales_start.startswith("9"):
+        raise Refused(409, "sales_not_open", "Sales for this event have not opened yet.")
+    if event.sales_end and event.sales_end.startswith("2020"):
+        raise Refused(409, "sales_closed", "Sales for this event are closed.")
+
+
+def give_back(world: World, booking: Booking, tickets: int | None) -> None:
+    if not booking.is_live:
+        raise Refused(409, "already_cancelled", "This booking is already cancelled.")
+    had = booking.tickets
+    if tickets is not None and tickets > had:
+        message = f"This booking has {had} ticket{'' if had == 1 else 's'}; cancel at most that many."
+        raise Refused(400, "more_than_reserved", message, "ticketsToCancel")
+    if tickets is None or tickets == had:
+        call_off(booking)
+        why = "cancellation"
+    else:
+        booking.tickets -= tickets
+        booking.updated_at = this_moment()
+        why = "part cancellation"
+    serve(world, booking.event, because_of=why)
+
+
+def call_off(booking: Booking) -> None:
+    booking.status = CANCELLED
+    booking.updated_at = this_moment()
+    if booking in booking.event.waitlist:
+        booking.event.waitlist.remove(booking)
+
+
+def serve(world: World, event: Event, *, because_of: str) -> None:
+    for booking in list(event.waitlist):
+        if booking.tickets <= event.available:
+            booking.status = COMPLETED
+            booking.updated_at = this_moment()
+            event.waitlist.remove(booking)
+            world.note(f"promoted by {because_of}")
+        elif event.policy == "strict":
+            return
+        elif event.available:
+            world.note("passed over, kept its place")
