@@ -29,14 +29,15 @@ part() {
     printf '\n=== %s ===\n' "$name"
     SECONDS=0
     "$@" || { outcome=FAILED && status=1; }
-    report+=("$(printf '%-17s %s in %d s' "$name" "$outcome" "$SECONDS")")
+    report+=("$(printf '%-22s %s in %d s' "$name" "$outcome" "$SECONDS")")
 }
 
 # Not captured: it takes a while, and says how far it is and what it came to.
 walks() { .venv/bin/python -m pytest -q -s --hypothesis-seed="$SEED" bookings/tests/test_stateful.py; }
+conformance() { .venv/bin/python -m pytest -q bookings/tests/test_conformance.py; }
 on_mariadb() { .venv/bin/python tools/private_mariadb.py -- "$0" "$@"; }
 
-# `tools/nightly.sh walks` is one part by itself, on DATABASE_URL.
+# `tools/nightly.sh walks` or `conformance` is one part by itself, on DATABASE_URL.
 if [[ -n ${1:-} ]]; then
     "$1"
     exit
@@ -44,6 +45,8 @@ fi
 
 part 'walks on SQLite' walks
 part 'walks on MariaDB' on_mariadb walks
+part 'conformance on SQLite' conformance
+part 'conformance on MariaDB' on_mariadb conformance
 
 printf '\nSEED=%s\n' "$SEED"
 printf '%s\n' "${report[@]}"

@@ -23,8 +23,8 @@ from ticks.wsgi import application
 
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 # Drawn for each operation, beside the boundary values that are always tried.
-CASES = int(os.environ.get("CONFORMANCE_CASES", 1000 if IS_LONG else 6))
-CHAINS = int(os.environ.get("CONFORMANCE_CHAINS", 300 if IS_LONG else 3))
+CASES = int(os.environ.get("CONFORMANCE_CASES", 200 if IS_LONG else 6))
+CHAINS = int(os.environ.get("CONFORMANCE_CHAINS", 100 if IS_LONG else 3))
 PASSWORD = "nine lovely engines"
 PERSONAS = ["nobody", "user", "admin"]
 
