@@ -1,4 +1,4 @@
-.PHONY: help run test check format pins mutants bench
+.PHONY: help run test check format pins mutants bench chaos
 
 # Neither the developer's shell nor .env may decide what is checked.
 MANAGE = env -u DATABASE_URL -u DB_HOST -u DB_PORT -u DB_USER -u DB_PASSWORD -u DB_NAME TICKS_ENV_FILE= .venv/bin/python manage.py
@@ -42,3 +42,7 @@ mutants: ## take away one guard after the other, and see a test turn red for eac
 bench: ## measure bookings a second on MariaDB, against hand-written SQL
 	@tools/setup.sh --test --db
 	.venv/bin/python tools/bench.py $(BENCH)
+
+chaos: ## book while all below is killed, stopped, cut off, filled up, then compare; CHAOS="--quick" passes options
+	@tools/setup.sh --test --db
+	.venv/bin/python -m tools.chaos $(CHAOS)
