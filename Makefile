@@ -1,4 +1,4 @@
-.PHONY: help run test nightly check format pins mutants bench
+.PHONY: help run test nightly check format pins mutants chaos bench
 
 # Neither the developer's shell nor .env may decide what is checked.
 MANAGE = env -u DATABASE_URL -u DB_HOST -u DB_PORT -u DB_USER -u DB_PASSWORD -u DB_NAME TICKS_ENV_FILE= .venv/bin/python manage.py
@@ -15,7 +15,7 @@ run: ## set up what is missing, then serve Ticks; HOST and PORT are honoured
 test: ## the checks, then the tests on SQLite and on MariaDB
 	@tools/test.sh
 
-nightly: ## the long walks on SQLite and on MariaDB; SEED=N takes the same ones again
+nightly: ## long walks and conformance on SQLite and on MariaDB; SEED=N takes the same ones again
 	@tools/nightly.sh
 
 check: ## format, lint, import layers, migrations, deployment settings, OpenAPI schema
@@ -45,3 +45,7 @@ mutants: ## take away one guard after the other, and see a test turn red for eac
 bench: ## measure bookings a second on MariaDB, against hand-written SQL
 	@tools/setup.sh --test --db
 	.venv/bin/python tools/bench.py $(BENCH)
+
+chaos: ## book while all below is killed, stopped, cut off, filled up, then compare; CHAOS="--quick" passes options
+	@tools/setup.sh --test --db
+	.venv/bin/python -m tools.chaos $(CHAOS)

@@ -12,9 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from urllib.parse import quote
@@ -29,11 +29,16 @@ class MariaDBFailed(Exception):
     pass
 
 
-@dataclass(frozen=True)
+@dataclass
 class MariaDB:
+    """A server on a data directory of its own, which can be killed and started again on it."""
+
     socket: str
+    data: Path
     log: Path
-    process: subprocess.Popen
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen | None = None
 
     @property
     def url(self) -> str:
@@ -48,9 +53,33 @@ class MariaDB:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(lines[-20:])
 
+    def start(self) -> None:
+        """Starts the server and waits until it greets. Raises MariaDBFailed when it does not come up."""
+        self.process = subprocess.Popen(  # noqa: S603
+            self.command,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Out of the terminal's reach: Ctrl-C is for the command, which still needs its database.
+            start_new_session=True,
+        )
+        _wait_until_ready(self)
+
+    def kill(self) -> None:
+        """Ends the server as a crash would; `start` finds what it had made durable."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            _stop(self.process, patience=STOP_SECONDS)
+
 
 @contextmanager
-def private_mariadb(*, extra_options: Sequence[str] = ()) -> Iterator[MariaDB]:
+def private_mariadb(
+    *, extra_options: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Iterator[MariaDB]:
     """Yields a running server with an empty database `ticks`; later options override ours.
 
     Raises MariaDBFailed when there is no server program, or when it does not come up.
@@ -62,17 +91,15 @@ def private_mariadb(*, extra_options: Sequence[str] = ()) -> Iterator[MariaDB]:
             socket_path = Path(stack.enter_context(_directory(parent="/tmp"))) / "mariadb.sock"  # noqa: S108
 
         _install(home)
-        server = subprocess.Popen(  # noqa: S603
-            [_program("mariadbd"), *_options(home, socket_path), *extra_options],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # Out of the terminal's reach: Ctrl-C is for the command, which still needs its database.
-            start_new_session=True,
+        mariadb = MariaDB(
+            socket=str(socket_path),
+            data=home / "data",
+            log=home / "error.log",
+            command=[_program("mariadbd"), *_options(home, socket_path), *extra_options],
+            environment=environment or {},
         )
-        stack.callback(_stop, server, patience=STOP_SECONDS)
-        mariadb = MariaDB(socket=str(socket_path), log=home / "error.log", process=server)
-        _wait_until_ready(mariadb)
+        stack.callback(mariadb.stop)
+        mariadb.start()
         yield mariadb
 
 
@@ -121,7 +148,7 @@ def _install(home: Path) -> None:
 def _options(home: Path, socket_path: Path) -> list[str]:
     init_file = home / "init.sql"
     # The command line client may not be installed, so the server creates the database itself.
-    init_file.write_text("CREATE DATABASE ticks;\n")
+    init_file.write_text("CREATE DATABASE IF NOT EXISTS ticks;\n")
     options = [
         "--no-defaults",
         f"--datadir={home / 'data'}",

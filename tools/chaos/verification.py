@@ -1,0 +1,185 @@
+"""Compares what clients were told with what is stored, by SQL that knows nothing of Ticks' code."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from tools.chaos.acknowledgements import ACKNOWLEDGED, REFUSED, UNANSWERED, UNKNOWN, Booked, GivenBack
+
+Ask = Callable[[str], list[tuple]]
+
+OVERSOLD = """
+SELECT e.id, GREATEST(0, CAST(COALESCE(SUM(b.tickets_reserved), 0) AS SIGNED) - CAST(e.total_tickets AS SIGNED))
+FROM events_event e LEFT JOIN bookings_booking b ON b.event_id = e.id AND b.status = 'completed' GROUP BY e.id
+"""
+# (what is wrong, a query of the rows for which it is)
+MUST_BE_EMPTY = [
+    (
+        "counter of available tickets",
+        "SELECT e.id, e.available_tickets, e.total_tickets - COALESCE(SUM(b.tickets_reserved), 0) AS leaves"
+        " FROM events_event e LEFT JOIN bookings_booking b ON b.event_id = e.id AND b.status = 'completed'"
+        " GROUP BY e.id HAVING e.available_tickets <> leaves",
+    ),
+    (
+        "counter of waiting bookings",
+        "SELECT e.id, e.waitlisted_count, COUNT(b.id) AS wait FROM events_event e"
+        " LEFT JOIN bookings_booking b ON b.event_id = e.id AND b.status = 'waitlisted'"
+        " GROUP BY e.id HAVING e.waitlisted_count <> wait",
+    ),
+    (
+        "gap in the ledger",
+        "SELECT e.id, e.ledger_sequence, COUNT(l.id), MIN(l.sequence), MAX(l.sequence) FROM events_event e"
+        " LEFT JOIN bookings_ledgerentry l ON l.event_id = e.id GROUP BY e.id"
+        " HAVING COUNT(l.id) <> e.ledger_sequence OR MIN(l.sequence) <> 1 OR MAX(l.sequence) <> e.ledger_sequence",
+    ),
+    (
+        "ledger's last entry",
+        "SELECT e.id, l.available_after, e.available_tickets, l.waitlisted_after, e.waitlisted_count"
+        " FROM events_event e JOIN bookings_ledgerentry l ON l.event_id = e.id AND l.sequence = e.ledger_sequence"
+        " WHERE l.available_after <> e.available_tickets OR l.waitlisted_after <> e.waitlisted_count",
+    ),
+    (
+        "booking without its first ledger entry",
+        "SELECT b.id FROM bookings_booking b LEFT JOIN bookings_ledgerentry l"
+        " ON l.booking_id = b.id AND l.kind IN ('booked', 'waitlisted') GROUP BY b.id HAVING COUNT(l.id) <> 1",
+    ),
+    (
+        "booking with two idempotency keys",
+        "SELECT booking_id, COUNT(*) FROM bookings_idempotencykey GROUP BY booking_id HAVING COUNT(*) > 1",
+    ),
+]
+CHECKS = """
+SELECT table_name, constraint_name, check_clause FROM information_schema.check_constraints
+WHERE constraint_schema = 'ticks' AND table_name IN
+('events_event', 'bookings_booking', 'bookings_ledgerentry', 'bookings_idempotencykey')
+"""
+MINIMUM_CHECKS = 12
+
+
+@dataclass(frozen=True)
+class Row:
+    id: int
+    reference: str
+    event: int
+    user: int | None
+    tickets: int
+    status: str
+    has_key: bool
+
+
+@dataclass
+class Verdict:
+    """By fault: how many acknowledged bookings are not there as told, and how many requests are stored twice."""
+
+    lost: Counter = field(default_factory=Counter)
+    duplicated: Counter = field(default_factory=Counter)
+    oversold: int = 0
+    stored: int = 0
+    unknown: int = 0
+    unknown_stored: int = 0
+    findings: list[str] = field(default_factory=list)
+    # No fault of Ticks, but worth knowing.
+    notes: list[str] = field(default_factory=list)
+
+
+def verify(told: Iterable[Booked | GivenBack], ask: Ask) -> Verdict:
+    verdict = Verdict()
+    bookings, given_back = [], defaultdict(list)
+    for each in told:
+        if isinstance(each, Booked):
+            bookings.append(each)
+        else:
+            given_back[each.booking].append(each)
+    stored = stored_rows(ask)
+    verdict.stored = sum(map(len, stored.values()))
+    for booking in bookings:
+        compare(booking, stored.pop(booking.mark, []), given_back, verdict)
+    verdict.findings += [f"stored, but nobody asked for it: {mark} {rows}" for mark, rows in stored.items()]
+    verdict.oversold = oversold(ask)
+    verdict.findings += stored_state(ask)
+    return verdict
+
+
+def stored_rows(ask: Ask) -> dict[str, list[Row]]:
+    """The stored bookings by their request's mark. A seat has no mail address of its own, but its account."""
+    rows = ask(
+        "SELECT b.id, b.reference, b.event_id, b.user_id, b.tickets_reserved, b.status, k.id IS NOT NULL, b.email"
+        " FROM bookings_booking b LEFT JOIN (SELECT booking_id, MIN(id) AS id FROM bookings_idempotencykey"
+        " GROUP BY booking_id) k ON k.booking_id = b.id"
+    )
+    found = defaultdict(list)
+    for *facts, has_key, email in rows:
+        row = Row(*facts, bool(has_key))
+        is_marked = email.startswith("r") and email.endswith("@chaos.example.org")
+        found[email if is_marked else f"seat {row.user} {row.event}"].append(row)
+    return dict(found)
+
+
+def compare(told: Booked, rows: list[Row], given_back: dict[int, list[GivenBack]], verdict: Verdict) -> None:
+    name = f"{told.mark} ({told.outcome}, {told.fault})"
+    if len(rows) > 1:
+        verdict.duplicated[told.fault] += 1
+        verdict.findings.append(f"duplicated: {name} is stored as {rows}")
+        return
+    if told.outcome == REFUSED and rows:
+        verdict.duplicated[told.fault] += 1
+        verdict.findings.append(f"refused as not carried out, and stored: {name} {rows}")
+    if told.outcome == UNANSWERED:
+        verdict.findings.append(f"never answered: {name}")
+    if told.outcome == UNKNOWN:
+        verdict.unknown += 1
+        verdict.unknown_stored += len(rows)
+    if told.outcome != ACKNOWLEDGED:
+        return
+    wrong = "it is not there" if not rows else difference(told, rows[0], given_back[rows[0].id])
+    if wrong:
+        verdict.lost[told.fault] += 1
+        verdict.findings.append(f"lost: {name}: {wrong}")
+
+
+def difference(told: Booked, row: Row, given_back: list[GivenBack]) -> str:
+    """What of an acknowledged booking is stored otherwise than the client was told; empty if nothing."""
+    expected = {"event": told.event, "user": told.user, "has_key": told.has_key}
+    if told.id is not None:
+        expected["id"] = told.id
+    if told.reference is not None:
+        expected["reference"] = told.reference
+    wrong = [
+        f"{name} is {getattr(row, name)!r} and not {value!r}"
+        for name, value in expected.items()
+        if getattr(row, name) != value
+    ]
+    most = told.tickets - sum(1 for each in given_back if each.tickets and each.outcome == ACKNOWLEDGED)
+    least = most - sum(1 for each in given_back if each.tickets and each.outcome == UNKNOWN)
+    if not least <= row.tickets <= most:
+        wrong.append(f"it has {row.tickets} tickets, and not {least} to {most}")
+    allowed = statuses_after(told, given_back)
+    if row.status not in allowed:
+        wrong.append(f"it is {row.status}, and not {' or '.join(sorted(allowed))}")
+    return "; ".join(wrong)
+
+
+def statuses_after(told: Booked, given_back: list[GivenBack]) -> set[str]:
+    # Who waits may have been served since; who was answered by a 409 was not told which of the two it is.
+    live = {"completed"} if told.status == "completed" else {"completed", "waitlisted"}
+    whole = {each.outcome for each in given_back if each.tickets is None}
+    if ACKNOWLEDGED in whole:
+        return {"cancelled"}
+    return live | {"cancelled"} if whole else live
+
+
+def oversold(ask: Ask) -> int:
+    return sum(int(tickets) for _, tickets in ask(OVERSOLD))
+
+
+def stored_state(ask: Ask) -> list[str]:
+    """What the database contradicts itself in."""
+    findings = [f"{what}: {row}" for what, query in MUST_BE_EMPTY for row in ask(query)]
+    checks = ask(CHECKS)
+    if len(checks) < MINIMUM_CHECKS:
+        findings.append(f"only {len(checks)} CHECK constraints are left in the database")
+    for table, name, clause in checks:
+        [(broken,)] = ask(f"SELECT COUNT(*) FROM {table} WHERE NOT ({clause})")  # noqa: S608
+        if broken:
+            findings.append(f"CHECK {name} does not hold for {broken} rows of {table}")
+    return findings
