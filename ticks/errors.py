@@ -87,8 +87,9 @@ def describe(error) -> Failure | None:
             return describe_api_exception(error)
         # Internal: what the driver calls errors of the server's system, such as a full disk.
         case OperationalError() | InterfaceError() | InternalError():
-            log.error("The database failed: %s", error)
-            return describe(Unavailable("The database does not answer; try again shortly."))
+            unavailable = Unavailable("The database does not answer; try again shortly.")
+            unavailable.__cause__ = error
+            return describe(unavailable)
     return None
 
 

@@ -71,6 +71,13 @@ def without_values(text: str) -> str:
     return QUOTED.sub(r"\1'...'", text)
 
 
+class But503(logging.Filter):
+    """While the database is away, ticks.errors says why and ticks.request that; a third line would bury both."""
+
+    def filter(self, record):
+        return getattr(record, "status_code", None) != 503
+
+
 class JsonFormatter(Discreet):
     def format(self, record):
         line = {

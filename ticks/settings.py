@@ -256,6 +256,7 @@ LOGGING = {
         "json": {"()": "ticks.logs.JsonFormatter"},
         "readable": {"()": "ticks.logs.ReadableFormatter"},
     },
+    "filters": {"but_503": {"()": "ticks.logs.But503"}},
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "readable"},
         "combined": {
@@ -271,7 +272,7 @@ LOGGING = {
     "root": {"handlers": ["console", "combined"], "level": "INFO"},
     "loggers": {
         # Every request has its line from ticks.request; Django's would double it.
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["but_503"]},
         "django.security": {"level": "ERROR"},
         # Any scanner can ask for another host; a traceback each would bury the rest.
         "django.security.DisallowedHost": {"level": "CRITICAL"},

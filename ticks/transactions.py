@@ -17,6 +17,8 @@ SQLITE_LOCKED = "database is locked"
 ATTEMPTS = 5
 # Lock waits count in: a few of them must not hold a thread of the server for half a minute.
 PATIENCE_SECONDS = 6
+# What was lost by a time-out would be lost by the next one.
+PATIENCE_WHEN_LOST_SECONDS = 1
 FIRST_PAUSE_SECONDS = 0.01
 
 
@@ -77,7 +79,8 @@ def in_one_transaction(service: Callable) -> Callable:
                 return answer
             except (DatabaseError, InterfaceError) as error:
                 refusal = refusal_of(error, is_committing=is_committing)
-                if refusal is Unavailable and not outage.is_over():
+                has_waited = time.monotonic() - began > PATIENCE_WHEN_LOST_SECONDS
+                if refusal is Unavailable and (has_waited or not outage.is_over()):
                     raise Unavailable from error
         raise refusal
 

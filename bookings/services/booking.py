@@ -1,5 +1,6 @@
 import json
 import secrets
+import time
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -16,8 +17,10 @@ from bookings.services.references import guest_token, hash_token, new_reference
 from ticks.refusals import Refusal
 from ticks.transactions import OutcomeUnknown, in_one_transaction
 
-# With a key, a COMMIT that was not answered is tried again: once to find it, and once more in case that is lost too.
+# With a key, a COMMIT that was not answered is tried again: once to find it, and once more in case that is
+# lost too. Not by whom a time-out has kept waiting, and the next one would again.
 ATTEMPTS = 3
+PATIENCE_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ def book_tickets(request: BookingRequest, *, key: str | None = None) -> Receipt:
         return book_with_new_reference(request, digest=None)
     digest = request.key_digest(key)
     unknown: OutcomeUnknown | None = None
+    began = time.monotonic()
     try:
         for _ in range(ATTEMPTS):
             try:
@@ -65,6 +69,8 @@ def book_tickets(request: BookingRequest, *, key: str | None = None) -> Receipt:
             except OutcomeUnknown as error:
                 # If it was committed, the key is there: the next attempt finds it and books nothing.
                 unknown = error
+            if time.monotonic() - began > PATIENCE_SECONDS:
+                break
     except Refusal:
         # It knows only of its own attempt; over another node of a cluster the first may just not be visible yet.
         if unknown is None:

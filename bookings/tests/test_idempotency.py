@@ -327,6 +327,17 @@ def test_book_with_key_whose_commits_are_never_answered_is_unknown_and_can_be_se
     assert counts(event) == (10, 8, 0, 2)
 
 
+def test_book_with_key_whose_commit_timed_out_is_not_kept_waiting_again(anonymous, commits, monkeypatch):
+    monkeypatch.setattr(booking_service, "PATIENCE_SECONDS", 0)
+    event = EventFactory()
+    done = commits(LOST)
+
+    response = book(anonymous, event, "k1")
+
+    assert (response.status_code, response.json()) == (503, UNKNOWN)
+    assert len(done) == 1
+
+
 def test_book_with_key_refused_after_a_commit_that_was_not_answered_is_unknown(anonymous, commits, monkeypatch):
     # In a cluster the next node may not have seen the booking yet: what it says of the tickets decides nothing.
     event = EventFactory()

@@ -63,6 +63,8 @@ def start(tmp_path, port, database):
             text=True,
             # As in a terminal: Ctrl-C reaches the whole group.
             start_new_session=True,
+            # Whoever runs the tests in the background has their children ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         started.append(process)
         if not is_awaited:

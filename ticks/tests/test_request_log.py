@@ -208,3 +208,14 @@ def test_log_does_not_say_what_a_database_quotes(machine_log, readable_log, mess
     for log in (machine_log.getvalue(), readable_log.getvalue()):
         assert "ada@example.org" not in log
         assert "'...'" in log
+
+
+def test_refusal_without_the_database_takes_two_lines(anonymous, unreachable_database, caplog):
+    unreachable_database()
+
+    anonymous.get("/api/v1/booking/status/1")
+
+    assert [record.name for record in caplog.records if record.levelname != "DEBUG"] == [
+        "ticks.errors",
+        "ticks.request",
+    ]

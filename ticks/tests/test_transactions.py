@@ -4,6 +4,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, transaction
 
+from ticks import transactions
 from ticks.transactions import Busy, OutcomeUnknown, Unavailable, in_one_transaction
 
 pytestmark = pytest.mark.django_db
@@ -142,6 +143,17 @@ def test_service_whose_connection_is_lost_each_time_is_unavailable():
 
     assert service.runs == 5
     assert written() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_service_that_a_time_out_has_kept_waiting_is_not_run_again(monkeypatch):
+    monkeypatch.setattr(transactions, "PATIENCE_WHEN_LOST_SECONDS", 0)
+    service = Service(LOST[0], failures=99)
+
+    with pytest.raises(Unavailable):
+        in_one_transaction(service)()
+
+    assert service.runs == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -165,4 +165,10 @@ def promise(board: Board) -> str:
         taken = [seconds for fault in RETURNS if fault in board.tolls for seconds in getattr(board.tolls[fault], name)]
         late = sum(seconds > PROMISED_SECONDS for seconds in taken)
         told.append(f"{what} in time {len(taken) - late} of {len(taken)} times, at most {longest(taken)}")
-    return f"Promised within {PROMISED_SECONDS} s of the database's return: " + "; ".join(told) + "."
+    tolls = [board.tolls[fault] for fault in RETURNS if fault in board.tolls]
+    slowest = max((toll.slowest_answer for toll in tolls), default=0)
+    return (
+        f"Promised within {PROMISED_SECONDS} s of the database's return: {'; '.join(told)}.\n"
+        f"Promised within {PROMISED_SECONDS} s while it is away: an answer; the slowest took {slowest:.1f} s,"
+        f" {sum(len(toll.late) for toll in tolls)} of {sum(toll.answers.total() for toll in tolls)} were late."
+    )

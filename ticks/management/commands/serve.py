@@ -1,4 +1,5 @@
 import os
+import signal
 import socket
 import sys
 
@@ -17,6 +18,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args, prepare, **options):
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            # Ctrl-C ends it at once. As an exception it is lost where Python runs a finalizer, of which migrations
+            # leave many, and the server would go on to start.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         refuse_taken_port()
         refuse_unreachable_database()
         if prepare:
