@@ -29,10 +29,14 @@ class Watch:
         self.directory = directory
         self.secrets: dict[str, set[str]] = {"setting": set(), "password": set(), "token": set(), "key": set()}
         self.published: set[str] = set()
+        # What a machine draws and sends as a password is no secret, and drawn elsewhere too.
+        self.is_drawn = False
         self.writing = threading.Lock()
 
     def record(self, kind: str, secret) -> None:
         # Some tests take an address for a password; the log has neither.
+        if self.is_drawn and kind in ("password", "key"):
+            return
         if isinstance(secret, str) and len(secret) >= SHORTEST and not ADDRESS.fullmatch(secret):
             self.secrets[kind].add(secret)
 
@@ -161,9 +165,12 @@ def pytest_configure(config):
     keep_what_is_written(config.leaks)
 
 
+def pytest_runtest_setup(item):
+    item.config.leaks.is_drawn = item.get_closest_marker("drawn") is not None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
-
     watch = session.config.leaks
     served = list(session.config._tmp_path_factory.getbasetemp().rglob("logs/combined.log"))
     session.config.leaked = watch.findings(*served)

@@ -21,6 +21,7 @@ from accounts.tests.factories import UserFactory
 from bookings.tests.factories import BookingFactory, EventFactory
 from ticks.wsgi import application
 
+pytestmark = pytest.mark.drawn
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 # Drawn for each operation, beside the boundary values that are always tried.
 CASES = int(os.environ.get("CONFORMANCE_CASES", 200 if IS_LONG else 6))
