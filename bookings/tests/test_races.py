@@ -1,6 +1,7 @@
 """Many at once, with threads and real commits; beside them, controls without the lock."""
 
 import random
+import sqlite3
 import threading
 from collections import Counter
 
@@ -124,6 +125,17 @@ def test_what_is_read_after_the_lock_was_committed_last():
         after = Booking.objects.count()
 
     assert (before, after, locked.available_tickets) == (0, 1, 9)
+
+
+@pytest.mark.embedded
+def test_transaction_on_sqlite_keeps_other_writers_out_from_its_beginning():
+    # Two that read first and write then would have to fail, however long they wait.
+    other = sqlite3.connect(connection.settings_dict["NAME"], timeout=0)
+
+    with transaction.atomic(), pytest.raises(sqlite3.OperationalError, match="database is locked"):
+        other.execute("BEGIN IMMEDIATE")
+
+    other.close()
 
 
 def test_one_key_in_twenty_requests_books_once():
