@@ -19,7 +19,8 @@ def register_user(*, username: str, password: str, email: str | None = None) -> 
     refuse_taken(user)
     refuse_weak(password, user=user, field="password")
     user.set_password(password)
-    save_unique(user)
+    # Not an update, should a retry find that another account got its id in between.
+    save_unique(user, force_insert=True)
     return user
 
 
@@ -67,22 +68,25 @@ def rotate_session(*, session_id: int, refresh_id: str, lifetime: timedelta) -> 
     A token that was exchanged before ends the session: either its holder or somebody who stole it
     has the newer one, and nobody can tell which (RFC 9700, section 4.14.2).
     """
-    session = LoginSession.objects.select_related("user").filter(pk=session_id).first()
-    renewed = secrets.token_hex(16)
-    # The condition on the old id makes one of two at once win.
-    won = (
-        session
-        and session.expires_at > timezone.now()
-        and session.is_good_for(session.user)
-        and LoginSession.objects.filter(pk=session_id, refresh_id=refresh_id).update(
-            refresh_id=renewed, expires_at=timezone.now() + lifetime
-        )
-    )
-    if not won:
+    session = exchange(session_id, refresh_id, lifetime=lifetime)
+    if session is None:
         LoginSession.objects.filter(pk=session_id).delete()
         raise SessionEnded
-    session.refresh_id = renewed
     return session
+
+
+@in_one_transaction
+def exchange(session_id: int, refresh_id: str, *, lifetime: timedelta) -> LoginSession | None:
+    session = LoginSession.objects.select_related("user").filter(pk=session_id).first()
+    if session is None or session.expires_at <= timezone.now() or not session.is_good_for(session.user):
+        return None
+    renewed = secrets.token_hex(16)
+    # The condition on the old id makes one of two at once win.
+    won = LoginSession.objects.filter(pk=session_id, refresh_id=refresh_id).update(
+        refresh_id=renewed, expires_at=timezone.now() + lifetime
+    )
+    session.refresh_id = renewed
+    return session if won else None
 
 
 def end_session(*, session_id: int) -> None:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from io import BytesIO
 
 from django.core.exceptions import BadRequest
+from granian.rsgi import ProtocolClosed
 from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError
 
@@ -49,8 +50,10 @@ class Bodies:
         """Puts the body where WSGI has it. False: it did not come, and this connection should end."""
         try:
             body = await self.read(environ, protocol)
-        except (TimeoutError, BodyCutOff) as error:
-            environ["wsgi.input"] = Failing(BodyLate() if isinstance(error, TimeoutError) else error)
+        except (TimeoutError, BodyCutOff, ProtocolClosed) as error:
+            environ["wsgi.input"] = Failing(BodyLate() if isinstance(error, TimeoutError) else BodyCutOff())
+            # Django does not read a body without a length: it would go on as if none had been sent.
+            environ["CONTENT_LENGTH"] = environ.get("CONTENT_LENGTH") or "1"
             return False
         environ["wsgi.input"] = BytesIO(body)
         return True

@@ -1,11 +1,13 @@
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
+from ticks.errors import RefusesInJson
 from ticks.headers import policy
 
 
-class Docs(SpectacularSwaggerSplitView):
+class Docs(RefusesInJson, SpectacularSwaggerSplitView):
     """Swagger UI, whose script is an address of its own (`?script=`), since no page may have one inside."""
 
+    http_method_names = ["get", "head"]
     # The icons in its stylesheet are data: URLs.
     headers_of_page = {"Content-Security-Policy": policy(img_src="'self' data:")}
 

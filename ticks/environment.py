@@ -22,9 +22,12 @@ class Environment:
 
     def __init__(self, base_dir: Path):
         self.base_dir = base_dir
-        env_file = os.environ.get("TICKS_ENV_FILE", str(base_dir / ".env"))
-        if env_file and Path(env_file).is_file():
-            environ.Env.read_env(env_file)
+        named = os.environ.get("TICKS_ENV_FILE")
+        env_file = Path(base_dir / ".env" if named is None else named)
+        if named and not env_file.is_file():
+            raise ImproperlyConfigured(f"TICKS_ENV_FILE is {named!r}, and there is no such file; mend or empty it.")
+        if named != "" and env_file.is_file():
+            environ.Env.read_env(str(env_file))
         self.local_dir = base_dir / (self.text("LOCAL_DIR") or ".local")
 
     def text(self, name: str, default: str = "") -> str:

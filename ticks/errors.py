@@ -59,6 +59,15 @@ def answer_exception(error, context) -> Response | None:
     return Response(body, status=said.status, headers=said.headers)
 
 
+class RefusesInJson:
+    """For views whose renderers are for what they show: a page, a schema."""
+
+    def handle_exception(self, exc):
+        refused = super().handle_exception(exc)
+        headers = {name: value for name, value in refused.headers.items() if name != "Content-Type"}
+        return JsonResponse(refused.data, status=refused.status_code, headers=headers)
+
+
 def enveloped(said: Failure) -> dict:
     return failure(said.message, said.code, said.errors)
 

@@ -10,7 +10,6 @@ from queue import SimpleQueue
 
 from django.conf import settings
 from django.db import connections
-from granian.rsgi import ProtocolClosed
 
 from ticks import draining
 from ticks.bodies import Bodies
@@ -19,12 +18,11 @@ from ticks.wsgi import environ_of, respond
 
 LOOK_SECONDS = 0.05
 
-connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
-
 
 class Front:
     def __init__(self, *, threads: int, board: Board, worker: int, listener: int):
         self.board, self.worker, self.listener = board, worker, listener
+        connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
         self.bodies = Bodies(limit=settings.BODY_LIMIT, seconds=settings.BODY_SECONDS)
         self.taken_in = SimpleQueue()
         for _ in range(threads):
@@ -45,11 +43,7 @@ class Front:
         self.board.enter(self.worker)
         try:
             environ = environ_of(scope)
-            try:
-                is_whole = await self.bodies.read_into(environ, protocol)
-            except ProtocolClosed:
-                # The client has left in the middle of its body.
-                return
+            is_whole = await self.bodies.read_into(environ, protocol)
             answered = asyncio.get_running_loop().create_future()
             self.taken_in.put((environ, is_whole, protocol, answered))
             await answered
@@ -77,4 +71,5 @@ def settle(answered: asyncio.Future, failure: BaseException | None) -> None:
     if failure is None:
         answered.set_result(None)
     else:
-        answered.set_exception(failure)
+        # A StopIteration is nothing that a future takes.
+        answered.set_exception(RuntimeError(repr(failure)).with_traceback(failure.__traceback__))

@@ -5,7 +5,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from ticks import draining
-from ticks.outage import drop_if_lost
 
 
 class Probes:
@@ -39,9 +38,8 @@ def readyz(request):
             cursor.execute("SELECT 1")
         if not is_migrated():
             return JsonResponse({"status": "migrations are missing"}, status=503)
-    except Error as error:
+    except Error:
         connection.close()
-        drop_if_lost(error)
         return JsonResponse({"status": "the database does not answer"}, status=503)
     return JsonResponse({"status": "ready"})
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 
 from django.db import DatabaseError, InterfaceError, connection
 
@@ -60,7 +61,8 @@ def database_answers() -> bool:
     else:
         return True
     finally:
-        connection.close()
+        with suppress(Exception):
+            connection.close()
 
 
 def is_lost(error: Exception) -> bool:

@@ -68,9 +68,7 @@ class Server(Granian):
         # however often; one that ends by itself at its start would do so again.
         now = time.monotonic()
         unfit = [
-            idx
-            for idx in workers
-            if (self.wrks[idx].inner.exitcode or -1) >= 0 and now - self.wrks[idx].birth < START_SECONDS
+            idx for idx in workers if ended_by_itself(self.wrks[idx]) and now - self.wrks[idx].birth < START_SECONDS
         ]
         if unfit:
             self.interrupt_children.extend(unfit)
@@ -109,12 +107,17 @@ class Server(Granian):
             for worker in alive:
                 worker.terminate()
             idle = [worker for worker in alive if not self.board.in_flight(worker.idx)]
+            until = time.monotonic() + 1
             for worker in alive:
-                worker.join(1)
+                worker.join(max(0, until - time.monotonic()))
             for worker in idle:
                 # It waits for a first request over connections that are silent, as browsers like to keep some.
                 if worker.is_alive() and not self.board.in_flight(worker.idx):
                     worker.kill()
+
+
+def ended_by_itself(worker) -> bool:
+    return worker.inner.exitcode is not None and worker.inner.exitcode >= 0
 
 
 def serve(host: str, port: int, workers: int, threads: int) -> None:
@@ -168,16 +171,17 @@ def allow_many_connections() -> None:
 
 
 def keep_interrupts_from_workers() -> None:
-    """Ctrl-C ends the server as SIGTERM does.
+    """Ctrl-C, and a terminal that is closed, end the server as SIGTERM does.
 
-    A terminal sends SIGINT to the workers too, and the main process SIGTERM right after it: the
+    A terminal sends its signals to the workers too, and the main process SIGTERM right after it: the
     second signal finds a worker in the handler of the first, where it can deadlock. Workers inherit
     the blocked signal; the thread takes it for the main process.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    of_terminals = {signal.SIGINT, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, of_terminals)
 
     def pass_on():
-        signal.sigwait({signal.SIGINT})
+        signal.sigwait(of_terminals)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=pass_on, daemon=True).start()

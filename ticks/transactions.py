@@ -55,17 +55,17 @@ class OutcomeUnknown(Refusal):
 def in_one_transaction(service: Callable) -> Callable:
     """Runs a service in its own transaction, COMMIT included, and again if it certainly was not committed.
 
-    Raises `Busy` or `Unavailable` after five attempts or six seconds, `OutcomeUnknown` where the COMMIT
-    was not answered (only a unique key in the same transaction could make a repetition safe, and that
-    is the caller's), `RuntimeError` inside another atomic block: a retry there would build on what the
-    server has already thrown away. Errors are caught outside the block only: caught inside, Django
-    would go on and commit the statements that follow.
+    Raises `Busy` after five attempts or six seconds, `Unavailable` where the database is away or has kept
+    it waiting, `OutcomeUnknown` where the COMMIT was not answered (only a unique key in the same
+    transaction could make a repetition safe, and that is the caller's), `RuntimeError` inside another
+    atomic block: a retry there would build on what the server has already thrown away. Errors are caught
+    outside the block only: caught inside, Django would go on and commit the statements that follow.
     """
 
     @wraps(service)
     def run(*args, **kwargs):
         began = time.monotonic()
-        refusal: type[Refusal] = Busy
+        refusal: Refusal = Busy()
         for attempt in range(ATTEMPTS):
             if time.monotonic() - began > PATIENCE_SECONDS:
                 break
@@ -79,25 +79,27 @@ def in_one_transaction(service: Callable) -> Callable:
                 return answer
             except (DatabaseError, InterfaceError) as error:
                 refusal = refusal_of(error, is_committing=is_committing)
+                # For the log to say why.
+                refusal.__cause__ = error
                 has_waited = time.monotonic() - began > PATIENCE_WHEN_LOST_SECONDS
-                if refusal is Unavailable and (has_waited or not outage.is_over()):
-                    raise Unavailable from error
+                if isinstance(refusal, Unavailable) and (has_waited or not outage.is_over()):
+                    break
         raise refusal
 
     return run
 
 
-def refusal_of(error: Exception, *, is_committing: bool) -> type[Refusal]:
+def refusal_of(error: Exception, *, is_committing: bool) -> Refusal:
     """What to say if no further attempt succeeds; raises what no further attempt can mend."""
     if is_rolled_back(error):
-        return Busy
+        return Busy()
     was_lost = drop_if_lost(error)
     # A constraint that SQLite checks at COMMIT is no doubt: nothing was committed.
     if is_committing and not isinstance(error, IntegrityError):
         raise OutcomeUnknown from error
     if was_lost:
         # The server rolls back what it got no COMMIT for.
-        return Unavailable
+        return Unavailable()
     raise error
 
 

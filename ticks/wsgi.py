@@ -17,7 +17,7 @@ def application(environ, start_response):
     return django_application(made_readable(environ), start_response)
 
 
-ALWAYS = {
+FIXED = {
     "SCRIPT_NAME": "",
     "wsgi.errors": sys.stderr,
     "wsgi.multiprocess": True,
@@ -33,7 +33,7 @@ def environ_of(scope) -> dict:
     """The environ of an RSGI request, all but its body."""
     server, _, port = scope.server.rpartition(":")
     return {
-        **ALWAYS,
+        **FIXED,
         "REQUEST_METHOD": scope.method,
         "PATH_INFO": latin(scope.path),
         "QUERY_STRING": latin(scope.query_string),
@@ -41,8 +41,8 @@ def environ_of(scope) -> dict:
         "SERVER_NAME": server.strip("[]"),
         "SERVER_PORT": port,
         "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
-        "HTTP_HOST": scope.authority or "",
         "wsgi.url_scheme": scope.scheme,
+        **({"HTTP_HOST": scope.authority} if scope.authority else {}),
         **headers_of(scope.headers),
     }
 
@@ -50,8 +50,9 @@ def environ_of(scope) -> dict:
 def headers_of(headers) -> dict[str, str]:
     """Without names that have an underscore: in WSGI's spelling they would pass for what a proxy has set."""
     items = headers.items()
-    if len(items) == len(headers):
-        return {variable(name): value for name, value in items if "_" not in name}
+    named = dict(items)
+    if len(named) == len(items) == len(headers):
+        return {variable(name): value for name, value in named.items() if "_" not in name}
     # A header came twice, or has bytes beyond ASCII, which granian leaves out: it must not look as if unsent.
     return {
         variable(name): (";" if name == "cookie" else ",").join(headers.get_all(name) or [""])

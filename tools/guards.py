@@ -155,16 +155,16 @@ GUARDS = [
     Guard(
         "key in flight",
         "bookings/services/keys.py",
-        "return cursor.fetchone()[0] == 1",
-        "return True",
+        "yield locked != 0",
+        "yield True",
         "bookings/tests/test_idempotency.py",
         on_mariadb=True,
     ),
     Guard(
         "key is let go",
         "bookings/services/keys.py",
-        'cursor.execute("DO RELEASE_ALL_LOCKS()")',
-        "pass",
+        "if locked and connection.connection is not None:",
+        "if False:",
         "bookings/tests/test_idempotency.py",
         on_mariadb=True,
     ),
@@ -315,8 +315,8 @@ GUARDS = [
     Guard(
         "refresh tokens end with the password",
         "accounts/services.py",
-        "        and session.is_good_for(session.user)\n",
-        "",
+        " or not session.is_good_for(session.user):",
+        ":",
         "accounts/tests/test_refresh.py accounts/tests/test_password.py",
     ),
     Guard(
@@ -386,8 +386,8 @@ GUARDS = [
     Guard(
         "headers with an underscore pass for none of a proxy",
         "ticks/wsgi.py",
-        'return {variable(name): value for name, value in items if "_" not in name}',
-        "return {variable(name): value for name, value in items}",
+        'return {variable(name): value for name, value in named.items() if "_" not in name}',
+        "return {variable(name): value for name, value in named.items()}",
         "ticks/tests/test_wsgi.py",
     ),
     # The server

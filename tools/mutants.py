@@ -12,6 +12,7 @@ import queue
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -72,19 +73,26 @@ class Workshop:
         }
         if getattr(guard, "on_mariadb", True):
             environment["DATABASE_URL"] = self.database.url
-        ended = subprocess.run(  # noqa: S603
+        tests = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *guard.tests.split()],
             cwd=self.tree,
             env=environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            # With the servers that they start.
+            start_new_session=True,
         )
-        failed = re.search(r"^(?:FAILED|ERROR) \S*::(\S+)", ended.stdout, re.MULTILINE)
-        if ended.returncode == FAILED and failed:
+        try:
+            said, _ = tests.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(tests.pid, signal.SIGKILL)
+            tests.communicate()
+            return False, f"no result after {PATIENCE_SECONDS} s"
+        failed = re.search(r"^(?:FAILED|ERROR) \S*::(\S+)", said, re.MULTILINE)
+        if tests.returncode == FAILED and failed:
             return True, failed[1]
-        tail = (ended.stdout + ended.stderr).strip().splitlines()[-1:]
-        return False, f"not missed (exit code {ended.returncode}): {' '.join(tail)}"
+        return False, f"not missed (exit code {tests.returncode}): {' '.join(said.strip().splitlines()[-1:])}"
 
 
 def without(guard: Guard | Constraint, source: str) -> str:

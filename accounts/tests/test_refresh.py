@@ -2,6 +2,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from accounts import tokens
@@ -156,3 +157,13 @@ def test_refresh_of_an_inactive_user_ends_the_session(anonymous, pair, user):
 
     assert_refused(response, ENDED)
     assert not LoginSession.objects.exists()
+
+
+def test_refresh_whose_commit_was_not_answered_is_unknown(anonymous, user, commits):
+    pair = tokens.log_in(user)
+    commits(OperationalError(2013, "Lost connection to server during query"), carried_out=True)
+
+    response = anonymous.post(URL, {"refreshToken": pair["refreshToken"]})
+
+    assert response.status_code == 503
+    assert response.json()["code"] == "outcome_unknown"

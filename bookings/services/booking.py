@@ -4,15 +4,15 @@ import time
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from django.db import IntegrityError
+from django.db import Error, IntegrityError
 from django.utils import timezone
 
 from accounts.models import User, normalise_email
 from bookings.allocation import Book, Claim
-from bookings.exceptions import AlreadyBooked
+from bookings.exceptions import AlreadyBooked, KeyInFlight
 from bookings.models import Booking
 from bookings.services.desk import lock_event, settle
-from bookings.services.keys import Receipt, release_key, remember, take_key
+from bookings.services.keys import Receipt, key_in_hand, receipt_of, remember
 from bookings.services.references import guest_token, hash_token, new_reference
 from ticks.refusals import Refusal
 from ticks.transactions import OutcomeUnknown, in_one_transaction
@@ -58,45 +58,52 @@ def book_tickets(request: BookingRequest, *, key: str | None = None) -> Receipt:
     """
     request = replace(request, email=normalise_email(request.email) or "")
     if key is None:
-        return book_with_new_reference(request, digest=None)
+        return book_with_new_reference(request)
     digest = request.key_digest(key)
+    with key_in_hand(digest) as is_in_hand:
+        return book_by_key(request, digest=digest, is_in_hand=is_in_hand)
+
+
+def book_by_key(request: BookingRequest, *, digest: str, is_in_hand: bool) -> Receipt:
     unknown: OutcomeUnknown | None = None
     began = time.monotonic()
     try:
         for _ in range(ATTEMPTS):
             try:
-                return book_with_new_reference(request, digest=digest)
+                return book_with_new_reference(request, digest=digest, is_in_hand=is_in_hand)
             except OutcomeUnknown as error:
                 # If it was committed, the key is there: the next attempt finds it and books nothing.
                 unknown = error
             if time.monotonic() - began > PATIENCE_SECONDS:
                 break
-    except Refusal:
-        # It knows only of its own attempt; over another node of a cluster the first may just not be visible yet.
+    except (Refusal, Error):
+        # They know only of their own attempt; over another node of a cluster the first may just not be visible yet.
         if unknown is None:
             raise
-    finally:
-        release_key()
     raise unknown
 
 
-def book_with_new_reference(request: BookingRequest, *, digest: str | None) -> Receipt:
+def book_with_new_reference(request: BookingRequest, **key) -> Receipt:
     try:
-        return book_once(request, digest=digest, nonce=secrets.token_hex(32), reference=new_reference())
+        return book_once(request, nonce=secrets.token_hex(32), reference=new_reference(), **key)
     except IntegrityError:
         # The key was committed meanwhile over another node, or the reference is taken (one in 10^14).
         # Nothing of this attempt was kept; the second finds the key, or draws another reference.
-        return book_once(request, digest=digest, nonce=secrets.token_hex(32), reference=new_reference())
+        return book_once(request, nonce=secrets.token_hex(32), reference=new_reference(), **key)
 
 
 @in_one_transaction
-def book_once(request: BookingRequest, *, digest: str | None, nonce: str, reference: str) -> Receipt:
+def book_once(
+    request: BookingRequest, *, nonce: str, reference: str, digest: str | None = None, is_in_hand: bool = True
+) -> Receipt:
     # Hashed before the lock.
     token = None if request.user else guest_token(nonce)
     token_hash = token and hash_token(token)
     fingerprint = request.fingerprint() if digest else None
-    if digest and (known := take_key(digest, fingerprint=fingerprint)):
+    if digest and (known := receipt_of(digest, fingerprint=fingerprint)):
         return known
+    if not is_in_hand:
+        raise KeyInFlight
     event = lock_event(request.event_id)
     if request.is_only_one and Booking.objects.live().filter(event=event, user=request.user).exists():
         raise AlreadyBooked

@@ -1,15 +1,16 @@
 """Idempotency keys: one is taken while its booking is made, and remembers the answer afterwards."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 
 from django.db import Error, connection
 from django.utils import timezone
 
-from bookings.exceptions import KeyInFlight, KeyReused
+from bookings.exceptions import KeyReused
 from bookings.models import Booking, IdempotencyKey
 from bookings.services.references import guest_token, is_token_of
-from ticks.outage import drop_if_lost
 
 ANSWERED = ("reference", "event_id", "user_id", "first_name", "last_name", "email", "tickets_reserved", "status")
 
@@ -23,46 +24,41 @@ class Receipt:
     is_replayed: bool = False
 
 
-def take_key(digest: str, *, fingerprint: str) -> Receipt | None:
-    """The booking that the key made, or None: then it is this connection's until `release_key`.
+def receipt_of(digest: str, *, fingerprint: str) -> Receipt | None:
+    """The booking that the key made before, if it did. Raises `KeyReused`.
 
-    Raises `KeyReused`, `KeyInFlight`. Comes before the event's lock: who only asks again waits for nobody.
+    Looked for before the event is locked: who only asks again waits for nobody.
     """
-    is_taken = try_to_lock(digest)
     known = IdempotencyKey.objects.select_related("booking").filter(digest=digest).first()
-    if known:
-        return replay(known, fingerprint=fingerprint)
-    if not is_taken:
-        raise KeyInFlight
-    return None
+    return known and replay(known, fingerprint=fingerprint)
 
 
-def try_to_lock(digest: str) -> bool:
-    """Locks the key by name, which ends with the connection at the latest, without waiting for it.
+@contextmanager
+def key_in_hand(digest: str) -> Iterator[bool]:
+    """Whether nobody else is booking with the key; it is then locked by name, which ends with the connection.
 
-    It only spares the second of two at once the wait: that one key books once is up to its unique index.
-    On SQLite, where one transaction writes at a time, the second has waited for the first already.
+    It only spares the second of two at once the wait: that one key books once is up to its unique index. So where
+    it cannot be had (some clusters refuse it) the second waits for the first, as on SQLite, where one writes at a time.
     """
-    if connection.vendor != "mysql":
-        return True
     # Names are the server's, whichever the database, and at most 64 characters long.
     name = sha256(f"{connection.settings_dict['NAME']} {digest}".encode()).hexdigest()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT GET_LOCK(%s, 0)", [name])
-        return cursor.fetchone()[0] == 1
+    locked = ask_for("SELECT GET_LOCK(%s, 0)", name) if connection.vendor == "mysql" else None
+    try:
+        yield locked != 0
+    finally:
+        if locked and connection.connection is not None:
+            ask_for("SELECT RELEASE_LOCK(%s)", name)
 
 
-def release_key() -> None:
-    if connection.vendor != "mysql" or connection.connection is None:
-        return
+def ask_for(statement: str, name: str) -> int | None:
     try:
         with connection.cursor() as cursor:
-            # All, since a retried transaction has locked the same one again.
-            cursor.execute("DO RELEASE_ALL_LOCKS()")
-    except Error as error:
-        # The booking is made, or refused, all the same. The lock ends with the connection.
+            cursor.execute(statement, [name])
+            return cursor.fetchone()[0]
+    except Error:
+        # The booking is made, or refused, all the same. A lock that is not let go ends with the connection.
         connection.close()
-        drop_if_lost(error)
+        return None
 
 
 def remember(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None) -> None:

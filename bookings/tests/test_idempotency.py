@@ -338,12 +338,23 @@ def test_book_with_key_whose_commit_timed_out_is_not_kept_waiting_again(anonymou
     assert len(done) == 1
 
 
-def test_book_with_key_refused_after_a_commit_that_was_not_answered_is_unknown(anonymous, commits, monkeypatch):
+def sold_out(*args, **kwargs):
+    return [Outcome(error=SoldOut())]
+
+
+def disk_full(*args, **kwargs):
+    raise OperationalError(1114, "The table 'bookings_booking' is full")
+
+
+@pytest.mark.parametrize("then", [sold_out, disk_full])
+def test_book_with_key_that_fails_after_a_commit_that_was_not_answered_is_unknown(
+    anonymous, commits, monkeypatch, then
+):
     # In a cluster the next node may not have seen the booking yet: what it says of the tickets decides nothing.
     event = EventFactory()
     commits(LOST)
     settle = booking_service.settle
-    outcomes = [settle, lambda *args, **kwargs: [Outcome(error=SoldOut())]]
+    outcomes = [settle, then]
     monkeypatch.setattr(booking_service, "settle", lambda *args, **kwargs: outcomes.pop(0)(*args, **kwargs))
 
     response = book(anonymous, event, "k1")

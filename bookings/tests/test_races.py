@@ -12,7 +12,7 @@ from django.db.models import Sum
 from bookings.exceptions import KeyInFlight
 from bookings.models import Booking, LedgerEntry
 from bookings.services import booking as booking_service
-from bookings.services import desk, keys
+from bookings.services import desk
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import change_event
@@ -173,7 +173,6 @@ def test_one_key_on_two_events_books_one_of_them():
 def test_control_without_lock_one_key_gets_errors(monkeypatch, ask_unlocked):
     """Nobody finds the key; its unique index is the last line, and the retries get no answer."""
     monkeypatch.setattr(desk, "write_ledger", lambda *args: None)
-    monkeypatch.setattr(keys, "try_to_lock", lambda digest: True)
     event = EventFactory(total_tickets=100)
 
     results = run_together(CROWD, lambda number: ask_unlocked(event, number, digest="one key"))

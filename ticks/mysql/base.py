@@ -32,6 +32,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return super().get_new_connection(conn_params)
 
     def is_usable(self):
+        if self.errors_occurred:
+            # After some the driver has closed its socket, whose number may be another's by now.
+            return super().is_usable()
         # A healthy idle connection has nothing to say. One that the server has closed can be read from; a ping
         # of each connection before each request would cost a round trip, and hang where the server does.
         poll = select.poll()

@@ -1,4 +1,5 @@
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -67,6 +68,10 @@ def check(tmp_path, **given):
         ({"THROTTLE_USER": "5/year"}, "THROTTLE_USER is '5/year'; write a rate such as 300/min."),
         ({"THROTTLE_USER": "5"}, "THROTTLE_USER is '5'; write a rate such as 300/min."),
         ({"IDEMPOTENCY_HOURS": "23"}, "IDEMPOTENCY_HOURS is '23'; set it to a whole number from 24 to 8784."),
+        (
+            {"TICKS_ENV_FILE": "/nonexistent/.env"},
+            "TICKS_ENV_FILE is '/nonexistent/.env', and there is no such file; mend or empty it.",
+        ),
         ({"DB_SECONDS": "1"}, "DB_SECONDS is '1'; set it to a whole number from 2 to 60."),
         (
             {"DATABASE_URL": "postgres://u:geheim@h/x"},
@@ -268,3 +273,14 @@ def test_host_is_an_address(environment, given, address):
 def test_host_that_is_no_address_is_refused(environment, given):
     with pytest.raises(ImproperlyConfigured, match="; set it to an IP address such as "):
         environment(HOST=given).address("HOST", "127.0.0.1")
+
+
+def test_every_setting_is_told_of_in_the_readme_and_the_example():
+    sources = [(ROOT / "ticks" / name).read_text() for name in ("settings.py", "environment.py")]
+    read = {name for source in sources for name in re.findall(r'(?:environment|self)\.\w+\("([A-Z_]+)"', source)}
+    readme = set(re.findall(r"`([A-Z_]+)`", (ROOT / "README.md").read_text()))
+    example = set(re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+    assert {"BODY_SECONDS", "DATABASE_URL", "THROTTLE_USER"} <= read
+    assert read <= readme
+    assert read <= example

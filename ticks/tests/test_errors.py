@@ -215,3 +215,21 @@ def test_service_is_back_with_the_database(anonymous, unreachable_database, monk
     back = anonymous.get("/api/v1/booking/status/1")
 
     assert (gone.status_code, back.status_code) == (503, 404)
+
+
+@pytest.mark.parametrize("path", ["/api/docs", "/api/schema"])
+@pytest.mark.parametrize("method", ["options", "put", "delete", "trace"])
+def test_method_not_allowed_beside_the_contracts_is_enveloped_405(anonymous, path, method):
+    response = getattr(anonymous, method)(path)
+
+    assert response.status_code == 405
+    assert response["Content-Type"] == "application/json"
+    assert response.json()["code"] == "method_not_allowed"
+
+
+def test_schema_in_a_form_that_it_has_not_is_enveloped_406(anonymous):
+    response = anonymous.get("/api/schema", headers={"Accept": "text/html"})
+
+    assert response.status_code == 406
+    assert response["Content-Type"] == "application/json"
+    assert response.json()["code"] == "not_acceptable"

@@ -28,6 +28,7 @@ def test_schema_is_served_as_openapi_3_1(anonymous):
 
     assert response.status_code == 200
     assert response["Content-Type"] == "application/vnd.oai.openapi; charset=utf-8"
+    assert anonymous.get("/api/schema?format=json")["Content-Type"] == "application/vnd.oai.openapi+json"
     assert response.content.decode().startswith("openapi: 3.1.0\ninfo:\n  title: Ticks\n")
 
 

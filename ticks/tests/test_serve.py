@@ -45,7 +45,9 @@ def test_serve_starts_again_at_once(start):
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("stop", ["SIGTERM to the server", "Ctrl-C to all of its processes"])
+@pytest.mark.parametrize(
+    "stop", ["SIGTERM to the server", "SIGINT to all of its processes", "SIGHUP to all of its processes"]
+)
 def test_stop_answers_the_request_in_flight(start, port, tmp_path, stop):
     process = start()
     lock = sqlite3.connect(tmp_path / "served.sqlite3", isolation_level=None)
@@ -58,7 +60,7 @@ def test_stop_answers_the_request_in_flight(start, port, tmp_path, stop):
     if stop.startswith("SIGTERM"):
         process.send_signal(signal.SIGTERM)
     else:
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.Signals[stop.partition(" ")[0]])
     time.sleep(0.5)
     assert answers == []
     lock.execute("ROLLBACK")

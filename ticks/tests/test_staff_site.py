@@ -84,3 +84,15 @@ def test_address_with_two_slashes_leads_to_no_other_host(box_office):
 
     assert response.status_code in (301, 404)
     assert not response.get("Location", "/").startswith("//")
+
+
+@pytest.mark.parametrize("number", ["abc", "\x00", "1 OR 1=1"])
+def test_action_on_an_id_that_is_none_is_400(box_office, number):
+    chosen = {"action": "delete_selected", "_selected_action": number}
+
+    assert box_office.post("/admin/auth/group/", chosen).status_code == 400
+
+
+@pytest.mark.parametrize("query", ["name__regex=(", "name__iregex=.*"])
+def test_list_filtered_by_a_pattern_is_400(box_office, query):
+    assert box_office.get(f"/admin/events/event/?{query}").status_code == 400
