@@ -18,7 +18,7 @@ ATTEMPTS = 5
 # Lock waits count in: a few of them must not hold a thread of the server for half a minute.
 PATIENCE_SECONDS = 6
 # What was lost by a time-out would be lost by the next one.
-PATIENCE_WHEN_LOST_SECONDS = 1
+PATIENCE_WHEN_LOST_SECONDS = 0.8
 FIRST_PAUSE_SECONDS = 0.01
 
 

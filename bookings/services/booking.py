@@ -20,7 +20,7 @@ from ticks.transactions import OutcomeUnknown, in_one_transaction
 # With a key, a COMMIT that was not answered is tried again: once to find it, and once more in case that is
 # lost too. Not by whom a time-out has kept waiting, and the next one would again.
 ATTEMPTS = 3
-PATIENCE_SECONDS = 1
+PATIENCE_SECONDS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
