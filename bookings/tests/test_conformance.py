@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from zlib import crc32
@@ -13,7 +14,7 @@ import pytest
 import schemathesis
 from django.core import signals
 from django.db import close_old_connections, transaction
-from hypothesis import HealthCheck, note, settings
+from hypothesis import HealthCheck, assume, note, settings
 from schemathesis.config import SchemathesisConfig
 
 from accounts import tokens
@@ -27,6 +28,7 @@ IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 CASES = int(os.environ.get("CONFORMANCE_CASES", 200 if IS_LONG else 6))
 CHAINS = int(os.environ.get("CONFORMANCE_CHAINS", 100 if IS_LONG else 3))
 PASSWORD = "nine lovely engines"
+TOO_LONG = re.compile(r"\d{101}")
 PERSONAS = ["nobody", "user", "admin"]
 
 # What only a rule can refuse with a 400; elsewhere a request that the schema allows is none.
@@ -155,6 +157,8 @@ def furnished() -> World:
 @settings(max_examples=CASES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @pytest.mark.timeout(7200 if IS_LONG else 120)
 def test_answers_are_as_the_schema_says(case, world):
+    # Of more digits no number is read (ticks.parsers), which a schema cannot say of fields that it does not name.
+    assume(not TOO_LONG.search(repr(case.body)))
     number = crc32(repr((case.method, case.path_parameters, case.query, case.body)).encode(errors="replace"))
     aim(case, world, number)
 
