@@ -40,7 +40,11 @@ class Outage:
             self._began = time.monotonic()
             self._is_over.clear()
             self._prober = threading.Thread(target=self._probe, name="outage-probe", daemon=True)
-            self._prober.start()
+            try:
+                self._prober.start()
+            except RuntimeError:
+                # No thread is to be had, so nobody would ever see the end of it.
+                self._is_over.set()
 
     def _probe(self) -> None:
         while not database_answers():

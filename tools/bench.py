@@ -91,19 +91,15 @@ class Buyer:
         number = 0
         # A request in flight at the end is waited for: what was answered and what is stored must agree.
         while time.perf_counter() < stop_at:
-            body = json.dumps(
-                {
-                    "eventId": self.event,
-                    "firstName": "Ada",
-                    "lastName": "Lovelace",
-                    "email": "ada@example.org",
-                    "ticketsReserved": 1,
-                }
-            ).encode()
+            body = self.booking(1)
             token = self.tokens[number % len(self.tokens)]
             number += 1
             await self.ask(reader, writer, b"POST /api/v1/booking", token, body)
         writer.close()
+
+    def booking(self, tickets: int) -> bytes:
+        person = {"firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.org"}
+        return json.dumps({"eventId": self.event, "ticketsReserved": tickets, **person}).encode()
 
     async def ask(self, reader, writer, line: bytes, token: str, body: bytes = b"") -> tuple[int, bytes]:
         began = time.perf_counter()
@@ -135,15 +131,7 @@ class Mixer(Buyer):
                 await self.ask(reader, writer, b"DELETE /api/v1/booking/%d" % booking, token)
                 continue
             token = dice.choice(self.tokens)
-            body = json.dumps(
-                {
-                    "eventId": self.event,
-                    "firstName": "Ada",
-                    "lastName": "Lovelace",
-                    "email": "ada@example.org",
-                    "ticketsReserved": dice.randint(1, 4),
-                }
-            ).encode()
+            body = self.booking(dice.randint(1, 4))
             status, answer = await self.ask(reader, writer, b"POST /api/v1/booking", token, body)
             if status == 201:
                 mine.append((json.loads(answer)["data"]["id"], token))

@@ -86,12 +86,12 @@ def cancel_event(event_id: int, *, actor: User, version: int | None = None) -> E
 def cancel_bookings_of(event: Event, *, now: datetime) -> None:
     # In parts: one statement for a million of them would outlast a request's time-out.
     live = Booking.objects.filter(event=event).live().order_by("pk")
-    done = 0
-    while ids := list(live.filter(pk__gt=done).values_list("pk", flat=True)[:BOOKINGS_A_QUERY]):
-        live.filter(pk__gt=done, pk__lte=ids[-1]).update(
-            status=BookingStatus.CANCELLED, waitlist_number=None, one_ticket_holder=None, updated_at=now
-        )
-        done = ids[-1]
+    last: int | None = 0
+    while last is not None:
+        rest = live.filter(pk__gt=last)
+        last = next(iter(rest.values_list("pk", flat=True)[BOOKINGS_A_QUERY - 1 : BOOKINGS_A_QUERY]), None)
+        part = rest if last is None else rest.filter(pk__lte=last)
+        part.update(status=BookingStatus.CANCELLED, waitlist_number=None, one_ticket_holder=None, updated_at=now)
 
 
 def lock_standing_event(event_id: int, *, version: int | None) -> Event:

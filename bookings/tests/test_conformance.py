@@ -6,20 +6,20 @@
 
 import os
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass
 from zlib import crc32
 
 import pytest
 import schemathesis
 from django.core import signals
-from django.db import close_old_connections, transaction
+from django.db import close_old_connections
 from hypothesis import HealthCheck, assume, note, settings
 from schemathesis.config import SchemathesisConfig
 
 from accounts import tokens
 from accounts.tests.factories import UserFactory
 from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.state import undone
 from ticks.wsgi import application
 
 pytestmark = pytest.mark.drawn
@@ -164,6 +164,7 @@ def test_answers_are_as_the_schema_says(case, world):
 
     for persona in PERSONAS if IS_LONG else [PERSONAS[number % len(PERSONAS)]]:
         note(f"as {persona}")
+        # Each request finds the same world, so that what fails once fails again.
         with undone():
             case.call_and_validate(headers=world.headers[persona])
 
@@ -182,16 +183,6 @@ def aim(case, world: World, number: int) -> None:
         case.path_parameters["id"] = ids[number % len(ids)]
 
 
-@contextmanager
-def undone():
-    """Each request finds the same world, so that what fails once fails again."""
-    point = transaction.savepoint()
-    try:
-        yield
-    finally:
-        transaction.savepoint_rollback(point)
-
-
 @pytest.mark.parametrize("persona", PERSONAS)
 @pytest.mark.timeout(7200 if IS_LONG else 120)
 def test_chains_of_requests_are_as_the_schema_says(world, persona):
@@ -199,10 +190,11 @@ def test_chains_of_requests_are_as_the_schema_says(world, persona):
 
     class Chain(schema.as_state_machine()):
         def setup(self):
-            self.point = transaction.savepoint()
+            self.around = undone()
+            self.around.__enter__()
 
         def teardown(self):
-            transaction.savepoint_rollback(self.point)
+            self.around.__exit__(None, None, None)
 
         def get_call_kwargs(self, case):
             return {"headers": world.headers[persona]}

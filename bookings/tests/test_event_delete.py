@@ -1,6 +1,7 @@
 import pytest
 
 from bookings.models import Booking
+from bookings.services import events as event_service
 from bookings.services.events import cancel_event
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import counts, everything, ledger, statuses
@@ -174,3 +175,18 @@ def test_delete_event_of_no_such_id(staff, identity):
     assert response.status_code == 404
     assert response.json() == NO_EVENT
     assert everything() == before
+
+
+@pytest.mark.parametrize("bookings", [1, 2, 4, 5])
+def test_delete_event_cancels_its_bookings_in_parts(staff, monkeypatch, bookings):
+    monkeypatch.setattr(event_service, "BOOKINGS_A_QUERY", 2)
+    event = EventFactory(total_tickets=3)
+    BookingFactory.create_batch(bookings, event=event)
+    other = BookingFactory()
+
+    response = staff.delete(f"/api/v1/event/{event.pk}")
+
+    assert response.status_code == 200
+    assert set(event.bookings.values_list("status", flat=True)) == {"cancelled"}
+    other.refresh_from_db()
+    assert other.status == "completed"

@@ -33,20 +33,25 @@ def test_header_with_an_underscore_passes_for_none_of_a_proxy(twice):
     assert environ == {"HTTP_X_FORWARDED_FOR": "10.0.0.1"} | ({"HTTP_ACCEPT": "a,b"} if twice else {})
 
 
-def test_environ_is_as_wsgi_has_it():
-    scope = SimpleNamespace(
-        method="POST",
-        path="/é",
-        query_string="a=%41",
-        server="[::1]:8000",
-        client="[::2]:4711",
-        scheme="http",
-        http_version="1.1",
-        authority=None,
-        headers=Headers([("content-type", "text/plain"), ("cookie", "a=1"), ("cookie", "b=2"), ("host", "x")]),
+def scope(**changes):
+    plain = {
+        "method": "GET",
+        "path": "/",
+        "query_string": "",
+        "scheme": "http",
+        "http_version": "1.1",
+        "authority": None,
+    }
+    return SimpleNamespace(
+        **{**plain, "server": "127.0.0.1:80", "client": "127.0.0.1:1", "headers": Headers([]), **changes}
     )
 
-    environ = environ_of(scope)
+
+def test_environ_is_as_wsgi_has_it():
+    headers = [("content-type", "text/plain"), ("cookie", "a=1"), ("cookie", "b=2"), ("host", "x")]
+    sent = scope(path="/é", query_string="a=%41", server="[::1]:8000", client="[::2]:4711", headers=Headers(headers))
+
+    environ = environ_of(sent)
 
     assert environ["PATH_INFO"].encode("latin-1").decode() == "/é"
     assert (environ["SERVER_NAME"], environ["SERVER_PORT"], environ["REMOTE_ADDR"]) == ("::1", "8000", "::2")
@@ -62,16 +67,4 @@ def test_header_that_cannot_be_read_is_there_all_the_same():
 
 
 def test_environ_without_a_host_has_none():
-    scope = SimpleNamespace(
-        method="GET",
-        path="/",
-        query_string="",
-        server="127.0.0.1:80",
-        client="127.0.0.1:1",
-        scheme="http",
-        http_version="1.0",
-        authority=None,
-        headers=Headers([]),
-    )
-
-    assert "HTTP_HOST" not in environ_of(scope)
+    assert "HTTP_HOST" not in environ_of(scope(http_version="1.0"))

@@ -2,7 +2,6 @@ from dataclasses import astuple, dataclass
 from io import StringIO
 
 from django.core.management import call_command
-from django.db import transaction
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize
 from rest_framework.test import APIClient
@@ -15,7 +14,7 @@ from bookings.tests.model.bookings import book
 from bookings.tests.model.events import create_event
 from bookings.tests.model.one_ticket import log_in_plainly, register_plainly
 from bookings.tests.model.world import Answer, Login, Refused, User, World
-from bookings.tests.state import digest_of_all_tables
+from bookings.tests.state import digest_of_all_tables, undone
 from bookings.tests.stateful.comparison import compare, compare_rows
 from bookings.tests.stateful.tally import Tally
 from bookings.tests.wire import CHALLENGE
@@ -56,10 +55,8 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        # What Django's TestCase does around each test: services may open their durable blocks inside. On
-        # MariaDB to undo an example so takes 2 ms; to commit its steps and empty the tables takes a second more.
-        self.around = transaction.atomic()
-        self.around._from_testcase = True
+        # On MariaDB to undo an example so takes 2 ms; to commit its steps and empty the tables takes a second more.
+        self.around = undone()
         self.around.__enter__()
         self.world = World()
         self.client = APIClient()
@@ -76,7 +73,6 @@ class Machine(RuleBasedStateMachine):
                 self.tally.examples += 1
                 self.tally.happened += self.world.happened
         finally:
-            transaction.set_rollback(True)
             self.around.__exit__(None, None, None)
 
     @initialize(total=st.integers(2, 5), policy=st.sampled_from(["first_fit", "strict"]))
