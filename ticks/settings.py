@@ -24,6 +24,12 @@ PORT = environment.whole("PORT", 8000, 1, 65535)
 # event's lock. One worker more is there for a request that waits for something else.
 WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8) + 1, 1, 256)
 THREADS = environment.whole("THREADS", 1, 1, 256)
+# Requests that move tickets wait for each other in the process, and are carried out in groups.
+GROUP_BOOKING = environment.switch("GROUP_BOOKING", True)
+QUEUE_LENGTH = environment.whole("QUEUE_LENGTH", 2000, 1, 100_000)
+QUEUE_SECONDS = environment.whole("QUEUE_SECONDS", 3, 1, 60)
+# The plain valid booking, and reads of an event's status, in front of Django.
+FAST_LANE = environment.switch("FAST_LANE", True)
 # How long a request's body may take to arrive.
 BODY_SECONDS = environment.whole("BODY_SECONDS", 10, 1, 300)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
