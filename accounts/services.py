@@ -172,7 +172,3 @@ def refuse_weak(password: str, *, user: User, field: str) -> None:
         validate_password(password, user)
     except ValidationError as error:
         raise WeakPassword(" ".join(error.messages), field=field) from error
-
-
-def users_of_sessions(session_ids, *, now):
-    return {sid: user for sid in session_ids if (user := user_of_session(sid, now=now))}
