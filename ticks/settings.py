@@ -256,10 +256,9 @@ LOGGING = {
     },
     "filters": {"but_503": {"()": "ticks.logs.But503"}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "readable"},
+        "console": {"class": "ticks.log_batches.Console", "formatter": "readable"},
         "combined": {
-            # Several worker processes write and rotate one file.
-            "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
+            "class": "ticks.log_batches.RotatingFile",
             "filename": str(LOG_DIR / "combined.log"),
             "maxBytes": 10 * 1024 * 1024,
             "backupCount": 5,
