@@ -20,16 +20,16 @@ TRUSTED_PROXIES = environment.whole("TRUSTED_PROXIES", 0, 0, 16)
 IDEMPOTENCY_HOURS = environment.whole("IDEMPOTENCY_HOURS", 24, 24, 24 * 366)
 HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.whole("PORT", 8000, 1, 65535)
-# Measured: what books more at once than there are cores waits for the interpreter while it holds an
-# event's lock. One worker more is there for a request that waits for something else.
-WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8) + 1, 1, 256)
-THREADS = environment.whole("THREADS", 1, 1, 256)
+WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8), 1, 256)
+# Requests that wait for the same event are carried out together, so more of them at once are larger groups.
+THREADS = environment.whole("THREADS", 16, 1, 256)
 # Requests that move tickets wait for each other in the process, and are carried out in groups.
 GROUP_BOOKING = environment.switch("GROUP_BOOKING", True)
 QUEUE_LENGTH = environment.whole("QUEUE_LENGTH", 2000, 1, 100_000)
 QUEUE_SECONDS = environment.whole("QUEUE_SECONDS", 3, 1, 60)
 # The plain valid booking, and reads of an event's status, in front of Django.
 FAST_LANE = environment.switch("FAST_LANE", True)
+LANE = "bookings.lane.Lane"
 # How long a request's body may take to arrive.
 BODY_SECONDS = environment.whole("BODY_SECONDS", 10, 1, 300)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
