@@ -204,7 +204,7 @@ REST_FRAMEWORK = {
         "ticks.parsers.MultiPartParser",
     ],
     "DEFAULT_RENDERER_CLASSES": [
-        "rest_framework.renderers.JSONRenderer",
+        "ticks.rendering.JSONRenderer",
         "ticks.browsable.BrowsableAPIRenderer",
     ],
     "DEFAULT_THROTTLE_CLASSES": ["ticks.throttling.GuestThrottle", "ticks.throttling.UserThrottle"],
