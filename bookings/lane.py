@@ -15,7 +15,7 @@ from rest_framework_simplejwt.exceptions import InvalidToken
 from accounts.authentication import bearer_token
 from accounts.exceptions import SessionEnded
 from accounts.tokens import read_access_token, session_id
-from bookings.serializers import BOOKING_CREATE
+from bookings.serializers import BOOKING_FIELDS, wanted_booking
 from bookings.services.booking import BookingOrder, BookingRequest, book_by_key
 from bookings.services.counter import LEADERS
 from bookings.services.groups import carried_out, counter
@@ -30,8 +30,6 @@ from ticks.transactions import Busy, OutcomeUnknown
 
 BOOKING_PATH = "/api/v1/booking"
 BOOKING_ALLOW = "GET, POST, HEAD, OPTIONS"
-# A name for each, as a body has them: one more, or one that is missing, is Django's to judge.
-FIELDS = frozenset(BOOKING_CREATE.fields)
 
 
 class Caller:
@@ -66,9 +64,9 @@ class BookingVisit:
         """None: not for the lane."""
         try:
             fields = parse(body.decode())
-            if not isinstance(fields, dict) or fields.keys() != FIELDS:
+            if not isinstance(fields, dict) or fields.keys() != BOOKING_FIELDS:
                 return None
-            wanted = BOOKING_CREATE.run_validation(fields)
+            wanted = wanted_booking(fields)
             given = self.head.headers.get("idempotency-key")
             key = None if given is None else key_in(given)
             session = self.identify()

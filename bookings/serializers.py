@@ -53,6 +53,7 @@ class BookingSerializer(serializers.Serializer):
 
 # Shared: to build a serializer for each request costs ten times what using it does.
 BOOKING_CREATE = BookingCreateSerializer()
+CANCELLATION = CancellationSerializer()
 BOOKING_FIELDS = frozenset(BOOKING_CREATE.fields)
 # Most names and addresses, of those that the serializer takes and leaves as they are. In the least doubt, it looks.
 PLAIN_NAME = re.compile(r"(?=.{1,100}\Z)[\w.'-]+(?: [\w.'-]+)*")

@@ -2,11 +2,10 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 
 from django.db import connection
-from django.db.models import Min
 
 from bookings.allocation import Claim, Command, Entry, Inventory, Outcome, Reach, allocate, reach
 from bookings.models import Booking
@@ -19,6 +18,19 @@ from events.models import Event
 FEW_SIZES = 16
 # SQLite takes at most 500 parts in one compound query.
 SIZES_A_QUERY = 64
+WAITING = str(BookingStatus.WAITLISTED)
+WAITERS = f"SELECT id, tickets_reserved, waitlist_number FROM {Booking._meta.db_table} WHERE event_id = %s"  # noqa: S608
+# The number is set exactly while waiting.
+LINE = f"{WAITERS} AND waitlist_number IS NOT NULL ORDER BY waitlist_number LIMIT %s"
+# A derived table, since SQLite takes no LIMIT in a part of a UNION.
+HEADS_OF_SIZE = (
+    f"SELECT * FROM ({WAITERS} AND status = %s AND tickets_reserved = %s"  # noqa: S608
+    " ORDER BY waitlist_number LIMIT %s) AS heads"
+)
+NEXT_SIZE = (
+    f"SELECT MIN(tickets_reserved) FROM {Booking._meta.db_table}"  # noqa: S608
+    " WHERE event_id = %s AND status = %s AND tickets_reserved > %s AND tickets_reserved <= %s"
+)
 
 
 @dataclass(slots=True)
@@ -65,8 +77,8 @@ def lock_events(event_ids: Collection[int]) -> dict[int, LockedEvent]:
         cursor.execute(lock_statement(len(event_ids)), list(event_ids))
         events = [LockedEvent(*row) for row in cursor.fetchall()]
     for event in events:
-        event.sales_start = aware(event.sales_start)
-        event.sales_end = aware(event.sales_end)
+        event.sales_start = rows.aware(event.sales_start)
+        event.sales_end = rows.aware(event.sales_end)
     return {event.pk: event for event in events}
 
 
@@ -76,10 +88,6 @@ def lock_statement(events: int) -> str:
     chosen = Event.objects.select_for_update().filter(pk__in=range(events)).order_by("pk").values_list(*LOCKED_COLUMNS)
     statement, _ = chosen.query.sql_with_params()
     return statement
-
-
-def aware(moment: datetime | None) -> datetime | None:
-    return moment and moment.replace(tzinfo=UTC)
 
 
 def settle(event: Event, commands: Sequence[Command], *, now: datetime) -> list[Outcome]:
@@ -138,46 +146,37 @@ def load_queue(inventory: Inventory, event: Event, commands: Sequence[Command]) 
     ]
 
 
-def waiting_rows(event: Event, within: Reach, policy: str) -> Iterable[tuple[int, int, int]]:
+def waiting_rows(event: Event | LockedEvent, within: Reach, policy: str) -> Sequence[tuple[int, int, int]]:
     """(id, tickets, waitlist number) of the waiting bookings in reach."""
-    waiting = Booking.objects.filter(event_id=event.pk).waitlisted().order_by("waitlist_number")
-    columns = waiting.values_list("pk", "tickets_reserved", "waitlist_number")
     if policy == Event.WaitlistPolicy.STRICT:
-        return columns[: within.heads]
+        return fetched(LINE, [event.pk, within.heads])
     sizes = sizes_waiting(event, at_most=within.tickets)
     return [row for some in rows.batched(sizes, SIZES_A_QUERY) for row in heads_of_sizes(event, within, some)]
 
 
-def sizes_waiting(event: Event, *, at_most: int) -> list[int]:
+def sizes_waiting(event: Event | LockedEvent, *, at_most: int) -> list[int]:
     """The numbers of tickets that somebody may wait for; when it could be many, only those that somebody does."""
     if at_most <= FEW_SIZES:
         return list(range(1, at_most + 1))
     sizes: list[int] = []
     while True:
         # One row each from the index. DISTINCT reads every waiting booking on MariaDB.
-        larger = Booking.objects.filter(
-            event_id=event.pk,
-            status=BookingStatus.WAITLISTED,
-            tickets_reserved__gt=sizes[-1] if sizes else 0,
-            tickets_reserved__lte=at_most,
-        ).aggregate(size=Min("tickets_reserved"))["size"]
+        [(larger,)] = fetched(NEXT_SIZE, [event.pk, WAITING, sizes[-1] if sizes else 0, at_most])
         if larger is None:
             return sizes
         sizes.append(larger)
 
 
-def heads_of_sizes(event: Event, within: Reach, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
-    # Django's union() takes no LIMIT inside it on SQLite; a derived table does.
-    head = (
-        f"SELECT * FROM (SELECT id, tickets_reserved, waitlist_number FROM {Booking._meta.db_table}"  # noqa: S608
-        " WHERE event_id = %s AND status = %s AND tickets_reserved = %s"
-        " ORDER BY waitlist_number LIMIT %s) AS heads"
+def heads_of_sizes(event: Event | LockedEvent, within: Reach, sizes: Sequence[int]) -> Sequence[tuple[int, int, int]]:
+    return fetched(
+        " UNION ALL ".join([HEADS_OF_SIZE] * len(sizes)),
+        [value for size in sizes for value in (event.pk, WAITING, size, within.of_size(size))],
     )
+
+
+def fetched(statement: str, values: Sequence) -> Sequence[tuple]:
     with connection.cursor() as cursor:
-        cursor.execute(
-            " UNION ALL ".join([head] * len(sizes)),
-            [value for size in sizes for value in (event.pk, BookingStatus.WAITLISTED, size, within.of_size(size))],
-        )
+        cursor.execute(statement, values)
         return cursor.fetchall()
 
 

@@ -209,7 +209,7 @@ def find_bookings(orders: Sequence[TicketOrder]) -> Found:
     found = Found()
     ids = sorted({order.booking_id for order in orders if order.booking_id is not None})
     if ids:
-        found.by_id = {booking.pk: booking for booking in Booking.objects.raw(lock_statement(len(ids)), ids)}
+        found.by_id = {booking.pk: booking for booking in rows.lock_bookings(ids)}
     seats = {order.seat for order in orders if order.seat is not None}
     if seats:
         live = Booking.objects.live().filter(
@@ -218,11 +218,3 @@ def find_bookings(orders: Sequence[TicketOrder]) -> Found:
         for booking in live.select_for_update().order_by("pk"):
             found.seats.setdefault((booking.event_id, booking.user_id), []).append(booking)
     return found
-
-
-@cache
-def lock_statement(bookings: int) -> str:
-    """As `desk.lock_statement`, for bookings of locked events."""
-    chosen = Booking.objects.select_for_update().filter(pk__in=range(bookings)).order_by("pk")
-    statement, _ = chosen.query.sql_with_params()
-    return statement

@@ -47,7 +47,8 @@ class Watch:
     def findings(self, *more: Path) -> list[str]:
         """What was found where, without saying it."""
         found = []
-        for path in [*sorted(self.directory.iterdir()), *more]:
+        # A server that was killed at once has logged nothing.
+        for path in [*sorted(self.directory.iterdir()), *filter(Path.exists, more)]:
             text = path.read_text(encoding="utf-8", errors="replace")
             found += [f"{path.name}: {kind} in: {line}" for kind, line in self.search(text, file=path.name)]
         return found

@@ -8,6 +8,7 @@ from bookings.exceptions import BookingNotFound
 from bookings.filters import AdminBookingFilters, BookingFilters
 from bookings.models import Booking, attach_positions
 from bookings.serializers import (
+    CANCELLATION,
     BookingCreateSerializer,
     BookingSerializer,
     CancellationSerializer,
@@ -20,12 +21,13 @@ from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.keys import Receipt
 from bookings.services.references import is_reference, is_token_of
+from bookings.services.rows import booking_of
 from bookings.views.headers import idempotency_key, is_unchanged
 from events.exceptions import EventNotFound
 from events.models import Event, counts_of
 from ticks.envelope import answer
 from ticks.filtering import Search, StrictFilters, StrictOrdering
-from ticks.ids import find, parse_id
+from ticks.ids import parse_id
 from ticks.schema import SECONDS, describes, sent_header
 
 KEY = OpenApiParameter(
@@ -135,9 +137,7 @@ class BookingViewSet(GenericViewSet):
     )
     def destroy(self, request, pk):
         booking = self.get_object()
-        serializer = CancellationSerializer(data=cancellation_fields(request))
-        serializer.is_valid(raise_exception=True)
-        wanted = serializer.validated_data
+        wanted = CANCELLATION.run_validation(cancellation_fields(request))
         if wanted.get("bookingId", booking.pk) != booking.pk:
             raise ValidationError({"bookingId": ["Must be the id in the URL, or be left out."]})
         actor = request.user if request.user.is_authenticated else None
@@ -151,7 +151,8 @@ class BookingViewSet(GenericViewSet):
 
     def get_object(self):
         """The booking if it is the caller's to see; else it does not exist."""
-        booking = find(Booking.objects.all(), self.kwargs["pk"])
+        identity = parse_id(self.kwargs["pk"])
+        booking = None if identity is None else booking_of(identity)
         if booking is None or not self.may_see(booking):
             raise BookingNotFound
         return booking
@@ -183,7 +184,7 @@ def cancellation_fields(request):
         return body
     query = {name: value for name, value in request.query_params.items() if name not in NOT_FIELDS}
     given = {name: value for name, value in body.items() if name not in NOT_FIELDS}
-    known = CancellationSerializer().fields
+    known = CANCELLATION.fields
     wrong = {
         name: [f"There is no such field; use {', '.join(known)}."] for name in {**query, **given} if name not in known
     }
