@@ -17,6 +17,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from ticks import log_batches
+
 # Shorter ones, such as the key "k1", are found everywhere.
 SHORTEST = 8
 WORD = re.compile(r"[\w-]{40,}")
@@ -146,6 +148,8 @@ def log_to(directory: Path) -> None:
     """The suite's own log, in both formats, whatever LOG_DIR is."""
     from django.conf import settings
 
+    # Written after each test, while the console is captured, and not whenever a thread gets to it.
+    log_batches.WINDOW_SECONDS = 3600
     handlers = settings.LOGGING["handlers"]
     handlers["combined"]["filename"] = str(directory / "combined.log")
     handlers["readable"] = {
@@ -171,7 +175,6 @@ def pytest_runtest_setup(item):
 
 
 def pytest_runtest_teardown():
-    # While it is captured: later the console would be pytest's.
     write_log()
 
 

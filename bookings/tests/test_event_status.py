@@ -47,6 +47,25 @@ def test_event_status_with_bad_token_is_refused(anonymous):
     assert response.json()["code"] == "token_not_valid"
 
 
+def test_event_status_with_a_token_takes_one_query_more(owner, django_assert_num_queries):
+    event = EventFactory()
+
+    with django_assert_num_queries(2):
+        response = status(owner, event)
+
+    assert response.status_code == 200
+
+
+def test_event_status_with_a_token_of_an_ended_login_is_refused(owner, user):
+    event = EventFactory()
+    before = status(owner, event)
+    user.login_sessions.all().delete()
+
+    response = status(owner, event, **{"If-None-Match": before["ETag"]})
+
+    assert (before.status_code, response.status_code) == (200, 401)
+
+
 @pytest.mark.parametrize("tag", ["{}", "W/{}", '"old", {}', "*"])
 def test_event_status_unchanged_is_304(anonymous, tag):
     event = EventFactory()

@@ -154,3 +154,11 @@ def test_number_that_overflows_is_400(anonymous, number):
 
     assert response.status_code == 400
     assert response.json()["message"] == "JSON parse error: a number is too large."
+
+
+@pytest.mark.django_db
+def test_byte_order_mark_is_said_to_be_one(anonymous):
+    response = anonymous.post("/api/v1/booking", b"\xef\xbb\xbf{}", content_type="application/json")
+
+    assert response.status_code == 400
+    assert response.json()["message"].startswith("JSON parse error: Unexpected UTF-8 BOM")
