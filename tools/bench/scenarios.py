@@ -115,6 +115,6 @@ SCENARIOS = [
     Scenario("status", "status reads, guests, 64", polls_of_guests, server="behind a proxy"),
     Scenario("status-users", "status reads, accounts, 64", polls_of_users),
     # Fewer than the 30 attempts that one address has: an attempt counts until it turns out to be right.
-    Scenario("login", "logins, 8 connections", logins, 8),
+    Scenario("login", "logins, 8 connections", logins, 8, server="logins"),
 ]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
