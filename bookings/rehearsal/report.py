@@ -95,7 +95,7 @@ def sold_out(outcome: Outcome) -> str:
 
 
 def times(crowd: Crowd) -> Iterator[str]:
-    names = ("p50", "p95", "p99", "longest")
+    names = ("half (p50)", "95 % (p95)", "99 % (p99)", "the slowest")
     yield line("Answered within", "".join(f"{name:>{COLUMN}}" for name in names))
     yield line("  bookings", spread(crowd.bookings))
     yield line("  status", spread(crowd.looks))

@@ -45,8 +45,12 @@ def rehearse(plan: Plan, deployment: Deployment, *, run: str, progress: Progress
     progress.step(f"Preparing a copy of the event and {plan.buyers:,} accounts")
     copy = scratch.open_copy(plan.event, run=run)
     desk = Desk(deployment, copy_id=copy.pk, real_id=plan.event.pk)
-    buyers = scratch.hire_buyers(run, count=plan.buyers, on_progress=lambda done: progress.moved(f"{done:,} accounts"))
+    buyers = scratch.hire(run, numbers=range(1))
+    # Before thousands of them are made.
     refuse_another_database(deployment, copy, buyers[0])
+    for first in range(1, plan.buyers, scratch.ROWS):
+        buyers += scratch.hire(run, numbers=range(first, min(first + scratch.ROWS, plan.buyers)))
+        progress.moved(f"{len(buyers):,}")
     crowd = Crowd(buyers, desk, seconds=plan.seconds, tickets=plan.tickets)
     progress.step(f"On sale for {plan.seconds} s")
     began = timezone.now()

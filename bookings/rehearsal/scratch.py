@@ -1,7 +1,6 @@
 """What a rehearsal makes: a copy of the event, and accounts that buy. All of it bears the mark."""
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -63,17 +62,8 @@ def open_copy(event: Event, *, run: str) -> Event:
     return open_event(fields, actor=clerk)
 
 
-def hire_buyers(run: str, *, count: int, on_progress: Callable[[int], None]) -> list[Buyer]:
-    """Accounts that are logged in, each with a token of its own; none has a password."""
-    hired: list[Buyer] = []
-    while len(hired) < count:
-        first = len(hired)
-        hired += hire(run, numbers=range(first, min(first + ROWS, count)))
-        on_progress(len(hired))
-    return hired
-
-
 def hire(run: str, *, numbers: range) -> list[Buyer]:
+    """Accounts that are logged in, each with a token of its own; none has a password."""
     names = [f"{MARK}{run}:{number}" for number in numbers]
     User.objects.bulk_create(User(username=name, username_key=name, password=make_password(None)) for name in names)
     # Read back, since MySQL does not tell the ids of many rows.

@@ -6,7 +6,6 @@ from datetime import datetime
 from bookings.models import Booking, LedgerEntry
 from bookings.rehearsal.crowd import Crowd, Fate
 from bookings.services.verification import verify_events
-from bookings.statuses import BookingStatus
 from events.models import Event
 
 
@@ -30,34 +29,28 @@ class Verdict:
 
 def judge(copy: Event, crowd: Crowd, *, began: datetime) -> Verdict:
     [report] = verify_events(copy.pk)
-    rows = list(
-        Booking.objects.filter(event=copy).order_by("pk").values_list("pk", "user_id", "tickets_reserved", "status")
-    )
+    rows = list(Booking.objects.filter(event=copy).order_by("pk").values_list("pk", "user_id", "tickets_reserved"))
     by_buyer = {order.buyer.user_id: order for order in crowd.orders}
     own = [row for row in rows if row[1] in by_buyer]
-    held = sum(tickets for _, _, tickets, status in rows if status == BookingStatus.COMPLETED)
-    findings = [*report.findings, *broken_promises(own, by_buyer)]
-    if held > copy.total_tickets and not any(finding.startswith("oversold") for finding in findings):
-        findings.append(f"oversold: {held} tickets held of {copy.total_tickets}")
-    untold = sum(by_buyer[user].booking_id is None for _, user, _, _ in own)
+    untold = sum(by_buyer[user].booking_id is None for _, user, _ in own)
     return Verdict(
         copy.total_tickets,
-        held,
+        report.held,
         report.waiting,
         sold_out_after(copy, began=began),
         len(rows) - len(own),
         untold,
-        findings,
+        [*report.findings, *broken_promises(own, by_buyer)],
     )
 
 
 def broken_promises(rows: list[tuple], by_buyer: dict) -> list[str]:
     """Whatever a buyer was told (201) and is not so, in words."""
-    stored = {pk: (user, tickets) for pk, user, tickets, _ in rows}
+    stored = {pk: (user, tickets) for pk, user, tickets in rows}
     told = [order for order in by_buyer.values() if order.booking_id is not None]
     gone = sum(order.booking_id not in stored for order in told)
-    twice = len(rows) - len({user for _, user, _, _ in rows})
-    refused = sum(by_buyer[user].fate is Fate.REFUSED for _, user, _, _ in rows)
+    twice = len(rows) - len({user for _, user, _ in rows})
+    refused = sum(by_buyer[user].fate is Fate.REFUSED for _, user, _ in rows)
     changed = sum(
         stored.get(order.booking_id, (order.buyer.user_id, order.tickets)) != (order.buyer.user_id, order.tickets)
         for order in told

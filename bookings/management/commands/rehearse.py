@@ -3,15 +3,19 @@ import sys
 from contextlib import contextmanager
 
 from django.core.management import BaseCommand, CommandError
+from django.db import Error
 
 from bookings.rehearsal.alone import NotAlone, alone
 from bookings.rehearsal.deployment import deployment_at, refuse_unready
 from bookings.rehearsal.plan import Unfit, make_plan
+from bookings.rehearsal.removal import Removed
 from bookings.rehearsal.report import report
 from bookings.rehearsal.run import Progress, clear_left_overs, put_away, rehearse
 from bookings.rehearsal.scratch import new_run
+from ticks.refusals import Refusal
 
 INTERRUPTED = 130
+REST = "What is left is deleted by the next rehearsal, or at once with --clean."
 ERASE_LINE = "\r\033[K"
 
 
@@ -51,6 +55,8 @@ class Command(BaseCommand):
             raise CommandError("Another rehearsal is running on this database; wait until it ends.") from None
         except KeyboardInterrupt:
             raise CommandError("Interrupted.", returncode=INTERRUPTED) from None
+        except (Refusal, Error) as error:
+            raise CommandError(f"The database failed ({error.__cause__ or error}). {REST}") from error
 
     def run(self, options) -> None:
         if options["clean"]:
@@ -71,7 +77,7 @@ class Command(BaseCommand):
             outcome = rehearse(plan, deployment, run=run, progress=progress)
         finally:
             progress.step("Closing what was made" if plan.keep else "Removing what was made")
-            removed = put_away(plan, run=run)
+            removed = self.put_away(plan, run=run)
             progress.end()
         self.stdout.write(f"\n{report(plan, outcome)}")
         if removed is None:
@@ -81,11 +87,21 @@ class Command(BaseCommand):
         if outcome.verdict.findings:
             raise CommandError("The rehearsal found bookings that are not in order; see above.")
 
+    def put_away(self, plan, *, run: str) -> Removed | None:
+        try:
+            return put_away(plan, run=run)
+        except KeyboardInterrupt:
+            raise CommandError(f"Interrupted once more. {REST}", returncode=INTERRUPTED) from None
+
     def confirm(self, plan) -> None:
         if not (sys.stdin and sys.stdin.isatty()):
             return
         self.stdout.write(f"{plan.buyers:,} made-up buyers will load this deployment for {plan.seconds} s or longer.")
-        if input(f"Type the event's name to go on ({plan.event.name}): ").strip() != plan.event.name.strip():
+        try:
+            typed = input(f"Type the event's name to go on ({plan.event.name}): ")
+        except EOFError:
+            typed = ""
+        if typed.strip() != plan.event.name.strip():
             raise Unfit("That is not the event's name; nothing was done.")
 
     def clean(self, *, kept_too: bool) -> None:
@@ -127,6 +143,8 @@ def endable():
         raise KeyboardInterrupt
 
     ends = (signal.SIGTERM, signal.SIGHUP)
+    # Under nohup a hang-up is to be ignored.
+    ends = [number for number in ends if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in ends}
     try:
         yield
