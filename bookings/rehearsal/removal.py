@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.db.models import Model, QuerySet
 
 from accounts.models import LoginSession, User
-from bookings.models import Booking, IdempotencyKey, LedgerEntry
+from bookings.models import Booking, LedgerEntry
 from bookings.rehearsal.scratch import CLERK, MARK, ROWS, accounts_of, copies_of
 from bookings.services.events import cancel_event
 from events.exceptions import EventNotFound
@@ -73,8 +73,8 @@ def remove(run: str) -> Removed:
 
 @in_one_transaction
 def remove_bookings(page: list[int]) -> None:
-    wipe(IdempotencyKey, booking__in=page)
     wipe(LedgerEntry, booking__in=page)
+    # And with them their idempotency keys.
     wipe(Booking, pk__in=page)
 
 

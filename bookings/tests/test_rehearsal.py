@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from django.db import connection
 
-from accounts.models import User
+from accounts.models import LoginSession, User
 from bookings.management.commands import rehearse as rehearse_command
 from bookings.rehearsal import alone as alone_module
 from bookings.rehearsal import scratch
@@ -14,6 +14,7 @@ from bookings.rehearsal.alone import alone
 from bookings.rehearsal.crowd import Connection, Crowd, Fate
 from bookings.rehearsal.deployment import deployment_at
 from bookings.rehearsal.desk import Desk, WrongEvent
+from bookings.rehearsal.removal import keep, left_overs
 from bookings.rehearsal.scratch import Buyer
 from bookings.rehearsal.verdict import broken_promises
 from bookings.services.booking import BookingRequest, book_tickets
@@ -51,6 +52,20 @@ def test_clean_deletes_what_is_left_and_nothing_else():
     )
     assert digest_of_all_tables() == before
     assert rehearse(clean=True) == "No rehearsal has left anything.\n"
+
+
+def test_kept_rehearsal_stays_until_it_is_asked_for():
+    copy = scratch.open_copy(EventFactory(), run="ab12")
+    scratch.hire("ab12", numbers=range(1))
+
+    keep("ab12")
+
+    copy.refresh_from_db()
+    assert copy.deleted_at is not None
+    assert not LoginSession.objects.exists()
+    assert list(scratch.accounts_of("ab12").values_list("is_active", flat=True)) == [False, False]
+    assert left_overs(kept_too=False) == []
+    assert left_overs(kept_too=True) == ["ab12"]
 
 
 def test_copy_is_on_sale_under_the_same_terms():
@@ -126,11 +141,11 @@ def test_server_of_another_database_gets_no_booking():
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        said = refused(event.pk, buyers=2, seconds=1, url=f"http://127.0.0.1:{server.server_port}")
-        server.shutdown()
-        thread.join()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            said = refused(event.pk, buyers=2, seconds=1, url=f"http://127.0.0.1:{server.server_port}")
+        finally:
+            server.shutdown()
 
     assert "does not know the copy (it answers 200)" in said
     assert [path.rpartition("/")[0] for path in asked] == ["", "/api/v1/event"]

@@ -153,8 +153,6 @@ def test_interrupted_or_killed_rehearsal_is_cleaned_up(served, tmp_path, setting
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Whoever runs the tests in the background has their children ignore it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         said = ""
         while "On sale" not in said:
@@ -173,7 +171,7 @@ def test_interrupted_or_killed_rehearsal_is_cleaned_up(served, tmp_path, setting
     assert Event.objects.filter(name="Rehearsal of Night of the Cellos").count() == 1
 
     process, said = begin()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     rest, error = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert re.match(r"Deleted what earlier rehearsals had left: 1 copy of an event, .* its accounts \(51\)\.\n", said)
