@@ -28,7 +28,7 @@ FATES = (
 )
 WHY = {
     Fate.TRYING: " (when the rehearsal stopped waiting)",
-    Fate.NOT_BEGUN: " (all connections were busy until the end; give more with --connections)",
+    Fate.NOT_BEGUN: " (all connections were busy with others until the rehearsal stopped waiting)",
 }
 # What every deployment should have none of is left out where there is none.
 ONLY_IF_ANY = (Fate.TRYING, Fate.NOT_BEGUN)
@@ -80,6 +80,7 @@ def sales(outcome: Outcome) -> Iterator[str]:
         "Requests a second",
         f"{max(crowd.by_second.values(), default=0):,} in the busiest second, {outcome.tally.rate:,.0f} on average",
     )
+    yield line("Last answer after", f"{outcome.tally.seconds:.1f} s")
     yield line("Buyers", f"{len(crowd.orders):,}")
     for fate, words in FATES:
         count = sum(order.fate is fate for order in crowd.orders)

@@ -16,7 +16,7 @@ from bookings.rehearsal.verdict import Verdict, judge
 from events.models import Event
 from ticks.load import Tally, drive
 
-# Who has begun when the time is over may finish: as long as somebody who was throttled is told to wait.
+# Who has come when the time is over may finish: as long as somebody who was throttled is told to wait.
 DRAIN_SECONDS = 60
 # One request's answer is waited for no longer.
 PATIENCE_SECONDS = 10

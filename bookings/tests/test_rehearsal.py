@@ -252,20 +252,6 @@ def test_buyer_tries_again_with_the_key_when_told_to(desk):
     assert connection.next() is None
 
 
-def test_nobody_comes_after_the_time_but_who_came_finishes(desk):
-    crowd = Crowd([NOBODY, Buyer(2, "token")], desk, seconds=10, tickets=(1, 1))
-    connection = Connection(crowd)
-    connection.next()
-    crowd.began -= 20
-    connection.next()
-    connection.took(200, b"{}", 0.1, b"HTTP/1.1 200 OK")
-
-    connection.next()
-
-    assert sorted(order.fate.name for order in crowd.orders) == ["NOT_BEGUN", "TRYING"]
-    assert connection.order.fate is Fate.TRYING
-
-
 @pytest.mark.mariadb
 def test_second_rehearsal_from_another_machine_is_refused(monkeypatch, tmp_path, settings):
     elsewhere = connection.copy()

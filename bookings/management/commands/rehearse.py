@@ -32,7 +32,10 @@ class Command(BaseCommand):
         parser.add_argument("event", nargs="?", metavar="EVENT", help="the event's id")
         parser.add_argument("--buyers", default=1000, metavar="N", help="how many, up to 50,000 (1000)")
         parser.add_argument(
-            "--seconds", default=30, metavar="S", help="in which they come, most at once; 1 to 600 (30)"
+            "--seconds",
+            default=30,
+            metavar="S",
+            help="in which they come, 1 to 600 (30); they then have a minute to finish",
         )
         parser.add_argument("--connections", default=64, metavar="C", help="that they share, up to 500 (64)")
         parser.add_argument("--tickets", metavar="SIZES", help="of a booking, such as 2 or 1-4 (1-2)")
@@ -81,9 +84,9 @@ class Command(BaseCommand):
             progress.end()
         self.stdout.write(f"\n{report(plan, outcome)}")
         if removed is None:
-            self.stdout.write(f"Kept: event {outcome.copy.pk}, cancelled, and its accounts; --clean deletes them.")
+            self.stdout.write(f"\nKept: event {outcome.copy.pk}, cancelled, and its accounts; --clean deletes them.")
         else:
-            self.stdout.write(f"Deleted again: {removed}.")
+            self.stdout.write(f"\nDeleted again: {removed}.")
         if outcome.verdict.findings:
             raise CommandError("The rehearsal found bookings that are not in order; see above.")
 
@@ -96,7 +99,9 @@ class Command(BaseCommand):
     def confirm(self, plan) -> None:
         if not (sys.stdin and sys.stdin.isatty()):
             return
-        self.stdout.write(f"{plan.buyers:,} made-up buyers will load this deployment for {plan.seconds} s or longer.")
+        self.stdout.write(
+            f"{plan.buyers:,} made-up buyers will load this deployment for {plan.seconds} s, or a minute longer."
+        )
         try:
             typed = input(f"Type the event's name to go on ({plan.event.name}): ")
         except EOFError:
