@@ -42,9 +42,9 @@ mutants: ## take away one guard after the other, and see a test turn red for eac
 	@tools/setup.sh --test --db
 	.venv/bin/python tools/mutants.py $(MUTANTS)
 
-bench: ## measure bookings a second on MariaDB, against hand-written SQL
+bench: ## measure the server on MariaDB against hand-written SQL; BENCH="--quick" passes options
 	@tools/setup.sh --test --db
-	.venv/bin/python tools/bench.py $(BENCH)
+	.venv/bin/python -m tools.bench $(BENCH)
 
 chaos: ## book while all below is killed, stopped, cut off, filled up, then compare; CHAOS="--quick" passes options
 	@tools/setup.sh --test --db

@@ -1,0 +1,71 @@
+"""Tables that were filled by SQL must look like tables that were booked full."""
+
+import pytest
+
+from accounts.tests.factories import UserFactory
+from bookings.models import Booking, LedgerEntry
+from bookings.services.booking import BookingRequest, book_tickets
+from bookings.services.references import is_reference
+from bookings.services.verification import verify_event
+from tools.bench import fill as filling
+from tools.bench.fill import fill
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(("bookings", "waiting", "left"), [(0, 0, 5), (1, 0, 0), (25, 0, 5), (25, 13, 0), (20, 0, 0)])
+def test_filled_event_agrees_with_its_ledger(monkeypatch, admin_user, bookings, waiting, left):
+    monkeypatch.setattr(filling, "ROWS_A_TRANSACTION", 10)
+
+    event = fill(bookings=bookings, waiting=waiting, left=left, actor=admin_user)
+
+    report = verify_event(event)
+    assert report.findings == []
+    assert (report.held, report.waiting, event.available_tickets) == (bookings, waiting, left)
+    assert LedgerEntry.objects.filter(event=event).count() == 1 + bookings + waiting
+
+
+def test_verification_would_find_a_filled_event_that_does_not_agree(admin_user):
+    event = fill(bookings=3, waiting=2, actor=admin_user)
+    Booking.objects.filter(event=event, waitlist_number=5).update(waitlist_number=99)
+
+    assert verify_event(event).findings != []
+
+
+def test_bookings_belong_to_the_accounts_in_turn(admin_user):
+    accounts = [UserFactory().pk, UserFactory().pk]
+
+    event = fill(bookings=4, left=1, actor=admin_user, accounts=accounts)
+
+    found = Booking.objects.filter(event=event).order_by("pk")
+    assert list(found.values_list("user_id", flat=True)) == accounts * 2
+    assert list(
+        LedgerEntry.objects.filter(event=event, kind="booked").order_by("pk").values_list("actor", flat=True)
+    ) == (accounts * 2)
+
+
+def test_references_are_like_drawn_ones_and_differ():
+    references = [filling.reference(number) for number in range(1, 3000)]
+
+    assert len(set(references)) == len(references)
+    assert all(is_reference(each) for each in references)
+
+
+def test_filled_event_can_be_booked_further(admin_user):
+    fill(bookings=12, actor=admin_user)
+    event = fill(bookings=12, left=1, actor=admin_user)
+    wanted = {"first_name": "Ada", "last_name": "L", "email": "ada@example.org"}
+
+    receipts = [book_tickets(BookingRequest(event_id=event.pk, tickets=1, user=admin_user, **wanted)) for _ in range(2)]
+
+    assert [receipt.booking.status for receipt in receipts] == ["completed", "waitlisted"]
+    event.refresh_from_db()
+    assert verify_event(event).findings == []
+
+
+def test_nobody_waits_for_tickets_that_are_left_or_that_nobody_holds(admin_user):
+    for wrong in ({"bookings": 1, "waiting": 1, "left": 1}, {"bookings": 0, "waiting": 1}):
+        with pytest.raises(ValueError, match="tickets"):
+            fill(**wrong, actor=admin_user)
+
+    assert not Booking.objects.exists()
