@@ -2,12 +2,12 @@ import os
 from typing import NamedTuple
 
 import pytest
-from django.core.cache import cache
 from django.db import connection
 from rest_framework.test import APIClient
 
 from accounts import tokens
 from accounts.tests.factories import UserFactory
+from ticks import throttling
 
 pytest_plugins = ["bookings.tests.leaks", "ticks.tests.faults", "ticks.tests.served"]
 
@@ -38,7 +38,7 @@ def hypothesis_profile():
 def _throttle_off(settings):
     """Tests of throttles turn them on; none starts with another's count."""
     settings.THROTTLE_ENABLED = False
-    cache.clear()
+    throttling.forget_all()
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken
 
 from accounts.services import user_of_session
-from accounts.tokens import session_id
+from accounts.tokens import is_held_by, read_access_token, session_id
 
 NOT_VALID = "This token is not valid, or no longer; log in again."
 
@@ -20,17 +20,11 @@ class BearerAuthentication(JWTAuthentication):
     www_authenticate_realm = "ticks"
 
     def authenticate(self, request):
-        header = self.get_header(request)
+        header = request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
-        scheme, _, token = header.strip().partition(b" ")
-        token = token.strip()
-        if scheme.lower() != b"bearer" or not token or b" " in token:
-            raise AuthenticationFailed(
-                "The Authorization header must read: Bearer <access token>.", code="bad_authorization_header"
-            )
         try:
-            claims = self.get_validated_token(token)
+            claims = read_access_token(bearer_token(header))
         except InvalidToken:
             raise AuthenticationFailed(NOT_VALID, code="token_not_valid") from None
         return self.get_user(claims), claims
@@ -38,9 +32,21 @@ class BearerAuthentication(JWTAuthentication):
     def get_user(self, validated_token):
         sid = session_id(validated_token)
         user = sid and user_of_session(sid, now=timezone.now())
-        if not user or str(user.pk) != validated_token.get("sub"):
+        if not user or not is_held_by(user, validated_token):
             raise AuthenticationFailed(NOT_VALID, code="token_not_valid")
         return user
+
+
+def bearer_token(header: bytes | str) -> str:
+    """What an `Authorization` header carries. Raises `AuthenticationFailed`, be it of another scheme or empty."""
+    given = header if isinstance(header, bytes) else header.encode("latin-1", errors="replace")
+    scheme, _, token = given.strip().partition(b" ")
+    token = token.strip()
+    if scheme.lower() != b"bearer" or not token or b" " in token:
+        raise AuthenticationFailed(
+            "The Authorization header must read: Bearer <access token>.", code="bad_authorization_header"
+        )
+    return token.decode("latin-1")
 
 
 class BearerScheme(OpenApiAuthenticationExtension):

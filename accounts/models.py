@@ -1,6 +1,8 @@
 import unicodedata
+from functools import lru_cache
 from hmac import compare_digest
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -65,6 +67,10 @@ class User(AbstractUser):
 
     objects = Users()
 
+    def may_use_login(self, auth_hash: str) -> bool:
+        """Whether a login is good that was opened when `get_session_auth_hash()` was this."""
+        return self.is_active and compare_digest(auth_hash, session_auth_hash(self.password, settings.SECRET_KEY))
+
     def clean(self):
         super().clean()
         self.email = normalise_email(self.email)
@@ -81,6 +87,12 @@ class User(AbstractUser):
         if update_fields is not None and "username" in update_fields:
             update_fields = {*update_fields, "username_key"}
         super().save(*args, update_fields=update_fields, **kwargs)
+
+
+@lru_cache(maxsize=8192)
+def session_auth_hash(password: str, secret_key: str) -> str:
+    """Of a password's hash, under the SECRET_KEY of now. Kept: it took a quarter of the time to look at a login."""
+    return User(password=password).get_session_auth_hash()
 
 
 class LoginSession(models.Model):
@@ -102,7 +114,7 @@ class LoginSession(models.Model):
         return f"session {self.pk} of user {self.user_id}"
 
     def is_good_for(self, user: User) -> bool:
-        return user.is_active and compare_digest(self.auth_hash, user.get_session_auth_hash())
+        return user.may_use_login(self.auth_hash)
 
 
 class AttemptCounter(models.Model):

@@ -1,4 +1,5 @@
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.contrib.auth.password_validation import validate_password
@@ -95,32 +96,40 @@ def end_session(*, session_id: int) -> None:
 
 # The dates are left to be loaded by who asks for them: read so, they would come unconverted.
 SESSION_USER = [field for field in User._meta.concrete_fields if not isinstance(field, models.DateTimeField)]
-SESSION_USER_SQL = (
-    f"SELECT login.auth_hash, {', '.join(f'account.{field.column}' for field in SESSION_USER)}"  # noqa: S608
+SESSION_USER_NAMES = frozenset(field.attname for field in SESSION_USER)
+FLAGS = [place for place, field in enumerate(SESSION_USER) if isinstance(field, models.BooleanField)]
+SESSION_USERS_SQL = (
+    f"SELECT login.id, login.auth_hash, {', '.join(f'account.{field.column}' for field in SESSION_USER)}"  # noqa: S608
     f" FROM {LoginSession._meta.db_table} AS login INNER JOIN {User._meta.db_table} AS account"
-    " ON account.id = login.user_id WHERE login.id = %s AND login.expires_at > %s"
+    " ON account.id = login.user_id WHERE login.expires_at > %s AND login.id IN "
 )
 
 
 def user_of_session(session_id: int, *, now: datetime) -> User | None:
-    """The account of a login that is good still; None of one that ended in any way.
+    """The account of a login that is good still; None of one that ended in any way."""
+    return users_of_sessions([session_id], now=now).get(session_id)
+
+
+def users_of_sessions(session_ids: Collection[int], *, now: datetime) -> dict[int, User]:
+    """By login, the accounts of those that are good still; one query, however many there are.
 
     Part of every request with a token, so in SQL built once: the ORM takes five times as long.
     """
+    if not session_ids:
+        return {}
+    sql = f"{SESSION_USERS_SQL}({', '.join(['%s'] * len(session_ids))})"
     with connection.cursor() as cursor:
-        cursor.execute(SESSION_USER_SQL, [session_id, connection.ops.adapt_datetimefield_value(now)])
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    auth_hash, *columns = row
-    named = dict(zip((field.attname for field in SESSION_USER), columns, strict=True))
+        cursor.execute(sql, [connection.ops.adapt_datetimefield_value(now), *session_ids])
+        rows = cursor.fetchall()
+    users = ((login, auth_hash, user_of_row(columns)) for login, auth_hash, *columns in rows)
+    return {login: user for login, auth_hash, user in users if user.may_use_login(auth_hash)}
+
+
+def user_of_row(columns: list) -> User:
     # Both databases keep booleans as numbers.
-    flags = {
-        field.attname: bool(named[field.attname]) for field in SESSION_USER if isinstance(field, models.BooleanField)
-    }
-    named |= flags
-    user = User.from_db(connection.alias, list(named), list(named.values()))
-    return user if LoginSession(auth_hash=auth_hash).is_good_for(user) else None
+    for place in FLAGS:
+        columns[place] = bool(columns[place])
+    return User.from_db(connection.alias, SESSION_USER_NAMES, columns)
 
 
 def count_attempt(key: str, *, window_seconds: int, now: datetime) -> int:

@@ -1,6 +1,10 @@
 """Bearer tokens: simplejwt's, bound to a `LoginSession`."""
 
-from rest_framework_simplejwt.exceptions import TokenError
+import time
+from functools import lru_cache
+
+from rest_framework_simplejwt import state
+from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
@@ -10,6 +14,8 @@ from accounts.services import end_session, open_session, rotate_session
 from ticks.ids import MAX_ID
 
 LIFETIME = api_settings.REFRESH_TOKEN_LIFETIME
+# Tokens whose signature is known to be good, of about a kilobyte each, in each process.
+KNOWN_TOKENS = 8192
 
 
 def token_pair(session: LoginSession) -> dict[str, str]:
@@ -45,6 +51,36 @@ def read_refresh_token(token: str) -> dict:
     if session_id(claims) is None:
         raise SessionEnded
     return claims
+
+
+def read_access_token(token: str) -> dict:
+    """The claims of an access token that we signed and whose time it is. Raises `InvalidToken`.
+
+    They say nothing of the login, which may have ended: `user_of_session` knows.
+    """
+    try:
+        claims, since, until = verified(token, state.token_backend.signing_key)
+    # ValueError: what cannot be encoded, which is in no token.
+    except (TokenError, ValueError) as error:
+        raise InvalidToken from error
+    if not since <= time.time() < until:
+        raise InvalidToken
+    return claims.copy()
+
+
+@lru_cache(maxsize=KNOWN_TOKENS)
+def verified(token: str, signing_key: str) -> tuple[dict, int, int]:
+    """The claims, and from when until when they hold. Kept, since checking a signature costs more than the rest of
+    a booking's authentication; what fails is not kept, so that nobody else can fill the memory.
+    """
+    claims = AccessToken(token).payload
+    since = max(int(claims.get(name, 0)) for name in ("iat", "nbf"))
+    return claims, since, int(claims["exp"])
+
+
+def is_held_by(user: User, claims: dict) -> bool:
+    """Whether the token's user is the one whose login it names."""
+    return str(user.pk) == claims.get("sub")
 
 
 def session_id(claims: dict) -> int | None:

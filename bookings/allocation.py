@@ -89,11 +89,12 @@ Command = Book | Cancel | ChangeTerms | CancelEvent
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one command: `error`, or its entries, whom it promoted, a newcomer's position."""
+    """What became of one command: `error`, or its entries, whom it promoted, and a newcomer's position in the line."""
 
     error: Refusal | None = None
     entries: list[Entry] = field(default_factory=list)
     promoted: list[Claim] = field(default_factory=list)
+    newcomer: Claim | None = None
     position: int | None = None
 
 
@@ -163,7 +164,10 @@ def reach(inventory: Inventory, commands: Sequence[Command]) -> Reach:
 
 
 def allocate(inventory: Inventory, commands: Iterable[Command], *, now: datetime) -> list[Outcome]:
-    """Carries out the commands in order and changes `inventory` and the claims accordingly."""
+    """Carries out the commands in order and changes `inventory` and the claims accordingly.
+
+    All of them become true at once, so a newcomer's position is the one after the last command.
+    """
     outcomes = []
     for command in commands:
         outcome = Outcome()
@@ -183,7 +187,17 @@ def allocate(inventory: Inventory, commands: Iterable[Command], *, now: datetime
         except Refusal as refusal:
             outcome.error = refusal
         outcomes.append(outcome)
+    number_newcomers(inventory, outcomes)
     return outcomes
+
+
+def number_newcomers(inventory: Inventory, outcomes: Sequence[Outcome]) -> None:
+    """They are the end of the line, in order."""
+    position = inventory.waitlisted
+    for outcome in reversed(outcomes):
+        if outcome.newcomer and outcome.newcomer.status == BookingStatus.WAITLISTED:
+            outcome.position = position
+            position -= 1
 
 
 def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -> None:
@@ -208,7 +222,7 @@ def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -
     claim.waitlist_number = inventory.sequence + 1
     inventory.waitlisted += 1
     inventory.queue.append(claim)
-    outcome.position = inventory.waitlisted
+    outcome.newcomer = claim
     record(inventory, outcome, LedgerKind.WAITLISTED, claim.tickets, command.actor, claim)
 
 

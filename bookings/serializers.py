@@ -5,6 +5,7 @@ from bookings.statuses import BookingStatus
 from ticks.columns import MAX_TICKETS
 from ticks.fields import LineField, MomentField, WholeNumberField
 from ticks.ids import MAX_ID
+from ticks.moments import iso_milliseconds
 
 
 class BookingCreateSerializer(serializers.Serializer):
@@ -50,11 +51,24 @@ class BookingSerializer(serializers.Serializer):
 
 # Shared: to build a serializer for each request costs ten times what using it does.
 BOOKING_CREATE = BookingCreateSerializer()
-BOOKING = BookingSerializer()
 
 
 def booking_data(booking) -> dict:
-    return BOOKING.to_representation(booking)
+    """What `BookingSerializer` gives, at a tenth of its cost: it is in every booking's answer."""
+    return {
+        "id": booking.pk,
+        "reference": booking.reference,
+        "eventId": booking.event_id,
+        "userId": booking.user_id,
+        "firstName": booking.first_name,
+        "lastName": booking.last_name,
+        "email": booking.email,
+        "ticketsReserved": booking.tickets_reserved,
+        "bookingStatus": str(booking.status),
+        "waitlistPosition": booking.waitlist_position,
+        "createdAt": iso_milliseconds(booking.created_at),
+        "updatedAt": iso_milliseconds(booking.updated_at),
+    }
 
 
 class ReceiptSerializer(BookingSerializer):

@@ -3,12 +3,16 @@
 from rest_framework.response import Response
 
 
-def answer(message: str, data=None, *, status: int = 200, headers: dict | None = None, **beside) -> Response:
-    """A success: `message`, `data` (left out when None), `error: false` and what stands beside them."""
+def success(message: str, data=None, **beside) -> dict:
+    """The body of a success: `message`, `data` (left out when None), what stands beside them, `error: false`."""
     body = {"message": message}
     if data is not None:
         body["data"] = data
-    return Response({**body, **beside, "error": False}, status=status, headers=headers)
+    return {**body, **beside, "error": False}
+
+
+def answer(message: str, data=None, *, status: int = 200, headers: dict | None = None, **beside) -> Response:
+    return Response(success(message, data, **beside), status=status, headers=headers)
 
 
 def failure(message: str, code: str, errors: dict | None = None) -> dict:

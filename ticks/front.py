@@ -1,19 +1,25 @@
-"""What granian calls for each request, in a worker: takes it in whole, has Django answer it in one of few threads.
+"""What granian calls for each request, in a worker: takes it in whole, has the lane or Django answer it.
 
 A thread of Django holds a database connection and, while it books, an event's lock. So none may wait for a
-client: bodies are read in the worker's event loop, and answers leave whole.
+client: bodies are read in the worker's event loop, and answers leave whole. What the lane takes (ticks.lane) is
+read and answered in the event loop itself; only the database is asked elsewhere.
 """
 
 import asyncio
 import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 
 from django.conf import settings
 from django.db import connections
+from django.utils.module_loading import import_string
 
 from ticks import draining
-from ticks.bodies import Bodies
+from ticks.bodies import Bodies, Failing, put_body
 from ticks.draining import Board, Stage
+from ticks.lane import Answer, head_of_scope
 from ticks.wsgi import environ_of, respond
 
 LOOK_SECONDS = 0.05
@@ -24,52 +30,118 @@ class Front:
         self.board, self.worker, self.listener = board, worker, listener
         connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
         self.bodies = Bodies(limit=settings.BODY_LIMIT, seconds=settings.BODY_SECONDS)
-        self.taken_in = SimpleQueue()
+        self.lane = import_string(settings.LANE)() if settings.FAST_LANE else None
+        self.jobs = SimpleQueue()
         for _ in range(threads):
             threading.Thread(target=self.work, name="django", daemon=True).start()
 
     def __rsgi_init__(self, loop) -> None:
-        loop.call_soon(self.look_out, loop)
+        self.loop, self.returns = loop, Returns(loop)
+        if self.lane:
+            self.lane.open()
+        loop.call_soon(self.look_out)
 
-    def look_out(self, loop) -> None:
+    def look_out(self) -> None:
         """For the end of the server, when bodies that have still not come are not waited for."""
+        if self.lane:
+            self.lane.look()
         if self.board.stage is Stage.CLOSING:
             draining.accept_no_more(self.listener)
             self.bodies.give_all_up()
         else:
-            loop.call_later(LOOK_SECONDS, self.look_out, loop)
+            self.loop.call_later(LOOK_SECONDS, self.look_out)
 
     async def __rsgi__(self, scope, protocol) -> None:
         self.board.enter(self.worker)
         try:
-            environ = environ_of(scope)
-            is_whole = await self.bodies.read_into(environ, protocol)
-            answered = asyncio.get_running_loop().create_future()
-            self.taken_in.put((environ, is_whole, protocol, answered))
-            await answered
+            body = None
+            head = self.lane and head_of_scope(scope)
+            visit = head and self.lane.visit(head)
+            if visit:
+                body = await self.bodies.read_plain(protocol) if visit.has_body else b""
+                answer = None if isinstance(body, Failing) else await self.by_lane(visit, body)
+                if answer:
+                    leave(protocol, answer)
+                    return
+            await self.by_django(scope, protocol, body)
         finally:
             self.board.leave(self.worker)
 
+    async def by_lane(self, visit, body: bytes) -> Answer | None:
+        order = visit.order(body)
+        if order is None:
+            return None
+        order.returned = self.loop.create_future()
+        order.done = self.returns.put
+        visit.put(order)
+        await order.returned
+        if visit.is_unsettled(order):
+            await self.in_thread(partial(visit.settle, order))
+        return visit.answer(order)
+
+    async def by_django(self, scope, protocol, body: bytes | Failing | None) -> None:
+        environ = environ_of(scope)
+        if body is None:
+            is_whole = await self.bodies.read_into(environ, protocol)
+        else:
+            is_whole = put_body(environ, body)
+        await self.in_thread(partial(answer_by_django, environ, is_whole, protocol))
+
+    def in_thread(self, job: Callable[[], None]) -> asyncio.Future:
+        done = self.loop.create_future()
+        self.jobs.put((job, done))
+        return done
+
     def work(self) -> None:
         while True:
-            environ, is_whole, protocol, answered = self.taken_in.get()
+            job, done = self.jobs.get()
             failure = None
             try:
-                status, headers, body = respond(environ)
-                if draining.has_begun() or not is_whole:
-                    headers = [*headers, ("Connection", "close")]
-                protocol.response_bytes(status, headers, body)
+                job()
             except BaseException as error:
                 # For granian to log and to answer with 500.
                 failure = error
-            answered.get_loop().call_soon_threadsafe(settle, answered, failure)
+            self.loop.call_soon_threadsafe(settle, done, failure)
 
 
-def settle(answered: asyncio.Future, failure: BaseException | None) -> None:
-    if answered.cancelled():
+class Returns:
+    """Orders on their way back from threads to the event loop, which is woken once for many."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.orders = deque()
+        self.is_called = False
+
+    def put(self, order) -> None:
+        self.orders.append(order)
+        if not self.is_called:
+            self.is_called = True
+            self.loop.call_soon_threadsafe(self.hand_out)
+
+    def hand_out(self) -> None:
+        # First, so that whoever puts one after the last look calls again.
+        self.is_called = False
+        while self.orders:
+            settle(self.orders.popleft().returned, None)
+
+
+def answer_by_django(environ: dict, is_whole: bool, protocol) -> None:
+    status, headers, body = respond(environ)
+    leave(protocol, (status, headers, body), is_last=not is_whole)
+
+
+def leave(protocol, answer: Answer, *, is_last: bool = False) -> None:
+    status, headers, body = answer
+    if is_last or draining.has_begun():
+        headers = [*headers, ("Connection", "close")]
+    protocol.response_bytes(status, headers, body)
+
+
+def settle(future: asyncio.Future, failure: BaseException | None) -> None:
+    if future.done():
         return
     if failure is None:
-        answered.set_result(None)
+        future.set_result(None)
     else:
         # A StopIteration is nothing that a future takes.
-        answered.set_exception(RuntimeError(repr(failure)).with_traceback(failure.__traceback__))
+        future.set_exception(RuntimeError(repr(failure)).with_traceback(failure.__traceback__))

@@ -37,6 +37,13 @@ ALWAYS = {
 }
 
 
+def data_headers(*, has_etag: bool = False) -> list[tuple[str, str]]:
+    """The protective headers of an answer that is no page, for what has not set them itself."""
+    # Most answers carry a person's data, a token or a form's. One with an ETag is there to be asked for again.
+    cached = "private, no-cache" if has_etag else "no-store"
+    return [*ALWAYS.items(), ("Cache-Control", cached), ("Content-Security-Policy", DATA_POLICY)]
+
+
 class ProtectiveHeaders:
     """Middleware: adds what a view has not set itself."""
 
@@ -46,13 +53,15 @@ class ProtectiveHeaders:
     def __call__(self, request):
         response = self.get_response(request)
         headers = response.headers
-        for name, value in ALWAYS.items():
-            headers.setdefault(name, value)
-        # Most answers carry a person's data, a token or a form's. One with an ETag is there to be asked for again.
         is_page = headers.get("Content-Type", "").startswith("text/html")
-        headers.setdefault("Cache-Control", "private, no-cache" if "ETag" in headers and not is_page else "no-store")
-        if not (is_page and is_debug_page(response)):
-            headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else DATA_POLICY)
+        if not is_page:
+            protective = data_headers(has_etag="ETag" in headers)
+        else:
+            protective = [*ALWAYS.items(), ("Cache-Control", "no-store")]
+            if not is_debug_page(response):
+                protective.append(("Content-Security-Policy", PAGE_POLICY))
+        for name, value in protective:
+            headers.setdefault(name, value)
         return response
 
 

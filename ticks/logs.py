@@ -2,9 +2,9 @@
 
 import json
 import logging
+import os
 import re
 import time
-import uuid
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -30,26 +30,40 @@ class RequestLog:
 
     def __call__(self, request):
         started = time.perf_counter()
-        given = request.headers.get("X-Request-ID", "")
-        identity = given if ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
+        identity = identity_of(request.META.get("HTTP_X_REQUEST_ID", ""))
         token = request_id.set(identity)
         try:
             response = self.get_response(request)
             response["X-Request-ID"] = identity
-            log.info(
-                "request",
-                extra={
-                    "method": request.method,
-                    # The path alone: a query string may carry a guest's token.
-                    "path": request.path,
-                    "status": response.status_code,
-                    "ms": round((time.perf_counter() - started) * 1000, 1),
-                    "user": user_id(request),
-                },
+            log_request(
+                method=request.method,
+                # The path alone: a query string may carry a guest's token.
+                path=request.path,
+                status=response.status_code,
+                seconds=time.perf_counter() - started,
+                user=user_id(request),
+                identity=identity,
             )
             return response
         finally:
             request_id.reset(token)
+
+
+def identity_of(given: str) -> str:
+    """A request's id: the one that it came with, if that is harmless."""
+    return given if ACCEPTABLE_ID.fullmatch(given) else os.urandom(16).hex()
+
+
+def log_request(*, method: str, path: str, status: int, seconds: float, user: int | None, identity: str) -> None:
+    """The one line of a request."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    # Built here, since `log.info` would look through the stack for a place in the code that no line shows.
+    record = log.makeRecord(log.name, logging.INFO, "", 0, "request", (), None)
+    record.method, record.path, record.status, record.user = method, path, status, user
+    record.ms = round(seconds * 1000, 1)
+    record.request_id = identity
+    log.handle(record)
 
 
 def user_id(request) -> int | None:
@@ -58,6 +72,10 @@ def user_id(request) -> int | None:
         # Not looked up by the view: the log must not cost a query.
         user = getattr(request, "_cached_user", None)
     return getattr(user, "pk", None)
+
+
+def request_id_of(record) -> str:
+    return getattr(record, "request_id", None) or request_id.get()
 
 
 class Discreet(logging.Formatter):
@@ -85,7 +103,7 @@ class JsonFormatter(Discreet):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": without_values(record.getMessage()),
-            "requestId": request_id.get(),
+            "requestId": request_id_of(record),
         }
         line.update({name: getattr(record, name) for name in FACTS if hasattr(record, name)})
         if record.exc_info:
@@ -102,7 +120,7 @@ class ReadableFormatter(Discreet):
             said = f"{record.status} {record.method} {printable(record.path)} {record.ms} ms, {user}"
         else:
             said = f"{record.levelname} {record.name}: {without_values(record.getMessage())}"
-        line = f"{clock} {said} [{request_id.get()}]"
+        line = f"{clock} {said} [{request_id_of(record)}]"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

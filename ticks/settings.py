@@ -20,10 +20,16 @@ TRUSTED_PROXIES = environment.whole("TRUSTED_PROXIES", 0, 0, 16)
 IDEMPOTENCY_HOURS = environment.whole("IDEMPOTENCY_HOURS", 24, 24, 24 * 366)
 HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.whole("PORT", 8000, 1, 65535)
-# Measured: what books more at once than there are cores waits for the interpreter while it holds an
-# event's lock. One worker more is there for a request that waits for something else.
-WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8) + 1, 1, 256)
-THREADS = environment.whole("THREADS", 1, 1, 256)
+WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8), 1, 256)
+# Requests that wait for the same event are carried out together, so more of them at once are larger groups.
+THREADS = environment.whole("THREADS", 16, 1, 256)
+# Requests that move tickets wait for each other in the process, and are carried out in groups.
+GROUP_BOOKING = environment.switch("GROUP_BOOKING", True)
+QUEUE_LENGTH = environment.whole("QUEUE_LENGTH", 2000, 1, 100_000)
+QUEUE_SECONDS = environment.whole("QUEUE_SECONDS", 3, 1, 60)
+# The plain valid booking, and reads of an event's status, in front of Django.
+FAST_LANE = environment.switch("FAST_LANE", True)
+LANE = "bookings.lane.Lane"
 # How long a request's body may take to arrive.
 BODY_SECONDS = environment.whole("BODY_SECONDS", 10, 1, 300)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
@@ -184,14 +190,6 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# One process's memory; the throttles of the API count in it, the throttles of passwords in the database.
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-        "OPTIONS": {"MAX_ENTRIES": 100_000},
-    }
-}
-
 # API
 
 REST_FRAMEWORK = {
@@ -206,7 +204,7 @@ REST_FRAMEWORK = {
         "ticks.parsers.MultiPartParser",
     ],
     "DEFAULT_RENDERER_CLASSES": [
-        "rest_framework.renderers.JSONRenderer",
+        "ticks.rendering.JSONRenderer",
         "ticks.browsable.BrowsableAPIRenderer",
     ],
     "DEFAULT_THROTTLE_CLASSES": ["ticks.throttling.GuestThrottle", "ticks.throttling.UserThrottle"],
@@ -258,10 +256,9 @@ LOGGING = {
     },
     "filters": {"but_503": {"()": "ticks.logs.But503"}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "readable"},
+        "console": {"class": "ticks.log_batches.Console", "formatter": "readable"},
         "combined": {
-            # Several worker processes write and rotate one file.
-            "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
+            "class": "ticks.log_batches.RotatingFile",
             "filename": str(LOG_DIR / "combined.log"),
             "maxBytes": 10 * 1024 * 1024,
             "backupCount": 5,

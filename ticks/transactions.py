@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from functools import wraps
 
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, transaction
 
 from ticks.outage import drop_if_lost, outage
 from ticks.refusals import Refusal
@@ -52,10 +52,10 @@ class OutcomeUnknown(Refusal):
     retry_after = 2
 
 
-def in_one_transaction(service: Callable) -> Callable:
+def in_one_transaction(service: Callable, *, attempts: int = ATTEMPTS) -> Callable:
     """Runs a service in its own transaction, COMMIT included, and again if it certainly was not committed.
 
-    Raises `Busy` after five attempts or six seconds, `Unavailable` where the database is away or has kept
+    Raises `Busy` after so many attempts or six seconds, `Unavailable` where the database is away or has kept
     it waiting, `OutcomeUnknown` where the COMMIT was not answered (only a unique key in the same
     transaction could make a repetition safe, and that is the caller's), `RuntimeError` inside another
     atomic block: a retry there would build on what the server has already thrown away. Errors are caught
@@ -66,7 +66,7 @@ def in_one_transaction(service: Callable) -> Callable:
     def run(*args, **kwargs):
         began = time.monotonic()
         refusal: Refusal = Busy()
-        for attempt in range(ATTEMPTS):
+        for attempt in range(attempts):
             if time.monotonic() - began > PATIENCE_SECONDS:
                 break
             if attempt:
@@ -87,6 +87,13 @@ def in_one_transaction(service: Callable) -> Callable:
         raise refusal
 
     return run
+
+
+def refuse_to_nest() -> None:
+    """For a service that others may carry out: raises `RuntimeError` inside an atomic block, as its own would."""
+    # Tests may run inside one.
+    if any(not block._from_testcase for block in connection.atomic_blocks):
+        raise RuntimeError("A service that moves tickets is a transaction of its own; call it outside of others.")
 
 
 def refusal_of(error: Exception, *, is_committing: bool) -> Refusal:

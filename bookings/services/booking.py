@@ -1,21 +1,21 @@
 import json
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 
-from django.db import Error, IntegrityError
-from django.utils import timezone
+from django.db import Error
 
 from accounts.models import User, normalise_email
-from bookings.allocation import Book, Claim
-from bookings.exceptions import AlreadyBooked, KeyInFlight
-from bookings.models import Booking
-from bookings.services.desk import lock_event, settle
-from bookings.services.keys import Receipt, key_in_hand, receipt_of, remember
+from bookings.allocation import Book, Claim, Outcome
+from bookings.exceptions import AlreadyBooked
+from bookings.models import Booking, IdempotencyKey
+from bookings.services.groups import Found, TicketOrder, carried_out
+from bookings.services.keys import Receipt, key_of, replay
 from bookings.services.references import guest_token, hash_token, new_reference
+from events.models import Event
 from ticks.refusals import Refusal
-from ticks.transactions import OutcomeUnknown, in_one_transaction
+from ticks.transactions import OutcomeUnknown
 
 # With a key, a COMMIT that was not answered is tried again: once to find it, and once more in case that is
 # lost too. Not by whom a time-out has kept waiting, and the next one would again.
@@ -37,6 +37,9 @@ class BookingRequest:
     # The one-ticket contract: at most one live booking a user and event.
     is_only_one: bool = False
 
+    def __post_init__(self):
+        object.__setattr__(self, "email", normalise_email(self.email) or "")
+
     def fingerprint(self) -> str:
         asked = [self.event_id, self.tickets, self.first_name, self.last_name, self.email]
         return sha256(json.dumps(asked).encode()).hexdigest()
@@ -56,21 +59,18 @@ def book_tickets(request: BookingRequest, *, key: str | None = None) -> Receipt:
     `KeyInFlight`, `AlreadyBooked`, and what `in_one_transaction` raises; `OutcomeUnknown` with a key
     only when the database stays away. Rules: API.md, Bookings.
     """
-    request = replace(request, email=normalise_email(request.email) or "")
     if key is None:
-        return book_with_new_reference(request)
-    digest = request.key_digest(key)
-    with key_in_hand(digest) as is_in_hand:
-        return book_by_key(request, digest=digest, is_in_hand=is_in_hand)
+        return carried_out(BookingOrder(request))
+    return book_by_key(request, digest=request.key_digest(key))
 
 
-def book_by_key(request: BookingRequest, *, digest: str, is_in_hand: bool) -> Receipt:
-    unknown: OutcomeUnknown | None = None
+def book_by_key(request: BookingRequest, *, digest: str, unknown: OutcomeUnknown | None = None) -> Receipt:
+    """`unknown` is what an earlier attempt with the key ended with, if any."""
     began = time.monotonic()
     try:
         for _ in range(ATTEMPTS):
             try:
-                return book_with_new_reference(request, digest=digest, is_in_hand=is_in_hand)
+                return carried_out(BookingOrder(request, digest=digest))
             except OutcomeUnknown as error:
                 # If it was committed, the key is there: the next attempt finds it and books nothing.
                 unknown = error
@@ -83,45 +83,61 @@ def book_by_key(request: BookingRequest, *, digest: str, is_in_hand: bool) -> Re
     raise unknown
 
 
-def book_with_new_reference(request: BookingRequest, **key) -> Receipt:
-    try:
-        return book_once(request, nonce=secrets.token_hex(32), reference=new_reference(), **key)
-    except IntegrityError:
-        # The key was committed meanwhile over another node, or the reference is taken (one in 10^14).
-        # Nothing of this attempt was kept; the second finds the key, or draws another reference.
-        return book_once(request, nonce=secrets.token_hex(32), reference=new_reference(), **key)
+class BookingOrder(TicketOrder):
+    """All that can be drawn and hashed before the event is locked is made here."""
 
+    is_second_try = False
 
-@in_one_transaction
-def book_once(
-    request: BookingRequest, *, nonce: str, reference: str, digest: str | None = None, is_in_hand: bool = True
-) -> Receipt:
-    # Hashed before the lock.
-    token = None if request.user else guest_token(nonce)
-    token_hash = token and hash_token(token)
-    fingerprint = request.fingerprint() if digest else None
-    if digest and (known := receipt_of(digest, fingerprint=fingerprint)):
-        return known
-    if not is_in_hand:
-        raise KeyInFlight
-    event = lock_event(request.event_id)
-    if request.is_only_one and Booking.objects.live().filter(event=event, user=request.user).exists():
-        raise AlreadyBooked
-    booking = Booking(
-        reference=reference,
-        event=event,
-        user=request.user,
-        first_name=request.first_name,
-        last_name=request.last_name,
-        email=request.email,
-        token_hash=token_hash,
-        one_ticket_holder=request.user if request.is_only_one else None,
-    )
-    actor = request.actor or request.user
-    [outcome] = settle(event, [Book(Claim(request.tickets, booking=booking), actor)], now=timezone.now())
-    if outcome.error:
-        raise outcome.error
-    booking.waitlist_position = outcome.position
-    if digest:
-        remember(booking, digest=digest, fingerprint=fingerprint, nonce=nonce if token else None)
-    return Receipt(booking, token)
+    def __init__(self, request: BookingRequest, *, digest: str | None = None, session_id: int | None = None):
+        super().__init__(request.event_id)
+        self.request, self.digest, self.session_id = request, digest, session_id
+        self.fingerprint = request.fingerprint() if digest else None
+        self.booking: Booking | None = None
+        keys = (("key", digest),) if digest else ()
+        if request.user:
+            self.user_id = request.user.pk
+            holder = (request.event_id, self.user_id)
+            if request.is_only_one:
+                self.seat = holder
+                self.touches = (("seat", holder), *keys)
+            else:
+                self.brushes, self.touches = (("seat", holder),), keys
+        else:
+            self.touches = keys
+        self.draw_anew()
+
+    def draw_anew(self) -> None:
+        self.reference = new_reference()
+        self.nonce = self.token = self.token_hash = None
+        if not self.request.user:
+            self.nonce = secrets.token_hex(32)
+            self.token = guest_token(self.nonce)
+            self.token_hash = hash_token(self.token)
+
+    def replay(self, known: IdempotencyKey) -> Receipt:
+        return replay(known, fingerprint=self.fingerprint)
+
+    def command(self, event: Event, found: Found) -> Book:
+        request = self.request
+        if request.is_only_one and found.seats.get(self.seat):
+            raise AlreadyBooked
+        self.booking = Booking(
+            reference=self.reference,
+            event_id=event.pk,
+            user_id=self.user_id,
+            first_name=request.first_name,
+            last_name=request.last_name,
+            email=request.email,
+            token_hash=self.token_hash,
+            one_ticket_holder_id=self.user_id if request.is_only_one else None,
+        )
+        return Book(Claim(request.tickets, booking=self.booking), request.actor or request.user)
+
+    def answer(self, outcome: Outcome) -> Receipt:
+        self.booking.waitlist_position = outcome.position
+        return Receipt(self.booking, self.token)
+
+    def key(self) -> IdempotencyKey | None:
+        if self.digest is None or self.booking is None or self.booking.pk is None:
+            return None
+        return key_of(self.booking, digest=self.digest, fingerprint=self.fingerprint, nonce=self.nonce)

@@ -1,15 +1,13 @@
 from dataclasses import dataclass
 
-from django.utils import timezone
-
 from accounts.models import User
-from bookings.allocation import Cancel
+from bookings.allocation import Cancel, Outcome
 from bookings.exceptions import BookingNotFound
 from bookings.models import Booking
-from bookings.services.desk import claim_of, lock_event, settle
+from bookings.services.desk import claim_of
+from bookings.services.groups import Found, TicketOrder, carried_out
 from events.exceptions import EventNotFound
 from events.models import Event
-from ticks.transactions import in_one_transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,36 +18,58 @@ class Cancellation:
     served: int
 
 
-@in_one_transaction
 def cancel_tickets(booking: Booking, *, tickets: int | None = None, actor: User | None = None) -> Cancellation:
     """Gives back `tickets` of a booking, or all, and serves the waitlist with what that frees.
 
     A waiting booking that gets smaller keeps its place, and is served at once if it now fits.
     Raises `AlreadyCancelled`, `MoreThanReserved`, `Busy`.
     """
-    event = lock_event(booking.event_id)
-    locked = Booking.objects.select_for_update().get(pk=booking.pk)
-    return give_back(event, locked, tickets=tickets, actor=actor)
+    return carried_out(CancelOrder(booking, tickets=tickets, actor=actor))
 
 
-@in_one_transaction
 def cancel_seat(event_id: int, *, user: User, actor: User) -> Cancellation:
     """Cancels the user's live booking of an event whole; the one made by the one-ticket contract goes first.
 
     Raises `EventNotFound`, `BookingNotFound`, `Busy`.
     """
-    event = lock_event(event_id)
-    if event.deleted_at:
-        raise EventNotFound
-    live = Booking.objects.live().filter(event=event, user=user).select_for_update()
-    booking = live.order_by("-one_ticket_holder", "pk").first()
-    if booking is None:
-        raise BookingNotFound("This user has no booking for this event.")
-    return give_back(event, booking, tickets=None, actor=actor)
+    return carried_out(SeatOrder(event_id, user=user, actor=actor))
 
 
-def give_back(event: Event, booking: Booking, *, tickets: int | None, actor: User | None) -> Cancellation:
-    [outcome] = settle(event, [Cancel(claim_of(booking), tickets, actor)], now=timezone.now())
-    if outcome.error:
-        raise outcome.error
-    return Cancellation(booking, len(outcome.promoted))
+class CancelOrder(TicketOrder):
+    def __init__(self, booking: Booking, *, tickets: int | None, actor: User | None):
+        super().__init__(booking.event_id)
+        self.booking_id, self.tickets, self.actor = booking.pk, tickets, actor
+        self.touches = (("booking", booking.pk),)
+        if booking.user_id:
+            self.brushes = (("seat", (booking.event_id, booking.user_id)),)
+
+    def command(self, event: Event, found: Found) -> Cancel:
+        return self.give_back(found.by_id.get(self.booking_id))
+
+    def give_back(self, booking: Booking | None) -> Cancel:
+        if booking is None:
+            raise BookingNotFound
+        self.booking = booking
+        return Cancel(claim_of(booking), self.tickets, self.actor)
+
+    def answer(self, outcome: Outcome) -> Cancellation:
+        return Cancellation(self.booking, len(outcome.promoted))
+
+
+class SeatOrder(CancelOrder):
+    tickets = None
+
+    def __init__(self, event_id: int, *, user: User, actor: User):
+        TicketOrder.__init__(self, event_id)
+        self.actor = actor
+        self.seat = (event_id, user.pk)
+        self.touches = (("seat", self.seat),)
+
+    def command(self, event: Event, found: Found) -> Cancel:
+        if event.deleted_at:
+            raise EventNotFound
+        # In the order of their ids, so the first of those made by the one-ticket contract, else the first.
+        seats = sorted(found.seats.get(self.seat, []), key=lambda booking: booking.one_ticket_holder_id is None)
+        if not seats:
+            raise BookingNotFound("This user has no booking for this event.")
+        return self.give_back(seats[0])

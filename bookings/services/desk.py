@@ -1,15 +1,16 @@
 """Between the rules and the database: lock an event, load what the rules need, write what they decide."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 
 from django.db import connection
 from django.db.models import Min
 
-from bookings.allocation import Claim, Command, Inventory, Outcome, Reach, allocate, reach
-from bookings.models import Booking, LedgerEntry
-from bookings.services.rows import insert, insert_all, update_counts
+from bookings.allocation import Claim, Command, Entry, Inventory, Outcome, Reach, allocate, reach
+from bookings.models import Booking
+from bookings.services import rows
 from bookings.statuses import BookingStatus
 from events.exceptions import EventNotFound
 from events.models import Event
@@ -18,34 +19,56 @@ from events.models import Event
 FEW_SIZES = 16
 # SQLite takes at most 500 parts in one compound query.
 SIZES_A_QUERY = 64
-IDS_A_QUERY = 1000
+
+
+@dataclass(slots=True)
+class Work:
+    """What is to be done with one locked event, and afterwards what became of each command."""
+
+    event: Event
+    commands: Sequence[Command]
+    inventory: Inventory | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
 
 
 def lock_event(event_id: int) -> Event:
     """The event's row, locked until the transaction ends: the first query of whatever moves tickets."""
-    for event in Event.objects.raw(lock_statement(), [event_id]):
+    for event in lock_events([event_id]).values():
         return event
     raise EventNotFound
 
 
+def lock_events(event_ids: Collection[int]) -> dict[int, Event]:
+    """Those that there are, by id, locked in the order of their ids: two groups never wait for each other."""
+    return {event.pk: event for event in Event.objects.raw(lock_statement(len(event_ids)), list(event_ids))}
+
+
 @cache
-def lock_statement() -> str:
-    """`select_for_update()` on an event's primary key, compiled once: it is in every booking's way."""
-    statement, _ = Event.objects.select_for_update().filter(pk=0).order_by().query.sql_with_params()
+def lock_statement(events: int) -> str:
+    """`select_for_update()` on primary keys, compiled once: it is in every booking's way."""
+    chosen = Event.objects.select_for_update().filter(pk__in=range(events)).order_by("pk")
+    statement, _ = chosen.query.sql_with_params()
     return statement
 
 
 def settle(event: Event, commands: Sequence[Command], *, now: datetime) -> list[Outcome]:
     """Carries out commands on a locked event and writes all that follows from them."""
-    inventory = inventory_of(event)
-    load_queue(inventory, event, commands)
-    outcomes = allocate(inventory, commands, now=now)
-    entries = [entry for outcome in outcomes for entry in outcome.entries]
-    if entries:
-        write_claims(outcomes, now)
-        write_ledger(entries, event, now)
-        write_counts(inventory, event)
-    return outcomes
+    work = Work(event, commands)
+    settle_all([work], now=now)
+    return work.outcomes
+
+
+def settle_all(works: Sequence[Work], *, now: datetime) -> None:
+    """The same for several locked events, in as many statements as for one."""
+    for work in works:
+        work.inventory = inventory_of(work.event)
+        load_queue(work.inventory, work.event, work.commands)
+        work.outcomes = allocate(work.inventory, work.commands, now=now)
+    moved = [work for work in works if any(outcome.entries for outcome in work.outcomes)]
+    if moved:
+        write_claims(moved, now)
+        write_ledger(moved, now)
+        write_counts(moved)
 
 
 def inventory_of(event: Event) -> Inventory:
@@ -77,10 +100,10 @@ def load_queue(inventory: Inventory, event: Event, commands: Sequence[Command]) 
         claim = getattr(command, "claim", None)
         if claim is not None and claim.status == BookingStatus.WAITLISTED:
             known[claim.booking.pk] = claim
-    rows = {row[0]: row for policy in within.policies for row in waiting_rows(event, within, policy)}
+    found = {row[0]: row for policy in within.policies for row in waiting_rows(event, within, policy)}
     inventory.queue = [
         known.get(pk) or Claim(tickets, BookingStatus.WAITLISTED, number, pk)
-        for pk, tickets, number in sorted(rows.values(), key=lambda row: row[2])
+        for pk, tickets, number in sorted(found.values(), key=lambda row: row[2])
     ]
 
 
@@ -91,7 +114,7 @@ def waiting_rows(event: Event, within: Reach, policy: str) -> Iterable[tuple[int
     if policy == Event.WaitlistPolicy.STRICT:
         return columns[: within.heads]
     sizes = sizes_waiting(event, at_most=within.tickets)
-    return [row for some in batched(sizes, SIZES_A_QUERY) for row in heads_of_sizes(event, within, some)]
+    return [row for some in rows.batched(sizes, SIZES_A_QUERY) for row in heads_of_sizes(event, within, some)]
 
 
 def sizes_waiting(event: Event, *, at_most: int) -> list[int]:
@@ -127,59 +150,67 @@ def heads_of_sizes(event: Event, within: Reach, sizes: Sequence[int]) -> list[tu
         return cursor.fetchall()
 
 
-def batched(items: Sequence, size: int) -> Iterable[Sequence]:
-    return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def write_claims(outcomes: list[Outcome], now: datetime) -> None:
-    served = [claim for outcome in outcomes for claim in outcome.promoted]
-    touched = {
-        id(entry.claim): entry.claim for outcome in outcomes for entry in outcome.entries if entry.claim is not None
-    }
+def write_claims(works: Sequence[Work], now: datetime) -> None:
+    touched = {id(entry.claim): entry.claim for entry in entries_of(works) if entry.claim is not None}
+    promoted = {id(claim) for work in works for outcome in work.outcomes for claim in outcome.promoted}
+    new, ended, reduced = [], [], []
     for claim in touched.values():
         booking = claim.booking
         if not isinstance(booking, Booking):
             continue
+        if booking.pk is None:
+            new.append(booking)
+            booking.created_at = now
+        elif claim.status == BookingStatus.CANCELLED:
+            ended.append(booking.pk)
+            booking.one_ticket_holder_id = None
+        elif claim.tickets != booking.tickets_reserved:
+            reduced.append((booking.pk, claim.tickets))
         booking.tickets_reserved = claim.tickets
         booking.status = claim.status
         booking.waitlist_number = claim.waitlist_number
         booking.updated_at = now
-        if booking.pk is None:
-            booking.created_at = now
-            insert(booking)
-        else:
-            if claim.status == BookingStatus.CANCELLED:
-                booking.one_ticket_holder = None
-            booking.save(
-                update_fields=["tickets_reserved", "status", "waitlist_number", "one_ticket_holder", "updated_at"]
-            )
-    served_ids = [claim.booking for claim in served if not isinstance(claim.booking, Booking)]
-    for some in batched(served_ids, IDS_A_QUERY):
-        Booking.objects.filter(pk__in=some).update(status=BookingStatus.COMPLETED, waitlist_number=None, updated_at=now)
+    served = [claim for claim in touched.values() if id(claim) in promoted and claim.status == BookingStatus.COMPLETED]
+    rows.insert_bookings(new)
+    rows.end_bookings(ended, now)
+    rows.reduce_bookings(reduced, now)
+    rows.serve_bookings([booking_id(claim) for claim in served], now)
 
 
-def write_ledger(entries: list, event: Event, now: datetime) -> None:
-    insert_all(
+def write_ledger(works: Sequence[Work], now: datetime) -> None:
+    rows.insert_entries(
         [
-            LedgerEntry(
-                event=event,
-                sequence=entry.sequence,
-                kind=entry.kind,
-                tickets=entry.tickets,
-                available_after=entry.available,
-                waitlisted_after=entry.waitlisted,
-                booking_id=entry.claim and getattr(entry.claim.booking, "pk", entry.claim.booking),
-                actor=entry.actor,
-                created_at=now,
+            (
+                work.event.pk,
+                entry.sequence,
+                entry.claim and booking_id(entry.claim),
+                entry.kind,
+                entry.tickets,
+                entry.available,
+                entry.waitlisted,
+                entry.actor and entry.actor.pk,
             )
-            for entry in entries
-        ]
+            for work in works
+            for outcome in work.outcomes
+            for entry in outcome.entries
+        ],
+        now,
     )
 
 
-def write_counts(inventory: Inventory, event: Event) -> None:
-    event.available_tickets = inventory.available
-    event.total_tickets = inventory.total
-    event.waitlisted_count = inventory.waitlisted
-    event.ledger_sequence = inventory.sequence
-    update_counts(event)
+def write_counts(works: Sequence[Work]) -> None:
+    for work in works:
+        event, inventory = work.event, work.inventory
+        event.available_tickets = inventory.available
+        event.total_tickets = inventory.total
+        event.waitlisted_count = inventory.waitlisted
+        event.ledger_sequence = inventory.sequence
+    rows.update_counts([work.event for work in works])
+
+
+def entries_of(works: Sequence[Work]) -> Iterable[Entry]:
+    return (entry for work in works for outcome in work.outcomes for entry in outcome.entries)
+
+
+def booking_id(claim: Claim) -> int:
+    return getattr(claim.booking, "pk", claim.booking)

@@ -1,6 +1,6 @@
 """Idempotency keys: one is taken while its booking is made, and remembers the answer afterwards."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,48 +24,50 @@ class Receipt:
     is_replayed: bool = False
 
 
-def receipt_of(digest: str, *, fingerprint: str) -> Receipt | None:
-    """The booking that the key made before, if it did. Raises `KeyReused`.
-
-    Looked for before the event is locked: who only asks again waits for nobody.
-    """
-    known = IdempotencyKey.objects.select_related("booking").filter(digest=digest).first()
-    return known and replay(known, fingerprint=fingerprint)
+def known_keys(digests: Collection[str]) -> dict[str, IdempotencyKey]:
+    """Those that have made a booking before, by their digests."""
+    known = IdempotencyKey.objects.select_related("booking").filter(digest__in=digests)
+    return {key.digest: key for key in known}
 
 
 @contextmanager
-def key_in_hand(digest: str) -> Iterator[bool]:
-    """Whether nobody else is booking with the key; it is then locked by name, which ends with the connection.
+def keys_in_hand(digests: Collection[str]) -> Iterator[Collection[str]]:
+    """Those that nobody else is booking with; they are then locked by name, which ends with the connection.
 
     It only spares the second of two at once the wait: that one key books once is up to its unique index. So where
     it cannot be had (some clusters refuse it) the second waits for the first, as on SQLite, where one writes at a time.
     """
+    if not digests or connection.vendor != "mysql":
+        yield digests
+        return
     # Names are the server's, whichever the database, and at most 64 characters long.
-    name = sha256(f"{connection.settings_dict['NAME']} {digest}".encode()).hexdigest()
-    locked = ask_for("SELECT GET_LOCK(%s, 0)", name) if connection.vendor == "mysql" else None
+    names = {digest: sha256(f"{connection.settings_dict['NAME']} {digest}".encode()).hexdigest() for digest in digests}
+    answers = ask_for("GET_LOCK(%s, 0)", list(names.values()))
+    locked = [name for name, answer in zip(names.values(), answers, strict=True) if answer]
     try:
-        yield locked != 0
+        yield {digest for digest, answer in zip(names, answers, strict=True) if answer != 0}
     finally:
         if locked and connection.connection is not None:
-            ask_for("SELECT RELEASE_LOCK(%s)", name)
+            ask_for("RELEASE_LOCK(%s)", locked)
 
 
-def ask_for(statement: str, name: str) -> int | None:
+def ask_for(function: str, names: Sequence[str]) -> Sequence[int | None]:
     try:
         with connection.cursor() as cursor:
-            cursor.execute(statement, [name])
-            return cursor.fetchone()[0]
+            cursor.execute(f"SELECT {', '.join([function] * len(names))}", names)
+            return cursor.fetchone()
     except Error:
         # The booking is made, or refused, all the same. A lock that is not let go ends with the connection.
         connection.close()
-        return None
+        return [None] * len(names)
 
 
-def remember(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None) -> None:
+def key_of(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None) -> IdempotencyKey:
+    """What remembers the booking as it is answered now."""
     answer = {name: getattr(booking, name) for name in ANSWERED}
     answer |= {"position": booking.waitlist_position, "created_at": booking.created_at.isoformat()}
-    IdempotencyKey.objects.create(
-        digest=digest, fingerprint=fingerprint, booking=booking, answer=answer, token_nonce=nonce
+    return IdempotencyKey(
+        digest=digest, fingerprint=fingerprint, booking_id=booking.pk, answer=answer, token_nonce=nonce
     )
 
 

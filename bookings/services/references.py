@@ -11,12 +11,18 @@ from django.utils.crypto import salted_hmac
 # Without 0 O, 1 I L, 5 S, 8 B, 2 Z, U V: nothing that is misread or misheard.
 ALPHABET = "34679ACDEFGHJKMNPQRTWXY"
 REFERENCE_LENGTH = 11
+REFERENCES = len(ALPHABET) ** REFERENCE_LENGTH
 REFERENCE = re.compile(rf"[{ALPHABET}]{{5}}-[{ALPHABET}]{{6}}")
 
 
 def new_reference() -> str:
     """Such as `KQ4M7-X9PDRA`: 23 letters and digits to the power of 11, 49 bits."""
-    drawn = "".join(secrets.choice(ALPHABET) for _ in range(REFERENCE_LENGTH))
+    # One number, not eleven: each comes from the operating system.
+    number = secrets.randbelow(REFERENCES)
+    drawn = ""
+    for _ in range(REFERENCE_LENGTH):
+        number, letter = divmod(number, len(ALPHABET))
+        drawn += ALPHABET[letter]
     return f"{drawn[:5]}-{drawn[5:]}"
 
 

@@ -1,61 +1,149 @@
-"""Writes of the hot path, in SQL built once.
+"""Writes of the hot path, in SQL built once, one statement for all rows of a group.
 
-Every booking makes three writes while it holds the event's lock. Through the ORM they cost three
-times as much, most of it to build the same statements again.
+Every group makes them while it holds events' locks. Through the ORM they cost three times as much, most of it
+to build the same statements again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import cache
+from operator import attrgetter
 
 from django.db import connection, models
 
+from bookings.models import Booking, IdempotencyKey, LedgerEntry
+from bookings.statuses import BookingStatus
 from events.models import Event
 
 # SQLite takes at most 32,766 values in one statement.
 ROWS_A_QUERY = 500
+ENTRY_COLUMNS = (
+    "event_id",
+    "sequence",
+    "booking_id",
+    "kind",
+    "tickets",
+    "available_after",
+    "waitlisted_after",
+    "actor_id",
+    "created_at",
+)
 COUNTS = ("available_tickets", "total_tickets", "waitlisted_count", "ledger_sequence")
 
 
-def insert(row: models.Model) -> None:
-    """Inserts one new row and gives it its id."""
+def insert_bookings(bookings: Sequence[Booking]) -> None:
+    """Inserts new bookings of one moment and gives them their ids."""
+    columns = booking_columns()
+    read = attrgetter(*columns)
+    for some in batched(bookings, ROWS_A_QUERY):
+        stamp = adapted(some[0].created_at)
+        values = [value for booking in some for value in (*read(booking), stamp, stamp)]
+        statement = insertion(Booking, (*columns, "created_at", "updated_at"), len(some))
+        ids = dict(inserted(statement, values, some))
+        for booking in some:
+            booking.pk = ids[booking.reference]
+            booking._state.adding = False
+
+
+def inserted(statement: str, values: list, bookings: Sequence[Booking]) -> Iterable[tuple[str, int]]:
+    """Their references and ids. Not counted on from the first id: a cluster leaves gaps, others insert in between."""
     with connection.cursor() as cursor:
-        cursor.execute(insert_statement(type(row)), values(row))
-        row.pk = cursor.lastrowid
-    row._state.adding = False
+        if connection.features.can_return_rows_from_bulk_insert:
+            cursor.execute(f"{statement} RETURNING reference, id", values)
+            return cursor.fetchall()
+        cursor.execute(statement, values)
+    return Booking.objects.filter(reference__in=[booking.reference for booking in bookings]).values_list(
+        "reference", "pk"
+    )
 
 
-def insert_all(rows: Sequence[models.Model]) -> None:
-    """Inserts new rows of one model, some hundred a statement; they stay without their ids."""
-    statement = insert_statement(type(rows[0]))
-    marks = statement[statement.rindex("(") :]
-    with connection.cursor() as cursor:
-        for some in (rows[start : start + ROWS_A_QUERY] for start in range(0, len(rows), ROWS_A_QUERY)):
-            cursor.execute(statement + f", {marks}" * (len(some) - 1), [value for row in some for value in values(row)])
+def insert_entries(entries: Sequence[tuple], now: datetime) -> None:
+    """`entries` are rows of the ledger, all of `ENTRY_COLUMNS` but the last."""
+    stamp = adapted(now)
+    for some in batched(entries, ROWS_A_QUERY):
+        execute(
+            insertion(LedgerEntry, ENTRY_COLUMNS, len(some)), [value for entry in some for value in (*entry, stamp)]
+        )
 
 
-def update_counts(event: Event) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(counts_statement(), [*(getattr(event, name) for name in COUNTS), event.pk])
+def insert_keys(keys: Sequence[IdempotencyKey]) -> None:
+    fields = [field for field in IdempotencyKey._meta.concrete_fields if not field.primary_key]
+    for some in batched(keys, ROWS_A_QUERY):
+        values = [field.get_db_prep_save(getattr(key, field.attname), connection) for key in some for field in fields]
+        execute(insertion(IdempotencyKey, tuple(field.column for field in fields), len(some)), values)
+
+
+def end_bookings(ids: Sequence[int], now: datetime) -> None:
+    change_bookings(ids, now, status=BookingStatus.CANCELLED, waitlist_number=None, one_ticket_holder_id=None)
+
+
+def serve_bookings(ids: Sequence[int], now: datetime) -> None:
+    change_bookings(ids, now, status=BookingStatus.COMPLETED, waitlist_number=None)
+
+
+def change_bookings(ids: Sequence[int], now: datetime, **changes) -> None:
+    assignments = ", ".join(f"{name} = %s" for name in (*changes, "updated_at"))
+    for some in batched(ids, ROWS_A_QUERY):
+        statement = f"UPDATE {Booking._meta.db_table} SET {assignments} WHERE id IN ({marks(len(some))})"  # noqa: S608
+        execute(statement, [*changes.values(), adapted(now), *some])
+
+
+def reduce_bookings(sizes: Sequence[tuple[int, int]], now: datetime) -> None:
+    """`sizes` are ids and the tickets that are left of each."""
+    for some in batched(sizes, ROWS_A_QUERY):
+        ids = [booking_id for booking_id, _ in some]
+        statement = (
+            f"UPDATE {Booking._meta.db_table} SET tickets_reserved = {choice(len(some))}, updated_at = %s"  # noqa: S608
+            f" WHERE id IN ({marks(len(some))})"
+        )
+        execute(statement, [*(value for pair in some for value in pair), adapted(now), *ids])
+
+
+def update_counts(events: Sequence[Event]) -> None:
+    values = [value for name in COUNTS for event in events for value in (event.pk, getattr(event, name))]
+    execute(counts_statement(len(events)), [*values, *(event.pk for event in events)])
 
 
 @cache
-def insert_statement(model: type[models.Model]) -> str:
+def counts_statement(events: int) -> str:
+    assignments = ", ".join(f"{name} = {choice(events)}" for name in COUNTS)
+    return f"UPDATE {Event._meta.db_table} SET {assignments} WHERE id IN ({marks(events)})"  # noqa: S608
+
+
+def choice(rows: int) -> str:
+    """The value that belongs to a row's id."""
+    return f"CASE id {'WHEN %s THEN %s ' * rows}END"
+
+
+def marks(values: int) -> str:
+    return ", ".join(["%s"] * values)
+
+
+@cache
+def insertion(model: type[models.Model], columns: tuple[str, ...], rows: int) -> str:
     quote = connection.ops.quote_name
-    columns = [quote(field.column) for field in written_fields(model)]
-    marks = ", ".join(["%s"] * len(columns))
-    return f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+    each = f"({marks(len(columns))})"
+    names = ", ".join(map(quote, columns))
+    return f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES {', '.join([each] * rows)}"  # noqa: S608
 
 
 @cache
-def counts_statement() -> str:
-    assignments = ", ".join(f"{name} = %s" for name in COUNTS)
-    return f"UPDATE {Event._meta.db_table} SET {assignments} WHERE id = %s"  # noqa: S608
+def booking_columns() -> tuple[str, ...]:
+    return tuple(
+        field.column
+        for field in Booking._meta.concrete_fields
+        if not (field.primary_key or isinstance(field, models.DateTimeField))
+    )
 
 
-@cache
-def written_fields(model: type[models.Model]) -> list[models.Field]:
-    return [field for field in model._meta.concrete_fields if not field.primary_key]
+def adapted(moment: datetime):
+    return connection.ops.adapt_datetimefield_value(moment)
 
 
-def values(row: models.Model) -> list:
-    return [field.get_db_prep_save(getattr(row, field.attname), connection) for field in written_fields(type(row))]
+def execute(statement: str, values: Sequence) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def batched(items: Sequence, size: int) -> Iterable[Sequence]:
+    return (items[start : start + size] for start in range(0, len(items), size))

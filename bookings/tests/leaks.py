@@ -172,6 +172,8 @@ def pytest_runtest_setup(item):
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
     watch = session.config.leaks
+    for handler in logging.getLogger().handlers:
+        handler.flush()
     served = list(session.config._tmp_path_factory.getbasetemp().rglob("logs/combined.log"))
     session.config.leaked = watch.findings(*served)
     if not session.config.leaked:

@@ -9,6 +9,7 @@ from bookings.allocation import Outcome
 from bookings.exceptions import SoldOut
 from bookings.models import Booking, IdempotencyKey
 from bookings.services import booking as booking_service
+from bookings.services import groups
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import counts, everything
 from bookings.tests.threads import PATIENCE_SECONDS
@@ -338,8 +339,9 @@ def test_book_with_key_whose_commit_timed_out_is_not_kept_waiting_again(anonymou
     assert len(done) == 1
 
 
-def sold_out(*args, **kwargs):
-    return [Outcome(error=SoldOut())]
+def sold_out(works, **kwargs):
+    for work in works:
+        work.outcomes = [Outcome(error=SoldOut())]
 
 
 def disk_full(*args, **kwargs):
@@ -353,9 +355,8 @@ def test_book_with_key_that_fails_after_a_commit_that_was_not_answered_is_unknow
     # In a cluster the next node may not have seen the booking yet: what it says of the tickets decides nothing.
     event = EventFactory()
     commits(LOST)
-    settle = booking_service.settle
-    outcomes = [settle, then]
-    monkeypatch.setattr(booking_service, "settle", lambda *args, **kwargs: outcomes.pop(0)(*args, **kwargs))
+    outcomes = [groups.settle_all, then]
+    monkeypatch.setattr(groups, "settle_all", lambda *args, **kwargs: outcomes.pop(0)(*args, **kwargs))
 
     response = book(anonymous, event, "k1")
 
@@ -377,24 +378,36 @@ def test_cancel_whose_commit_was_not_answered_frees_once(owner, user, commits, t
         assert counts(booking.event) == (10, 10, 0, 0)
 
 
+@pytest.fixture
+def first_of_two(monkeypatch):
+    """A function: books in a thread that holds still before the event's lock, until the second one was asked."""
+    has_begun, may_go_on = threading.Event(), threading.Event()
+    lock_events = groups.lock_events
+
+    def lock_slowly(event_ids):
+        has_begun.set()
+        may_go_on.wait(1)
+        return lock_events(event_ids)
+
+    def run(event, ask_second):
+        monkeypatch.setattr(groups, "lock_events", lock_slowly)
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(lambda: (book(APIClient(), event, "k1"), connection.close())[0])
+            has_begun.wait(PATIENCE_SECONDS)
+            second = ask_second()
+            may_go_on.set()
+        return first.result(), second
+
+    return run
+
+
 @pytest.mark.mariadb
 @pytest.mark.django_db(transaction=True)
-def test_book_with_key_in_flight_is_refused_until_it_is_done(anonymous, monkeypatch):
+def test_book_with_key_in_flight_in_another_process_is_refused_until_it_is_done(anonymous, settings, first_of_two):
+    settings.GROUP_BOOKING = False
     event = EventFactory()
-    has_begun, may_go_on = threading.Event(), threading.Event()
-    lock_event = booking_service.lock_event
 
-    def lock_slowly(event_id):
-        has_begun.set()
-        may_go_on.wait(3)
-        return lock_event(event_id)
-
-    monkeypatch.setattr(booking_service, "lock_event", lock_slowly)
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(lambda: (book(APIClient(), event, "k1"), connection.close())[0])
-        has_begun.wait(PATIENCE_SECONDS)
-        second = book(anonymous, event, "k1")
-        may_go_on.set()
+    first, second = first_of_two(event, lambda: book(anonymous, event, "k1"))
     third = book(anonymous, event, "k1")
 
     assert second.status_code == 409
@@ -403,7 +416,18 @@ def test_book_with_key_in_flight_is_refused_until_it_is_done(anonymous, monkeypa
         "A request with this Idempotency-Key is being carried out; send it again in a second for its answer.",
         "idempotency_key_in_flight",
     )
-    assert_replays(first.result(), third)
+    assert_replays(first, third)
+    assert counts(event) == (10, 8, 0, 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_book_with_key_in_flight_in_the_same_process_waits_and_replays(anonymous, settings, first_of_two):
+    settings.GROUP_BOOKING = True
+    event = EventFactory()
+
+    first, second = first_of_two(event, lambda: book(anonymous, event, "k1"))
+
+    assert_replays(first, second)
     assert counts(event) == (10, 8, 0, 2)
 
 

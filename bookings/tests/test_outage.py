@@ -7,7 +7,7 @@ import pytest
 from django.db import OperationalError, close_old_connections, connection
 
 from bookings.models import Booking
-from bookings.services import booking as booking_service
+from bookings.services import groups
 from bookings.tests.factories import EventFactory
 from bookings.tests.wire import booking_body, failure
 from ticks import outage as outage_module
@@ -159,18 +159,18 @@ def test_connection_whose_socket_is_gone_is_not_taken_for_another_that_has_its_n
 @pytest.mark.parametrize("when", ["before the lock", "after the lock"])
 def test_connection_killed_in_the_middle_books_once_on_another(anonymous, monkeypatch, when):
     event = EventFactory()
-    lock_event = booking_service.lock_event
+    lock_events = groups.lock_events
     killed = []
 
-    def lock_event_and_be_killed(event_id):
+    def lock_events_and_be_killed(event_ids):
         if killed:
-            return lock_event(event_id)
+            return lock_events(event_ids)
         killed.append(connection.connection.thread_id())
-        locked = lock_event(event_id) if when == "after the lock" else None
+        locked = lock_events(event_ids) if when == "after the lock" else None
         kill(killed[0])
-        return locked or lock_event(event_id)
+        return locked or lock_events(event_ids)
 
-    monkeypatch.setattr(booking_service, "lock_event", lock_event_and_be_killed)
+    monkeypatch.setattr(groups, "lock_events", lock_events_and_be_killed)
 
     response = anonymous.post("/api/v1/booking", booking_body(event))
 

@@ -11,9 +11,8 @@ from django.db.models import Sum
 
 from bookings.exceptions import KeyInFlight
 from bookings.models import Booking, LedgerEntry
-from bookings.services import booking as booking_service
-from bookings.services import desk
-from bookings.services.booking import BookingRequest, book_tickets
+from bookings.services import desk, groups
+from bookings.services.booking import BookingOrder, BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import change_event
 from bookings.services.keys import Receipt
@@ -70,21 +69,23 @@ def ask_unlocked(monkeypatch):
     """
     everybody_has_read = threading.Barrier(CROWD)
     writing = threading.Lock()
-    settle = booking_service.settle
+    settle_all = groups.settle_all
 
     def settle_when_all_have_read(*args, **kwargs):
         everybody_has_read.wait(PATIENCE_SECONDS)
         writing.acquire(timeout=PATIENCE_SECONDS)
-        return settle(*args, **kwargs)
+        return settle_all(*args, **kwargs)
 
-    monkeypatch.setattr(booking_service, "lock_event", lambda event_id: Event.objects.get(pk=event_id))
-    monkeypatch.setattr(booking_service, "settle", settle_when_all_have_read)
+    monkeypatch.setattr(groups, "lock_events", Event.objects.in_bulk)
+    monkeypatch.setattr(groups, "settle_all", settle_when_all_have_read)
 
-    def ask(event, number, *, digest=None, **changes):
+    def ask(event, *, digest=None, **changes):
         request = BookingRequest(event_id=event.pk, tickets=1, first_name="Ada", **changes)
         try:
-            booked = booking_service.book_once(request, digest=digest, nonce="", reference=f"control-{number}")
-            return booked.booking.status
+            # Each by itself, as if it were the only one in its process.
+            order = BookingOrder(request, digest=digest)
+            receipt = groups.Attempt([order]).carry_out([digest])[order]
+            return receipt.booking.status
         finally:
             writing.release()
 
@@ -96,7 +97,7 @@ def test_control_without_lock_and_ledger_oversells(monkeypatch, ask_unlocked):
     monkeypatch.setattr(desk, "write_ledger", lambda *args: None)
     event = EventFactory(total_tickets=1, waitlist_enabled=False)
 
-    results = run_together(CROWD, lambda number: ask_unlocked(event, number))
+    results = run_together(CROWD, lambda _: ask_unlocked(event))
 
     assert Counter(results) == {"completed": CROWD}
     assert held(event) == CROWD
@@ -108,7 +109,7 @@ def test_control_without_lock_the_ledger_stops_the_second_sale(ask_unlocked):
     """The ledger's unique number is the last line: nobody is oversold, but the crowd gets errors."""
     event = EventFactory(total_tickets=1, waitlist_enabled=False)
 
-    results = run_together(CROWD, lambda number: ask_unlocked(event, number))
+    results = run_together(CROWD, lambda _: ask_unlocked(event))
 
     assert Counter(map(type, results)) == {BookingStatus: 1, IntegrityError: CROWD - 1}
     assert held(event) == 1
@@ -175,7 +176,7 @@ def test_control_without_lock_one_key_gets_errors(monkeypatch, ask_unlocked):
     monkeypatch.setattr(desk, "write_ledger", lambda *args: None)
     event = EventFactory(total_tickets=100)
 
-    results = run_together(CROWD, lambda number: ask_unlocked(event, number, digest="one key"))
+    results = run_together(CROWD, lambda _: ask_unlocked(event, digest="one key"))
 
     assert Counter(map(type, results)) == {BookingStatus: 1, IntegrityError: CROWD - 1}
 
@@ -208,7 +209,7 @@ def test_control_without_lock_one_user_gets_errors(monkeypatch, ask_unlocked, ad
     monkeypatch.setattr(desk, "write_ledger", lambda *args: None)
     event = EventFactory(total_tickets=100)
 
-    results = run_together(CROWD, lambda number: ask_unlocked(event, number, user=admin_user, is_only_one=True))
+    results = run_together(CROWD, lambda _: ask_unlocked(event, user=admin_user, is_only_one=True))
 
     assert Counter(map(type, results)) == {BookingStatus: 1, IntegrityError: CROWD - 1}
 

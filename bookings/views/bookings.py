@@ -18,6 +18,7 @@ from bookings.serializers import (
 )
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
+from bookings.services.keys import Receipt
 from bookings.services.references import is_reference, is_token_of
 from bookings.views.headers import idempotency_key, is_unchanged
 from events.exceptions import EventNotFound
@@ -105,11 +106,8 @@ class BookingViewSet(GenericViewSet):
             raise
         user = request.user if request.user.is_authenticated else None
         receipt = book_tickets(BookingRequest(**wanted, user=user), key=key)
-        data = booking_data(receipt.booking)
-        if receipt.token:
-            data["bookingToken"] = receipt.token
-        headers = {"Idempotent-Replayed": "true"} if receipt.is_replayed else {}
-        return answer("Booking created successfully.", data, status=201, headers=headers)
+        message, data, headers = receipt_answer(receipt)
+        return answer(message, data, status=201, headers=headers)
 
     @describes(
         "List bookings", success={200: BookingSerializer(many=True)}, errors=[400, 401, 404], is_open_to_guests=False
@@ -164,6 +162,14 @@ class BookingViewSet(GenericViewSet):
             return True
         token = self.request.headers.get("Booking-Token") or self.request.query_params.get("token", "")
         return is_token_of(booking, token)
+
+
+def receipt_answer(receipt: Receipt) -> tuple[str, dict, dict[str, str]]:
+    """Message, data and headers of a 201."""
+    data = booking_data(receipt.booking)
+    if receipt.token:
+        data["bookingToken"] = receipt.token
+    return "Booking created successfully.", data, {"Idempotent-Replayed": "true"} if receipt.is_replayed else {}
 
 
 def cancellation_fields(request):

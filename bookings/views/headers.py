@@ -10,10 +10,12 @@ EVENT_TAG = re.compile(r'"(\d{1,9})(?:\.\d+)?"')
 
 
 def idempotency_key(request) -> str | None:
-    """The `Idempotency-Key`, quoted or bare; 400 when it is none."""
     given = request.headers.get("Idempotency-Key")
-    if given is None:
-        return None
+    return None if given is None else key_in(given)
+
+
+def key_in(given: str) -> str:
+    """The key that the header holds, quoted or bare; 400 when it is none."""
     key = given.strip()
     if len(key) >= 2 and key[0] == key[-1] == '"':
         key = key[1:-1]

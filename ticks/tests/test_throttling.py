@@ -1,8 +1,13 @@
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
 import pytest
 from django.conf import settings as django_settings
+from rest_framework.settings import api_settings
 from rest_framework.test import APIRequestFactory
 
-from ticks.throttling import GuestThrottle, UserThrottle, client_network
+from ticks import throttling
+from ticks.throttling import Counts, allow, client_network, network_of, take_back
 
 STATUS = "/api/v1/booking/status/1"
 ME = "/api/v1/auth/me"
@@ -13,15 +18,11 @@ BOOKING = "/api/v1/booking"
 def two_a_minute(settings, monkeypatch):
     """Throttles on, two requests a minute, in a minute in which time stands still."""
     settings.THROTTLE_ENABLED = True
-    for throttle in (GuestThrottle, UserThrottle):
-        monkeypatch.setitem(throttle.THROTTLE_RATES, throttle.scope, "2/min")
-        monkeypatch.setattr(throttle, "timer", lambda self: Clock.time)
-    monkeypatch.setattr(Clock, "time", 1_000_000.0)
-    return Clock
-
-
-class Clock:
-    time = 0.0
+    for scope in ("guest", "user"):
+        monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, scope, "2/min")
+    clock = SimpleNamespace(time=1_000_000.0)
+    monkeypatch.setattr(throttling, "clock", lambda: clock.time)
+    return clock
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_guests_of_other_addresses_and_users_are_not_counted_together(anonymous,
 
 @pytest.mark.django_db
 def test_guest_is_not_counted_as_a_user(anonymous, two_a_minute, monkeypatch):
-    monkeypatch.setitem(UserThrottle.THROTTLE_RATES, "user", "1/min")
+    monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, "user", "1/min")
 
     assert statuses(anonymous, "get", STATUS, 2) == [404, 404]
 
@@ -131,7 +132,79 @@ def test_rates_are_those_of_the_settings():
     rates = django_settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
 
     assert rates == {"guest": "300/min", "user": "600/min"}
-    assert (GuestThrottle().rate, UserThrottle().rate) == ("300/min", "600/min")
+    assert [throttling.parse_rate(rate) for rate in rates.values()] == [(300, 60), (600, 60)]
+    assert set(rates) == set(throttling.COUNTS)
+
+
+def test_caller_who_is_refused_is_told_when_the_first_of_its_requests_is_past(two_a_minute):
+    allow("user", "1")
+    two_a_minute.time += 20
+    allow("user", "1")
+
+    waits = []
+    for seconds in (0, 10, 29.5, 0.5):
+        two_a_minute.time += seconds
+        waits.append(throttling.seconds_to_wait("user", "1"))
+
+    assert waits == [40.0, 30.0, 0.5, None]
+
+
+def test_request_that_is_taken_back_is_not_counted(two_a_minute):
+    counted = [allow("user", "1"), allow("user", "1")]
+    take_back("user", "1")
+
+    assert counted == [True, True]
+    assert [allow("user", "1"), allow("user", "1")] == [True, False]
+
+
+def test_nothing_to_take_back_is_nothing_amiss():
+    take_back("user", "1")
+
+    assert not throttling.COUNTS["user"].callers
+
+
+@pytest.mark.django_db
+def test_view_counts_in_the_same_books(owner, user, anonymous, two_a_minute):
+    allow("user", str(user.pk))
+    allow("guest", "127.0.0.1")
+
+    assert statuses(owner, "get", ME, 2) == [200, 429]
+    assert statuses(anonymous, "get", STATUS, 2) == [404, 429]
+
+
+def test_a_rate_that_is_lowered_holds_at_once(two_a_minute, monkeypatch):
+    allow("user", "1"), allow("user", "1")
+    monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, "user", "1/min")
+
+    assert throttling.seconds_to_wait("user", "1") == 0.0
+
+
+def test_threads_at_once_get_no_more_than_the_rate():
+    counts = Counts()
+
+    with ThreadPoolExecutor(8) as pool:
+        waits = list(pool.map(lambda _: counts.count("1", limit=600, period=60), range(8 * 200)))
+
+    assert waits.count(None) == 600
+
+
+def test_callers_who_are_silent_are_forgotten(two_a_minute):
+    for number in range(50):
+        allow("guest", f"192.0.2.{number}")
+    two_a_minute.time += 60
+    for _ in range(25):
+        allow("guest", f"198.51.100.{two_a_minute.time}")
+        two_a_minute.time += 0.001
+
+    assert not [key for key in throttling.COUNTS["guest"].callers if key.startswith("192.0.2.")]
+
+
+def test_no_more_callers_are_kept_than_set(two_a_minute, monkeypatch):
+    monkeypatch.setattr(throttling, "MAX_CALLERS", 3)
+    for number in range(10):
+        allow("guest", str(number))
+
+    assert list(throttling.COUNTS["guest"].callers) == ["7", "8", "9"]
 
 
 @pytest.mark.parametrize(
@@ -166,3 +239,10 @@ def test_as_many_forwarding_hops_as_set_are_trusted(proxies, number, forwarded, 
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
 
     assert client_network(APIRequestFactory().get("/", REMOTE_ADDR="192.0.2.7", headers=headers)) == counted
+
+
+def test_environ_and_request_name_the_same_network(proxies):
+    proxies(1)
+    meta = {"REMOTE_ADDR": "192.0.2.7", "HTTP_X_FORWARDED_FOR": "10.0.0.1, 203.0.113.1"}
+
+    assert network_of(meta) == client_network(SimpleNamespace(META=meta)) == "203.0.113.1"

@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 import socket
@@ -40,6 +41,8 @@ class Command(BaseCommand):
         )
         self.stdout.flush()
         os.chdir(settings.BASE_DIR)
+        # Nothing that would happen at the end of this process happens.
+        logging.shutdown()
         # The server takes this process's place: signals reach it, and Django is not kept in memory twice.
         options = [settings.HOST, settings.PORT, settings.WORKERS, settings.THREADS]
         os.execv(sys.executable, [sys.executable, "-m", "ticks.server", *map(str, options)])  # noqa: S606

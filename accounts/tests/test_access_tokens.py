@@ -1,0 +1,118 @@
+"""Signatures are checked once and remembered: what must not be remembered with them."""
+
+import time
+from types import SimpleNamespace
+
+import jwt
+import pytest
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework_simplejwt import state
+from rest_framework_simplejwt.exceptions import InvalidToken
+
+from accounts import tokens
+from accounts.authentication import bearer_token
+from accounts.tokens import read_access_token, verified
+
+ANOTHER_KEY = "another key of more than 32 bytes, 4711"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known():
+    verified.cache_clear()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Stands still, for what is remembered."""
+    clock = SimpleNamespace(now=time.time())
+    monkeypatch.setattr(tokens, "time", SimpleNamespace(time=lambda: clock.now))
+    return clock
+
+
+def signed(*, key=None, **changes):
+    now = int(time.time())
+    claims = {"token_type": "access", "sub": "1", "sid": 1, "jti": "x", "iat": now, "exp": now + 1800, **changes}
+    return jwt.encode(claims, key or state.token_backend.signing_key, algorithm="HS256")
+
+
+def test_signature_is_checked_once():
+    token = signed()
+
+    claims = [read_access_token(token) for _ in range(3)]
+
+    assert claims[0] == claims[2] == {**claims[0], "sub": "1", "sid": 1}
+    assert verified.cache_info().misses == 1
+
+
+def test_known_token_expires(clock):
+    token = signed()
+    exp = read_access_token(token)["exp"]
+
+    clock.now = exp - 0.001
+    read_access_token(token)
+    clock.now = exp
+
+    with pytest.raises(InvalidToken):
+        read_access_token(token)
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+def test_known_token_is_not_good_before_its_time(clock, claim):
+    token = signed(**{claim: int(clock.now) - 10})
+    read_access_token(token)
+
+    clock.now -= 20
+
+    with pytest.raises(InvalidToken):
+        read_access_token(token)
+
+
+def test_known_token_ends_with_the_key(monkeypatch):
+    token = signed()
+    read_access_token(token)
+
+    monkeypatch.setattr(state.token_backend, "signing_key", ANOTHER_KEY)
+    monkeypatch.setitem(vars(state.token_backend), "prepared_signing_key", ANOTHER_KEY.encode())
+
+    with pytest.raises(InvalidToken):
+        read_access_token(token)
+    assert read_access_token(signed(key=ANOTHER_KEY))["sid"] == 1
+
+
+def test_refused_tokens_are_not_kept():
+    for number in range(3):
+        with pytest.raises(InvalidToken):
+            read_access_token(signed(key=ANOTHER_KEY, sid=number + 1))
+
+    assert verified.cache_info().currsize == 0
+
+
+def test_no_more_tokens_are_kept_than_set():
+    assert verified.cache_info().maxsize == tokens.KNOWN_TOKENS == 8192
+
+
+def test_who_changes_the_claims_changes_them_for_nobody_else():
+    token = signed()
+
+    read_access_token(token)["sub"] = "2"
+
+    assert read_access_token(token)["sub"] == "1"
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", "é.é.é", "\ud800", "\x00"])
+def test_what_is_no_token_is_invalid(token):
+    with pytest.raises(InvalidToken):
+        read_access_token(token)
+
+
+@pytest.mark.parametrize("header", ["Bearer abc", b"Bearer abc", "bearer  abc ", b"\tBEARER abc\n"])
+def test_bearer_token_of_a_header(header):
+    assert bearer_token(header) == "abc"
+
+
+@pytest.mark.parametrize(
+    "header", ["", "abc", "Bearer", "Bearer ", "Bearer a b", "Token abc", b"\xff abc", "\u2003Bearer abc"]
+)
+def test_header_of_another_form_carries_no_token(header):
+    with pytest.raises(AuthenticationFailed):
+        bearer_token(header)

@@ -1,0 +1,296 @@
+"""Where a process's orders queue up, and one of those who wait serves a whole group of them.
+
+Knows threads, and nothing of tickets or databases: what serves a group, it is told.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from ticks.transactions import Busy, OutcomeUnknown
+
+# A leader that takes longer, because somebody holds an event's lock, keeps only its own events waiting:
+# the others get a further leader, each on a connection of its own.
+SLOW_SECONDS = 0.1
+LEADERS = 4
+# A group that was begun ends sooner, whatever the database does (ticks.transactions).
+SERVING_SECONDS = 15
+
+
+class Contended(Exception):
+    """A group of several events met a lock that somebody holds. Nothing was done; each event by itself, then."""
+
+
+class Order:
+    """What somebody wants of one event's tickets.
+
+    `result` is what to tell: a value, or an exception. It starts as `Busy`, nothing changed: whatever becomes
+    of who serves it, nobody is told of what was not committed.
+    """
+
+    # Two orders of a group may not touch the same thing, nor may one touch what another brushes: the second
+    # would have to see what the first did.
+    touches: tuple[Hashable, ...] = ()
+    brushes: tuple[Hashable, ...] = ()
+
+    def __init__(self, event_id: int):
+        self.event_id = event_id
+        self.result: Any = Busy()
+        self.arrived = 0.0
+        self.waiter: Waiter | None = None
+        self.taken_at: float | None = None
+        self.is_done = False
+
+    def finish(self) -> None:
+        """Called once the result stands, by the thread that served it, where no thread waits for it."""
+
+
+class Waiter:
+    """A thread that waits for its order, and may be called to lead."""
+
+    def __init__(self):
+        self.is_to_lead = False
+        self._called = threading.Lock()
+        self._called.acquire()
+
+    def call(self) -> None:
+        self._called.release()
+
+    def wait(self, seconds: float) -> bool:
+        return self._called.acquire(timeout=max(0, seconds))
+
+
+class Counter:
+    """Serves orders in groups: an event's in the order of arrival, one group at a time.
+
+    `serve(orders)` sets each order's result and returns when what they say is committed; it may raise
+    `Contended` having done nothing. At most `limit` orders make a group; at most `length` wait, none longer
+    than `seconds`: beyond that they get `Busy`.
+    """
+
+    def __init__(self, serve: Callable[[Sequence[Order]], None], *, limit: int, length: int, seconds: float):
+        self.serve, self.limit, self.length, self.seconds = serve, limit, length, seconds
+        # Finds a thread that calls `lead`, for orders that no thread waits for.
+        self.summon: Callable[[], None] = lambda: None
+        self.summoned_at = float("-inf")
+        self.mutex = threading.Lock()
+        self.waiting = 0
+        self.lines: dict[int, deque[Order]] = {}
+        # Events with a line that nobody is serving, longest first.
+        self.ready: deque[int] = deque()
+        self.served: set[int] = set()
+        self.alone: set[int] = set()
+        # Since when each is at its present group.
+        self.leaders: dict[object, float] = {}
+
+    def ask(self, order: Order) -> Any:
+        """The order's result, waited for. The calling thread may serve others' orders with its own."""
+        waiter = order.waiter = Waiter()
+        with self.mutex:
+            self._admit(order)
+            leads = self._may_lead()
+            if leads:
+                self.leaders[waiter] = time.monotonic()
+        try:
+            while not order.is_done:
+                if leads or self._wait(order, waiter):
+                    leads = waiter.is_to_lead = False
+                    self._lead(waiter, own=order)
+        finally:
+            with self.mutex:
+                self._withdraw(order)
+        return order.result
+
+    def put(self, order: Order) -> None:
+        """Leaves an order, whose `finish` is called in time. Raises `Busy` where too many wait."""
+        with self.mutex:
+            self._admit(order)
+            must_summon = self._must_summon()
+        if must_summon:
+            self.summon()
+
+    def lead(self) -> None:
+        """Serves while somebody waits, if nobody else does."""
+        me = object()
+        with self.mutex:
+            self.summoned_at = float("-inf")
+            if not self._may_lead():
+                return
+            self.leaders[me] = time.monotonic()
+        self._lead(me)
+
+    def look(self) -> None:
+        """For orders without a thread, now and then: ends those that have waited too long, and finds a leader."""
+        late: list[Order] = []
+        now = time.monotonic()
+        with self.mutex:
+            for event_id, line in list(self.lines.items()):
+                while line and line[0].waiter is None and now - line[0].arrived > self.seconds:
+                    late.append(line.popleft())
+                    self.waiting -= 1
+                self._tidy(event_id)
+            must_summon = self._must_summon()
+        for order in late:
+            order.finish()
+        if must_summon:
+            self.summon()
+
+    def _admit(self, order: Order) -> None:
+        if self.waiting >= self.length:
+            raise Busy
+        order.arrived = time.monotonic()
+        self.waiting += 1
+        line = self.lines.get(order.event_id)
+        if line is None:
+            line = self.lines[order.event_id] = deque()
+            if order.event_id not in self.served:
+                self.ready.append(order.event_id)
+        line.append(order)
+
+    def _may_lead(self) -> bool:
+        if not self.ready or len(self.leaders) >= LEADERS:
+            return False
+        slow_since = time.monotonic() - SLOW_SECONDS
+        return all(began < slow_since for began in self.leaders.values())
+
+    def _must_summon(self) -> bool:
+        now = time.monotonic()
+        if not self._may_lead() or now - self.summoned_at < SLOW_SECONDS:
+            return False
+        self.summoned_at = now
+        return True
+
+    def _wait(self, order: Order, waiter: Waiter) -> bool:
+        """Whether the waiter is to lead; else the order is done. Raises `Busy` and `OutcomeUnknown`."""
+        while not waiter.wait(SLOW_SECONDS):
+            now = time.monotonic()
+            with self.mutex:
+                if waiter.is_to_lead:
+                    # Its call is on the way.
+                    continue
+                if order.taken_at is not None:
+                    if now - order.taken_at > SERVING_SECONDS:
+                        raise OutcomeUnknown
+                elif now - order.arrived > self.seconds:
+                    raise Busy
+                elif order.event_id in self.ready and self._may_lead():
+                    self.leaders[waiter] = now
+                    return True
+        return waiter.is_to_lead
+
+    def _withdraw(self, order: Order) -> None:
+        if order.taken_at is None and order in self.lines.get(order.event_id, ()):
+            self.lines[order.event_id].remove(order)
+            self.waiting -= 1
+            self._tidy(order.event_id)
+
+    def _lead(self, leader: object, own: Order | None = None) -> None:
+        try:
+            while own is None or own.taken_at is None:
+                with self.mutex:
+                    group = self._take()
+                    self.leaders[leader] = time.monotonic()
+                if not group:
+                    break
+                self._serve(group)
+        finally:
+            with self.mutex:
+                del self.leaders[leader]
+                successor = self._successor()
+                must_summon = successor is None and self._must_summon()
+            if successor:
+                successor.call()
+            elif must_summon:
+                self.summon()
+
+    def _successor(self) -> Waiter | None:
+        """Somebody who waits at the head of a line, called to lead in the place of one who is done."""
+        if not self._may_lead():
+            return None
+        for event_id in self.ready:
+            waiter = self.lines[event_id][0].waiter
+            if waiter and not waiter.is_to_lead:
+                waiter.is_to_lead = True
+                self.leaders[waiter] = time.monotonic()
+                return waiter
+        return None
+
+    def _take(self) -> list[Order]:
+        group: list[Order] = []
+        touched: set[Hashable] = set()
+        brushed: set[Hashable] = set()
+        now = time.monotonic()
+        for _ in range(len(self.ready)):
+            event_id = self.ready[0]
+            if len(group) >= self.limit or (group and event_id in self.alone):
+                break
+            self.ready.popleft()
+            line = self.lines[event_id]
+            before = len(group)
+            while line and len(group) < self.limit:
+                order = line[0]
+                if not touched.isdisjoint(order.touches) or not brushed.isdisjoint(order.touches):
+                    break
+                if not touched.isdisjoint(order.brushes):
+                    break
+                touched.update(order.touches)
+                brushed.update(order.brushes)
+                order.taken_at = now
+                group.append(line.popleft())
+            if len(group) == before:
+                self.ready.append(event_id)
+                continue
+            self.served.add(event_id)
+            if event_id in self.alone:
+                break
+        self.waiting -= len(group)
+        return group
+
+    def _serve(self, group: list[Order]) -> None:
+        began = time.monotonic()
+        try:
+            self.serve(group)
+        except Contended:
+            with self.mutex:
+                self._put_back(group)
+            return
+        except BaseException:
+            self._done(group)
+            raise
+        self._done(group, was_quick=time.monotonic() - began < SLOW_SECONDS)
+
+    def _put_back(self, group: list[Order]) -> None:
+        for order in reversed(group):
+            order.taken_at = None
+            self.lines.setdefault(order.event_id, deque()).appendleft(order)
+        self.waiting += len(group)
+        self.alone.update(order.event_id for order in group)
+        self._release(group)
+
+    def _done(self, group: list[Order], *, was_quick: bool = False) -> None:
+        with self.mutex:
+            self._release(group)
+            if was_quick:
+                self.alone.difference_update(order.event_id for order in group)
+        for order in group:
+            order.is_done = True
+            if order.waiter:
+                order.waiter.call()
+            else:
+                order.finish()
+
+    def _release(self, group: list[Order]) -> None:
+        for event_id in {order.event_id: None for order in group}:
+            self.served.discard(event_id)
+            if self.lines.get(event_id):
+                self.ready.append(event_id)
+            self._tidy(event_id)
+
+    def _tidy(self, event_id: int) -> None:
+        """Forgets a line in which nobody is left."""
+        if not self.lines.get(event_id, True):
+            del self.lines[event_id]
+            if event_id in self.ready:
+                self.ready.remove(event_id)

@@ -1,0 +1,228 @@
+"""Carries out a group of orders in one transaction, and tells each what became of it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError
+from django.utils import timezone
+
+from accounts.exceptions import SessionEnded
+from accounts.services import users_of_sessions
+from bookings.allocation import Command, Outcome
+from bookings.exceptions import KeyInFlight
+from bookings.models import Booking, IdempotencyKey
+from bookings.services import rows
+from bookings.services.counter import Contended, Counter, Order
+from bookings.services.desk import Work, lock_events, settle_all
+from bookings.services.keys import keys_in_hand, known_keys
+from events.exceptions import EventNotFound
+from events.models import Event
+from ticks.refusals import Refusal
+from ticks.transactions import Busy, OutcomeUnknown, in_one_transaction, refuse_to_nest
+
+# Statements stay small, and answers wait for no crowd.
+ORDERS_A_GROUP = 256
+
+
+@dataclass(slots=True)
+class Found:
+    """The bookings that orders are about, locked: by id, and the live ones by (event, user)."""
+
+    by_id: dict[int, Booking] = field(default_factory=dict)
+    seats: dict[tuple[int, int], list[Booking]] = field(default_factory=dict)
+
+
+class TicketOrder(Order):
+    """An order that one command of the rules carries out."""
+
+    # Of who is to be known again in the transaction; None where the caller was looked up already.
+    session_id: int | None = None
+    user_id: int | None = None
+    # Of its idempotency key, in hand or not.
+    digest: str | None = None
+    booking_id: int | None = None
+    seat: tuple[int, int] | None = None
+
+    def replay(self, known: IdempotencyKey) -> Any:
+        """The first answer to the order's key. Raises `KeyReused`."""
+        raise NotImplementedError
+
+    def command(self, event: Event, found: Found) -> Command:
+        """What the rules are asked. Raises what can be refused before."""
+        raise NotImplementedError
+
+    def answer(self, outcome: Outcome) -> Any:
+        """The result, once the booking is written."""
+        raise NotImplementedError
+
+    def key(self) -> IdempotencyKey | None:
+        """What to remember of the answer."""
+        return None
+
+    def draw_anew(self) -> None:
+        """Other random values, after some were taken."""
+
+
+def carried_out(order: TicketOrder) -> Any:
+    """The order's result, raised if it is an error; gathered with those of other threads, where that is on."""
+    refuse_to_nest()
+    if settings.GROUP_BOOKING:
+        counter().ask(order)
+    else:
+        serve([order])
+    if isinstance(order.result, BaseException):
+        raise order.result
+    return order.result
+
+
+@cache
+def counter() -> Counter:
+    """This process's."""
+    return Counter(
+        serve,
+        limit=ORDERS_A_GROUP if settings.GROUP_BOOKING else 1,
+        length=settings.QUEUE_LENGTH,
+        seconds=settings.QUEUE_SECONDS,
+    )
+
+
+def serve(orders: Sequence[TicketOrder]) -> None:
+    """Sets each order's result. Raises `Contended` where several events are concerned and one is locked."""
+    attempt = Attempt(orders)
+    try:
+        with keys_in_hand({order.digest for order in orders if order.digest}) as in_hand:
+            results = attempt.carry_out(in_hand)
+    except Refusal as refusal:
+        if isinstance(refusal, Busy) and attempt.has_several_events:
+            raise Contended from refusal
+        for order in orders:
+            order.result = type(refusal)()
+            order.result.__cause__ = refusal.__cause__
+    except Exception as error:
+        # Nothing was committed. Whose fault it is shows when each is alone.
+        serve_one_by_one(orders, error)
+    except BaseException:
+        if attempt.is_ending:
+            for order in orders:
+                order.result = OutcomeUnknown()
+        raise
+    else:
+        for order in orders:
+            order.result = results[order]
+
+
+def serve_one_by_one(orders: Sequence[TicketOrder], error: Exception) -> None:
+    if len(orders) > 1:
+        for order in orders:
+            serve([order])
+        return
+    [order] = orders
+    if isinstance(error, IntegrityError) and not order.is_second_try:
+        # The key was committed meanwhile over another node, or the reference is taken (one in 10^14):
+        # the second try finds the key, or draws another reference.
+        order.is_second_try = True
+        order.draw_anew()
+        serve(orders)
+    else:
+        order.result = error
+
+
+class Attempt:
+    def __init__(self, orders: Sequence[TicketOrder]):
+        self.orders = orders
+        self.has_several_events = len({order.event_id for order in orders}) > 1
+        # Whether all is done but to commit.
+        self.is_ending = False
+
+    def carry_out(self, in_hand: Collection[str]) -> dict[TicketOrder, Any]:
+        # Of several events the others need not wait until one is free.
+        attempts = {"attempts": 1} if self.has_several_events else {}
+        return in_one_transaction(self.settle, **attempts)(in_hand)
+
+    def settle(self, in_hand: Collection[str]) -> dict[TicketOrder, Any]:
+        self.is_ending = False
+        results: dict[TicketOrder, Any] = {}
+        refuse_ended_sessions(self.orders, results)
+        replay_known_keys(self.orders, results, in_hand)
+        ordered = [order for order in self.orders if order not in results]
+        if ordered:
+            results |= settle_orders(ordered)
+        self.is_ending = True
+        return results
+
+
+def refuse_ended_sessions(orders: Sequence[TicketOrder], results: dict[TicketOrder, Any]) -> None:
+    sessions = {order.session_id for order in orders if order.session_id is not None}
+    if not sessions:
+        return
+    users = users_of_sessions(sessions, now=timezone.now())
+    for order in orders:
+        if order.session_id is not None:
+            user = users.get(order.session_id)
+            if user is None or user.pk != order.user_id:
+                results[order] = SessionEnded()
+
+
+def replay_known_keys(orders: Sequence[TicketOrder], results: dict[TicketOrder, Any], in_hand: Collection[str]) -> None:
+    """Before any lock: who only asks again waits for nobody."""
+    keyed = [order for order in orders if order.digest and order not in results]
+    if not keyed:
+        return
+    known = known_keys([order.digest for order in keyed])
+    for order in keyed:
+        try:
+            if order.digest in known:
+                results[order] = order.replay(known[order.digest])
+            elif order.digest not in in_hand:
+                raise KeyInFlight
+        except Refusal as refusal:
+            results[order] = refusal
+
+
+def settle_orders(orders: Sequence[TicketOrder]) -> dict[TicketOrder, Any]:
+    results: dict[TicketOrder, Any] = {}
+    events = lock_events(sorted({order.event_id for order in orders}))
+    found = find_bookings(orders)
+    works = {event.pk: Work(event, []) for event in events.values()}
+    placed: list[tuple[TicketOrder, Work, int]] = []
+    for order in orders:
+        try:
+            if order.event_id not in events:
+                raise EventNotFound
+            work = works[order.event_id]
+            work.commands.append(order.command(work.event, found))
+            placed.append((order, work, len(work.commands) - 1))
+        except Refusal as refusal:
+            results[order] = refusal
+    settle_all(list(works.values()), now=timezone.now())
+    for order, work, place in placed:
+        outcome = work.outcomes[place]
+        results[order] = outcome.error or order.answer(outcome)
+    rows.insert_keys([key for order, *_ in placed if (key := order.key())])
+    return results
+
+
+def find_bookings(orders: Sequence[TicketOrder]) -> Found:
+    found = Found()
+    ids = sorted({order.booking_id for order in orders if order.booking_id is not None})
+    if ids:
+        found.by_id = {booking.pk: booking for booking in Booking.objects.raw(lock_statement(len(ids)), ids)}
+    seats = {order.seat for order in orders if order.seat is not None}
+    if seats:
+        live = Booking.objects.live().filter(
+            event__in={event for event, _ in seats}, user__in={user for _, user in seats}
+        )
+        for booking in live.select_for_update().order_by("pk"):
+            found.seats.setdefault((booking.event_id, booking.user_id), []).append(booking)
+    return found
+
+
+@cache
+def lock_statement(bookings: int) -> str:
+    """As `desk.lock_statement`, for bookings of locked events."""
+    chosen = Booking.objects.select_for_update().filter(pk__in=range(bookings)).order_by("pk")
+    statement, _ = chosen.query.sql_with_params()
+    return statement

@@ -1,0 +1,129 @@
+"""What a fast lane in front of Django needs of HTTP: which requests are plain, and how an answer leaves.
+
+A lane takes a request only where nothing about it is unusual; whatever else it is, Django answers it. So all
+that is here may err on one side only.
+"""
+
+import time
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from ticks.errors import describe, enveloped
+from ticks.headers import data_headers
+from ticks.logs import identity_of, log_request, request_id
+from ticks.refusals import Refusal
+from ticks.rendering import to_json
+
+# Those of clients and proxies that change nothing, or that a lane reads.
+PLAIN_HEADERS = frozenset(
+    """accept accept-encoding accept-language authorization connection content-length content-type forwarded host
+    idempotency-key if-none-match traceparent tracestate user-agent via x-forwarded-for x-forwarded-host
+    x-forwarded-port x-forwarded-proto x-real-ip x-request-id""".split()
+)
+# What clients of an API ask for; to all of these JSON is the answer.
+JSON_ACCEPTED = {"*/*", "application/json", "application/json, text/plain, */*"}
+JSON_SENT = {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
+MAX_BODY = 16 * 1024
+
+Answer = tuple[int, list[tuple[str, str]], bytes]
+
+
+@dataclass(slots=True)
+class Head:
+    """A request but for its body. Header names are in lower case, each there once."""
+
+    method: str
+    path: str
+    query: str
+    client: str
+    scheme: str
+    headers: dict[str, str]
+    began: float = field(default_factory=time.perf_counter)
+
+
+def head_of_scope(scope) -> Head | None:
+    """Of an RSGI request; None where a header came twice, or has more than ASCII."""
+    items = scope.headers.items()
+    headers = dict(items)
+    if len(headers) != len(items) or len(headers) != len(scope.headers):
+        return None
+    return Head(scope.method, scope.path, scope.query_string, scope.client, scope.scheme, headers)
+
+
+def is_plain(head: Head) -> bool:
+    headers = head.headers
+    return (
+        not head.query
+        and headers.keys() <= PLAIN_HEADERS
+        and headers.get("accept", "*/*") in JSON_ACCEPTED
+        and is_our_host(headers.get("host", ""), tuple(settings.ALLOWED_HOSTS))
+        and (is_secure(head) or not settings.SECURE_SSL_REDIRECT)
+    )
+
+
+@lru_cache(maxsize=256)
+def is_our_host(host: str, allowed: tuple[str, ...]) -> bool:
+    domain, _ = split_domain_port(host)
+    return bool(domain) and validate_host(domain, allowed)
+
+
+def is_secure(head: Head) -> bool:
+    """As Django finds it: by the header of a proxy that is trusted, else by the connection."""
+    if settings.TRUSTED_PROXIES and "x-forwarded-proto" in head.headers:
+        return head.headers["x-forwarded-proto"].split(",")[0].strip() == "https"
+    return head.scheme == "https"
+
+
+def address_parts(head: Head) -> dict[str, str]:
+    """What `ticks.throttling.network_of` counts a caller by."""
+    parts = {"REMOTE_ADDR": head.client.rpartition(":")[0].strip("[]")}
+    if "x-forwarded-for" in head.headers:
+        parts["HTTP_X_FORWARDED_FOR"] = head.headers["x-forwarded-for"]
+    return parts
+
+
+def answer_with(
+    head: Head, body: dict | None, *, status: int, user: int | None, headers: list[tuple[str, str]], allow: str
+) -> Answer:
+    """The answer in full, and its line in the log. Without a body: 304."""
+    content = b"" if body is None else to_json(body)
+    identity = identity_of(head.headers.get("x-request-id", ""))
+    has_etag = any(name == "ETag" for name, _ in headers)
+    named = {name for name, _ in headers}
+    answer_headers = [
+        *([("Content-Type", "application/json")] if body is not None else []),
+        *headers,
+        # Without a token a session's cookie would have decided who asks.
+        ("Vary", "Accept, Cookie" if user is None else "Accept"),
+        ("Allow", allow),
+        ("Content-Length", str(len(content))),
+        *((name, value) for name, value in data_headers(has_etag=has_etag) if name not in named),
+        *([("Strict-Transport-Security", f"max-age={settings.SECURE_HSTS_SECONDS}")] if is_hsts(head) else []),
+        ("X-Request-ID", identity),
+    ]
+    log_request(
+        method=head.method,
+        path=head.path,
+        status=status,
+        seconds=time.perf_counter() - head.began,
+        user=user,
+        identity=identity,
+    )
+    return status, answer_headers, content
+
+
+def is_hsts(head: Head) -> bool:
+    return bool(settings.SECURE_HSTS_SECONDS) and is_secure(head)
+
+
+def refusal_body(head: Head, refusal: Refusal) -> tuple[int, list[tuple[str, str]], dict]:
+    """Status, headers and body of what a service refuses, as `ticks.errors` words it for every view."""
+    token = request_id.set(identity_of(head.headers.get("x-request-id", "")))
+    try:
+        said = describe(refusal)
+    finally:
+        request_id.reset(token)
+    return said.status, list(said.headers.items()), enveloped(said)
