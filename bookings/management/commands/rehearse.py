@@ -78,15 +78,16 @@ class Command(BaseCommand):
         progress = Shown(self.stdout)
         try:
             outcome = rehearse(plan, deployment, run=run, progress=progress)
+            progress.end()
+            self.stdout.write(f"\n{report(plan, outcome)}\n")
         finally:
             progress.step("Closing what was made" if plan.keep else "Removing what was made")
             removed = self.put_away(plan, run=run)
             progress.end()
-        self.stdout.write(f"\n{report(plan, outcome)}")
         if removed is None:
-            self.stdout.write(f"\nKept: event {outcome.copy.pk}, cancelled, and its accounts; --clean deletes them.")
+            self.stdout.write(f"Kept: event {outcome.copy.pk}, cancelled, and its accounts; --clean deletes them.")
         else:
-            self.stdout.write(f"\nDeleted again: {removed}.")
+            self.stdout.write(f"Deleted again: {removed}.")
         if outcome.verdict.findings:
             raise CommandError("The rehearsal found bookings that are not in order; see above.")
 
@@ -138,6 +139,7 @@ class Shown(Progress):
     def end(self):
         if self.part and self.stdout.isatty():
             self.stdout.write("")
+        self.part = ""
 
 
 @contextmanager
