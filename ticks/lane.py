@@ -18,11 +18,11 @@ from ticks.refusals import Refusal
 from ticks.rendering import to_json
 
 # Those of clients and proxies that change nothing, or that a lane reads.
-PLAIN_HEADERS = frozenset(
-    """accept accept-encoding accept-language authorization connection content-length content-type forwarded host
-    idempotency-key if-none-match traceparent tracestate user-agent via x-forwarded-for x-forwarded-host
-    x-forwarded-port x-forwarded-proto x-real-ip x-request-id""".split()
-)
+PLAIN_HEADERS = {
+    *("accept", "accept-encoding", "accept-language", "authorization", "connection", "content-length", "content-type"),
+    *("forwarded", "host", "idempotency-key", "if-none-match", "traceparent", "tracestate", "user-agent", "via"),
+    *("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip", "x-request-id"),
+}
 # What clients of an API ask for; to all of these JSON is the answer.
 JSON_ACCEPTED = {"*/*", "application/json", "application/json, text/plain, */*"}
 JSON_SENT = {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}

@@ -65,13 +65,10 @@ def read_whole(stream, parser_context: dict) -> bytes:
 
 
 def parse(text: str):
-    return json.loads(
-        text,
-        parse_constant=refuse_constant,
-        parse_int=parse_int,
-        parse_float=parse_float,
-        object_pairs_hook=refuse_duplicates,
-    )
+    if text.startswith("\ufeff"):
+        # As `json.loads` says it.
+        raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)
+    return DECODER.decode(text)
 
 
 def parse_int(digits: str) -> int:
@@ -97,3 +94,9 @@ def refuse_duplicates(pairs: list[tuple]) -> dict:
     if len(named) < len(pairs):
         raise ValueError("an object has the same name twice.")
     return named
+
+
+# Built once: it takes as long as reading a booking.
+DECODER = json.JSONDecoder(
+    parse_constant=refuse_constant, parse_int=parse_int, parse_float=parse_float, object_pairs_hook=refuse_duplicates
+)

@@ -121,11 +121,11 @@ MIDDLEWARE = [
     "ticks.health.Probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "ticks.programs.Sessions",
     "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "ticks.programs.Csrf",
+    "ticks.programs.Accounts",
+    "ticks.programs.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "ticks.urls"
@@ -207,6 +207,7 @@ REST_FRAMEWORK = {
         "ticks.rendering.JSONRenderer",
         "ticks.browsable.BrowsableAPIRenderer",
     ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ticks.programs.Negotiation",
     "DEFAULT_THROTTLE_CLASSES": ["ticks.throttling.GuestThrottle", "ticks.throttling.UserThrottle"],
     "DEFAULT_THROTTLE_RATES": THROTTLE_RATES,
     "DEFAULT_PAGINATION_CLASS": "ticks.pagination.Pages",

@@ -92,7 +92,6 @@ class BookingOrder(TicketOrder):
         super().__init__(request.event_id)
         self.request, self.digest, self.session_id = request, digest, session_id
         self.fingerprint = request.fingerprint() if digest else None
-        self.booking: Booking | None = None
         keys = (("key", digest),) if digest else ()
         if request.user:
             self.user_id = request.user.pk
@@ -107,12 +106,19 @@ class BookingOrder(TicketOrder):
         self.draw_anew()
 
     def draw_anew(self) -> None:
-        self.reference = new_reference()
-        self.nonce = self.token = self.token_hash = None
-        if not self.request.user:
-            self.nonce = secrets.token_hex(32)
-            self.token = guest_token(self.nonce)
-            self.token_hash = hash_token(self.token)
+        request = self.request
+        self.nonce = None if request.user else secrets.token_hex(32)
+        self.token = self.nonce and guest_token(self.nonce)
+        self.booking = Booking(
+            reference=new_reference(),
+            event_id=request.event_id,
+            user_id=self.user_id,
+            first_name=request.first_name,
+            last_name=request.last_name,
+            email=request.email,
+            token_hash=self.token and hash_token(self.token),
+            one_ticket_holder_id=self.user_id if request.is_only_one else None,
+        )
 
     def replay(self, known: IdempotencyKey) -> Receipt:
         return replay(known, fingerprint=self.fingerprint)
@@ -121,16 +127,8 @@ class BookingOrder(TicketOrder):
         request = self.request
         if request.is_only_one and found.seats.get(self.seat):
             raise AlreadyBooked
-        self.booking = Booking(
-            reference=self.reference,
-            event_id=event.pk,
-            user_id=self.user_id,
-            first_name=request.first_name,
-            last_name=request.last_name,
-            email=request.email,
-            token_hash=self.token_hash,
-            one_ticket_holder_id=self.user_id if request.is_only_one else None,
-        )
+        # An attempt that was rolled back may have given it an id.
+        self.booking.pk = None
         return Book(Claim(request.tickets, booking=self.booking), request.actor or request.user)
 
     def answer(self, outcome: Outcome) -> Receipt:
@@ -138,6 +136,6 @@ class BookingOrder(TicketOrder):
         return Receipt(self.booking, self.token)
 
     def key(self) -> IdempotencyKey | None:
-        if self.digest is None or self.booking is None or self.booking.pk is None:
+        if self.digest is None or self.booking.pk is None:
             return None
         return key_of(self.booking, digest=self.digest, fingerprint=self.fingerprint, nonce=self.nonce)

@@ -1,8 +1,8 @@
 """Between the rules and the database: lock an event, load what the rules need, write what they decide."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from functools import cache
 
 from django.db import connection
@@ -25,30 +25,61 @@ SIZES_A_QUERY = 64
 class Work:
     """What is to be done with one locked event, and afterwards what became of each command."""
 
-    event: Event
+    event: "Event | LockedEvent"
     commands: Sequence[Command]
     inventory: Inventory | None = None
     outcomes: list[Outcome] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class LockedEvent:
+    """What the rules need of an event's row, by the model's names: a model instance costs ten times as much."""
+
+    pk: int
+    total_tickets: int
+    available_tickets: int
+    waitlisted_count: int
+    ledger_sequence: int
+    waitlist_policy: str
+    waitlist_enabled: bool
+    sales_start: datetime | None
+    sales_end: datetime | None
+    max_tickets_per_booking: int | None
+    deleted_at: datetime | None
+
+
+LOCKED_COLUMNS = [field.name for field in fields(LockedEvent)]
+
+
 def lock_event(event_id: int) -> Event:
     """The event's row, locked until the transaction ends: the first query of whatever moves tickets."""
-    for event in lock_events([event_id]).values():
-        return event
-    raise EventNotFound
+    event = Event.objects.select_for_update().filter(pk=event_id).first()
+    if event is None:
+        raise EventNotFound
+    return event
 
 
-def lock_events(event_ids: Collection[int]) -> dict[int, Event]:
+def lock_events(event_ids: Collection[int]) -> dict[int, LockedEvent]:
     """Those that there are, by id, locked in the order of their ids: two groups never wait for each other."""
-    return {event.pk: event for event in Event.objects.raw(lock_statement(len(event_ids)), list(event_ids))}
+    with connection.cursor() as cursor:
+        cursor.execute(lock_statement(len(event_ids)), list(event_ids))
+        events = [LockedEvent(*row) for row in cursor.fetchall()]
+    for event in events:
+        event.sales_start = aware(event.sales_start)
+        event.sales_end = aware(event.sales_end)
+    return {event.pk: event for event in events}
 
 
 @cache
 def lock_statement(events: int) -> str:
     """`select_for_update()` on primary keys, compiled once: it is in every booking's way."""
-    chosen = Event.objects.select_for_update().filter(pk__in=range(events)).order_by("pk")
+    chosen = Event.objects.select_for_update().filter(pk__in=range(events)).order_by("pk").values_list(*LOCKED_COLUMNS)
     statement, _ = chosen.query.sql_with_params()
     return statement
+
+
+def aware(moment: datetime | None) -> datetime | None:
+    return moment and moment.replace(tzinfo=UTC)
 
 
 def settle(event: Event, commands: Sequence[Command], *, now: datetime) -> list[Outcome]:
@@ -67,11 +98,11 @@ def settle_all(works: Sequence[Work], *, now: datetime) -> None:
     moved = [work for work in works if any(outcome.entries for outcome in work.outcomes)]
     if moved:
         write_claims(moved, now)
-        write_ledger(moved, now)
-        write_counts(moved)
+        # In one go: they answer nothing, and the events stay locked meanwhile.
+        rows.run_all([*ledger_writes(moved, now), *count_writes(moved)])
 
 
-def inventory_of(event: Event) -> Inventory:
+def inventory_of(event: Event | LockedEvent) -> Inventory:
     return Inventory(
         total=event.total_tickets,
         available=event.available_tickets,
@@ -109,7 +140,7 @@ def load_queue(inventory: Inventory, event: Event, commands: Sequence[Command]) 
 
 def waiting_rows(event: Event, within: Reach, policy: str) -> Iterable[tuple[int, int, int]]:
     """(id, tickets, waitlist number) of the waiting bookings in reach."""
-    waiting = Booking.objects.filter(event=event).waitlisted().order_by("waitlist_number")
+    waiting = Booking.objects.filter(event_id=event.pk).waitlisted().order_by("waitlist_number")
     columns = waiting.values_list("pk", "tickets_reserved", "waitlist_number")
     if policy == Event.WaitlistPolicy.STRICT:
         return columns[: within.heads]
@@ -125,7 +156,7 @@ def sizes_waiting(event: Event, *, at_most: int) -> list[int]:
     while True:
         # One row each from the index. DISTINCT reads every waiting booking on MariaDB.
         larger = Booking.objects.filter(
-            event=event,
+            event_id=event.pk,
             status=BookingStatus.WAITLISTED,
             tickets_reserved__gt=sizes[-1] if sizes else 0,
             tickets_reserved__lte=at_most,
@@ -170,15 +201,18 @@ def write_claims(works: Sequence[Work], now: datetime) -> None:
         booking.status = claim.status
         booking.waitlist_number = claim.waitlist_number
         booking.updated_at = now
-    served = [claim for claim in touched.values() if id(claim) in promoted and claim.status == BookingStatus.COMPLETED]
+    # New ones have no id yet: they are inserted as what they have become.
+    served = [
+        known
+        for claim in touched.values()
+        if id(claim) in promoted and claim.status == BookingStatus.COMPLETED and (known := booking_id(claim))
+    ]
     rows.insert_bookings(new)
-    rows.end_bookings(ended, now)
-    rows.reduce_bookings(reduced, now)
-    rows.serve_bookings([booking_id(claim) for claim in served], now)
+    rows.run_all([*rows.endings(ended, now), *rows.reductions(reduced, now), *rows.servings(served, now)])
 
 
-def write_ledger(works: Sequence[Work], now: datetime) -> None:
-    rows.insert_entries(
+def ledger_writes(works: Sequence[Work], now: datetime) -> list[rows.Statement]:
+    return rows.entry_insertions(
         [
             (
                 work.event.pk,
@@ -198,14 +232,14 @@ def write_ledger(works: Sequence[Work], now: datetime) -> None:
     )
 
 
-def write_counts(works: Sequence[Work]) -> None:
+def count_writes(works: Sequence[Work]) -> list[rows.Statement]:
     for work in works:
         event, inventory = work.event, work.inventory
         event.available_tickets = inventory.available
         event.total_tickets = inventory.total
         event.waitlisted_count = inventory.waitlisted
         event.ledger_sequence = inventory.sequence
-    rows.update_counts([work.event for work in works])
+    return [rows.counts_update([work.event for work in works])]
 
 
 def entries_of(works: Sequence[Work]) -> Iterable[Entry]:

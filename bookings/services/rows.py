@@ -17,6 +17,7 @@ from events.models import Event
 
 # SQLite takes at most 32,766 values in one statement.
 ROWS_A_QUERY = 500
+Statement = tuple[str, Sequence]
 ENTRY_COLUMNS = (
     "event_id",
     "sequence",
@@ -57,51 +58,70 @@ def inserted(statement: str, values: list, bookings: Sequence[Booking]) -> Itera
     )
 
 
-def insert_entries(entries: Sequence[tuple], now: datetime) -> None:
+def entry_insertions(entries: Sequence[tuple], now: datetime) -> list[Statement]:
     """`entries` are rows of the ledger, all of `ENTRY_COLUMNS` but the last."""
     stamp = adapted(now)
-    for some in batched(entries, ROWS_A_QUERY):
-        execute(
-            insertion(LedgerEntry, ENTRY_COLUMNS, len(some)), [value for entry in some for value in (*entry, stamp)]
-        )
+    return [
+        (insertion(LedgerEntry, ENTRY_COLUMNS, len(some)), [value for entry in some for value in (*entry, stamp)])
+        for some in batched(entries, ROWS_A_QUERY)
+    ]
 
 
 def insert_keys(keys: Sequence[IdempotencyKey]) -> None:
     fields = [field for field in IdempotencyKey._meta.concrete_fields if not field.primary_key]
+    columns = tuple(field.column for field in fields)
     for some in batched(keys, ROWS_A_QUERY):
         values = [field.get_db_prep_save(getattr(key, field.attname), connection) for key in some for field in fields]
-        execute(insertion(IdempotencyKey, tuple(field.column for field in fields), len(some)), values)
+        run_all([(insertion(IdempotencyKey, columns, len(some)), values)])
 
 
-def end_bookings(ids: Sequence[int], now: datetime) -> None:
-    change_bookings(ids, now, status=BookingStatus.CANCELLED, waitlist_number=None, one_ticket_holder_id=None)
+def endings(ids: Sequence[int], now: datetime) -> list[Statement]:
+    return changes(ids, now, status=BookingStatus.CANCELLED, waitlist_number=None, one_ticket_holder_id=None)
 
 
-def serve_bookings(ids: Sequence[int], now: datetime) -> None:
-    change_bookings(ids, now, status=BookingStatus.COMPLETED, waitlist_number=None)
+def servings(ids: Sequence[int], now: datetime) -> list[Statement]:
+    return changes(ids, now, status=BookingStatus.COMPLETED, waitlist_number=None)
 
 
-def change_bookings(ids: Sequence[int], now: datetime, **changes) -> None:
-    assignments = ", ".join(f"{name} = %s" for name in (*changes, "updated_at"))
-    for some in batched(ids, ROWS_A_QUERY):
-        statement = f"UPDATE {Booking._meta.db_table} SET {assignments} WHERE id IN ({marks(len(some))})"  # noqa: S608
-        execute(statement, [*changes.values(), adapted(now), *some])
+def changes(ids: Sequence[int], now: datetime, **values) -> list[Statement]:
+    assignments = ", ".join(f"{name} = %s" for name in (*values, "updated_at"))
+    update = f"UPDATE {Booking._meta.db_table} SET {assignments} WHERE id IN"  # noqa: S608
+    return [
+        (f"{update} ({marks(len(some))})", [*values.values(), adapted(now), *some])
+        for some in batched(ids, ROWS_A_QUERY)
+    ]
 
 
-def reduce_bookings(sizes: Sequence[tuple[int, int]], now: datetime) -> None:
+def reductions(sizes: Sequence[tuple[int, int]], now: datetime) -> list[Statement]:
     """`sizes` are ids and the tickets that are left of each."""
-    for some in batched(sizes, ROWS_A_QUERY):
-        ids = [booking_id for booking_id, _ in some]
-        statement = (
-            f"UPDATE {Booking._meta.db_table} SET tickets_reserved = {choice(len(some))}, updated_at = %s"  # noqa: S608
-            f" WHERE id IN ({marks(len(some))})"
+    update = f"UPDATE {Booking._meta.db_table} SET tickets_reserved ="  # noqa: S608
+    return [
+        (
+            f"{update} {choice(len(some))}, updated_at = %s WHERE id IN ({marks(len(some))})",
+            [*(value for pair in some for value in pair), adapted(now), *(booking_id for booking_id, _ in some)],
         )
-        execute(statement, [*(value for pair in some for value in pair), adapted(now), *ids])
+        for some in batched(sizes, ROWS_A_QUERY)
+    ]
 
 
-def update_counts(events: Sequence[Event]) -> None:
+def counts_update(events: Sequence) -> Statement:
+    """Of events, or what has their names."""
     values = [value for name in COUNTS for event in events for value in (event.pk, getattr(event, name))]
-    execute(counts_statement(len(events)), [*values, *(event.pk for event in events)])
+    return counts_statement(len(events)), [*values, *(event.pk for event in events)]
+
+
+def run_all(statements: Sequence[Statement]) -> None:
+    """Statements without results: in one round trip where the driver can, each by itself on SQLite."""
+    with connection.cursor() as cursor:
+        if connection.vendor != "mysql":
+            for statement, values in statements:
+                cursor.execute(statement, values)
+        elif statements:
+            joined = "; ".join(statement for statement, _ in statements)
+            cursor.execute(joined, [value for _, values in statements for value in values])
+            # The answer to each; an error among them is raised here.
+            while cursor.nextset():
+                pass
 
 
 @cache
@@ -138,11 +158,6 @@ def booking_columns() -> tuple[str, ...]:
 
 def adapted(moment: datetime):
     return connection.ops.adapt_datetimefield_value(moment)
-
-
-def execute(statement: str, values: Sequence) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
 
 
 def batched(items: Sequence, size: int) -> Iterable[Sequence]:

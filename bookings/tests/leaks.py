@@ -169,11 +169,20 @@ def pytest_runtest_setup(item):
     item.config.leaks.is_drawn = item.get_closest_marker("drawn") is not None
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session):
-    watch = session.config.leaks
+def pytest_runtest_teardown():
+    # While it is captured: later the console would be pytest's.
+    write_log()
+
+
+def write_log() -> None:
     for handler in logging.getLogger().handlers:
         handler.flush()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    write_log()
+    watch = session.config.leaks
     served = list(session.config._tmp_path_factory.getbasetemp().rglob("logs/combined.log"))
     session.config.leaked = watch.findings(*served)
     if not session.config.leaked:

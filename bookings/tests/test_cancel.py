@@ -481,8 +481,9 @@ def test_cancel_takes_as_many_statements_however_many_are_sold(owner, user, sold
         "SELECT",
         "SELECT",
         "UPDATE",
+        # With the update of the counts in one, where the driver can.
         "INSERT",
-        "UPDATE",
+        *([] if connection.vendor == "mysql" else ["UPDATE"]),
     ]
 
 

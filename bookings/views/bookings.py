@@ -8,13 +8,13 @@ from bookings.exceptions import BookingNotFound
 from bookings.filters import AdminBookingFilters, BookingFilters
 from bookings.models import Booking, attach_positions
 from bookings.serializers import (
-    BOOKING_CREATE,
     BookingCreateSerializer,
     BookingSerializer,
     CancellationSerializer,
     EventStatusSerializer,
     ReceiptSerializer,
     booking_data,
+    wanted_booking,
 )
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
@@ -22,10 +22,10 @@ from bookings.services.keys import Receipt
 from bookings.services.references import is_reference, is_token_of
 from bookings.views.headers import idempotency_key, is_unchanged
 from events.exceptions import EventNotFound
-from events.models import Event
+from events.models import Event, counts_of
 from ticks.envelope import answer
 from ticks.filtering import Search, StrictFilters, StrictOrdering
-from ticks.ids import find
+from ticks.ids import find, parse_id
 from ticks.schema import SECONDS, describes, sent_header
 
 KEY = OpenApiParameter(
@@ -99,7 +99,7 @@ class BookingViewSet(GenericViewSet):
     def create(self, request):
         key = idempotency_key(request)
         try:
-            wanted = BOOKING_CREATE.run_validation(request.data)
+            wanted = wanted_booking(request.data)
         except ValidationError:
             # Once more with a serializer of its own, whose form the browsable API shows again.
             self.get_serializer(data=request.data).is_valid(raise_exception=True)
@@ -212,7 +212,8 @@ class EventStatusViewSet(GenericViewSet):
         description="With an `ETag`; `If-None-Match` answers 304 while nothing changed.",
     )
     def retrieve(self, request, pk):
-        counts = find(self.queryset.values_list("available_tickets", "waitlisted_count"), pk)
+        event_id = parse_id(pk)
+        counts = None if event_id is None else counts_of(event_id)
         if counts is None:
             raise EventNotFound
         available, waitlisted = counts

@@ -31,6 +31,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise OperationalError(CANNOT_CONNECT, "The database was lost and is not back yet.")
         return super().get_new_connection(conn_params)
 
+    def _start_transaction_under_autocommit(self):
+        """Django's hook for BEGIN. Otherwise it turns autocommit off, and on again: a round trip more each time."""
+        with self.cursor() as cursor:
+            cursor.execute("BEGIN")
+
     def is_usable(self):
         if self.errors_occurred:
             # After some the driver has closed its socket, whose number may be another's by now.

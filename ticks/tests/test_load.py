@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -41,7 +41,8 @@ def server(serve: Callable[[socket.socket], None], *, family=socket.AF_INET, hos
         listener.listen(64)
 
         def handle(connection: socket.socket) -> None:
-            with connection:
+            # A client that leaves in the middle is no failure of the server.
+            with connection, suppress(OSError):
                 connection.settimeout(5)
                 # The first look, whether anybody listens, asks for nothing.
                 if first := connection.recv(1, socket.MSG_PEEK):
@@ -289,6 +290,40 @@ def test_large_request_is_sent_whole_while_the_server_is_slow_to_read():
         tally = load.drive(address, [Asker(large)], seconds=5)
 
     assert tally.statuses == {200: 1}
+
+
+def test_answer_before_the_request_was_sent_whole_ends_the_connection():
+    def serve(connection):
+        connection.sendall(OK)
+        time.sleep(0.5)
+
+    large = wire.request("POST", "/", host="ticks", body=b"x" * 5_000_000)
+
+    with server(serve) as (address, served):
+        tally = load.drive(address, [Asker(large, HELLO)], seconds=5)
+
+    assert tally.statuses == {200: 2}
+    assert (len(served), tally.reopened) == (2, 1)
+
+
+def test_server_that_is_gone_in_between_costs_the_request_and_nothing_else():
+    caller = Asker(HELLO, HELLO, HELLO)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve_once() -> None:
+            listener.accept()[0].close()
+            connection, _ = listener.accept()
+            listener.close()
+            with connection:
+                read_request(connection)
+                connection.sendall(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+        threading.Thread(target=serve_once, daemon=True).start()
+        tally = load.drive(listener.getsockname(), [caller], seconds=5)
+
+    assert tally.statuses == {200: 1}
+    assert (tally.unanswered, caller.losses) == (2, 2)
 
 
 def test_watch_hears_of_the_progress():

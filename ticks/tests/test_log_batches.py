@@ -225,6 +225,7 @@ def test_rotating_file_takes_its_target_away_with_it(tmp_path):
     assert (tmp_path / "some.log").read_text(encoding="utf-8") == "é\u2028\n\n"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_server_that_is_stopped_has_logged_every_request(start, port, tmp_path):
     process = start()
     paths = [f"/api/v1/nothing/{number}" for number in range(30)]

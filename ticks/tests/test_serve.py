@@ -8,10 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from django.conf import settings
+from django.core.management import CommandError
 
+from ticks.management.commands import serve
 from ticks.server import GRACE_SECONDS
 from ticks.tests.served import PATIENCE_SECONDS, booking, request
 
@@ -158,6 +162,45 @@ def test_serve_without_its_database_says_so_in_one_sentence(tmp_path, port):
     [sentence] = ended.stderr.splitlines()
     assert sentence.startswith("CommandError: The database cannot be reached (")
     assert sentence.endswith("); check DATABASE_URL or DB_*.")
+
+
+def refusal_of_limits(monkeypatch, max_connections, max_user_connections):
+    """What `serve` says where the database has these limits; None: it would start."""
+    cursor = MagicMock()
+    cursor.__enter__.return_value.fetchone.return_value = (max_connections, max_user_connections)
+    monkeypatch.setattr(serve, "connection", SimpleNamespace(vendor="mysql", cursor=lambda: cursor))
+    try:
+        serve.refuse_too_few_connections()
+    except CommandError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(("workers", "needed"), [(2, 31), (3, 44)])
+def test_serve_refuses_a_database_that_lets_too_few_connections_in(settings, monkeypatch, workers, needed):
+    settings.WORKERS, settings.THREADS = workers, 8
+
+    said = refusal_of_limits(monkeypatch, needed - 1, 0)
+
+    assert said == (
+        f"The database lets {needed - 1} connections in (max_connections), and {needed} may be needed: {workers} "
+        "workers (WORKERS) of 8 threads (THREADS) and 5 more each, and 5 for commands; lower WORKERS or THREADS, "
+        f"or raise max_connections to {needed}."
+    )
+    assert refusal_of_limits(monkeypatch, needed, 0) is None
+    assert refusal_of_limits(monkeypatch, 9999, needed) is None
+    assert f"lets {needed - 1} connections in (max_user_connections)" in refusal_of_limits(
+        monkeypatch, 9999, needed - 1
+    )
+
+
+@pytest.mark.mariadb
+def test_serve_does_not_start_with_more_threads_than_connections(start):
+    ended = start(is_awaited=False, WORKERS="100", THREADS="200")
+    said, _ = ended.communicate(timeout=PATIENCE_SECONDS)
+
+    assert ended.returncode == 1
+    assert "(max_connections), and 20505 may be needed: 100 workers (WORKERS) of 200 threads (THREADS)" in said
+    assert "Ticks runs" not in said
 
 
 @pytest.mark.embedded

@@ -19,7 +19,7 @@ from tools.bench.progress import Progress
 from tools.bench.rounds import Bench, Result, expected_seconds
 from tools.bench.scenarios import BY_NAME, SCENARIOS, Scenario, hot_event
 from tools.bench.server import ROOT, ServerFailed
-from tools.bench.stage import World, staged
+from tools.bench.stage import MAX_TICKETS, World, staged
 from tools.private_mariadb import MariaDBFailed
 
 INTERRUPTED = 130
@@ -72,6 +72,7 @@ def positive(text: str) -> float:
 def measure(options: argparse.Namespace) -> tuple[list[Result], str]:
     scenarios = [BY_NAME[name] for name in options.scenario] or SCENARIOS
     servers = list(dict.fromkeys(scenario.server for scenario in scenarios))
+    Progress(0).say(f"Starting MariaDB and {len(servers)} servers ...")
     with staged(port=options.port) as stage:
         world = World(stage)
         world.start(*servers)
@@ -82,6 +83,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], str]:
             bench.warm_up(Scenario(server, f"warming up: {server}", hot_event, server=server), seconds=WARM_UP_SECONDS)
         results = run_rounds(bench, scenarios, options.rounds, progress)
         progress.end()
+        verify_small_events(world)
         return results, world.database_version()
 
 
@@ -97,6 +99,13 @@ def run_rounds(bench: Bench, scenarios: list[Scenario], rounds: int, progress: P
                 f"  ratio {result.ratio:5.2f}  p99 {result.p99:6.1f} ms  errors {result.errors}"
             )
     return results
+
+
+def verify_small_events(world: World) -> None:
+    """The last mix and the last sell-out, where waiting bookings were served. Raises CalledProcessError."""
+    small = world.rows("SELECT id FROM events_event WHERE total_tickets < %s ORDER BY id DESC LIMIT 2", MAX_TICKETS)
+    for [event] in small:
+        world.verify(event)
 
 
 def show(results: list[Result], options: argparse.Namespace) -> int:

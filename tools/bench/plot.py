@@ -14,6 +14,7 @@ ROW_INCHES, MARGIN_INCHES = 0.33, 1.25
 INK, GRID, LINE = "#1f2933", "#d9dee3", "#c2410c"
 COLOURS = {"viewset": "#7aa5d8", "ungrouped": "#b4bcc4"}
 FAST = "#1d5fa8"
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
 
 
 def draw(kept: dict, to: Path) -> None:
@@ -35,10 +36,11 @@ def draw(kept: dict, to: Path) -> None:
     furthest = max(ratio["max"] for ratio in ratios)
     for row, scenario, ratio in zip(rows, scenarios, ratios, strict=True):
         label = f"{ratio['median']:.2f}   {scenario['rate']['median']:,.0f}/s"
-        axes.text(max(ratio["max"], 0) + furthest * 0.015, row, label, va="center", fontsize=7.5)
+        axes.text(ratio["max"] + furthest * 0.015, row, label, va="center", fontsize=7.5, bbox=PAPER, zorder=4)
+    side = "left" if furthest > 2 else "right"
     # The line that everything is compared with.
     axes.axvline(1, color=LINE, lw=1.3, zorder=3)
-    axes.text(1, len(scenarios) - 0.4, "A: hand-written SQL", color=LINE, ha="center", va="bottom", fontsize=7.5)
+    axes.text(1, len(scenarios) - 0.4, " A: hand-written SQL ", color=LINE, ha=side, va="bottom", fontsize=7.5)
     axes.set_yticks(rows, [scenario["title"] for scenario in scenarios])
     axes.set_xlim(0, max(furthest, 1) * 1.27)
     axes.set_ylim(-0.6, len(scenarios) + 0.1)
@@ -46,8 +48,8 @@ def draw(kept: dict, to: Path) -> None:
     axes.grid(axis="x", color=GRID, lw=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(colors=INK, length=0)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+    for edge in ("top", "right", "left"):
+        axes.spines[edge].set_visible(False)
     axes.spines["bottom"].set_color(GRID)
     figure.savefig(to, facecolor="white")
 

@@ -8,6 +8,13 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import connection
 
+# Connections of a worker besides those of its THREADS: of the threads that serve groups, and of the one that
+# looks for a lost database.
+LEADERS = 4
+PROBES = 1
+# For commands, backups, and whoever looks what is wrong.
+RESERVE = 5
+
 
 class Command(BaseCommand):
     help = "Serves Ticks on HOST and PORT with granian, WORKERS processes of THREADS threads each."
@@ -25,6 +32,7 @@ class Command(BaseCommand):
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         refuse_taken_port()
         refuse_unreachable_database()
+        refuse_too_few_connections()
         if prepare:
             call_command("migrate", verbosity=0)
             call_command("seed_demo", if_empty=True, stdout=self.stdout)
@@ -66,3 +74,22 @@ def refuse_unreachable_database() -> None:
     except Exception as error:
         # Not only database errors: a wrong option of DATABASE_URL is a TypeError of the driver.
         raise CommandError(f"The database cannot be reached ({error}); check DATABASE_URL or DB_*.") from error
+
+
+def refuse_too_few_connections() -> None:
+    """Each thread of a worker keeps a connection; one that cannot be had is a 503 in the middle of an on-sale."""
+    if connection.vendor != "mysql":
+        return
+    each = settings.THREADS + LEADERS + PROBES
+    needed = settings.WORKERS * each + RESERVE
+    with connection.cursor() as cursor:
+        # The session's value is the account's own limit; 0: it has none.
+        cursor.execute("SELECT @@GLOBAL.max_connections, @@SESSION.max_user_connections")
+        limits = dict(zip(("max_connections", "max_user_connections"), cursor.fetchone(), strict=True))
+    for name, limit in limits.items():
+        if 0 < limit < needed:
+            raise CommandError(
+                f"The database lets {limit} connections in ({name}), and {needed} may be needed: {settings.WORKERS} "
+                f"workers (WORKERS) of {settings.THREADS} threads (THREADS) and {LEADERS + PROBES} more each, and "
+                f"{RESERVE} for commands; lower WORKERS or THREADS, or raise {name} to {needed}."
+            )
