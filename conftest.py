@@ -9,7 +9,7 @@ from accounts import tokens
 from accounts.tests.factories import UserFactory
 from ticks import throttling
 
-pytest_plugins = ["bookings.tests.leaks", "ticks.tests.faults", "ticks.tests.served"]
+pytest_plugins = ["bookings.tests.leaks", "bookings.tests.through_lane", "ticks.tests.faults", "ticks.tests.served"]
 
 
 class Profile(NamedTuple):

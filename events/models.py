@@ -1,3 +1,5 @@
+from collections.abc import Collection
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import connection, models
@@ -118,15 +120,16 @@ class Event(models.Model):
 
 
 COUNTS_SQL = (
-    f"SELECT available_tickets, waitlisted_count FROM {Event._meta.db_table} WHERE id = %s AND deleted_at IS NULL"  # noqa: S608
+    "SELECT id, available_tickets, waitlisted_count"  # noqa: S608
+    f" FROM {Event._meta.db_table} WHERE deleted_at IS NULL AND id IN "
 )
 
 
-def counts_of(event_id: int) -> tuple[int, int] | None:
-    """Tickets left and bookings waiting; None where there is no such event.
+def counts_of(event_ids: Collection[int]) -> dict[int, tuple[int, int]]:
+    """By id, tickets left and bookings waiting, of the events that there are.
 
     What a crowd polls, so in SQL built once: the ORM takes six times as long.
     """
     with connection.cursor() as cursor:
-        cursor.execute(COUNTS_SQL, [event_id])
-        return cursor.fetchone()
+        cursor.execute(f"{COUNTS_SQL}({', '.join(['%s'] * len(event_ids))})", list(event_ids))
+        return {event_id: counts for event_id, *counts in cursor.fetchall()}

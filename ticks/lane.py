@@ -14,6 +14,7 @@ from django.http.request import split_domain_port, validate_host
 from ticks.errors import describe, enveloped
 from ticks.headers import data_headers
 from ticks.logs import identity_of, log_request, request_id
+from ticks.programs import JSON_ACCEPTED
 from ticks.refusals import Refusal
 from ticks.rendering import to_json
 
@@ -23,9 +24,6 @@ PLAIN_HEADERS = {
     *("forwarded", "host", "idempotency-key", "if-none-match", "traceparent", "tracestate", "user-agent", "via"),
     *("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip", "x-request-id"),
 }
-# What clients of an API ask for; to all of these JSON is the answer.
-JSON_ACCEPTED = {"*/*", "application/json", "application/json, text/plain, */*"}
-JSON_SENT = {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
 MAX_BODY = 16 * 1024
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
@@ -86,24 +84,23 @@ def address_parts(head: Head) -> dict[str, str]:
 
 
 def answer_with(
-    head: Head, body: dict | None, *, status: int, user: int | None, headers: list[tuple[str, str]], allow: str
+    head: Head, body: dict | None, *, status: int, user: int | None, headers: dict[str, str], allow: str
 ) -> Answer:
     """The answer in full, and its line in the log. Without a body: 304."""
     content = b"" if body is None else to_json(body)
     identity = identity_of(head.headers.get("x-request-id", ""))
-    has_etag = any(name == "ETag" for name, _ in headers)
-    named = {name for name, _ in headers}
-    answer_headers = [
-        *([("Content-Type", "application/json")] if body is not None else []),
-        *headers,
+    all_headers = {
+        **({} if body is None else {"Content-Type": "application/json"}),
+        **dict(data_headers(has_etag="ETag" in headers)),
+        **headers,
         # Without a token a session's cookie would have decided who asks.
-        ("Vary", "Accept, Cookie" if user is None else "Accept"),
-        ("Allow", allow),
-        ("Content-Length", str(len(content))),
-        *((name, value) for name, value in data_headers(has_etag=has_etag) if name not in named),
-        *([("Strict-Transport-Security", f"max-age={settings.SECURE_HSTS_SECONDS}")] if is_hsts(head) else []),
-        ("X-Request-ID", identity),
-    ]
+        "Vary": "Accept, Cookie" if user is None else "Accept",
+        "Allow": allow,
+        "Content-Length": str(len(content)),
+        "X-Request-ID": identity,
+    }
+    if settings.SECURE_HSTS_SECONDS and is_secure(head):
+        all_headers["Strict-Transport-Security"] = f"max-age={settings.SECURE_HSTS_SECONDS}"
     log_request(
         method=head.method,
         path=head.path,
@@ -112,18 +109,14 @@ def answer_with(
         user=user,
         identity=identity,
     )
-    return status, answer_headers, content
+    return status, list(all_headers.items()), content
 
 
-def is_hsts(head: Head) -> bool:
-    return bool(settings.SECURE_HSTS_SECONDS) and is_secure(head)
-
-
-def refusal_body(head: Head, refusal: Refusal) -> tuple[int, list[tuple[str, str]], dict]:
+def refusal_body(head: Head, refusal: Refusal) -> tuple[int, dict[str, str], dict]:
     """Status, headers and body of what a service refuses, as `ticks.errors` words it for every view."""
     token = request_id.set(identity_of(head.headers.get("x-request-id", "")))
     try:
         said = describe(refusal)
     finally:
         request_id.reset(token)
-    return said.status, list(said.headers.items()), enveloped(said)
+    return said.status, said.headers, enveloped(said)

@@ -22,7 +22,7 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.keys import Receipt
 from bookings.services.references import is_reference, is_token_of
 from bookings.services.rows import booking_of
-from bookings.views.headers import idempotency_key, is_unchanged
+from bookings.views.headers import idempotency_key, is_named
 from events.exceptions import EventNotFound
 from events.models import Event, counts_of
 from ticks.envelope import answer
@@ -214,13 +214,19 @@ class EventStatusViewSet(GenericViewSet):
     )
     def retrieve(self, request, pk):
         event_id = parse_id(pk)
-        counts = None if event_id is None else counts_of(event_id)
+        counts = None if event_id is None else counts_of([event_id]).get(event_id)
         if counts is None:
             raise EventNotFound
-        available, waitlisted = counts
-        etag = f'"{available}-{waitlisted}"'
-        headers = {"ETag": etag, "Cache-Control": "no-cache"}
-        if is_unchanged(request, etag):
+        message, data, headers = status_answer(counts, known=request.headers.get("If-None-Match"))
+        if data is None:
             return HttpResponseNotModified(headers=headers)
-        data = {"availableTickets": available, "waitlistedCount": waitlisted}
-        return answer("Event status retrieved successfully.", data, headers=headers)
+        return answer(message, data, headers=headers)
+
+
+def status_answer(counts: tuple[int, int], *, known: str | None) -> tuple[str, dict | None, dict[str, str]]:
+    """Message, data and headers; no data where the caller knows the state already (304)."""
+    available, waitlisted = counts
+    etag = f'"{available}-{waitlisted}"'
+    is_new = known is None or not is_named(etag, known)
+    data = {"availableTickets": available, "waitlistedCount": waitlisted} if is_new else None
+    return "Event status retrieved successfully.", data, {"ETag": etag, "Cache-Control": "no-cache"}

@@ -24,9 +24,9 @@ def key_in(given: str) -> str:
     return key
 
 
-def is_unchanged(request, etag: str) -> bool:
-    """Whether `If-None-Match` names this very state."""
-    tags = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))
+def is_named(etag: str, if_none_match: str) -> bool:
+    """Whether an `If-None-Match` names this very state."""
+    tags = parse_etags(if_none_match)
     return "*" in tags or any(tag.removeprefix("W/") == etag for tag in tags)
 
 

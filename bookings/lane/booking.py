@@ -1,0 +1,83 @@
+from collections.abc import Callable
+from contextlib import suppress
+
+from bookings.lane.visits import Visit
+from bookings.serializers import BOOKING_FIELDS, wanted_booking
+from bookings.services.booking import BookingOrder, BookingRequest, book_by_key
+from bookings.services.groups import carried_out, counter
+from bookings.services.keys import Receipt
+from bookings.views.bookings import receipt_answer
+from bookings.views.headers import key_in
+from ticks.envelope import success
+from ticks.lane import MAX_BODY, Head
+from ticks.parsers import parse
+from ticks.refusals import Refusal
+from ticks.transactions import Busy, OutcomeUnknown
+
+JSON_SENT = {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
+
+
+class LaneOrder(BookingOrder):
+    """A booking that no thread waits for: `done` is called with it, from the thread that served it."""
+
+    done: Callable[["LaneOrder"], None]
+
+    def finish(self) -> None:
+        self.done(self)
+
+
+class BookingVisit(Visit):
+    has_body = True
+    allow = "GET, POST, HEAD, OPTIONS"
+
+    @staticmethod
+    def takes(head: Head) -> bool:
+        length = head.headers.get("content-length", "")
+        return (
+            head.method == "POST"
+            and head.headers.get("content-type", "").lower() in JSON_SENT
+            and length.isascii()
+            and length.isdigit()
+            and len(length) <= len(str(MAX_BODY))
+            and 0 < int(length) <= MAX_BODY
+        )
+
+    def read(self, body: bytes) -> LaneOrder | None:
+        fields = parse(body.decode())
+        # One name more, or one that is missing, is Django's to judge.
+        if len(body) != int(self.head.headers["content-length"]) or not isinstance(fields, dict):
+            return None
+        if fields.keys() != BOOKING_FIELDS:
+            return None
+        given = self.head.headers.get("idempotency-key")
+        key = None if given is None else key_in(given)
+        request = BookingRequest(**wanted_booking(fields), user=self.caller)
+        digest = request.key_digest(key) if key else None
+        return LaneOrder(request, digest=digest, session_id=self.caller and self.caller.session)
+
+    def put(self, order: LaneOrder) -> None:
+        try:
+            counter().put(order)
+        except Busy as busy:
+            # Too many wait.
+            order.result = busy
+            order.finish()
+
+    def serve(self, order: LaneOrder) -> None:
+        # The result says all; it is raised too.
+        with suppress(Exception):
+            carried_out(order)
+
+    def is_unsettled(self, order: LaneOrder) -> bool:
+        return isinstance(order.result, OutcomeUnknown) and order.digest is not None
+
+    def settle(self, order: LaneOrder) -> None:
+        """By its key."""
+        try:
+            order.result = book_by_key(order.request, digest=order.digest, unknown=order.result)
+        except Refusal as refusal:
+            order.result = refusal
+
+    def success(self, receipt: Receipt) -> tuple[int, dict[str, str], dict]:
+        message, data, headers = receipt_answer(receipt)
+        return 201, headers, success(message, data)

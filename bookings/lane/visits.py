@@ -1,0 +1,103 @@
+"""What the requests of the lane have in common: who asks, the throttle, how an answer leaves."""
+
+from typing import Any
+
+from rest_framework.exceptions import AuthenticationFailed, ValidationError
+from rest_framework_simplejwt.exceptions import InvalidToken
+
+from accounts.authentication import bearer_token
+from accounts.exceptions import SessionEnded
+from accounts.tokens import read_access_token, session_id
+from ticks.lane import Answer, Head, address_parts, answer_with, refusal_body
+from ticks.refusals import Refusal
+from ticks.throttling import allow, network_of, take_back
+
+# What reading a request raises where Django should read it instead. RecursionError: JSON that is nested too deeply.
+NOT_PLAIN = (ValueError, RecursionError, ValidationError, AuthenticationFailed, InvalidToken)
+
+
+class Caller:
+    """Who shows a good token. Whether the login still stands is looked up with what the token is shown for."""
+
+    __slots__ = ("pk", "session")
+
+    def __init__(self, pk: int, session: int):
+        self.pk, self.session = pk, session
+
+
+class Visit:
+    """One request on its way: `order` reads it, `put` or `serve` have it served, `answer` says what became of it."""
+
+    has_body = False
+    allow: str
+
+    def __init__(self, head: Head):
+        self.head = head
+        self.caller: Caller | None = None
+
+    @staticmethod
+    def takes(head: Head) -> bool:
+        """Whether a plain head is one of this kind's."""
+        raise NotImplementedError
+
+    def read(self, body: bytes) -> Any:
+        """The order, or None. Raises one of `NOT_PLAIN`."""
+        raise NotImplementedError
+
+    def order(self, body: bytes) -> Any:
+        """What is to be served; None: not for the lane, and nothing was counted."""
+        try:
+            self.caller = self.identify()
+            order = self.read(body)
+        except NOT_PLAIN:
+            return None
+        # Who is refused is not counted, and Django says so.
+        return order if order is not None and allow(*self.counted_as()) else None
+
+    def identify(self) -> Caller | None:
+        """Who the token names, None for a guest."""
+        header = self.head.headers.get("authorization")
+        if header is None:
+            return None
+        claims = read_access_token(bearer_token(header))
+        session = session_id(claims)
+        if session is None:
+            raise InvalidToken
+        return Caller(int(claims["sub"]), session)
+
+    def counted_as(self) -> tuple[str, str]:
+        if self.caller:
+            return "user", str(self.caller.pk)
+        return "guest", network_of(address_parts(self.head))
+
+    def put(self, order: Any) -> None:
+        """Has it served by some thread, which calls `order.done`."""
+        raise NotImplementedError
+
+    def serve(self, order: Any) -> None:
+        """Serves it here and now."""
+        raise NotImplementedError
+
+    def is_unsettled(self, order: Any) -> bool:
+        """Whether `settle`, which takes its time, finds out what became of it."""
+        return False
+
+    def settle(self, order: Any) -> None:
+        raise NotImplementedError
+
+    def success(self, result: Any) -> tuple[int, dict[str, str], dict | None]:
+        """Status, headers and body. Raises what Django refuses."""
+        raise NotImplementedError
+
+    def answer(self, order: Any) -> Answer | None:
+        """None: nothing was done, and Django is to say why."""
+        result = order.result
+        if isinstance(result, SessionEnded) or (isinstance(result, Exception) and not isinstance(result, Refusal)):
+            take_back(*self.counted_as())
+            return None
+        if isinstance(result, Refusal):
+            status, headers, body = refusal_body(self.head, result)
+        else:
+            status, headers, body = self.success(result)
+        user = self.caller and self.caller.pk
+        return answer_with(self.head, body, status=status, user=user, headers=headers, allow=self.allow)
