@@ -92,6 +92,8 @@ def test_client_that_leaves_has_booked_all_the_same(start, port, connect, tmp_pa
         time.sleep(0.01)
     leaving.close()
     request(port, "GET", "/healthz")
+    # Log lines are written a moment later.
+    time.sleep(0.5)
 
     assert len(stored_bookings(tmp_path) - before) == 1
     lines = [json.loads(line) for line in (tmp_path / "logs" / "combined.log").read_text().splitlines()]
