@@ -89,14 +89,17 @@ def answer_with(
     """The answer in full, and its line in the log. Without a body: 304."""
     content = b"" if body is None else to_json(body)
     identity = identity_of(head.headers.get("x-request-id", ""))
+    protective = dict(data_headers(has_etag="ETag" in headers))
+    # In Django's order.
     all_headers = {
         **({} if body is None else {"Content-Type": "application/json"}),
-        **dict(data_headers(has_etag="ETag" in headers)),
         **headers,
         # Without a token a session's cookie would have decided who asks.
         "Vary": "Accept, Cookie" if user is None else "Accept",
         "Allow": allow,
+        "X-Frame-Options": protective["X-Frame-Options"],
         "Content-Length": str(len(content)),
+        **(protective | headers),
         "X-Request-ID": identity,
     }
     if settings.SECURE_HSTS_SECONDS and is_secure(head):

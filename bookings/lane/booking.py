@@ -3,7 +3,7 @@ from contextlib import suppress
 
 from bookings.lane.visits import Visit
 from bookings.serializers import BOOKING_FIELDS, wanted_booking
-from bookings.services.booking import BookingOrder, BookingRequest, book_by_key
+from bookings.services.booking import BookingOrder, BookingRequest, book_or_find
 from bookings.services.groups import carried_out, counter
 from bookings.services.keys import Receipt
 from bookings.views.bookings import receipt_answer
@@ -74,7 +74,7 @@ class BookingVisit(Visit):
     def settle(self, order: LaneOrder) -> None:
         """By its key."""
         try:
-            order.result = book_by_key(order.request, digest=order.digest, unknown=order.result)
+            order.result = book_or_find(order, order.result)
         except Refusal as refusal:
             order.result = refusal
 

@@ -60,10 +60,10 @@ class Visit:
         if header is None:
             return None
         claims = read_access_token(bearer_token(header))
-        session = session_id(claims)
-        if session is None:
+        session, user = session_id(claims), claims.get("sub")
+        if session is None or not (isinstance(user, str) and user.isascii() and user.isdigit()):
             raise InvalidToken
-        return Caller(int(claims["sub"]), session)
+        return Caller(int(user), session)
 
     def counted_as(self) -> tuple[str, str]:
         if self.caller:

@@ -64,22 +64,30 @@ def book_tickets(request: BookingRequest, *, key: str | None = None) -> Receipt:
     return book_by_key(request, digest=request.key_digest(key))
 
 
-def book_by_key(request: BookingRequest, *, digest: str, unknown: OutcomeUnknown | None = None) -> Receipt:
-    """`unknown` is what an earlier attempt with the key ended with, if any."""
-    began = time.monotonic()
+def book_by_key(request: BookingRequest, *, digest: str) -> Receipt:
+    order = BookingOrder(request, digest=digest)
     try:
-        for _ in range(ATTEMPTS):
-            try:
-                return carried_out(BookingOrder(request, digest=digest))
-            except OutcomeUnknown as error:
-                # If it was committed, the key is there: the next attempt finds it and books nothing.
-                unknown = error
-            if time.monotonic() - began > PATIENCE_SECONDS:
+        return carried_out(order)
+    except OutcomeUnknown as unknown:
+        return book_or_find(order, unknown)
+
+
+def book_or_find(order: "BookingOrder", unknown: OutcomeUnknown) -> Receipt:
+    """Carries out again an order with a key whose COMMIT was not answered.
+
+    If it was committed, the key is there: the next attempt finds it and books nothing.
+    """
+    try:
+        for _ in range(ATTEMPTS - 1):
+            if time.monotonic() - order.arrived > PATIENCE_SECONDS:
                 break
+            try:
+                return carried_out(BookingOrder(order.request, digest=order.digest))
+            except OutcomeUnknown as error:
+                unknown = error
     except (Refusal, Error):
         # They know only of their own attempt; over another node of a cluster the first may just not be visible yet.
-        if unknown is None:
-            raise
+        raise unknown from None
     raise unknown
 
 

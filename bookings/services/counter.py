@@ -38,7 +38,7 @@ class Order:
     def __init__(self, event_id: int):
         self.event_id = event_id
         self.result: Any = Busy()
-        self.arrived = 0.0
+        self.arrived = time.monotonic()
         self.waiter: Waiter | None = None
         self.taken_at: float | None = None
         self.is_done = False
@@ -140,7 +140,6 @@ class Counter:
     def _admit(self, order: Order) -> None:
         if self.waiting >= self.length:
             raise Busy
-        order.arrived = time.monotonic()
         self.waiting += 1
         line = self.lines.get(order.event_id)
         if line is None:
