@@ -1,7 +1,7 @@
 """The bodies of requests, which may come slowly or not at all, read without holding a thread."""
 
 import asyncio
-from contextlib import asynccontextmanager
+import time
 from io import BytesIO
 
 from django.core.exceptions import BadRequest
@@ -39,12 +39,43 @@ class Failing:
     readline = read
 
 
+class Reading:
+    """A body on its way, and the task that waits for it."""
+
+    def __init__(self, began: float):
+        self.task = asyncio.current_task()
+        self.began = began
+        self.is_given_up = False
+
+    def give_up(self) -> None:
+        if not self.is_given_up:
+            self.is_given_up = True
+            self.task.cancel()
+
+
 class Bodies:
-    """One worker's. A body has `seconds` to arrive; of too many slow ones, the oldest give way."""
+    """One worker's. A body has `seconds` to arrive; of too many slow ones, the oldest give way.
+
+    `look` sees to that, now and then: a timer for each body costs more than all else about it.
+    """
 
     def __init__(self, *, limit: int, seconds: float):
         self.limit, self.seconds = limit, seconds
-        self.slow: dict[asyncio.Timeout, None] = {}
+        # In the order in which they began.
+        self.readings: dict[Reading, None] = {}
+
+    def look(self) -> None:
+        now = time.monotonic()
+        slow = [reading for reading in self.readings if now - reading.began >= SLOW_SECONDS]
+        for place, reading in enumerate(slow):
+            if now - reading.began >= self.seconds or len(slow) - place > SLOW_BODIES:
+                reading.give_up()
+
+    def give_all_slow_up(self) -> None:
+        now = time.monotonic()
+        for reading in list(self.readings):
+            if now - reading.began >= SLOW_SECONDS:
+                reading.give_up()
 
     async def read_into(self, environ: dict, protocol) -> bool:
         """Puts the body where WSGI has it. False: it did not come, and this connection should end."""
@@ -57,16 +88,14 @@ class Bodies:
             return b""
         if not is_chunked and length <= self.limit:
             return await self.read_small(protocol)
-        async with self.patience():
-            body = await self.read_chunks(protocol)
+        body = await self.patiently(self.read_chunks(protocol))
         # Django takes a body without a length for an empty one.
         environ["CONTENT_LENGTH"] = str(len(body))
         return body
 
     async def read_small(self, protocol) -> bytes:
         """A body whose length was told, and is allowed."""
-        async with self.patience():
-            return await protocol()
+        return await self.patiently(protocol())
 
     async def read_plain(self, protocol) -> "bytes | Failing":
         """The same; or what stands in for one that did not come."""
@@ -86,30 +115,19 @@ class Bodies:
             raise BodyCutOff
         return bytes(body)
 
-    @asynccontextmanager
-    async def patience(self):
-        """Ends in TimeoutError when the deadline passes, or earlier when this body gives way."""
-        async with asyncio.timeout(self.seconds) as timeout:
-            slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self.hold, timeout)
-            try:
-                yield
-            finally:
-                slow.cancel()
-                self.slow.pop(timeout, None)
-
-    def hold(self, timeout: asyncio.Timeout) -> None:
-        if len(self.slow) >= SLOW_BODIES:
-            self.give_up(next(iter(self.slow)))
-        self.slow[timeout] = None
-
-    def give_up(self, timeout: asyncio.Timeout) -> None:
-        del self.slow[timeout]
-        if not timeout.expired():
-            timeout.reschedule(0)
-
-    def give_all_up(self) -> None:
-        for timeout in list(self.slow):
-            self.give_up(timeout)
+    async def patiently(self, coming) -> bytes:
+        """What comes, unless it is given up: then TimeoutError."""
+        reading = Reading(time.monotonic())
+        self.readings[reading] = None
+        try:
+            return await coming
+        except asyncio.CancelledError:
+            if not reading.is_given_up:
+                raise
+            reading.task.uncancel()
+            raise TimeoutError from None
+        finally:
+            del self.readings[reading]
 
 
 async def excused(reading) -> bytes | Failing:

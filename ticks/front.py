@@ -42,19 +42,22 @@ class Front:
 
     def __rsgi_init__(self, loop) -> None:
         self.loop, self.returns = loop, Returns(loop)
+        self.is_closed = False
         if self.lane:
             self.lane.open()
         loop.call_soon(self.look_out)
 
     def look_out(self) -> None:
-        """For the end of the server, when bodies that have still not come are not waited for."""
+        """For what has waited too long; and for the end of the server, when slow bodies are not waited for."""
+        self.loop.call_later(LOOK_SECONDS, self.look_out)
         if self.lane:
             self.lane.look()
+        self.bodies.look()
         if self.board.stage is Stage.CLOSING:
-            draining.accept_no_more(self.listener)
-            self.bodies.give_all_up()
-        else:
-            self.loop.call_later(LOOK_SECONDS, self.look_out)
+            if not self.is_closed:
+                draining.accept_no_more(self.listener)
+                self.is_closed = True
+            self.bodies.give_all_slow_up()
 
     async def __rsgi__(self, scope, protocol) -> None:
         self.board.enter(self.worker)

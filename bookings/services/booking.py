@@ -1,5 +1,4 @@
 import json
-import secrets
 import time
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,7 +11,7 @@ from bookings.exceptions import AlreadyBooked
 from bookings.models import Booking, IdempotencyKey
 from bookings.services.groups import Found, TicketOrder, carried_out
 from bookings.services.keys import Receipt, key_of, replay
-from bookings.services.references import guest_token, hash_token, new_reference
+from bookings.services.references import guest_token, hash_token, new_nonce, new_reference
 from events.models import Event
 from ticks.refusals import Refusal
 from ticks.transactions import OutcomeUnknown
@@ -115,7 +114,7 @@ class BookingOrder(TicketOrder):
 
     def draw_anew(self) -> None:
         request = self.request
-        self.nonce = None if request.user else secrets.token_hex(32)
+        self.nonce = None if request.user else new_nonce()
         self.token = self.nonce and guest_token(self.nonce)
         self.booking = Booking(
             reference=new_reference(),

@@ -1,7 +1,8 @@
 """What a person or a guest's client knows a booking by."""
 
+import os
 import re
-import secrets
+import threading
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 from hmac import compare_digest
@@ -11,14 +12,48 @@ from django.utils.crypto import salted_hmac
 # Without 0 O, 1 I L, 5 S, 8 B, 2 Z, U V: nothing that is misread or misheard.
 ALPHABET = "34679ACDEFGHJKMNPQRTWXY"
 REFERENCE_LENGTH = 11
+DRAWN_BYTES = 4096
 REFERENCES = len(ALPHABET) ** REFERENCE_LENGTH
 REFERENCE = re.compile(rf"[{ALPHABET}]{{5}}-[{ALPHABET}]{{6}}")
 
 
+class Randomness:
+    """Random bytes of the operating system, drawn many at a time.
+
+    Each call of it hands the interpreter to whichever thread waits for it, and so takes longer than all else
+    that is drawn for a booking.
+    """
+
+    def __init__(self):
+        self.drawing = threading.Lock()
+        self.forget()
+        # Else two processes would draw the same.
+        os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        self.drawing = threading.Lock()
+        self.drawn, self.used = b"", 0
+
+    def draw(self, size: int) -> bytes:
+        with self.drawing:
+            if self.used + size > len(self.drawn):
+                self.drawn, self.used = os.urandom(DRAWN_BYTES), 0
+            self.used += size
+            return self.drawn[self.used - size : self.used]
+
+
+randomness = Randomness()
+
+
+def new_nonce() -> str:
+    """256 bits."""
+    return randomness.draw(32).hex()
+
+
 def new_reference() -> str:
     """Such as `KQ4M7-X9PDRA`: 23 letters and digits to the power of 11, 49 bits."""
-    # One number, not eleven: each comes from the operating system.
-    number = secrets.randbelow(REFERENCES)
+    # Of 128 bits the rest is as good as even: one in 2**79 too many of some.
+    number = int.from_bytes(randomness.draw(16)) % REFERENCES
     drawn = ""
     for _ in range(REFERENCE_LENGTH):
         number, letter = divmod(number, len(ALPHABET))

@@ -142,8 +142,10 @@ def test_of_too_many_slow_bodies_the_oldest_gives_way(monkeypatch):
         for _ in range(3):
             reading.append(asyncio.create_task(held.read_into({"CONTENT_LENGTH": "5"}, lambda: never())))
             await asyncio.sleep(0.01)
+        held.look()
+        await asyncio.sleep(0.01)
         done = [task.done() for task in reading]
-        held.give_all_up()
+        held.give_all_slow_up()
         return done, await asyncio.gather(*reading)
 
     assert asyncio.run(scenario()) == ([True, False, False], [False, False, False])
