@@ -7,6 +7,7 @@ cancelled). A refused command changes nothing, so the others of its group stand.
 """
 
 from bisect import insort
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +22,7 @@ from bookings.exceptions import (
     SoldOut,
     TooManyTickets,
 )
+from bookings.line import part_of_line
 from bookings.statuses import BookingStatus, LedgerKind
 from events.exceptions import EventNotFound
 from ticks.refusals import Refusal
@@ -103,12 +105,16 @@ class Inventory:
     """One event's locked state.
 
     `queue` holds waiting claims in order: not necessarily all, but all that the commands at hand
-    could get to (`reach` says which those are).
+    could get to (`reach` says which those are). `line_moves` says how many joined or left each part of
+    the line, by the first waitlist number of the part.
     """
 
     total: int
     available: int
     waitlisted: int
+    # All bookings ever made, and those of them that hold tickets.
+    bookings: int = 0
+    completed: int = 0
     sequence: int = 0
     policy: str = "first_fit"
     waitlist_enabled: bool = True
@@ -117,6 +123,7 @@ class Inventory:
     max_tickets_per_booking: int | None = None
     is_deleted: bool = False
     queue: list[Claim] = field(default_factory=list)
+    line_moves: Counter[int] = field(default_factory=Counter)
 
     @property
     def held(self) -> int:
@@ -213,6 +220,8 @@ def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -
     if claim.tickets <= inventory.available and not must_queue:
         claim.status = BookingStatus.COMPLETED
         inventory.available -= claim.tickets
+        inventory.bookings += 1
+        inventory.completed += 1
         record(inventory, outcome, LedgerKind.BOOKED, claim.tickets, command.actor, claim)
         return
     if not inventory.waitlist_enabled:
@@ -220,7 +229,8 @@ def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -
     claim.status = BookingStatus.WAITLISTED
     # The number of its ledger entry: rises with arrival, whatever ids the database hands out.
     claim.waitlist_number = inventory.sequence + 1
-    inventory.waitlisted += 1
+    inventory.bookings += 1
+    join_line(inventory, claim)
     inventory.queue.append(claim)
     outcome.newcomer = claim
     record(inventory, outcome, LedgerKind.WAITLISTED, claim.tickets, command.actor, claim)
@@ -245,8 +255,9 @@ def cancel(inventory: Inventory, command: Cancel, outcome: Outcome) -> None:
         claim.status = BookingStatus.CANCELLED
         if waits:
             inventory.queue.remove(claim)
-            inventory.waitlisted -= 1
-            claim.waitlist_number = None
+            leave_line(inventory, claim)
+        else:
+            inventory.completed -= 1
         record(inventory, outcome, LedgerKind.CANCELLED, tickets, command.actor, claim)
     promote(inventory, outcome, command.actor)
 
@@ -267,8 +278,10 @@ def cancel_event(inventory: Inventory, command: CancelEvent, outcome: Outcome) -
     held = inventory.held
     inventory.is_deleted = True
     inventory.available = inventory.total
-    inventory.waitlisted = 0
+    inventory.waitlisted = inventory.completed = 0
     inventory.queue.clear()
+    # The whole line goes with its event.
+    inventory.line_moves.clear()
     record(inventory, outcome, LedgerKind.EVENT_CANCELLED, held, command.actor)
 
 
@@ -282,8 +295,9 @@ def promote(inventory: Inventory, outcome: Outcome, actor: Any) -> None:
     for position, claim in enumerate(inventory.queue):
         if claim.tickets <= inventory.available:
             inventory.available -= claim.tickets
-            inventory.waitlisted -= 1
-            claim.status, claim.waitlist_number = BookingStatus.COMPLETED, None
+            inventory.completed += 1
+            leave_line(inventory, claim)
+            claim.status = BookingStatus.COMPLETED
             outcome.promoted.append(claim)
             record(inventory, outcome, LedgerKind.PROMOTED, claim.tickets, actor, claim)
         else:
@@ -292,6 +306,17 @@ def promote(inventory: Inventory, outcome: Outcome, actor: Any) -> None:
             kept += inventory.queue[position + 1 :]
             break
     inventory.queue = kept
+
+
+def join_line(inventory: Inventory, claim: Claim) -> None:
+    inventory.waitlisted += 1
+    inventory.line_moves[part_of_line(place(claim))] += 1
+
+
+def leave_line(inventory: Inventory, claim: Claim) -> None:
+    inventory.waitlisted -= 1
+    inventory.line_moves[part_of_line(place(claim))] -= 1
+    claim.waitlist_number = None
 
 
 def place(claim: Claim) -> int:

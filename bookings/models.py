@@ -1,4 +1,5 @@
-from itertools import accumulate, groupby, islice, pairwise
+from collections.abc import Iterator
+from itertools import groupby
 
 from django.conf import settings
 from django.core.validators import MinValueValidator
@@ -7,6 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import cached_property
 
+from bookings.line import part_of_line
 from bookings.statuses import BookingStatus, LedgerKind
 from events.models import Event
 from ticks.columns import ExactCharField, ExactEmailField
@@ -77,7 +79,8 @@ class Booking(models.Model):
         constraints = [
             # The waitlist in order, and a booking's position in it.
             models.UniqueConstraint(fields=["event", "waitlist_number"], name="booking_waitlist_number_unique"),
-            models.UniqueConstraint(fields=["event", "one_ticket_holder"], name="booking_one_ticket_a_user"),
+            # The user first: it is the foreign key's index too, which MySQL would make beside it.
+            models.UniqueConstraint(fields=["one_ticket_holder", "event"], name="booking_one_ticket_a_user"),
             models.CheckConstraint(condition=Q(tickets_reserved__gte=1), name="booking_has_tickets"),
             models.CheckConstraint(
                 condition=Q(status__in=["completed", "waitlisted", "cancelled"]), name="booking_status_known"
@@ -106,31 +109,71 @@ class Booking(models.Model):
         return self.waitlist_position
 
 
+class LinePart(models.Model):
+    """How many wait with a number of this part of an event's waitlist (`bookings.line`)."""
+
+    event = models.ForeignKey(Event, models.PROTECT, related_name="+", db_index=False)
+    first_number = models.PositiveBigIntegerField()
+    # Signed, without a CHECK: who leaves is written as an insertion of -1 that finds its row (`line_moves`).
+    waiting = models.IntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["event", "first_number"], name="line_part_unique")]
+
+    def __str__(self):
+        return f"{self.event_id} from {self.first_number}: {self.waiting}"
+
+
 def attach_positions(bookings: list[Booking]) -> None:
     """Looks up the waitlist positions of several bookings in one query, none if nobody waits."""
     for booking in bookings:
         booking.waitlist_position = None
     waiting = [booking for booking in bookings if booking.waitlist_number is not None]
-    waiting.sort(key=lambda booking: (booking.event_id, booking.waitlist_number))
+    waiting.sort(key=place_in_part)
     if not waiting:
         return
-    # How many there are from one to the next: each entry of the index is counted once.
-    one = f"SELECT COUNT(*) FROM {Booking._meta.db_table} WHERE event_id = %s AND waitlist_number BETWEEN %s AND %s"  # noqa: S608
-    lines = [list(line) for _, line in groupby(waiting, key=lambda booking: booking.event_id)]
-    spans = [
-        value
-        for line in lines
-        for before, booking in pairwise([None, *line])
-        for value in (booking.event_id, before.waitlist_number + 1 if before else 1, booking.waitlist_number)
-    ]
-    numbered = " UNION ALL ".join(f"SELECT {number}, ({one})" for number in range(len(waiting)))
-    with connection.cursor() as cursor:
-        cursor.execute(numbered, spans)
-        counted = dict(cursor.fetchall())
-    steps = iter(counted[number] for number in range(len(waiting)))
-    for line in lines:
-        for booking, position in zip(line, accumulate(islice(steps, len(line))), strict=True):
+    parts = [(part, list(places)) for part, places in groupby(waiting, key=lambda booking: place_in_part(booking)[:2])]
+    counts = iter(counted(list(steps_between(parts))))
+    ahead, line = 0, None
+    for (event_id, _), places in parts:
+        ahead = next(counts) + (ahead if event_id == line else 0)
+        line, position = event_id, ahead
+        for booking in places:
+            position += next(counts)
             booking.waitlist_position = position
+
+
+def place_in_part(booking: Booking) -> tuple[int, int, int]:
+    return booking.event_id, part_of_line(booking.waitlist_number), booking.waitlist_number
+
+
+def steps_between(parts: list[tuple[tuple[int, int], list[Booking]]]) -> Iterator[tuple[str, int, int, int]]:
+    """What to count from one place to the next: the parts between two parts, then places; nothing twice."""
+    line, counted_to = None, 0
+    for (event_id, part), places in parts:
+        yield PARTS_BETWEEN, event_id, counted_to if event_id == line else 0, part - 1
+        starts = [part, *(booking.waitlist_number + 1 for booking in places)]
+        for start, booking in zip(starts, places, strict=False):
+            yield PLACES_BETWEEN, event_id, start, booking.waitlist_number
+        line, counted_to = event_id, part
+
+
+PARTS_BETWEEN = (
+    f"SELECT COALESCE(SUM(waiting), 0) FROM {LinePart._meta.db_table}"  # noqa: S608
+    " WHERE event_id = %s AND first_number BETWEEN %s AND %s"
+)
+PLACES_BETWEEN = (
+    f"SELECT COUNT(*) FROM {Booking._meta.db_table}"  # noqa: S608
+    " WHERE event_id = %s AND waitlist_number BETWEEN %s AND %s"
+)
+
+
+def counted(steps: list[tuple[str, int, int, int]]) -> list[int]:
+    numbered = " UNION ALL ".join(f"SELECT {number}, ({step[0]})" for number, step in enumerate(steps))
+    with connection.cursor() as cursor:
+        cursor.execute(numbered, [value for step in steps for value in step[1:]])
+        found = dict(cursor.fetchall())
+    return [int(found[number]) for number in range(len(steps))]
 
 
 class AppendOnly(Exception):

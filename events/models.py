@@ -3,7 +3,7 @@ from collections.abc import Collection
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import connection, models
-from django.db.models import F, Q
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from ticks.columns import MAX_TICKETS
@@ -25,6 +25,16 @@ class EventQuerySet(models.QuerySet):
 
     def sold_out(self):
         return self.filter(available_tickets=0)
+
+    def count_bookings(self, event_id: int | None = None, status: str | None = None) -> int:
+        """How many bookings there are, of one event or of all, of one status or of any: read off the counts."""
+        events = self if event_id is None else self.filter(pk=event_id)
+        column = F("booking_count")
+        if status == "cancelled":
+            column = F("booking_count") - F("completed_count") - F("waitlisted_count")
+        elif status:
+            column = F(f"{status}_count")
+        return events.aggregate(n=Sum(column))["n"] or 0
 
     def on_sale(self, now):
         opened = Q(sales_start=None) | Q(sales_start__lte=now)
@@ -69,6 +79,10 @@ class Event(models.Model):
 
     total_tickets = models.PositiveIntegerField(validators=[MinValueValidator(1), MaxValueValidator(MAX_TICKETS)])
     available_tickets = models.PositiveIntegerField(editable=False)
+    booking_count = models.PositiveIntegerField(
+        default=0, editable=False, help_text="All bookings ever made, cancelled ones too."
+    )
+    completed_count = models.PositiveIntegerField(default=0, editable=False, help_text="Bookings that hold tickets.")
     waitlisted_count = models.PositiveIntegerField(default=0, editable=False, help_text="Waiting bookings.")
     ledger_sequence = models.PositiveBigIntegerField(
         default=0, editable=False, help_text="Number of the event's latest ledger entry."
@@ -89,6 +103,15 @@ class Event(models.Model):
             models.CheckConstraint(
                 condition=Q(available_tickets__gte=0, available_tickets__lte=F("total_tickets")),
                 name="event_available_within_total",
+            ),
+            models.CheckConstraint(
+                condition=Q(booking_count__gte=F("completed_count") + F("waitlisted_count")),
+                name="event_counts_live_bookings",
+            ),
+            # Each holds a ticket or more; so a deleted event has none.
+            models.CheckConstraint(
+                condition=Q(total_tickets__gte=F("available_tickets") + F("completed_count")),
+                name="event_completed_within_held",
             ),
             models.CheckConstraint(condition=Q(version__gte=1), name="event_version_from_one"),
             models.CheckConstraint(

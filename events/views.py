@@ -1,18 +1,30 @@
+from hashlib import sha256
+
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.permissions import IsUserOrPublic
 from events.exceptions import EventNotFound
 from events.filters import EventFilters
 from events.models import Event
-from events.serializers import EventSerializer
+from events.serializers import EventSerializer, event_data
+from ticks.conditional import IF_NONE_MATCH, NOT_MODIFIED, is_unchanged, not_modified
 from ticks.envelope import answer
 from ticks.filtering import Search, StrictFilters, StrictOrdering
 from ticks.ids import find
+from ticks.pagination import Pages
 from ticks.schema import describes, sent_header
 
+POLLED = "With an `ETag`; `If-None-Match` answers 304 while nothing changed."
 
-def sent_version(status: int):
-    return sent_header("ETag", "The event's version, for `If-Match`.", on=[status])
+
+def sent_version(*statuses: int):
+    return sent_header("ETag", "The event's version, for `If-Match`.", on=list(statuses))
+
+
+def tag_of_page(events: list[Event], pages: Pages) -> str:
+    """Of all that the page shows: an event's version and ledger rise with every change of it."""
+    shown = [pages.count, pages.has_more, *((event.pk, event.etag) for event in events)]
+    return f'"{sha256(repr(shown).encode()).hexdigest()[:32]}"'
 
 
 class EventReadViewSet(GenericViewSet):
@@ -36,16 +48,34 @@ class EventReadViewSet(GenericViewSet):
     list_message = "Events retrieved successfully."
     tag = "Events"
 
-    @describes("List events", success={200: EventSerializer(many=True)}, errors=[400, 401, 404])
+    @describes(
+        "List events",
+        success={200: EventSerializer(many=True), 304: NOT_MODIFIED},
+        errors=[400, 401, 404],
+        parameters=[IF_NONE_MATCH, sent_header("ETag", "The state of this page.", on=[200, 304])],
+        description=POLLED,
+    )
     def list(self, request):
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(EventSerializer(page, many=True).data)
+        etag = tag_of_page(page, self.paginator)
+        if is_unchanged(request, etag):
+            return not_modified(etag)
+        response = self.get_paginated_response([event_data(event) for event in page])
+        response["ETag"] = etag
+        return response
 
-    @describes("Read an event", success={200: EventSerializer}, errors=[401, 404], parameters=[sent_version(200)])
+    @describes(
+        "Read an event",
+        success={200: EventSerializer, 304: NOT_MODIFIED},
+        errors=[401, 404],
+        parameters=[IF_NONE_MATCH, sent_version(200, 304)],
+        description=POLLED,
+    )
     def retrieve(self, request, pk):
         event = self.get_object()
-        data = EventSerializer(event).data
-        return answer("Event retrieved successfully.", data, headers={"ETag": event.etag})
+        if is_unchanged(request, event.etag):
+            return not_modified(event.etag)
+        return answer("Event retrieved successfully.", event_data(event), headers={"ETag": event.etag})
 
     def get_object(self):
         event = find(self.get_queryset(), self.kwargs["pk"])

@@ -4,8 +4,10 @@ from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import OrderingFilter, SearchFilter
 
-# Parameters of every list, beside its own filters: pages, and DRF's choice of renderer.
-COMMON = {"page", "pageSize", "search", "ordering", "format"}
+# Parameters of every list, beside its own filters.
+COMMON = {"page", "pageSize", "search", "ordering"}
+# Known, but nothing to type: positions in the links of pages, and DRF's choice of renderer.
+UNSAID = {"after", "before", "format"}
 # Every word is a condition on every searched column.
 MAX_SEARCH = 200
 
@@ -21,19 +23,32 @@ class StrictFilters(DjangoFilterBackend):
     def filter_queryset(self, request, queryset, view):
         known = COMMON | set(view.filterset_class.get_filters())
         unknown = {
-            name: [f"There is no such filter; use {', '.join(sorted(known - {'format'}))}."]
+            name: [f"There is no such filter; use {', '.join(sorted(known))}."]
             for name in request.query_params
-            if name not in known
+            if name not in known | UNSAID
         }
         if unknown:
             raise ValidationError(unknown)
         return super().filter_queryset(request, queryset, view)
 
 
+def fixed_columns(view) -> tuple[str, ...]:
+    """Columns that have one value in all rows of the list, so that any order may begin with them."""
+    return view.fixed_columns() if hasattr(view, "fixed_columns") else ()
+
+
 class StrictOrdering(OrderingFilter):
-    """Orders by the API's names; `view.ordering_names` maps them to columns. The id breaks ties."""
+    """Orders by the API's names; `view.ordering_names` maps them to columns. The id breaks ties.
+
+    A view may name columns that have one value in the whole list (`fixed_columns`): the order begins with them.
+    """
 
     def get_ordering(self, request, queryset, view):
+        ordering = self.get_wanted_ordering(request, view)
+        sign = "-" if ordering[0].startswith("-") else ""
+        return [*(sign + column for column in fixed_columns(view)), *ordering]
+
+    def get_wanted_ordering(self, request, view):
         given = request.query_params.get(self.ordering_param)
         if not given:
             return self.get_default_ordering(view)
@@ -45,7 +60,9 @@ class StrictOrdering(OrderingFilter):
             if name not in names or len(ordering) == len(names):
                 raise ValidationError({"ordering": [f"Order by {', '.join(names)}, with a minus for descending."]})
             ordering.append(("-" if term.strip().startswith("-") else "") + names[name])
-        return [*ordering, "-pk" if ordering[0].startswith("-") else "pk"]
+        ordering.append("-pk" if ordering[0].startswith("-") else "pk")
+        # What comes after the id orders nothing, and could keep a database from using an index.
+        return ordering[: next(i for i, column in enumerate(ordering, 1) if column.removeprefix("-") == "pk")]
 
     def get_schema_operation_parameters(self, view):
         both = [sign + name for name in view.ordering_names for sign in ("", "-")]

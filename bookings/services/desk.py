@@ -10,6 +10,7 @@ from django.db import connection
 from bookings.allocation import Claim, Command, Entry, Inventory, Outcome, Reach, allocate, reach
 from bookings.models import Booking
 from bookings.services import rows
+from bookings.services.line import line_moves
 from bookings.statuses import BookingStatus
 from events.exceptions import EventNotFound
 from events.models import Event
@@ -50,6 +51,8 @@ class LockedEvent:
     pk: int
     total_tickets: int
     available_tickets: int
+    booking_count: int
+    completed_count: int
     waitlisted_count: int
     ledger_sequence: int
     waitlist_policy: str
@@ -107,7 +110,7 @@ def settle_all(works: Sequence[Work], *, now: datetime) -> None:
     if moved:
         write_claims(moved, now)
         # In one go: they answer nothing, and the events stay locked meanwhile.
-        rows.run_all([*ledger_writes(moved, now), *count_writes(moved)])
+        rows.run_all([*ledger_writes(moved, now), *count_writes(moved), *line_writes(moved)])
 
 
 def inventory_of(event: Event | LockedEvent) -> Inventory:
@@ -115,6 +118,8 @@ def inventory_of(event: Event | LockedEvent) -> Inventory:
         total=event.total_tickets,
         available=event.available_tickets,
         waitlisted=event.waitlisted_count,
+        bookings=event.booking_count,
+        completed=event.completed_count,
         sequence=event.ledger_sequence,
         policy=event.waitlist_policy,
         waitlist_enabled=event.waitlist_enabled,
@@ -237,8 +242,16 @@ def count_writes(works: Sequence[Work]) -> list[rows.Statement]:
         event.available_tickets = inventory.available
         event.total_tickets = inventory.total
         event.waitlisted_count = inventory.waitlisted
+        event.booking_count = inventory.bookings
+        event.completed_count = inventory.completed
         event.ledger_sequence = inventory.sequence
     return [rows.counts_update([work.event for work in works])]
+
+
+def line_writes(works: Sequence[Work]) -> list[rows.Statement]:
+    return line_moves(
+        {(work.event.pk, part): by for work in works for part, by in work.inventory.line_moves.items() if by}
+    )
 
 
 def entries_of(works: Sequence[Work]) -> Iterable[Entry]:

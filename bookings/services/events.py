@@ -7,6 +7,7 @@ from bookings.allocation import CancelEvent, ChangeTerms
 from bookings.exceptions import InvalidTerms, StaleVersion
 from bookings.models import Booking, LedgerEntry
 from bookings.services.desk import lock_event, settle
+from bookings.services.line import clear_line
 from bookings.statuses import BookingStatus, LedgerKind
 from events.exceptions import EventNotFound
 from events.models import Event
@@ -77,6 +78,7 @@ def cancel_event(event_id: int, *, actor: User, version: int | None = None) -> E
     now = timezone.now()
     settle(event, [CancelEvent(actor)], now=now)
     cancel_bookings_of(event, now=now)
+    clear_line(event.pk)
     event.deleted_at = event.updated_at = now
     event.version += 1
     event.save(update_fields=["deleted_at", "updated_at", "version"])

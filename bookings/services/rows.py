@@ -29,7 +29,14 @@ ENTRY_COLUMNS = (
     "actor_id",
     "created_at",
 )
-COUNTS = ("available_tickets", "total_tickets", "waitlisted_count", "ledger_sequence")
+COUNTS = (
+    "available_tickets",
+    "total_tickets",
+    "booking_count",
+    "completed_count",
+    "waitlisted_count",
+    "ledger_sequence",
+)
 
 
 def booking_of(booking_id: int) -> Booking | None:

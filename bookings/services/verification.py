@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from django.db import connection
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, F, Min, Sum
 
-from bookings.models import Booking, LedgerEntry
+from bookings.line import NUMBERS_A_PART
+from bookings.models import Booking, LedgerEntry, LinePart
 from bookings.statuses import BookingStatus, LedgerKind
 from events.models import Event
 
@@ -65,6 +66,7 @@ def verify_event(event: Event) -> Report:
     report = Report(event)
     verify_counts(report)
     verify_waitlist(report)
+    verify_line(report)
     verify_ledger(report)
     verify_bookings(report)
     return report
@@ -72,23 +74,27 @@ def verify_event(event: Event) -> Report:
 
 def verify_counts(report: Report) -> None:
     event = report.event
-    live = Booking.objects.filter(event=event).live().order_by()
+    bookings = completed = 0
+    made = Booking.objects.filter(event=event).order_by()
     for status, count, tickets in (
-        live.values("status").annotate(n=Count("pk"), t=Sum("tickets_reserved")).values_list("status", "n", "t")
+        made.values("status").annotate(n=Count("pk"), t=Sum("tickets_reserved")).values_list("status", "n", "t")
     ):
+        bookings += count
         if status == BookingStatus.COMPLETED:
-            report.held = tickets
-        else:
+            report.held, completed = tickets, count
+        elif status == BookingStatus.WAITLISTED:
             report.waiting = count
     left = event.total_tickets - report.held
     report.check(left >= 0, f"oversold: {report.held} tickets held of {event.total_tickets}")
     report.check(
         event.available_tickets == left, f"counter says {event.available_tickets} available, bookings leave {left}"
     )
-    report.check(
-        event.waitlisted_count == report.waiting,
-        f"counter says {event.waitlisted_count} waiting, bookings say {report.waiting}",
-    )
+    for what, counted, found in (
+        ("waiting", event.waitlisted_count, report.waiting),
+        ("completed", event.completed_count, completed),
+        ("in all", event.booking_count, bookings),
+    ):
+        report.check(counted == found, f"counter says {counted} {what}, bookings say {found}")
     report.check(not event.deleted_at or not (report.held or report.waiting), "deleted, but has live bookings")
 
 
@@ -103,6 +109,22 @@ def verify_waitlist(report: Report) -> None:
         next_size is None or next_size > event.available_tickets,
         f"somebody waits for {next_size} tickets while {event.available_tickets} are available",
     )
+
+
+def verify_line(report: Report) -> None:
+    """The counts of the waitlist's parts, from which positions are told."""
+    waiting = Booking.objects.filter(event=report.event).waitlisted().order_by()
+    part = F("waitlist_number") - F("waitlist_number") % NUMBERS_A_PART
+    found = dict(waiting.annotate(part=part).values("part").annotate(n=Count("pk")).values_list("part", "n"))
+    # A part that everybody has left keeps its row.
+    counted = dict(
+        LinePart.objects.filter(event=report.event).exclude(waiting=0).values_list("first_number", "waiting")
+    )
+    for number in sorted({number for number, _ in found.items() ^ counted.items()}):
+        report.check(
+            False,
+            f"the line from {number} counts {counted.get(number, 0)} waiting, bookings say {found.get(number, 0)}",
+        )
 
 
 def verify_ledger(report: Report) -> None:

@@ -1,6 +1,8 @@
 """The rules alone: no database."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -25,6 +27,7 @@ from bookings.exceptions import (
     SoldOut,
     TooManyTickets,
 )
+from bookings.line import part_of_line
 from bookings.statuses import BookingStatus, LedgerKind
 from events.exceptions import EventNotFound
 
@@ -331,6 +334,7 @@ class Plain:
                     break
 
 
+@patch("bookings.line.NUMBERS_A_PART", 4)
 @given(total=st.integers(1, 20), policy=st.sampled_from(["first_fit", "strict"]), groups=st.lists(st.lists(STEPS)))
 def test_any_groups_of_commands_match_the_plain_rules(total, policy, groups):
     """Each group gets only the part of the waitlist in reach, as the services load it."""
@@ -359,6 +363,9 @@ def test_any_groups_of_commands_match_the_plain_rules(total, policy, groups):
         assert [(claim.tickets, claim.status) for claim in claims] == plain.bookings
         assert (state.available, state.waitlisted, state.total) == (plain.available, len(plain.waiting), plain.total)
         assert state.available >= 0
+        assert (state.bookings, state.completed) == (len(claims), sum(claim.status == COMPLETED for claim in claims))
+        line = Counter(part_of_line(claim.waitlist_number) for claim in claims if claim.status == WAITLISTED)
+        assert {part: by for part, by in state.line_moves.items() if by} == line
 
 
 def in_reach(state, commands, waiting):

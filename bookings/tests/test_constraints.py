@@ -3,7 +3,8 @@
 import pytest
 from django.db import DataError, IntegrityError, connection, transaction
 
-from bookings.models import Booking, IdempotencyKey, LedgerEntry
+from bookings.line import NUMBERS_A_PART
+from bookings.models import Booking, IdempotencyKey, LedgerEntry, LinePart
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -11,7 +12,7 @@ from bookings.tests.state import everything
 from events.models import Event
 
 pytestmark = pytest.mark.django_db
-MODELS = [Event, Booking, LedgerEntry, IdempotencyKey]
+MODELS = [Event, Booking, LinePart, LedgerEntry, IdempotencyKey]
 NOW = "CURRENT_TIMESTAMP"
 
 # The constraint, what is set, and on a row of which status or kind.
@@ -23,6 +24,8 @@ EVENT = [
     ("event_sales_end_after_start", f"sales_start = {NOW}, sales_end = {NOW}"),
     ("event_policy_known", "waitlist_policy = 'lottery'"),
     ("event_policy_known", "waitlist_policy = ''"),
+    ("event_counts_live_bookings", "booking_count = completed_count + waitlisted_count - 1"),
+    ("event_completed_within_held", "available_tickets = 1"),
     ("event_deleted_holds_nothing", f"deleted_at = {NOW}, waitlisted_count = 0"),
     ("event_deleted_holds_nothing", f"deleted_at = {NOW}, available_tickets = total_tickets"),
 ]
@@ -51,6 +54,7 @@ UNIQUE = [
     (Booking, "booking_waitlist_number_unique", "waitlist_number", {"status": "waitlisted"}),
     (Booking, "booking_one_ticket_a_user", "one_ticket_holder_id", {"status": "completed"}),
     (Booking, "reference", "reference", {}),
+    (LinePart, "line_part_unique", "first_number", {}),
     (LedgerEntry, "ledger_sequence_unique", "sequence", {}),
     (IdempotencyKey, "digest", "digest", {}),
 ]
@@ -58,6 +62,8 @@ UNIQUE = [
 NEGATIVE = [
     (Event, "total_tickets"),
     (Event, "available_tickets"),
+    (Event, "booking_count"),
+    (Event, "completed_count"),
     (Event, "waitlisted_count"),
     (Event, "ledger_sequence"),
     (Event, "version"),
@@ -117,6 +123,7 @@ def test_constraint_of_ledger_refuses(event, name, assignments, kind):
 @pytest.mark.parametrize(("model", "name", "column", "rows"), UNIQUE)
 def test_constraint_of_uniqueness_refuses(event, user, model, name, column, rows):
     BookingFactory.create_batch(2, event=event, tickets=4)
+    LinePart.objects.create(event=event, first_number=NUMBERS_A_PART, waiting=0)
     first, second = model.objects.filter(**rows).order_by("pk")[:2]
     if column == "one_ticket_holder_id":
         Booking.objects.filter(pk=first.pk).update(one_ticket_holder=user)

@@ -73,6 +73,16 @@ def test_verify_of_an_unknown_event_fails():
 DAMAGES = [
     ("UPDATE events_event SET available_tickets = 1 WHERE id = {event}", "counter says 1 available, bookings leave 2"),
     ("UPDATE events_event SET waitlisted_count = 3 WHERE id = {event}", "counter says 3 waiting, bookings say 2"),
+    ("UPDATE events_event SET completed_count = 1 WHERE id = {event}", "counter says 1 completed, bookings say 2"),
+    ("UPDATE events_event SET booking_count = 9 WHERE id = {event}", "counter says 9 in all, bookings say 5"),
+    (
+        "UPDATE bookings_linepart SET waiting = 3 WHERE event_id = {event}",
+        "the line from 0 counts 3 waiting, bookings say 2",
+    ),
+    (
+        "UPDATE bookings_linepart SET first_number = 256 WHERE event_id = {event}",
+        "the line from 256 counts 2 waiting, bookings say 0",
+    ),
     ("UPDATE events_event SET ledger_sequence = 12 WHERE id = {event}", "ledger says 10 entries, the event says 12"),
     ("UPDATE events_event SET total_tickets = 11 WHERE id = {event}", "ledger says 10 tickets in total"),
     (
@@ -161,7 +171,12 @@ def test_verify_reads_in_pages():
         )
         for n, booking in enumerate(made)
     )
-    Event.objects.update(available_tickets=100_000 - 3 - more, ledger_sequence=4 + more)
+    Event.objects.update(
+        available_tickets=100_000 - 3 - more,
+        booking_count=3 + more,
+        completed_count=3 + more,
+        ledger_sequence=4 + more,
+    )
 
     assert [report.findings for report in verify_events()] == [[]]
 

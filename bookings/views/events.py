@@ -3,7 +3,7 @@ from drf_spectacular.utils import OpenApiParameter
 from accounts.permissions import IsAdmin
 from bookings.services.events import cancel_event, change_event, open_event
 from bookings.views.headers import required_version
-from events.serializers import EventChangeSerializer, EventCreateSerializer, EventSerializer
+from events.serializers import EventChangeSerializer, EventCreateSerializer, EventSerializer, event_data
 from events.views import EventReadViewSet, sent_version
 from ticks.envelope import answer
 from ticks.schema import describes
@@ -33,7 +33,7 @@ class EventViewSet(EventReadViewSet):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         event = open_event(serializer.validated_data, actor=request.user)
-        data = EventSerializer(event).data
+        data = event_data(event)
         return answer("Event created successfully.", data, status=201, headers={"ETag": event.etag})
 
     @describes(
@@ -50,7 +50,7 @@ class EventViewSet(EventReadViewSet):
         serializer.is_valid(raise_exception=True)
         changes = serializer.validated_data
         event = change_event(event.pk, changes=changes, actor=request.user, version=required_version(request))
-        data = EventSerializer(event).data
+        data = event_data(event)
         return answer("Event updated successfully.", data, headers={"ETag": event.etag})
 
     @describes(

@@ -2,7 +2,6 @@
 
 import re
 
-from django.utils.http import parse_etags
 from rest_framework.exceptions import ValidationError
 
 VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
@@ -22,12 +21,6 @@ def key_in(given: str) -> str:
     if not VISIBLE.fullmatch(key):
         raise ValidationError({"Idempotency-Key": ["Send 1 to 255 visible characters without spaces."]})
     return key
-
-
-def is_named(etag: str, if_none_match: str) -> bool:
-    """Whether an `If-None-Match` names this very state."""
-    tags = parse_etags(if_none_match)
-    return "*" in tags or any(tag.removeprefix("W/") == etag for tag in tags)
 
 
 def required_version(request) -> int | None:

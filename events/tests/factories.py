@@ -14,6 +14,8 @@ class EventFactory(factory.django.DjangoModelFactory):
     name = factory.Sequence(lambda n: f"Concert {n}")
     total_tickets = 10
     available_tickets = factory.SelfAttribute("total_tickets")
+    waitlisted_count = 0
+    booking_count = factory.SelfAttribute("waitlisted_count")
     ledger_sequence = 1
     created_by = factory.SubFactory(UserFactory, is_staff=True)
 

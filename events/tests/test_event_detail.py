@@ -131,3 +131,47 @@ def test_event_detail_by_other_methods_is_refused(staff, method):
     assert response.status_code == 405
     assert response.json()["code"] == "method_not_allowed"
     assert response["Allow"] == "GET, PATCH, DELETE, HEAD, OPTIONS"
+
+
+def test_event_detail_unchanged_is_304(owner):
+    event = EventFactory(version=3, ledger_sequence=17)
+
+    response = owner.get(f"/api/v1/event/{event.pk}", headers={"If-None-Match": 'W/"3.17"'})
+
+    assert (response.status_code, response.content) == (304, b"")
+    assert (response["ETag"], response["Cache-Control"]) == ('"3.17"', "private, no-cache")
+
+
+@pytest.mark.parametrize("etag", ['"3.16"', '"2.17"', '"3"', "3.17"])
+def test_event_detail_changed_is_sent_again(owner, etag):
+    event = EventFactory(version=3, ledger_sequence=17)
+
+    response = owner.get(f"/api/v1/event/{event.pk}", headers={"If-None-Match": etag})
+
+    assert response.status_code == 200
+
+
+def test_event_detail_asked_again_as_anonymous_is_refused(anonymous):
+    event = EventFactory()
+
+    response = anonymous.get(f"/api/v1/event/{event.pk}", headers={"If-None-Match": event.etag})
+
+    assert response.status_code == 401
+
+
+def test_event_detail_of_a_deleted_event_is_404_whoever_has_it(owner):
+    event = EventFactory(deleted=True)
+
+    response = owner.get(f"/api/v1/event/{event.pk}", headers={"If-None-Match": "*"})
+
+    assert response.status_code == 404
+
+
+def test_event_detail_as_anonymous_where_public_takes_one_query(anonymous, settings, django_assert_num_queries):
+    settings.PUBLIC_EVENTS = True
+    event = EventFactory()
+
+    with django_assert_num_queries(1):
+        response = anonymous.get(f"/api/v1/event/{event.pk}", headers={"If-None-Match": event.etag})
+
+    assert response.status_code == 304

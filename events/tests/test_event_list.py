@@ -2,6 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from events.models import Event
+from events.serializers import EventSerializer, event_data
 from events.tests.factories import EventFactory
 
 pytestmark = pytest.mark.django_db
@@ -278,11 +280,11 @@ def test_event_list_has_fifty_to_a_page(owner, admin_user):
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_event_list_takes_three_queries(owner, django_assert_num_queries, rows):
+def test_event_list_takes_two_queries(owner, django_assert_num_queries, rows):
     EventFactory.create_batch(rows)
 
-    # The session with its user, the count, the page.
-    with django_assert_num_queries(3):
+    # The session with its user, and the page, which is the last and so tells the count.
+    with django_assert_num_queries(2):
         response = owner.get("/api/v1/event")
 
     assert len(response.json()["data"]) == rows
@@ -299,3 +301,71 @@ def test_event_list_by_other_methods_is_refused(staff, method):
         "code": "method_not_allowed",
     }
     assert response["Allow"] == "GET, POST, HEAD, OPTIONS"
+
+
+def asked_again(client, url="/api/v1/event", **changes):
+    """The first answer, and the one to its `ETag` after the change."""
+    first = client.get(url)
+    assert first.status_code == 200
+    Event.objects.filter(name="Concert").update(**changes)
+    return first, client.get(url, headers={"If-None-Match": first["ETag"]})
+
+
+def test_event_list_unchanged_is_304(owner):
+    EventFactory(name="Concert")
+
+    first, again = asked_again(owner)
+
+    assert (again.status_code, again.content) == (304, b"")
+    assert (again["ETag"], again["Cache-Control"]) == (first["ETag"], "private, no-cache")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ledger_sequence": 2, "available_tickets": 9}, {"version": 2}, {"deleted_at": datetime.now(UTC)}]
+)
+def test_event_list_changed_is_sent_again(owner, changes):
+    EventFactory(name="Concert")
+    EventFactory(name="Other")
+
+    first, again = asked_again(owner, **changes)
+
+    assert again.status_code == 200
+    assert again["ETag"] != first["ETag"]
+
+
+def test_event_list_with_another_event_on_the_next_page_is_sent_again(owner):
+    EventFactory(name="Concert")
+    first = owner.get("/api/v1/event?pageSize=1")
+    EventFactory(name="Other")
+
+    again = owner.get("/api/v1/event?pageSize=1", headers={"If-None-Match": first["ETag"]})
+
+    assert again.status_code == 200
+    assert again.json()["pagination"]["count"] == 2
+
+
+def test_event_list_asked_again_as_anonymous_is_refused(anonymous, owner):
+    etag = owner.get("/api/v1/event")["ETag"]
+
+    response = anonymous.get("/api/v1/event", headers={"If-None-Match": etag})
+
+    assert response.status_code == 401
+
+
+def test_event_list_as_anonymous_where_public_takes_one_query(anonymous, settings, django_assert_num_queries):
+    settings.PUBLIC_EVENTS = True
+    EventFactory(name="Concert")
+
+    with django_assert_num_queries(1):
+        response = anonymous.get("/api/v1/event")
+
+    with django_assert_num_queries(1):
+        again = anonymous.get("/api/v1/event", headers={"If-None-Match": response["ETag"]})
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize("moment", [None, datetime(2024, 12, 1, 0, 0, 0, 999999, tzinfo=UTC)])
+def test_event_data_is_what_the_schema_describes(db, moment):
+    event = EventFactory(date=moment, sales_start=moment, max_tickets_per_booking=4, waitlist_policy="strict")
+
+    assert event_data(event) == EventSerializer(event).data

@@ -125,7 +125,8 @@ def test_schema_names_the_headers_of_every_answer(schema):
 @pytest.mark.parametrize(
     ("method", "path", "statuses"),
     [
-        ("get", "/api/v1/event/{id}", ["200"]),
+        ("get", "/api/v1/event", ["200", "304"]),
+        ("get", "/api/v1/event/{id}", ["200", "304"]),
         ("post", "/api/v1/event", ["201"]),
         ("patch", "/api/v1/event/{id}", ["200"]),
         ("get", "/api/v1/booking/status/{id}", ["200", "304"]),
@@ -137,8 +138,9 @@ def test_schema_says_where_an_etag_is(schema, method, path, statuses):
     assert [status for status, response in responses.items() if "ETag" in response["headers"]] == statuses
 
 
-def test_schema_says_that_nothing_changed_has_no_body(schema):
-    operation = schema["paths"]["/api/v1/booking/status/{id}"]["get"]
+@pytest.mark.parametrize("path", ["/api/v1/booking/status/{id}", "/api/v1/event", "/api/v1/event/{id}"])
+def test_schema_says_that_nothing_changed_has_no_body(schema, path):
+    operation = schema["paths"][path]["get"]
 
     assert "content" not in operation["responses"]["304"]
     assert "If-None-Match" in [parameter["name"] for parameter in operation["parameters"]]

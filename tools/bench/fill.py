@@ -8,6 +8,7 @@ Nobody else may be booking meanwhile.
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -38,6 +39,8 @@ def fill(*, bookings: int, waiting: int = 0, left: int = 0, actor, accounts: Seq
     `waiting` more of one to four tickets wait, or `left` tickets are left: nobody waits while there are any.
     The bookings belong to the accounts in turn, to guests without. Returns the event.
     """
+    from bookings.line import part_of_line
+    from bookings.models import LinePart
     from bookings.services.events import open_event
     from events.models import Event
 
@@ -51,8 +54,14 @@ def fill(*, bookings: int, waiting: int = 0, left: int = 0, actor, accounts: Seq
         insert([next(rows) for _ in range(min(ROWS_A_TRANSACTION, bookings + waiting - start))])
     Event.objects.filter(pk=event.pk).update(
         available_tickets=event.total_tickets - bookings,
+        booking_count=bookings + waiting,
+        completed_count=bookings,
         waitlisted_count=waiting,
         ledger_sequence=1 + bookings + waiting,
+    )
+    line = Counter(part_of_line(bookings + number + 2) for number in range(waiting))
+    LinePart.objects.bulk_create(
+        LinePart(event=event, first_number=part, waiting=among) for part, among in line.items()
     )
     event.refresh_from_db()
     return event

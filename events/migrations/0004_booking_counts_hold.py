@@ -1,0 +1,20 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('events', '0003_booking_counts'),
+        ('bookings', '0003_counts_and_line'),
+    ]
+
+    operations = [
+        migrations.AddConstraint(
+            model_name='event',
+            constraint=models.CheckConstraint(condition=models.Q(('booking_count__gte', models.F('completed_count') + models.F('waitlisted_count'))), name='event_counts_live_bookings'),
+        ),
+        migrations.AddConstraint(
+            model_name='event',
+            constraint=models.CheckConstraint(condition=models.Q(('total_tickets__gte', models.F('available_tickets') + models.F('completed_count'))), name='event_completed_within_held'),
+        ),
+    ]
