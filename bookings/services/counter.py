@@ -47,6 +47,40 @@ class Order:
         """Called once the result stands, by the thread that served it, where no thread waits for it."""
 
 
+class Group:
+    """Orders that are served together. Once their events are locked, `more` are those that came meanwhile."""
+
+    def __init__(self, orders: Sequence[Order] = (), counter: "Counter | None" = None):
+        self.orders = list(orders)
+        self.counter = counter
+        self.touched: set[Hashable] = set()
+        self.brushed: set[Hashable] = set()
+
+    def take(self, line: deque[Order], *, limit: int, now: float) -> int:
+        """Takes from the line's head what may be in one group; how many that were."""
+        before = len(self.orders)
+        while line and len(self.orders) < limit and self.may_take(line[0]):
+            order = line.popleft()
+            self.touched.update(order.touches)
+            self.brushed.update(order.brushes)
+            order.taken_at = now
+            self.orders.append(order)
+        return len(self.orders) - before
+
+    def may_take(self, order: Order) -> bool:
+        return (
+            self.touched.isdisjoint(order.touches)
+            and self.brushed.isdisjoint(order.touches)
+            and self.touched.isdisjoint(order.brushes)
+        )
+
+    def more(self) -> list[Order]:
+        return self.counter.take_more(self) if self.counter else []
+
+    def event_ids(self) -> list[int]:
+        return sorted({order.event_id for order in self.orders})
+
+
 class Waiter:
     """A thread that waits for its order, and may be called to lead."""
 
@@ -65,12 +99,12 @@ class Waiter:
 class Counter:
     """Serves orders in groups: an event's in the order of arrival, one group at a time.
 
-    `serve(orders)` sets each order's result and returns when what they say is committed; it may raise
+    `serve(group)` sets each order's result and returns when what they say is committed; it may raise
     `Contended` having done nothing. At most `limit` orders make a group; at most `length` wait, none longer
     than `seconds`: beyond that they get `Busy`.
     """
 
-    def __init__(self, serve: Callable[[Sequence[Order]], None], *, limit: int, length: int, seconds: float):
+    def __init__(self, serve: Callable[[Group], None], *, limit: int, length: int, seconds: float):
         self.serve, self.limit, self.length, self.seconds = serve, limit, length, seconds
         # Finds a thread that calls `lead`, for orders that no thread waits for.
         self.summon: Callable[[], None] = lambda: None
@@ -191,7 +225,7 @@ class Counter:
                 with self.mutex:
                     group = self._take()
                     self.leaders[leader] = time.monotonic()
-                if not group:
+                if not group.orders:
                     break
                 self._serve(group)
         finally:
@@ -216,38 +250,34 @@ class Counter:
                 return waiter
         return None
 
-    def _take(self) -> list[Order]:
-        group: list[Order] = []
-        touched: set[Hashable] = set()
-        brushed: set[Hashable] = set()
+    def _take(self) -> Group:
+        group = Group(counter=self)
         now = time.monotonic()
         for _ in range(len(self.ready)):
             event_id = self.ready[0]
-            if len(group) >= self.limit or (group and event_id in self.alone):
+            if len(group.orders) >= self.limit or (group.orders and event_id in self.alone):
                 break
             self.ready.popleft()
-            line = self.lines[event_id]
-            before = len(group)
-            while line and len(group) < self.limit:
-                order = line[0]
-                if not touched.isdisjoint(order.touches) or not brushed.isdisjoint(order.touches):
-                    break
-                if not touched.isdisjoint(order.brushes):
-                    break
-                touched.update(order.touches)
-                brushed.update(order.brushes)
-                order.taken_at = now
-                group.append(line.popleft())
-            if len(group) == before:
+            if not group.take(self.lines[event_id], limit=self.limit, now=now):
+                # Its first order touches what the group does.
                 self.ready.append(event_id)
                 continue
             self.served.add(event_id)
             if event_id in self.alone:
                 break
-        self.waiting -= len(group)
+        self.waiting -= len(group.orders)
         return group
 
-    def _serve(self, group: list[Order]) -> None:
+    def take_more(self, group: Group) -> list[Order]:
+        """For a group whose events are locked: who came while another process had the lock need not wait again."""
+        before = len(group.orders)
+        with self.mutex:
+            for event_id in group.event_ids():
+                group.take(self.lines[event_id], limit=self.limit, now=time.monotonic())
+            self.waiting -= len(group.orders) - before
+        return group.orders[before:]
+
+    def _serve(self, group: Group) -> None:
         began = time.monotonic()
         try:
             self.serve(group)
@@ -260,28 +290,28 @@ class Counter:
             raise
         self._done(group, was_quick=time.monotonic() - began < SLOW_SECONDS)
 
-    def _put_back(self, group: list[Order]) -> None:
-        for order in reversed(group):
+    def _put_back(self, group: Group) -> None:
+        for order in reversed(group.orders):
             order.taken_at = None
             self.lines.setdefault(order.event_id, deque()).appendleft(order)
-        self.waiting += len(group)
-        self.alone.update(order.event_id for order in group)
+        self.waiting += len(group.orders)
+        self.alone.update(group.event_ids())
         self._release(group)
 
-    def _done(self, group: list[Order], *, was_quick: bool = False) -> None:
+    def _done(self, group: Group, *, was_quick: bool = False) -> None:
         with self.mutex:
             self._release(group)
             if was_quick:
-                self.alone.difference_update(order.event_id for order in group)
-        for order in group:
+                self.alone.difference_update(group.event_ids())
+        for order in group.orders:
             order.is_done = True
             if order.waiter:
                 order.waiter.call()
             else:
                 order.finish()
 
-    def _release(self, group: list[Order]) -> None:
-        for event_id in {order.event_id: None for order in group}:
+    def _release(self, group: Group) -> None:
+        for event_id in group.event_ids():
             self.served.discard(event_id)
             if self.lines.get(event_id):
                 self.ready.append(event_id)

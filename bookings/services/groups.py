@@ -1,6 +1,6 @@
 """Carries out a group of orders in one transaction, and tells each what became of it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -15,8 +15,8 @@ from bookings.allocation import Command, Outcome
 from bookings.exceptions import KeyInFlight
 from bookings.models import Booking, IdempotencyKey
 from bookings.services import rows
-from bookings.services.counter import Contended, Counter, Order
-from bookings.services.desk import Work, lock_events, settle_all
+from bookings.services.counter import Contended, Counter, Group, Order
+from bookings.services.desk import LockedEvent, Work, lock_events, settle_all
 from bookings.services.keys import keys_in_hand, known_keys
 from events.exceptions import EventNotFound
 from events.models import Event
@@ -72,7 +72,7 @@ def carried_out(order: TicketOrder) -> Any:
     if settings.GROUP_BOOKING:
         counter().ask(order)
     else:
-        serve([order])
+        serve(Group([order]))
     if isinstance(order.result, BaseException):
         raise order.result
     return order.result
@@ -89,35 +89,34 @@ def counter() -> Counter:
     )
 
 
-def serve(orders: Sequence[TicketOrder]) -> None:
+def serve(group: Group) -> None:
     """Sets each order's result. Raises `Contended` where several events are concerned and one is locked."""
-    attempt = Attempt(orders)
+    attempt = Attempt(group)
     try:
-        with keys_in_hand({order.digest for order in orders if order.digest}) as in_hand:
-            results = attempt.carry_out(in_hand)
+        results = attempt.carry_out()
     except Refusal as refusal:
         if isinstance(refusal, Busy) and attempt.has_several_events:
             raise Contended from refusal
-        for order in orders:
+        for order in group.orders:
             order.result = type(refusal)()
             order.result.__cause__ = refusal.__cause__
     except Exception as error:
         # Nothing was committed. Whose fault it is shows when each is alone.
-        serve_one_by_one(orders, error)
+        serve_one_by_one(group.orders, error)
     except BaseException:
         if attempt.is_ending:
-            for order in orders:
+            for order in group.orders:
                 order.result = OutcomeUnknown()
         raise
     else:
-        for order in orders:
+        for order in group.orders:
             order.result = results[order]
 
 
 def serve_one_by_one(orders: Sequence[TicketOrder], error: Exception) -> None:
     if len(orders) > 1:
         for order in orders:
-            serve([order])
+            serve(Group([order]))
         return
     [order] = orders
     if isinstance(error, IntegrityError) and not order.is_second_try:
@@ -125,33 +124,46 @@ def serve_one_by_one(orders: Sequence[TicketOrder], error: Exception) -> None:
         # the second try finds the key, or draws another reference.
         order.is_second_try = True
         order.draw_anew()
-        serve(orders)
+        serve(Group([order]))
     else:
         order.result = error
 
 
 class Attempt:
-    def __init__(self, orders: Sequence[TicketOrder]):
-        self.orders = orders
-        self.has_several_events = len({order.event_id for order in orders}) > 1
+    def __init__(self, group: Group):
+        self.group = group
+        self.has_several_events = len(group.event_ids()) > 1
         # Whether all is done but to commit.
         self.is_ending = False
 
-    def carry_out(self, in_hand: Collection[str]) -> dict[TicketOrder, Any]:
+    def carry_out(self) -> dict[TicketOrder, Any]:
         # Of several events the others need not wait until one is free.
         attempts = {"attempts": 1} if self.has_several_events else {}
-        return in_one_transaction(self.settle, **attempts)(in_hand)
+        with keys_in_hand({order.digest for order in self.group.orders if order.digest}) as in_hand:
+            return in_one_transaction(self.settle, **attempts)(in_hand)
 
     def settle(self, in_hand: Collection[str]) -> dict[TicketOrder, Any]:
         self.is_ending = False
         results: dict[TicketOrder, Any] = {}
-        refuse_ended_sessions(self.orders, results)
-        replay_known_keys(self.orders, results, in_hand)
-        ordered = [order for order in self.orders if order not in results]
+        # Before any lock: who only asks again waits for nobody.
+        ordered = screened(self.group.orders, results, in_hand)
         if ordered:
-            results |= settle_orders(ordered)
+            events = lock_events(self.group.event_ids())
+            if late := self.group.more():
+                # Nobody else books for these events now, so that their keys are as good as in hand.
+                ordered += screened(late, results, {order.digest for order in late})
+            results |= settle_orders(ordered, events)
         self.is_ending = True
         return results
+
+
+def screened(
+    orders: Sequence[TicketOrder], results: dict[TicketOrder, Any], in_hand: Collection[str]
+) -> list[TicketOrder]:
+    """Those that are still to be carried out; the others have their results."""
+    refuse_ended_sessions(orders, results)
+    replay_known_keys(orders, results, in_hand)
+    return [order for order in orders if order not in results]
 
 
 def refuse_ended_sessions(orders: Sequence[TicketOrder], results: dict[TicketOrder, Any]) -> None:
@@ -167,7 +179,6 @@ def refuse_ended_sessions(orders: Sequence[TicketOrder], results: dict[TicketOrd
 
 
 def replay_known_keys(orders: Sequence[TicketOrder], results: dict[TicketOrder, Any], in_hand: Collection[str]) -> None:
-    """Before any lock: who only asks again waits for nobody."""
     keyed = [order for order in orders if order.digest and order not in results]
     if not keyed:
         return
@@ -182,9 +193,8 @@ def replay_known_keys(orders: Sequence[TicketOrder], results: dict[TicketOrder, 
             results[order] = refusal
 
 
-def settle_orders(orders: Sequence[TicketOrder]) -> dict[TicketOrder, Any]:
+def settle_orders(orders: Sequence[TicketOrder], events: Mapping[int, LockedEvent]) -> dict[TicketOrder, Any]:
     results: dict[TicketOrder, Any] = {}
-    events = lock_events(sorted({order.event_id for order in orders}))
     found = find_bookings(orders)
     works = {event.pk: Work(event, []) for event in events.values()}
     placed: list[tuple[TicketOrder, Work, int]] = []

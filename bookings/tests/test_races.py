@@ -14,6 +14,7 @@ from bookings.models import Booking, LedgerEntry
 from bookings.services import desk, groups
 from bookings.services.booking import BookingOrder, BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
+from bookings.services.counter import Group
 from bookings.services.events import change_event
 from bookings.services.keys import Receipt
 from bookings.services.verification import verify_events
@@ -84,7 +85,7 @@ def ask_unlocked(monkeypatch):
         try:
             # Each by itself, as if it were the only one in its process.
             order = BookingOrder(request, digest=digest)
-            receipt = groups.Attempt([order]).carry_out([digest])[order]
+            receipt = groups.Attempt(Group([order])).carry_out()[order]
             return receipt.booking.status
         finally:
             writing.release()
