@@ -69,7 +69,7 @@ class User(AbstractUser):
 
     def may_use_login(self, auth_hash: str) -> bool:
         """Whether a login is good that was opened when `get_session_auth_hash()` was this."""
-        return self.is_active and compare_digest(auth_hash, session_auth_hash(self.password, settings.SECRET_KEY))
+        return is_login_good(auth_hash, is_active=self.is_active, password=self.password)
 
     def clean(self):
         super().clean()
@@ -87,6 +87,10 @@ class User(AbstractUser):
         if update_fields is not None and "username" in update_fields:
             update_fields = {*update_fields, "username_key"}
         super().save(*args, update_fields=update_fields, **kwargs)
+
+
+def is_login_good(auth_hash: str, *, is_active: bool, password: str) -> bool:
+    return bool(is_active) and compare_digest(auth_hash, session_auth_hash(password, settings.SECRET_KEY))
 
 
 @lru_cache(maxsize=8192)

@@ -7,7 +7,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.exceptions import SessionEnded
-from accounts.services import users_of_sessions
+from accounts.services import holders_of_sessions
 from bookings.lane.visits import Caller, Visit
 from bookings.views.bookings import status_answer
 from events.exceptions import EventNotFound
@@ -57,7 +57,7 @@ def read(polls: Sequence[Poll]) -> None:
     """Sets each poll's result: its event's counts, or an error that Django will meet too."""
     try:
         counts = counts_of({poll.event_id for poll in polls})
-        users = users_of_sessions({poll.caller.session for poll in polls if poll.caller}, now=timezone.now())
+        holders = holders_of_sessions({poll.caller.session for poll in polls if poll.caller}, now=timezone.now())
     except Exception as error:
         # Whatever it is, nobody waits for ever.
         drop_if_lost(error)
@@ -65,8 +65,7 @@ def read(polls: Sequence[Poll]) -> None:
             poll.result = error
         return
     for poll in polls:
-        user = poll.caller and users.get(poll.caller.session)
-        if poll.caller and (user is None or user.pk != poll.caller.pk):
+        if poll.caller and holders.get(poll.caller.session) != poll.caller.pk:
             poll.result = SessionEnded()
         else:
             poll.result = counts.get(poll.event_id) or EventNotFound()

@@ -10,7 +10,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from accounts.exceptions import SessionEnded
-from accounts.services import users_of_sessions
+from accounts.services import holders_of_sessions
 from bookings.allocation import Command, Outcome
 from bookings.exceptions import KeyInFlight
 from bookings.models import Booking, IdempotencyKey
@@ -170,12 +170,10 @@ def refuse_ended_sessions(orders: Sequence[TicketOrder], results: dict[TicketOrd
     sessions = {order.session_id for order in orders if order.session_id is not None}
     if not sessions:
         return
-    users = users_of_sessions(sessions, now=timezone.now())
+    holders = holders_of_sessions(sessions, now=timezone.now())
     for order in orders:
-        if order.session_id is not None:
-            user = users.get(order.session_id)
-            if user is None or user.pk != order.user_id:
-                results[order] = SessionEnded()
+        if order.session_id is not None and holders.get(order.session_id) != order.user_id:
+            results[order] = SessionEnded()
 
 
 def replay_known_keys(orders: Sequence[TicketOrder], results: dict[TicketOrder, Any], in_hand: Collection[str]) -> None:

@@ -5,7 +5,7 @@ import select
 from django.db.backends.mysql import base
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
-from MySQLdb import OperationalError
+from MySQLdb import OperationalError, connections
 
 from ticks.outage import LOST, outage
 
@@ -21,6 +21,22 @@ class ErrorWrapper(DatabaseErrorWrapper):
         super().__exit__(kind, error, traceback)
 
 
+class Connection(connections.Connection):
+    """The driver's, which asks what kind a value is in an order of its own: a booking's two dozen values took longer
+    to write into their statements than all else that Python does while the event is locked.
+    """
+
+    def literal(self, o):
+        kind = type(o)
+        if kind is int:
+            return b"%d" % o
+        if kind is str:
+            return self.string_literal(o.encode(self.encoding))
+        if o is None:
+            return b"NULL"
+        return super().literal(o)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     @cached_property
     def wrap_database_errors(self):
@@ -29,7 +45,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params):
         if not outage.is_over():
             raise OperationalError(CANNOT_CONNECT, "The database was lost and is not back yet.")
-        return super().get_new_connection(conn_params)
+        return Connection(**conn_params)
 
     def _start_transaction_under_autocommit(self):
         """Django's hook for BEGIN. Otherwise it turns autocommit off, and on again: a round trip more each time."""
