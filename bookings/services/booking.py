@@ -12,6 +12,7 @@ from bookings.models import Booking, IdempotencyKey
 from bookings.services.groups import Found, TicketOrder, carried_out
 from bookings.services.keys import Receipt, key_of, replay
 from bookings.services.references import guest_token, hash_token, new_nonce, new_reference
+from bookings.services.rows import Key
 from events.models import Event
 from ticks.refusals import Refusal
 from ticks.transactions import OutcomeUnknown
@@ -138,11 +139,10 @@ class BookingOrder(TicketOrder):
         self.booking.pk = None
         return Book(Claim(request.tickets, booking=self.booking), request.actor or request.user)
 
+    def key(self, outcome: Outcome) -> Key:
+        self.booking.waitlist_position = outcome.position
+        return key_of(self.booking, digest=self.digest, fingerprint=self.fingerprint, nonce=self.nonce)
+
     def answer(self, outcome: Outcome) -> Receipt:
         self.booking.waitlist_position = outcome.position
         return Receipt(self.booking, self.token)
-
-    def key(self) -> IdempotencyKey | None:
-        if self.digest is None or self.booking.pk is None:
-            return None
-        return key_of(self.booking, digest=self.digest, fingerprint=self.fingerprint, nonce=self.nonce)

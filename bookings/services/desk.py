@@ -1,6 +1,6 @@
 """Between the rules and the database: lock an event, load what the rules need, write what they decide."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache
@@ -100,17 +100,29 @@ def settle(event: Event, commands: Sequence[Command], *, now: datetime) -> list[
     return work.outcomes
 
 
-def settle_all(works: Sequence[Work], *, now: datetime) -> None:
-    """The same for several locked events, in as many statements as for one."""
+def settle_all(works: Sequence[Work], *, now: datetime, keys: Callable[[], Sequence[rows.Key]] = lambda: ()) -> None:
+    """The same for several locked events. `keys` are asked for when all is decided, and written with the rest.
+
+    All is written in one go: each statement by itself would keep the events locked for a round trip more.
+    """
     for work in works:
         work.inventory = inventory_of(work.event)
         load_queue(work.inventory, work.event, work.commands)
         work.outcomes = allocate(work.inventory, work.commands, now=now)
     moved = [work for work in works if any(outcome.entries for outcome in work.outcomes)]
     if moved:
-        write_claims(moved, now)
-        # In one go: they answer nothing, and the events stay locked meanwhile.
-        rows.run_all([*ledger_writes(moved, now), *count_writes(moved), *line_writes(moved)])
+        changed = changes_of(moved, now)
+        statements = [
+            *rows.booking_insertions(changed.new),
+            *rows.endings(changed.ended, now),
+            *rows.reductions(changed.reduced, now),
+            *rows.servings(changed.served, now),
+            *rows.entry_insertions(ledger_of(moved), now),
+            *rows.key_insertions(keys(), now),
+            *count_writes(moved),
+            *line_writes(moved),
+        ]
+        rows.take_ids(changed.new, rows.run_all(statements))
 
 
 def inventory_of(event: Event | LockedEvent) -> Inventory:
@@ -185,55 +197,60 @@ def fetched(statement: str, values: Sequence) -> Sequence[tuple]:
         return cursor.fetchall()
 
 
-def write_claims(works: Sequence[Work], now: datetime) -> None:
+@dataclass(slots=True)
+class Changes:
+    """Of bookings: new ones, the ids of those that ended and of those served, what is left of those made smaller."""
+
+    new: list[Booking] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    served: list[int] = field(default_factory=list)
+    reduced: list[tuple[int, int]] = field(default_factory=list)
+
+
+def changes_of(works: Sequence[Work], now: datetime) -> Changes:
+    """What has to be written of bookings; those at hand are brought up to date."""
+    changes = Changes()
     touched = {id(entry.claim): entry.claim for entry in entries_of(works) if entry.claim is not None}
     promoted = {id(claim) for work in works for outcome in work.outcomes for claim in outcome.promoted}
-    new, ended, reduced = [], [], []
-    for claim in touched.values():
+    for identity, claim in touched.items():
         booking = claim.booking
+        is_new = isinstance(booking, Booking) and booking.pk is None
+        # New ones are inserted as what they have become.
+        if identity in promoted and claim.status == BookingStatus.COMPLETED and not is_new:
+            changes.served.append(booking_id(claim))
         if not isinstance(booking, Booking):
             continue
-        if booking.pk is None:
-            new.append(booking)
+        if is_new:
+            changes.new.append(booking)
             booking.created_at = now
         elif claim.status == BookingStatus.CANCELLED:
-            ended.append(booking.pk)
+            changes.ended.append(booking.pk)
             booking.one_ticket_holder_id = None
         elif claim.tickets != booking.tickets_reserved:
-            reduced.append((booking.pk, claim.tickets))
+            changes.reduced.append((booking.pk, claim.tickets))
         booking.tickets_reserved = claim.tickets
         booking.status = claim.status
         booking.waitlist_number = claim.waitlist_number
         booking.updated_at = now
-    # New ones have no id yet: they are inserted as what they have become.
-    served = [
-        known
-        for claim in touched.values()
-        if id(claim) in promoted and claim.status == BookingStatus.COMPLETED and (known := booking_id(claim))
+    return changes
+
+
+def ledger_of(works: Sequence[Work]) -> list[rows.Entry]:
+    return [
+        (
+            work.event.pk,
+            entry.sequence,
+            entry.kind,
+            entry.tickets,
+            entry.available,
+            entry.waitlisted,
+            entry.actor and entry.actor.pk,
+            entry.claim and (booking_id(entry.claim) or entry.claim.booking.reference),
+        )
+        for work in works
+        for outcome in work.outcomes
+        for entry in outcome.entries
     ]
-    rows.insert_bookings(new)
-    rows.run_all([*rows.endings(ended, now), *rows.reductions(reduced, now), *rows.servings(served, now)])
-
-
-def ledger_writes(works: Sequence[Work], now: datetime) -> list[rows.Statement]:
-    return rows.entry_insertions(
-        [
-            (
-                work.event.pk,
-                entry.sequence,
-                entry.claim and booking_id(entry.claim),
-                entry.kind,
-                entry.tickets,
-                entry.available,
-                entry.waitlisted,
-                entry.actor and entry.actor.pk,
-            )
-            for work in works
-            for outcome in work.outcomes
-            for entry in outcome.entries
-        ],
-        now,
-    )
 
 
 def count_writes(works: Sequence[Work]) -> list[rows.Statement]:

@@ -18,6 +18,7 @@ from bookings.services import rows
 from bookings.services.counter import Contended, Counter, Group, Order
 from bookings.services.desk import LockedEvent, Work, lock_events, settle_all
 from bookings.services.keys import keys_in_hand, known_keys
+from bookings.services.rows import Key
 from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.refusals import Refusal
@@ -58,9 +59,9 @@ class TicketOrder(Order):
         """The result, once the booking is written."""
         raise NotImplementedError
 
-    def key(self) -> IdempotencyKey | None:
-        """What to remember of the answer."""
-        return None
+    def key(self, outcome: Outcome) -> Key:
+        """What to remember of the answer, of one with a digest."""
+        raise NotImplementedError
 
     def draw_anew(self) -> None:
         """Other random values, after some were taken."""
@@ -205,11 +206,15 @@ def settle_orders(orders: Sequence[TicketOrder], events: Mapping[int, LockedEven
             placed.append((order, work, len(work.commands) - 1))
         except Refusal as refusal:
             results[order] = refusal
-    settle_all(list(works.values()), now=timezone.now())
+
+    def keys() -> list[Key]:
+        settled = ((order, work.outcomes[place]) for order, work, place in placed if order.digest)
+        return [order.key(outcome) for order, outcome in settled if not outcome.error]
+
+    settle_all(list(works.values()), now=timezone.now(), keys=keys)
     for order, work, place in placed:
         outcome = work.outcomes[place]
         results[order] = outcome.error or order.answer(outcome)
-    rows.insert_keys([key for order, *_ in placed if (key := order.key())])
     return results
 
 

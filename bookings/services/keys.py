@@ -11,6 +11,7 @@ from django.utils import timezone
 from bookings.exceptions import KeyReused
 from bookings.models import Booking, IdempotencyKey
 from bookings.services.references import guest_token, is_token_of
+from bookings.services.rows import Key
 
 ANSWERED = ("reference", "event_id", "user_id", "first_name", "last_name", "email", "tickets_reserved", "status")
 
@@ -62,13 +63,11 @@ def ask_for(function: str, names: Sequence[str]) -> Sequence[int | None]:
         return [None] * len(names)
 
 
-def key_of(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None) -> IdempotencyKey:
+def key_of(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None) -> Key:
     """What remembers the booking as it is answered now."""
     answer = {name: getattr(booking, name) for name in ANSWERED}
     answer |= {"position": booking.waitlist_position, "created_at": booking.created_at.isoformat()}
-    return IdempotencyKey(
-        digest=digest, fingerprint=fingerprint, booking_id=booking.pk, answer=answer, token_nonce=nonce
-    )
+    return Key(digest, fingerprint, answer, nonce, booking.reference)
 
 
 def replay(known: IdempotencyKey, *, fingerprint: str) -> Receipt:

@@ -4,9 +4,11 @@ Every group does it while it holds events' locks. Through the ORM it costs three
 build the same statements again.
 """
 
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from operator import attrgetter
 
 from django.db import connection, models
@@ -18,17 +20,21 @@ from events.models import Event
 # SQLite takes at most 32,766 values in one statement.
 ROWS_A_QUERY = 500
 Statement = tuple[str, Sequence]
+# The values of `ENTRY_COLUMNS` but the last; a booking that is not there yet by its reference.
+Entry = tuple
 ENTRY_COLUMNS = (
     "event_id",
     "sequence",
-    "booking_id",
     "kind",
     "tickets",
     "available_after",
     "waitlisted_after",
     "actor_id",
+    "booking_id",
     "created_at",
 )
+KEY_COLUMNS = ("digest", "fingerprint", "answer", "token_nonce", "booking_id", "created_at")
+BOOKING_BY_REFERENCE = f"(SELECT id FROM {Booking._meta.db_table} WHERE reference = %s)"  # noqa: S608
 COUNTS = (
     "available_tickets",
     "total_tickets",
@@ -37,6 +43,20 @@ COUNTS = (
     "waitlisted_count",
     "ledger_sequence",
 )
+
+
+@dataclass(slots=True)
+class Key:
+    """An idempotency key's row, to be; see the model."""
+
+    digest: str
+    fingerprint: str
+    answer: dict
+    nonce: str | None
+    reference: str
+
+    def values(self) -> tuple:
+        return self.digest, self.fingerprint, json.dumps(self.answer), self.nonce, self.reference
 
 
 def booking_of(booking_id: int) -> Booking | None:
@@ -73,47 +93,52 @@ def aware(moment: datetime | None) -> datetime | None:
     return moment and moment.replace(tzinfo=UTC)
 
 
-def insert_bookings(bookings: Sequence[Booking]) -> None:
-    """Inserts new bookings of one moment and gives them their ids."""
+def booking_insertions(bookings: Sequence[Booking]) -> list[Statement]:
+    """New bookings of one moment; `take_ids` gives them their ids when all has run."""
     columns = booking_columns()
     read = attrgetter(*columns)
+    statements: list[Statement] = []
     for some in batched(bookings, ROWS_A_QUERY):
         stamp = adapted(some[0].created_at)
         values = [value for booking in some for value in (*read(booking), stamp, stamp)]
-        statement = insertion(Booking, (*columns, "created_at", "updated_at"), len(some))
-        ids = dict(inserted(statement, values, some))
-        for booking in some:
-            booking.pk = ids[booking.reference]
-            booking._state.adding = False
-
-
-def inserted(statement: str, values: list, bookings: Sequence[Booking]) -> Iterable[tuple[str, int]]:
-    """Their references and ids. Not counted on from the first id: a cluster leaves gaps, others insert in between."""
-    with connection.cursor() as cursor:
+        insertion = inserting(Booking, (*columns, "created_at", "updated_at"), len(some))
+        # Not counted on from the first id: a cluster leaves gaps, others insert in between.
         if connection.features.can_return_rows_from_bulk_insert:
-            cursor.execute(f"{statement} RETURNING reference, id", values)
-            return cursor.fetchall()
-        cursor.execute(statement, values)
-    return Booking.objects.filter(reference__in=[booking.reference for booking in bookings]).values_list(
-        "reference", "pk"
-    )
+            statements.append((f"{insertion} RETURNING reference, id", values))
+        else:
+            references = [booking.reference for booking in some]
+            look = f"SELECT reference, id FROM {Booking._meta.db_table} WHERE reference IN ({marks(len(some))})"  # noqa: S608
+            statements += [(insertion, values), (look, references)]
+    return statements
 
 
-def entry_insertions(entries: Sequence[tuple], now: datetime) -> list[Statement]:
-    """`entries` are rows of the ledger, all of `ENTRY_COLUMNS` but the last."""
+def take_ids(bookings: Sequence[Booking], found: Iterable[tuple[str, int]]) -> None:
+    ids = dict(found)
+    for booking in bookings:
+        booking.pk = ids[booking.reference]
+        booking._state.adding = False
+
+
+def entry_insertions(entries: Sequence[Entry], now: datetime) -> list[Statement]:
     stamp = adapted(now)
     return [
-        (insertion(LedgerEntry, ENTRY_COLUMNS, len(some)), [value for entry in some for value in (*entry, stamp)])
+        (
+            inserting_for(LedgerEntry, ENTRY_COLUMNS, tuple(isinstance(entry[-1], str) for entry in some)),
+            [value for entry in some for value in (*entry, stamp)],
+        )
         for some in batched(entries, ROWS_A_QUERY)
     ]
 
 
-def insert_keys(keys: Sequence[IdempotencyKey]) -> None:
-    fields = [field for field in IdempotencyKey._meta.concrete_fields if not field.primary_key]
-    columns = tuple(field.column for field in fields)
-    for some in batched(keys, ROWS_A_QUERY):
-        values = [field.get_db_prep_save(getattr(key, field.attname), connection) for key in some for field in fields]
-        run_all([(insertion(IdempotencyKey, columns, len(some)), values)])
+def key_insertions(keys: Sequence[Key], now: datetime) -> list[Statement]:
+    stamp = adapted(now)
+    return [
+        (
+            inserting_for(IdempotencyKey, KEY_COLUMNS, (True,) * len(some)),
+            [value for key in some for value in (*key.values(), stamp)],
+        )
+        for some in batched(keys, ROWS_A_QUERY)
+    ]
 
 
 def endings(ids: Sequence[int], now: datetime) -> list[Statement]:
@@ -151,18 +176,23 @@ def counts_update(events: Sequence) -> Statement:
     return counts_statement(len(events)), [*values, *(event.pk for event in events)]
 
 
-def run_all(statements: Sequence[Statement]) -> None:
-    """Statements without results: in one round trip where the driver can, each by itself on SQLite."""
+def run_all(statements: Sequence[Statement]) -> list[tuple]:
+    """Runs them in one round trip where the driver can, on SQLite one by one; all rows that come back."""
+    found: list[tuple] = []
     with connection.cursor() as cursor:
         if connection.vendor != "mysql":
             for statement, values in statements:
                 cursor.execute(statement, values)
+                found += cursor.fetchall() if cursor.description else []
         elif statements:
             joined = "; ".join(statement for statement, _ in statements)
             cursor.execute(joined, [value for _, values in statements for value in values])
-            # The answer to each; an error among them is raised here.
-            while cursor.nextset():
-                pass
+            is_more = True
+            while is_more:
+                found += cursor.fetchall() if cursor.description else []
+                # The next one's answer; its error is raised here.
+                is_more = cursor.nextset()
+    return found
 
 
 @cache
@@ -181,11 +211,22 @@ def marks(values: int) -> str:
 
 
 @cache
-def insertion(model: type[models.Model], columns: tuple[str, ...], rows: int) -> str:
+def inserting(model: type[models.Model], columns: tuple[str, ...], rows: int) -> str:
+    return insertion(model, columns, [f"({marks(len(columns))})"] * rows)
+
+
+@lru_cache(maxsize=1024)
+def inserting_for(model: type[models.Model], columns: tuple[str, ...], by_reference: tuple[bool, ...]) -> str:
+    """Rows that belong to bookings, each by id or by reference."""
+    by_id = [*["%s"] * (len(columns) - 2), "%s", "%s"]
+    by_name = [*["%s"] * (len(columns) - 2), BOOKING_BY_REFERENCE, "%s"]
+    return insertion(model, columns, [f"({', '.join(by_name if is_new else by_id)})" for is_new in by_reference])
+
+
+def insertion(model: type[models.Model], columns: Sequence[str], values: Sequence[str]) -> str:
     quote = connection.ops.quote_name
-    each = f"({marks(len(columns))})"
     names = ", ".join(map(quote, columns))
-    return f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES {', '.join([each] * rows)}"  # noqa: S608
+    return f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES {', '.join(values)}"  # noqa: S608
 
 
 @cache

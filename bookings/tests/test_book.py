@@ -503,8 +503,9 @@ def test_book_takes_three_statements_under_the_lock(anonymous, sold):
         response = book(anonymous, event)
 
     assert response.json()["data"]["bookingStatus"] == "completed"
-    # The booking, the ledger, the counts.
-    assert [sql.split()[0] for sql in statements_after_the_lock(queries)] == ["INSERT", "INSERT", "UPDATE"]
+    # The booking, the ledger, the counts: in one, where the driver can.
+    written = ["INSERT"] if connection.vendor == "mysql" else ["INSERT", "INSERT", "UPDATE"]
+    assert [sql.split()[0] for sql in statements_after_the_lock(queries)] == written
 
 
 @pytest.mark.parametrize("policy", ["first_fit", "strict"])
