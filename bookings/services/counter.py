@@ -273,7 +273,8 @@ class Counter:
         before = len(group.orders)
         with self.mutex:
             for event_id in group.event_ids():
-                group.take(self.lines[event_id], limit=self.limit, now=time.monotonic())
+                # An empty line may have been tidied away.
+                group.take(self.lines.get(event_id, deque()), limit=self.limit, now=time.monotonic())
             self.waiting -= len(group.orders) - before
         return group.orders[before:]
 
