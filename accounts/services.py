@@ -1,5 +1,5 @@
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.contrib.auth.password_validation import validate_password
@@ -97,12 +97,14 @@ def end_session(*, session_id: int) -> None:
 # The dates are left to be loaded by who asks for them: read so, they would come unconverted.
 SESSION_USER = [field for field in User._meta.concrete_fields if not isinstance(field, models.DateTimeField)]
 SESSION_USER_NAMES = frozenset(field.attname for field in SESSION_USER)
+HOLDER_COLUMNS = ("id", "is_active", "password")
 FLAGS = [place for place, field in enumerate(SESSION_USER) if isinstance(field, models.BooleanField)]
 
 
 def user_of_session(session_id: int, *, now: datetime) -> User | None:
     """The account of a login that is good still; None of one that ended in any way."""
-    for _, auth_hash, *columns in read_sessions([session_id], [field.column for field in SESSION_USER], now=now):
+    query = session_query([session_id], [field.column for field in SESSION_USER], now=now)
+    for _, auth_hash, *columns in fetched(query):
         user = user_of_row(columns)
         return user if user.may_use_login(auth_hash) else None
     return None
@@ -110,7 +112,15 @@ def user_of_session(session_id: int, *, now: datetime) -> User | None:
 
 def holders_of_sessions(session_ids: Collection[int], *, now: datetime) -> dict[int, int]:
     """By login, the ids of the accounts of those that are good still; one query, however many there are."""
-    logins = read_sessions(session_ids, ["id", "is_active", "password"], now=now)
+    return good_holders(fetched(session_query(session_ids, HOLDER_COLUMNS, now=now))) if session_ids else {}
+
+
+def holders_query(session_ids: Collection[int], *, now: datetime) -> tuple[str, list]:
+    """A statement and its values, to be run with others; `good_holders` reads what it finds."""
+    return session_query(session_ids, HOLDER_COLUMNS, now=now)
+
+
+def good_holders(logins: Iterable[tuple]) -> dict[int, int]:
     return {
         login: user
         for login, auth_hash, user, is_active, password in logins
@@ -118,21 +128,23 @@ def holders_of_sessions(session_ids: Collection[int], *, now: datetime) -> dict[
     }
 
 
-def read_sessions(session_ids: Collection[int], columns: Sequence[str], *, now: datetime) -> Sequence[tuple]:
+def session_query(session_ids: Collection[int], columns: Sequence[str], *, now: datetime) -> tuple[str, list]:
     """Id and hash of logins that have not expired, with columns of their accounts.
 
     Part of every request with a token, so in SQL of its own: the ORM takes five times as long.
     """
-    if not session_ids:
-        return []
-    sql = (
+    statement = (
         f"SELECT login.id, login.auth_hash, {', '.join(f'account.{column}' for column in columns)}"  # noqa: S608
         f" FROM {LoginSession._meta.db_table} AS login INNER JOIN {User._meta.db_table} AS account"
         " ON account.id = login.user_id WHERE login.expires_at > %s"
         f" AND login.id IN ({', '.join(['%s'] * len(session_ids))})"
     )
+    return statement, [connection.ops.adapt_datetimefield_value(now), *session_ids]
+
+
+def fetched(query: tuple[str, list]) -> Sequence[tuple]:
     with connection.cursor() as cursor:
-        cursor.execute(sql, [connection.ops.adapt_datetimefield_value(now), *session_ids])
+        cursor.execute(*query)
         return cursor.fetchall()
 
 

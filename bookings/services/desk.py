@@ -100,29 +100,49 @@ def settle(event: Event, commands: Sequence[Command], *, now: datetime) -> list[
     return work.outcomes
 
 
-def settle_all(works: Sequence[Work], *, now: datetime, keys: Callable[[], Sequence[rows.Key]] = lambda: ()) -> None:
+def settle_all(
+    works: Sequence[Work],
+    *,
+    now: datetime,
+    keys: Callable[[], Sequence[rows.Key]] = lambda: (),
+    check: "Check | None" = None,
+) -> None:
     """The same for several locked events. `keys` are asked for when all is decided, and written with the rest.
 
-    All is written in one go: each statement by itself would keep the events locked for a round trip more.
+    All is written in one go, the `check` with it: each by itself would keep the events locked for a round trip
+    more. What the check raises takes all of it back.
     """
     for work in works:
         work.inventory = inventory_of(work.event)
         load_queue(work.inventory, work.event, work.commands)
         work.outcomes = allocate(work.inventory, work.commands, now=now)
     moved = [work for work in works if any(outcome.entries for outcome in work.outcomes)]
-    if moved:
-        changed = changes_of(moved, now)
-        statements = [
-            *rows.booking_insertions(changed.new),
-            *rows.endings(changed.ended, now),
-            *rows.reductions(changed.reduced, now),
-            *rows.servings(changed.served, now),
-            *rows.entry_insertions(ledger_of(moved), now),
-            *rows.key_insertions(keys(), now),
-            *count_writes(moved),
-            *line_writes(moved),
-        ]
-        rows.take_ids(changed.new, rows.run_all(statements))
+    changed = changes_of(moved, now)
+    writes = [*rows.booking_insertions(changed.new), *other_writes(moved, changed, keys, now)] if moved else []
+    found = rows.run_all([*writes, *([check.statement] if check else [])])
+    if check:
+        check.look(found.pop())
+    rows.take_ids(changed.new, found)
+
+
+def other_writes(works: Sequence[Work], changed: "Changes", keys, now: datetime) -> list[rows.Statement]:
+    return [
+        *rows.endings(changed.ended, now),
+        *rows.reductions(changed.reduced, now),
+        *rows.servings(changed.served, now),
+        *rows.entry_insertions(ledger_of(works, changed.new), now),
+        *rows.key_insertions(keys(), changed.new, now),
+        *count_writes(works),
+        *line_writes(works),
+    ]
+
+
+@dataclass(slots=True)
+class Check:
+    """A query, and what judges the rows that it finds."""
+
+    statement: rows.Statement
+    look: Callable[[Sequence[tuple]], None]
 
 
 def inventory_of(event: Event | LockedEvent) -> Inventory:
@@ -235,7 +255,8 @@ def changes_of(works: Sequence[Work], now: datetime) -> Changes:
     return changes
 
 
-def ledger_of(works: Sequence[Work]) -> list[rows.Entry]:
+def ledger_of(works: Sequence[Work], new: Sequence[Booking]) -> list[rows.Entry]:
+    places = {booking.reference: place for place, booking in enumerate(new)}
     return [
         (
             work.event.pk,
@@ -245,7 +266,11 @@ def ledger_of(works: Sequence[Work]) -> list[rows.Entry]:
             entry.available,
             entry.waitlisted,
             entry.actor and entry.actor.pk,
-            entry.claim and (booking_id(entry.claim) or entry.claim.booking.reference),
+            entry.claim
+            and (
+                booking_id(entry.claim)
+                or rows.New(places[entry.claim.booking.reference], entry.claim.booking.reference)
+            ),
         )
         for work in works
         for outcome in work.outcomes

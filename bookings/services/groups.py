@@ -1,5 +1,6 @@
 """Carries out a group of orders in one transaction, and tells each what became of it."""
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,13 +11,13 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from accounts.exceptions import SessionEnded
-from accounts.services import holders_of_sessions
+from accounts.services import good_holders, holders_query
 from bookings.allocation import Command, Outcome
 from bookings.exceptions import KeyInFlight
 from bookings.models import Booking, IdempotencyKey
 from bookings.services import rows
 from bookings.services.counter import Contended, Counter, Group, Order
-from bookings.services.desk import LockedEvent, Work, lock_events, settle_all
+from bookings.services.desk import Check, LockedEvent, Work, lock_events, settle_all
 from bookings.services.keys import keys_in_hand, known_keys
 from bookings.services.rows import Key
 from events.exceptions import EventNotFound
@@ -26,6 +27,7 @@ from ticks.transactions import Busy, OutcomeUnknown, in_one_transaction, refuse_
 
 # Statements stay small, and answers wait for no crowd.
 ORDERS_A_GROUP = 256
+DISTRUST_SECONDS = 1
 
 
 @dataclass(slots=True)
@@ -95,6 +97,11 @@ def serve(group: Group) -> None:
     attempt = Attempt(group)
     try:
         results = attempt.carry_out()
+    except EndedSessions as ended:
+        sessions.distrust()
+        for order in ended.orders:
+            order.result = SessionEnded()
+        serve(Group([order for order in group.orders if order not in ended.orders]))
     except Refusal as refusal:
         if isinstance(refusal, Busy) and attempt.has_several_events:
             raise Contended from refusal
@@ -162,19 +169,61 @@ def screened(
     orders: Sequence[TicketOrder], results: dict[TicketOrder, Any], in_hand: Collection[str]
 ) -> list[TicketOrder]:
     """Those that are still to be carried out; the others have their results."""
-    refuse_ended_sessions(orders, results)
+    if sessions.are_distrusted() or any(order.digest for order in orders):
+        # A replay too is for who is logged in.
+        refuse_ended_sessions(orders, results)
     replay_known_keys(orders, results, in_hand)
     return [order for order in orders if order not in results]
 
 
+class EndedSessions(Exception):
+    """Some of a group's logins have ended: all is taken back, and the others are served again without them."""
+
+    def __init__(self, orders: Collection[TicketOrder]):
+        self.orders = orders
+
+
+class Sessions:
+    """Whether logins are looked up before the events are locked, or with the writes, which is a round trip less.
+
+    With the writes an ended one costs its whole group a second go, so that after one they are looked up first.
+    """
+
+    distrusted_until = float("-inf")
+
+    def distrust(self) -> None:
+        self.distrusted_until = time.monotonic() + DISTRUST_SECONDS
+
+    def are_distrusted(self) -> bool:
+        return time.monotonic() < self.distrusted_until
+
+
+sessions = Sessions()
+
+
+def session_check(orders: Sequence[TicketOrder]) -> Check | None:
+    """That the logins of who was not looked up yet stand: raises `EndedSessions`."""
+    shown = [order for order in orders if order.session_id is not None]
+    if not shown:
+        return None
+
+    def look(found: Sequence[tuple]) -> None:
+        holders = good_holders(found)
+        ended = {order for order in shown if holders.get(order.session_id) != order.user_id}
+        if ended:
+            raise EndedSessions(ended)
+
+    return Check(holders_query({order.session_id for order in shown}, now=timezone.now()), look)
+
+
 def refuse_ended_sessions(orders: Sequence[TicketOrder], results: dict[TicketOrder, Any]) -> None:
-    sessions = {order.session_id for order in orders if order.session_id is not None}
-    if not sessions:
+    check = session_check(orders)
+    if check is None:
         return
-    holders = holders_of_sessions(sessions, now=timezone.now())
-    for order in orders:
-        if order.session_id is not None and holders.get(order.session_id) != order.user_id:
-            results[order] = SessionEnded()
+    try:
+        check.look(*rows.run_all([check.statement]))
+    except EndedSessions as ended:
+        results |= {order: SessionEnded() for order in ended.orders}
 
 
 def replay_known_keys(orders: Sequence[TicketOrder], results: dict[TicketOrder, Any], in_hand: Collection[str]) -> None:
@@ -211,7 +260,7 @@ def settle_orders(orders: Sequence[TicketOrder], events: Mapping[int, LockedEven
         settled = ((order, work.outcomes[place]) for order, work, place in placed if order.digest)
         return [order.key(outcome) for order, outcome in settled if not outcome.error]
 
-    settle_all(list(works.values()), now=timezone.now(), keys=keys)
+    settle_all(list(works.values()), now=timezone.now(), keys=keys, check=session_check(orders))
     for order, work, place in placed:
         outcome = work.outcomes[place]
         results[order] = outcome.error or order.answer(outcome)

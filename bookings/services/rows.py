@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from operator import attrgetter
+from typing import NamedTuple
 
 from django.db import connection, models
 
@@ -20,7 +21,7 @@ from events.models import Event
 # SQLite takes at most 32,766 values in one statement.
 ROWS_A_QUERY = 500
 Statement = tuple[str, Sequence]
-# The values of `ENTRY_COLUMNS` but the last; a booking that is not there yet by its reference.
+# The values of `ENTRY_COLUMNS` but the last; a booking that is not there yet as a `New`.
 Entry = tuple
 ENTRY_COLUMNS = (
     "event_id",
@@ -34,7 +35,6 @@ ENTRY_COLUMNS = (
     "created_at",
 )
 KEY_COLUMNS = ("digest", "fingerprint", "answer", "token_nonce", "booking_id", "created_at")
-BOOKING_BY_REFERENCE = f"(SELECT id FROM {Booking._meta.db_table} WHERE reference = %s)"  # noqa: S608
 COUNTS = (
     "available_tickets",
     "total_tickets",
@@ -43,6 +43,17 @@ COUNTS = (
     "waitlisted_count",
     "ledger_sequence",
 )
+
+
+class New(NamedTuple):
+    """A booking that is inserted in the same go: the how manieth, and its reference."""
+
+    place: int
+    reference: str
+
+
+class IdsApart(Exception):
+    """The database did not number the new bookings one after the other, as it promises for one statement."""
 
 
 @dataclass(slots=True)
@@ -54,9 +65,6 @@ class Key:
     answer: dict
     nonce: str | None
     reference: str
-
-    def values(self) -> tuple:
-        return self.digest, self.fingerprint, json.dumps(self.answer), self.nonce, self.reference
 
 
 def booking_of(booking_id: int) -> Booking | None:
@@ -94,51 +102,82 @@ def aware(moment: datetime | None) -> datetime | None:
 
 
 def booking_insertions(bookings: Sequence[Booking]) -> list[Statement]:
-    """New bookings of one moment; `take_ids` gives them their ids when all has run."""
+    """New bookings of one moment, and the query that `take_ids` reads their ids from."""
+    if not bookings:
+        return []
     columns = booking_columns()
     read = attrgetter(*columns)
-    statements: list[Statement] = []
-    for some in batched(bookings, ROWS_A_QUERY):
-        stamp = adapted(some[0].created_at)
-        values = [value for booking in some for value in (*read(booking), stamp, stamp)]
-        insertion = inserting(Booking, (*columns, "created_at", "updated_at"), len(some))
-        # Not counted on from the first id: a cluster leaves gaps, others insert in between.
-        if connection.features.can_return_rows_from_bulk_insert:
-            statements.append((f"{insertion} RETURNING reference, id", values))
-        else:
-            references = [booking.reference for booking in some]
-            look = f"SELECT reference, id FROM {Booking._meta.db_table} WHERE reference IN ({marks(len(some))})"  # noqa: S608
-            statements += [(insertion, values), (look, references)]
-    return statements
+    stamp = adapted(bookings[0].created_at)
+    values = [value for booking in bookings for value in (*read(booking), stamp, stamp)]
+    insertion = inserting(Booking, (*columns, "created_at", "updated_at"), len(bookings))
+    if connection.vendor != "mysql":
+        return [(f"{insertion} RETURNING id, reference", values)]
+    # What follows in the same go names them by their places.
+    name_them = ("SET @first_booking = LAST_INSERT_ID()", [])
+    if connection.features.can_return_rows_from_bulk_insert:
+        return [(f"{insertion} RETURNING id, reference", values), name_them]
+    look = f"SELECT id, reference FROM {Booking._meta.db_table} WHERE reference IN ({marks(len(bookings))})"  # noqa: S608
+    return [(insertion, values), name_them, (look, [booking.reference for booking in bookings])]
 
 
-def take_ids(bookings: Sequence[Booking], found: Iterable[tuple[str, int]]) -> None:
-    ids = dict(found)
-    for booking in bookings:
+def take_ids(bookings: Sequence[Booking], found: Sequence[Sequence[tuple]]) -> None:
+    """Gives them the ids that the database says. Raises `IdsApart` where other rows of the go were written for others."""
+    ids = {reference: number for rows in found for number, reference in rows}
+    for place, booking in enumerate(bookings):
         booking.pk = ids[booking.reference]
         booking._state.adding = False
+        if connection.vendor == "mysql" and booking.pk != bookings[0].pk + place * id_step():
+            raise IdsApart
+
+
+def id_step() -> int:
+    """More than one in a cluster, where each node has numbers of its own."""
+    if connection.id_step is None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@auto_increment_increment")
+            [connection.id_step] = cursor.fetchone()
+    return connection.id_step
 
 
 def entry_insertions(entries: Sequence[Entry], now: datetime) -> list[Statement]:
     stamp = adapted(now)
     return [
         (
-            inserting_for(LedgerEntry, ENTRY_COLUMNS, tuple(isinstance(entry[-1], str) for entry in some)),
-            [value for entry in some for value in (*entry, stamp)],
+            inserting_for(LedgerEntry, ENTRY_COLUMNS, tuple(isinstance(entry[-1], New) for entry in some)),
+            [value for *others, booking in some for value in (*others, named(booking), stamp)],
         )
         for some in batched(entries, ROWS_A_QUERY)
     ]
 
 
-def key_insertions(keys: Sequence[Key], now: datetime) -> list[Statement]:
+def key_insertions(keys: Sequence[Key], new: Sequence[Booking], now: datetime) -> list[Statement]:
     stamp = adapted(now)
+    places = {booking.reference: place for place, booking in enumerate(new)}
     return [
         (
             inserting_for(IdempotencyKey, KEY_COLUMNS, (True,) * len(some)),
-            [value for key in some for value in (*key.values(), stamp)],
+            [
+                value
+                for key in some
+                for value in (
+                    key.digest,
+                    key.fingerprint,
+                    json.dumps(key.answer),
+                    key.nonce,
+                    named(New(places[key.reference], key.reference)),
+                    stamp,
+                )
+            ],
         )
         for some in batched(keys, ROWS_A_QUERY)
     ]
+
+
+def named(booking: New | int | None):
+    """As `inserting_for` names it."""
+    if isinstance(booking, New):
+        return booking.place if connection.vendor == "mysql" else booking.reference
+    return booking
 
 
 def endings(ids: Sequence[int], now: datetime) -> list[Statement]:
@@ -176,20 +215,20 @@ def counts_update(events: Sequence) -> Statement:
     return counts_statement(len(events)), [*values, *(event.pk for event in events)]
 
 
-def run_all(statements: Sequence[Statement]) -> list[tuple]:
-    """Runs them in one round trip where the driver can, on SQLite one by one; all rows that come back."""
-    found: list[tuple] = []
+def run_all(statements: Sequence[Statement]) -> list[Sequence[tuple]]:
+    """Runs them in one round trip where the driver can, on SQLite one by one; what each query found."""
+    found: list[Sequence[tuple]] = []
     with connection.cursor() as cursor:
         if connection.vendor != "mysql":
             for statement, values in statements:
                 cursor.execute(statement, values)
-                found += cursor.fetchall() if cursor.description else []
+                found += [cursor.fetchall()] if cursor.description else []
         elif statements:
             joined = "; ".join(statement for statement, _ in statements)
             cursor.execute(joined, [value for _, values in statements for value in values])
             is_more = True
             while is_more:
-                found += cursor.fetchall() if cursor.description else []
+                found += [cursor.fetchall()] if cursor.description else []
                 # The next one's answer; its error is raised here.
                 is_more = cursor.nextset()
     return found
@@ -216,11 +255,16 @@ def inserting(model: type[models.Model], columns: tuple[str, ...], rows: int) ->
 
 
 @lru_cache(maxsize=1024)
-def inserting_for(model: type[models.Model], columns: tuple[str, ...], by_reference: tuple[bool, ...]) -> str:
-    """Rows that belong to bookings, each by id or by reference."""
-    by_id = [*["%s"] * (len(columns) - 2), "%s", "%s"]
-    by_name = [*["%s"] * (len(columns) - 2), BOOKING_BY_REFERENCE, "%s"]
-    return insertion(model, columns, [f"({', '.join(by_name if is_new else by_id)})" for is_new in by_reference])
+def inserting_for(model: type[models.Model], columns: tuple[str, ...], are_new: tuple[bool, ...]) -> str:
+    """Rows of bookings, each known by its id or new."""
+    if connection.vendor == "mysql":
+        # One look-up each would double what a row costs. `take_ids` sees that it was right.
+        new = "@first_booking + %s * @@auto_increment_increment"
+    else:
+        new = f"(SELECT id FROM {Booking._meta.db_table} WHERE reference = %s)"  # noqa: S608
+    row = f"({', '.join(['%s'] * len(columns))})"
+    new_row = f"({', '.join([*['%s'] * (len(columns) - 2), new, '%s'])})"
+    return insertion(model, columns, [new_row if is_new else row for is_new in are_new])
 
 
 def insertion(model: type[models.Model], columns: Sequence[str], values: Sequence[str]) -> str:

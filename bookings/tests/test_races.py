@@ -96,7 +96,7 @@ def ask_unlocked(monkeypatch):
 
 @pytest.mark.mariadb
 def test_control_without_lock_and_ledger_oversells(monkeypatch, ask_unlocked):
-    monkeypatch.setattr(desk, "ledger_of", lambda works: [])
+    monkeypatch.setattr(desk, "ledger_of", lambda *args: [])
     event = EventFactory(total_tickets=1, waitlist_enabled=False)
 
     results = run_together(CROWD, lambda _: ask_unlocked(event))
@@ -176,7 +176,7 @@ def test_one_key_on_two_events_books_one_of_them():
 def test_control_without_lock_one_key_gets_errors(monkeypatch, ask_unlocked):
     """Nobody finds the key; its unique index is the last line, and the retries get no answer."""
     monkeypatch.setattr(groups, "keys_in_hand", nullcontext)
-    monkeypatch.setattr(desk, "ledger_of", lambda works: [])
+    monkeypatch.setattr(desk, "ledger_of", lambda *args: [])
     event = EventFactory(total_tickets=100)
 
     results = run_together(CROWD, lambda _: ask_unlocked(event, digest="one key"))
@@ -209,7 +209,7 @@ def test_one_ticket_a_user_holds_at_once(admin_user):
 @pytest.mark.mariadb
 def test_control_without_lock_one_user_gets_errors(monkeypatch, ask_unlocked, admin_user):
     """Nobody sees the other's seat; the unique holder is the last line."""
-    monkeypatch.setattr(desk, "ledger_of", lambda works: [])
+    monkeypatch.setattr(desk, "ledger_of", lambda *args: [])
     event = EventFactory(total_tickets=100)
 
     results = run_together(CROWD, lambda _: ask_unlocked(event, user=admin_user, is_only_one=True))

@@ -38,6 +38,9 @@ class Connection(connections.Connection):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    # `auto_increment_increment`, once somebody asked.
+    id_step: int | None = None
+
     @cached_property
     def wrap_database_errors(self):
         return ErrorWrapper(self)
