@@ -1,6 +1,6 @@
 """Between the rules and the database: lock an event, load what the rules need, write what they decide."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache
@@ -19,6 +19,15 @@ from events.models import Event
 FEW_SIZES = 16
 # SQLite takes at most 500 parts in one compound query.
 SIZES_A_QUERY = 64
+# The event's name of each count, and the rules'.
+COUNTS = {
+    "available_tickets": "available",
+    "total_tickets": "total",
+    "booking_count": "bookings",
+    "completed_count": "completed",
+    "waitlisted_count": "waitlisted",
+    "ledger_sequence": "sequence",
+}
 WAITING = str(BookingStatus.WAITLISTED)
 WAITERS = f"SELECT id, tickets_reserved, waitlist_number FROM {Booking._meta.db_table} WHERE event_id = %s"  # noqa: S608
 # The number is set exactly while waiting.
@@ -278,16 +287,21 @@ def ledger_of(works: Sequence[Work], new: Sequence[Booking]) -> list[rows.Entry]
     ]
 
 
+def new_in(places: Mapping[str, int], claim: Claim) -> rows.New:
+    reference = claim.booking.reference
+    return rows.New(places[reference], reference)
+
+
 def count_writes(works: Sequence[Work]) -> list[rows.Statement]:
+    """The update of the counts: of those alone that moved, for any of the events."""
+    moved = set()
     for work in works:
-        event, inventory = work.event, work.inventory
-        event.available_tickets = inventory.available
-        event.total_tickets = inventory.total
-        event.waitlisted_count = inventory.waitlisted
-        event.booking_count = inventory.bookings
-        event.completed_count = inventory.completed
-        event.ledger_sequence = inventory.sequence
-    return [rows.counts_update([work.event for work in works])]
+        for name, of_inventory in COUNTS.items():
+            count = getattr(work.inventory, of_inventory)
+            if getattr(work.event, name) != count:
+                setattr(work.event, name, count)
+                moved.add(name)
+    return [rows.counts_update([work.event for work in works], [name for name in COUNTS if name in moved])]
 
 
 def line_writes(works: Sequence[Work]) -> list[rows.Statement]:

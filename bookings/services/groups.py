@@ -98,27 +98,36 @@ def serve(group: Group) -> None:
     try:
         results = attempt.carry_out()
     except EndedSessions as ended:
-        sessions.distrust()
-        for order in ended.orders:
-            order.result = SessionEnded()
-        serve(Group([order for order in group.orders if order not in ended.orders]))
+        serve_without(group, ended)
     except Refusal as refusal:
         if isinstance(refusal, Busy) and attempt.has_several_events:
             raise Contended from refusal
-        for order in group.orders:
-            order.result = type(refusal)()
-            order.result.__cause__ = refusal.__cause__
+        tell_all(group.orders, type(refusal), refusal.__cause__)
     except Exception as error:
         # Nothing was committed. Whose fault it is shows when each is alone.
         serve_one_by_one(group.orders, error)
     except BaseException:
         if attempt.is_ending:
-            for order in group.orders:
-                order.result = OutcomeUnknown()
+            tell_all(group.orders, OutcomeUnknown)
         raise
     else:
         for order in group.orders:
             order.result = results[order]
+
+
+def tell_all(orders: Sequence[TicketOrder], refusal: type[Refusal], cause: BaseException | None = None) -> None:
+    for order in orders:
+        # One each: they are raised in several threads.
+        order.result = refusal()
+        order.result.__cause__ = cause
+
+
+def serve_without(group: Group, ended: "EndedSessions") -> None:
+    sessions.distrust()
+    for order in ended.orders:
+        order.result = SessionEnded()
+    if rest := [order for order in group.orders if order not in ended.orders]:
+        serve(Group(rest))
 
 
 def serve_one_by_one(orders: Sequence[TicketOrder], error: Exception) -> None:

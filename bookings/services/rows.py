@@ -35,14 +35,6 @@ ENTRY_COLUMNS = (
     "created_at",
 )
 KEY_COLUMNS = ("digest", "fingerprint", "answer", "token_nonce", "booking_id", "created_at")
-COUNTS = (
-    "available_tickets",
-    "total_tickets",
-    "booking_count",
-    "completed_count",
-    "waitlisted_count",
-    "ledger_sequence",
-)
 
 
 class New(NamedTuple):
@@ -121,7 +113,7 @@ def booking_insertions(bookings: Sequence[Booking]) -> list[Statement]:
 
 
 def take_ids(bookings: Sequence[Booking], found: Sequence[Sequence[tuple]]) -> None:
-    """Gives them the ids that the database says. Raises `IdsApart` where other rows of the go were written for others."""
+    """Gives them the ids that the database says. Raises `IdsApart` where the go took them for others."""
     ids = {reference: number for rows in found for number, reference in rows}
     for place, booking in enumerate(bookings):
         booking.pk = ids[booking.reference]
@@ -209,10 +201,10 @@ def reductions(sizes: Sequence[tuple[int, int]], now: datetime) -> list[Statemen
     ]
 
 
-def counts_update(events: Sequence) -> Statement:
-    """Of events, or what has their names."""
-    values = [value for name in COUNTS for event in events for value in (event.pk, getattr(event, name))]
-    return counts_statement(len(events)), [*values, *(event.pk for event in events)]
+def counts_update(events: Sequence, names: Sequence[str]) -> Statement:
+    """Of the counts with these names, for events or what has their names."""
+    values = [value for name in names for event in events for value in (event.pk, getattr(event, name))]
+    return counts_statement(tuple(names), len(events)), [*values, *(event.pk for event in events)]
 
 
 def run_all(statements: Sequence[Statement]) -> list[Sequence[tuple]]:
@@ -234,9 +226,9 @@ def run_all(statements: Sequence[Statement]) -> list[Sequence[tuple]]:
     return found
 
 
-@cache
-def counts_statement(events: int) -> str:
-    assignments = ", ".join(f"{name} = {choice(events)}" for name in COUNTS)
+@lru_cache(maxsize=1024)
+def counts_statement(names: tuple[str, ...], events: int) -> str:
+    assignments = ", ".join(f"{name} = {choice(events)}" for name in names)
     return f"UPDATE {Event._meta.db_table} SET {assignments} WHERE id IN ({marks(events)})"  # noqa: S608
 
 
