@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ticks.transactions import Busy, OutcomeUnknown
@@ -90,7 +91,9 @@ class Waiter:
         self._called.acquire()
 
     def call(self) -> None:
-        self._called.release()
+        # Who is called to lead may be told of its order before it has woken: it looks for both.
+        with suppress(RuntimeError):
+            self._called.release()
 
     def wait(self, seconds: float) -> bool:
         return self._called.acquire(timeout=max(0, seconds))
@@ -124,17 +127,19 @@ class Counter:
         waiter = order.waiter = Waiter()
         with self.mutex:
             self._admit(order)
-            leads = self._may_lead()
-            if leads:
-                self.leaders[waiter] = time.monotonic()
+            if self._may_lead():
+                self._appoint(waiter)
         try:
             while not order.is_done:
-                if leads or self._wait(order, waiter):
-                    leads = waiter.is_to_lead = False
+                if waiter.is_to_lead or self._wait(order, waiter):
+                    waiter.is_to_lead = False
                     self._lead(waiter, own=order)
         finally:
             with self.mutex:
                 self._withdraw(order)
+                has_not_led = waiter in self.leaders
+            if has_not_led:
+                self._step_down(waiter)
         return order.result
 
     def put(self, order: Order) -> None:
@@ -188,6 +193,10 @@ class Counter:
         slow_since = time.monotonic() - SLOW_SECONDS
         return all(began < slow_since for began in self.leaders.values())
 
+    def _appoint(self, waiter: Waiter) -> None:
+        waiter.is_to_lead = True
+        self.leaders[waiter] = time.monotonic()
+
     def _must_summon(self) -> bool:
         now = time.monotonic()
         if not self._may_lead() or now - self.summoned_at < SLOW_SECONDS:
@@ -201,19 +210,27 @@ class Counter:
             now = time.monotonic()
             with self.mutex:
                 if waiter.is_to_lead:
-                    # Its call is on the way.
-                    continue
+                    # Its call is on the way, if it was not lost with the caller.
+                    return True
                 if order.taken_at is not None:
                     if now - order.taken_at > SERVING_SECONDS:
                         raise OutcomeUnknown
-                elif now - order.arrived > self.seconds:
-                    raise Busy
-                elif order.event_id in self.ready and self._may_lead():
-                    self.leaders[waiter] = now
+                    continue
+                self._refuse_if_late(order)
+                if order.event_id in self.ready and self._may_lead():
+                    self._appoint(waiter)
                     return True
         return waiter.is_to_lead
 
+    def _refuse_if_late(self, order: Order) -> None:
+        """Raises `Busy`. In one go: who is told that nothing was done is neither served nor called to lead later."""
+        if order.taken_at is None and time.monotonic() - order.arrived > self.seconds:
+            self._withdraw(order)
+            raise Busy
+
     def _withdraw(self, order: Order) -> None:
+        # As nobody waits for it any more.
+        order.is_done = True
         if order.taken_at is None and order in self.lines.get(order.event_id, ()):
             self.lines[order.event_id].remove(order)
             self.waiting -= 1
@@ -228,15 +245,22 @@ class Counter:
                 if not group.orders:
                     break
                 self._serve(group)
+                if own is not None:
+                    # It may have led others, of events that somebody holds.
+                    with self.mutex:
+                        self._refuse_if_late(own)
         finally:
-            with self.mutex:
-                del self.leaders[leader]
-                successor = self._successor()
-                must_summon = successor is None and self._must_summon()
-            if successor:
-                successor.call()
-            elif must_summon:
-                self.summon()
+            self._step_down(leader)
+
+    def _step_down(self, leader: object) -> None:
+        with self.mutex:
+            self.leaders.pop(leader, None)
+            successor = self._successor()
+            must_summon = successor is None and self._must_summon()
+        if successor:
+            successor.call()
+        elif must_summon:
+            self.summon()
 
     def _successor(self) -> Waiter | None:
         """Somebody who waits at the head of a line, called to lead in the place of one who is done."""
@@ -244,9 +268,8 @@ class Counter:
             return None
         for event_id in self.ready:
             waiter = self.lines[event_id][0].waiter
-            if waiter and not waiter.is_to_lead:
-                waiter.is_to_lead = True
-                self.leaders[waiter] = time.monotonic()
+            if waiter and waiter not in self.leaders:
+                self._appoint(waiter)
                 return waiter
         return None
 
@@ -292,10 +315,12 @@ class Counter:
         self._done(group, was_quick=time.monotonic() - began < SLOW_SECONDS)
 
     def _put_back(self, group: Group) -> None:
-        for order in reversed(group.orders):
+        # But those that nobody waits for any more.
+        orders = [order for order in group.orders if not order.is_done]
+        for order in reversed(orders):
             order.taken_at = None
             self.lines.setdefault(order.event_id, deque()).appendleft(order)
-        self.waiting += len(group.orders)
+        self.waiting += len(orders)
         self.alone.update(group.event_ids())
         self._release(group)
 
