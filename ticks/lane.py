@@ -99,11 +99,10 @@ def answer_with(
         "Allow": allow,
         "X-Frame-Options": protective["X-Frame-Options"],
         "Content-Length": str(len(content)),
+        **transport_headers(head),
         **(protective | headers),
         "X-Request-ID": identity,
     }
-    if settings.SECURE_HSTS_SECONDS and is_secure(head):
-        all_headers["Strict-Transport-Security"] = f"max-age={settings.SECURE_HSTS_SECONDS}"
     log_request(
         method=head.method,
         path=head.path,
@@ -113,6 +112,11 @@ def answer_with(
         identity=identity,
     )
     return status, list(all_headers.items()), content
+
+
+def transport_headers(head: Head) -> dict[str, str]:
+    seconds = settings.SECURE_HSTS_SECONDS
+    return {"Strict-Transport-Security": f"max-age={seconds}"} if seconds and is_secure(head) else {}
 
 
 def refusal_body(head: Head, refusal: Refusal) -> tuple[int, dict[str, str], dict]:

@@ -9,14 +9,13 @@ import threading
 from django.db import connection
 
 from bookings.lane.booking import BookingVisit
-from bookings.lane.status import StatusVisit, polls
+from bookings.lane.status import STATUS_PATH, StatusVisit, polls
 from bookings.lane.visits import Visit
 from bookings.services.counter import LEADERS
 from bookings.services.groups import counter
 from ticks.lane import Head, is_plain
 
 BOOKING_PATH = "/api/v1/booking"
-STATUS_PATH = "/api/v1/booking/status/"
 
 
 class Lane:

@@ -17,6 +17,8 @@ from ticks.ids import parse_id
 from ticks.lane import Head
 from ticks.outage import drop_if_lost
 
+STATUS_PATH = "/api/v1/booking/status/"
+
 
 class Poll:
     """One read of an event's counts; `done` is called with it, from the thread that read them."""
@@ -80,7 +82,7 @@ class StatusVisit(Visit):
         return head.method == "GET" and headers.get("content-length", "0") == "0" and "idempotency-key" not in headers
 
     def read(self, body: bytes) -> Poll | None:
-        event_id = parse_id(self.head.path.rpartition("/")[2])
+        event_id = parse_id(self.head.path.removeprefix(STATUS_PATH))
         return None if event_id is None else Poll(event_id, self.caller)
 
     def put(self, poll: Poll) -> None:

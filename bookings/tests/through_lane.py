@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.test.client import ClientHandler
 
 from bookings.lane import Lane
+from bookings.lane.visits import Visit
 from ticks.lane import Answer, Head
 
 OF_CGI = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
@@ -43,6 +44,10 @@ def answer_by_lane(environ: dict) -> Answer | None:
     if visit.has_body:
         body = environ["wsgi.input"].read()
         environ["wsgi.input"] = BytesIO(body)
+    return carry_out(visit, body)
+
+
+def carry_out(visit: Visit, body: bytes) -> Answer | None:
     order = visit.order(body)
     if order is None:
         return None
