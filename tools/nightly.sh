@@ -35,14 +35,18 @@ part() {
 # Not captured: it takes a while, and says how far it is and what it came to.
 walks() { .venv/bin/python -m pytest -q -s --hypothesis-seed="$SEED" bookings/tests/test_stateful.py; }
 conformance() { .venv/bin/python -m pytest -q bookings/tests/test_conformance.py; }
+# As `make test` does not: each database the other way.
+suite() { tools/test.sh suite; }
 on_mariadb() { .venv/bin/python tools/private_mariadb.py -- "$0" "$@"; }
 
-# `tools/nightly.sh walks` or `conformance` is one part by itself, on DATABASE_URL.
+# `tools/nightly.sh walks`, `conformance` or `suite` is one part by itself, on DATABASE_URL.
 if [[ -n ${1:-} ]]; then
     "$1"
     exit
 fi
 
+part 'tests on SQLite' suite
+part 'tests on MariaDB' env GROUP_BOOKING=off FAST_LANE=off .venv/bin/python tools/private_mariadb.py -- "$0" suite
 part 'walks on SQLite' walks
 part 'walks on MariaDB' on_mariadb walks
 part 'conformance on SQLite' conformance

@@ -63,13 +63,14 @@ tests_on_mariadb() {
 
 part 'check' make --no-print-directory check
 
-# Beside each other: each by itself uses one core.
+# Beside each other: each by itself uses one core. On SQLite without groups and without the fast lane, so that
+# both ways of booking are tested; `make nightly` tests each on the other database.
 began=$SECONDS
 if [[ -n ${TEST_DATABASE_URL:-} ]] || has_mariadb; then
     tests_on_mariadb >"$log" 2>&1 </dev/null &
     beside=$!
 fi
-part 'tests on SQLite' tools/test.sh suite
+part 'tests on SQLite' env GROUP_BOOKING=off FAST_LANE=off tools/test.sh suite
 if [[ -n $beside ]]; then
     code=0
     wait "$beside" || code=$?
