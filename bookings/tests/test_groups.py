@@ -19,7 +19,7 @@ from bookings.services import groups, rows
 from bookings.services.booking import BookingOrder, BookingRequest, book_or_find, book_tickets
 from bookings.services.cancellation import Cancellation, CancelOrder, SeatOrder, cancel_tickets
 from bookings.services.counter import Contended, Counter, Group
-from bookings.services.desk import lock_event
+from bookings.services.desk import lock_event, lock_statement
 from bookings.services.groups import carried_out
 from bookings.services.keys import Receipt
 from bookings.services.verification import verify_events
@@ -332,6 +332,8 @@ def test_leader_interrupted_while_it_commits_leaves_the_outcome_unknown(event, c
 
     with pytest.raises(KeyboardInterrupt):
         groups.serve(Group(orders))
+    # As the end of its thread does.
+    connection.close()
 
     assert [type(order.result) for order in orders] == [OutcomeUnknown] * 2
     # Django may commit what it was kept from committing, when it turns autocommit on again.
@@ -358,15 +360,16 @@ def test_leader_interrupted_before_it_commits_leaves_everybody_busy(event, monke
 
 
 @pytest.fixture
-def counter(monkeypatch):
+def counter(monkeypatch, settings):
     """The process's, anew."""
+    settings.GROUP_BOOKING = True
     counter = Counter(groups.serve, limit=groups.ORDERS_A_GROUP, length=1000, seconds=2)
     monkeypatch.setattr(groups, "counter", lambda: counter)
     return counter
 
 
 @pytest.mark.parametrize("is_on", [True, False])
-def test_service_inside_another_transaction_is_refused_though_others_lead(event, settings, counter, is_on):
+def test_service_inside_another_transaction_is_refused_though_others_lead(event, counter, settings, is_on):
     settings.GROUP_BOOKING = is_on
     booking = BookingFactory(event=event)
     counter.leaders[object()] = time.monotonic() + PATIENCE_SECONDS
@@ -501,3 +504,10 @@ def test_crowd_that_books_and_cancels_on_three_events_leaves_them_whole(settings
     assert {result if isinstance(result, str) else type(result) for result in results} <= {"completed", "waitlisted"}
     assert Booking.objects.count() == 128
     assert findings() == []
+
+
+def test_events_are_locked_in_the_order_of_their_ids():
+    """Else two processes that lock the same two events may each wait for the other."""
+    order = f"ORDER BY {connection.ops.quote_name('events_event')}.{connection.ops.quote_name('id')} ASC"
+
+    assert order in lock_statement(3)
