@@ -59,7 +59,7 @@ GUARDS = [
         "bookings/services/desk.py",
         "Event.objects.select_for_update().filter(pk__in=range(events))",
         "Event.objects.filter(pk__in=range(events))",
-        "bookings/tests/test_races.py",
+        "bookings/tests/test_groups.py",
         on_mariadb=True,
     ),
     Guard(
@@ -543,21 +543,21 @@ GUARDS = [
         "bookings/allocation.py",
         "        inventory.bookings += 1\n        inventory.completed += 1\n",
         "        inventory.completed += 1\n",
-        "bookings/tests/test_allocation.py bookings/tests/test_verify_inventory.py bookings/tests/test_line.py bookings/tests/test_groups.py",
+        "bookings/tests/test_allocation.py bookings/tests/test_verify_inventory.py bookings/tests/test_groups.py",
     ),
     Guard(
         "served ones are counted",
         "bookings/allocation.py",
         "            inventory.completed += 1\n            leave_line",
         "            leave_line",
-        "bookings/tests/test_allocation.py bookings/tests/test_verify_inventory.py bookings/tests/test_line.py bookings/tests/test_groups.py",
+        "bookings/tests/test_allocation.py bookings/tests/test_verify_inventory.py bookings/tests/test_groups.py",
     ),
     Guard(
         "cancelled ones are counted no longer",
         "bookings/allocation.py",
         "            inventory.completed -= 1\n",
         "            pass\n",
-        "bookings/tests/test_allocation.py bookings/tests/test_verify_inventory.py bookings/tests/test_line.py bookings/tests/test_groups.py",
+        "bookings/tests/test_allocation.py bookings/tests/test_verify_inventory.py bookings/tests/test_groups.py",
     ),
     Guard(
         "logins of a group that have ended in any way",
