@@ -482,8 +482,8 @@ def test_lock_that_is_held_elsewhere_keeps_only_its_own_event_waiting(counter, m
 
     assert results == [BOOKED if number % 3 else Busy for number in range(12)]
     # One lock wait at most; those of the event itself, two attempts or the queue's time and one more.
-    assert max(took for number, took in seconds.items() if number % 3) < 3
-    assert max(seconds.values()) < 8
+    assert max(took for number, took in seconds.items() if number % 3) < 5
+    assert max(seconds.values()) < 12
     assert [counts(event)[1] for event in events] == [10, 6, 6]
     assert findings() == []
 
