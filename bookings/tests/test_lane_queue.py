@@ -1,0 +1,106 @@
+"""Who waits for whom over the real server: in a full queue, behind a locked event, after lost connections."""
+
+import json
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection
+
+from bookings.tests.lane.speaking import BOOKING, HOT, OTHER, bytes_for, timed, wanted
+from ticks.tests.served import DATABASE, PATIENCE_SECONDS
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def lock_held(tmp_path, event):
+    """The event's row is locked meanwhile by somebody else; on SQLite, the database."""
+    if connection.vendor == "sqlite":
+        other = sqlite3.connect(tmp_path / "served.sqlite3", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(f"SELECT id FROM {DATABASE}.events_event WHERE id = %s FOR UPDATE", [event])
+        try:
+            yield
+        finally:
+            cursor.execute("ROLLBACK")
+
+
+def test_full_queue_is_busy_at_once(start, port, connect, tmp_path):
+    start(WORKERS="1", QUEUE_LENGTH="1", DB_SECONDS="5")
+    # Known to the server already, so that none waits to be accepted.
+    clients = [connect() for _ in range(8)]
+    sent = bytes_for("POST", BOOKING, wanted(HOT), X_Request_ID="mine")
+    with ThreadPoolExecutor(len(clients)) as pool:
+        with lock_held(tmp_path, HOT):
+            served = pool.submit(timed, clients[0], sent)
+            time.sleep(0.3)
+            waiting = pool.submit(timed, clients[1], sent)
+            time.sleep(0.1)
+            refused = list(pool.map(lambda client: timed(client, sent), clients[2:7]))
+            polled = timed(clients[7], bytes_for("GET", f"{BOOKING}/status/{HOT}"))
+        answered = [served.result(PATIENCE_SECONDS), waiting.result(PATIENCE_SECONDS)]
+
+    busy = {
+        "message": "Too many people are at this at once; nothing was changed. Try again in a second.",
+        "error": True,
+        "code": "busy",
+    }
+    assert [(status, retry, json.loads(content)) for status, retry, content, _ in refused] == [(503, "1", busy)] * 5
+    assert max(seconds for *_, seconds in refused) < 1
+    assert polled[0] == 200
+    assert [status for status, *_ in answered] == [201, 201]
+
+
+@pytest.mark.mariadb
+def test_locked_event_keeps_only_its_own_waiting(start, port, connect, tmp_path):
+    start(WORKERS="1", QUEUE_SECONDS="1", DB_SECONDS="5")
+    hot, other = (bytes_for("POST", BOOKING, wanted(event)) for event in (HOT, OTHER))
+    status = bytes_for("GET", f"{BOOKING}/status/{HOT}")
+    clients = [connect() for _ in range(5)]
+    client = connect()
+    with ThreadPoolExecutor(len(clients)) as pool:
+        with lock_held(tmp_path, HOT):
+            served = pool.submit(timed, clients[0], hot)
+            time.sleep(0.3)
+            behind = [pool.submit(timed, one, hot) for one in clients[1:]]
+            passing = [timed(client, sent) for _ in range(20) for sent in (other, status)]
+            refused = [one.result(PATIENCE_SECONDS) for one in behind]
+        after = served.result(PATIENCE_SECONDS)
+
+    assert [answer[0] for answer in passing] == [201, 200] * 20
+    assert max(seconds for *_, seconds in passing) < 2
+    assert [(code, retry, json.loads(said)["code"]) for code, retry, said, _ in refused] == [(503, "1", "busy")] * 4
+    assert max(seconds for *_, seconds in refused) < 3
+    assert after[0] == 201
+
+
+@pytest.mark.mariadb
+def test_connections_that_are_killed_are_made_anew(start, port, connect):
+    start(WORKERS="1")
+    client = connect()
+    both = [bytes_for("POST", BOOKING, wanted(HOT)), bytes_for("GET", f"{BOOKING}/status/{HOT}")]
+    warm = [timed(client, sent)[0] for sent in both]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", [DATABASE])
+        for (identity,) in cursor.fetchall():
+            cursor.execute("KILL %s", [identity])
+
+    answers = []
+    deadline = time.monotonic() + 5
+    while answers[-2:] != [201, 200] and time.monotonic() < deadline:
+        answers += [timed(client, sent)[0] for sent in both]
+
+    assert warm == [201, 200]
+    assert set(answers) <= {200, 201, 503}
+    assert answers[-2:] == [201, 200]
