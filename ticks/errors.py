@@ -16,7 +16,7 @@ from rest_framework.utils.serializer_helpers import ReturnDict
 from ticks.envelope import failure
 from ticks.outage import drop_if_lost
 from ticks.refusals import Refusal
-from ticks.transactions import Unavailable
+from ticks.transactions import Busy, Unavailable
 
 log = logging.getLogger("ticks.errors")
 
@@ -76,7 +76,8 @@ def describe(error) -> Failure | None:
     """What to say of an exception; None when it is a fault of ours (500)."""
     match error:
         case Refusal():
-            if error.status >= 500:
+            # That too many wait at once is nothing that failed; its 503 has a line of its own.
+            if error.status >= 500 and (error.__cause__ or not isinstance(error, Busy)):
                 log.error("The database failed: %s", error.__cause__ or error)
             errors = {error.field: [error.message]} if error.field else {}
             headers = {"WWW-Authenticate": 'Bearer realm="ticks"'} if error.status == 401 else {}

@@ -40,6 +40,10 @@ class Head:
     scheme: str
     headers: dict[str, str]
     began: float = field(default_factory=time.perf_counter)
+    identity: str = ""
+
+    def __post_init__(self):
+        self.identity = identity_of(self.headers.get("x-request-id", ""))
 
 
 def head_of_scope(scope) -> Head | None:
@@ -88,7 +92,6 @@ def answer_with(
 ) -> Answer:
     """The answer in full, and its line in the log. Without a body: 304."""
     content = b"" if body is None else to_json(body)
-    identity = identity_of(head.headers.get("x-request-id", ""))
     protective = dict(data_headers(has_etag="ETag" in headers))
     # In Django's order.
     all_headers = {
@@ -101,7 +104,7 @@ def answer_with(
         "Content-Length": str(len(content)),
         **transport_headers(head),
         **(protective | headers),
-        "X-Request-ID": identity,
+        "X-Request-ID": head.identity,
     }
     log_request(
         method=head.method,
@@ -109,7 +112,7 @@ def answer_with(
         status=status,
         seconds=time.perf_counter() - head.began,
         user=user,
-        identity=identity,
+        identity=head.identity,
     )
     return status, list(all_headers.items()), content
 
@@ -121,7 +124,7 @@ def transport_headers(head: Head) -> dict[str, str]:
 
 def refusal_body(head: Head, refusal: Refusal) -> tuple[int, dict[str, str], dict]:
     """Status, headers and body of what a service refuses, as `ticks.errors` words it for every view."""
-    token = request_id.set(identity_of(head.headers.get("x-request-id", "")))
+    token = request_id.set(head.identity)
     try:
         said = describe(refusal)
     finally:

@@ -4,6 +4,7 @@ It takes the plain, wholly valid request alone; in the slightest doubt it lets D
 tokens, fields, throttle, service, wording, envelope and log line are those of the viewsets in `bookings.views`.
 """
 
+import logging
 import threading
 
 from django.db import connection
@@ -15,6 +16,7 @@ from bookings.services.counter import LEADERS
 from bookings.services.groups import counter
 from ticks.lane import Head, is_plain
 
+log = logging.getLogger("ticks.lane")
 BOOKING_PATH = "/api/v1/booking"
 
 
@@ -46,6 +48,10 @@ class Lane:
 def lead_when_called(called: threading.Semaphore) -> None:
     while True:
         called.acquire()
-        # One that was closed, or has grown old, while nobody came.
-        connection.close_if_unusable_or_obsolete()
-        counter().lead()
+        try:
+            # One that was closed, or has grown old, while nobody came.
+            connection.close_if_unusable_or_obsolete()
+            counter().lead()
+        except Exception:
+            # Those of the group know; without its threads the lane would leave the next ones waiting.
+            log.exception("A group of bookings failed.")

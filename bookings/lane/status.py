@@ -1,6 +1,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.db import connection
@@ -46,7 +47,6 @@ class Polls:
             self.called.acquire()
             polls = [self.waiting.popleft() for _ in range(len(self.waiting))]
             if polls:
-                connection.close_if_unusable_or_obsolete()
                 read(polls)
                 for poll in polls:
                     poll.done(poll)
@@ -58,11 +58,13 @@ polls = Polls()
 def read(polls: Sequence[Poll]) -> None:
     """Sets each poll's result: its event's counts, or an error that Django will meet too."""
     try:
+        connection.close_if_unusable_or_obsolete()
         counts = counts_of({poll.event_id for poll in polls})
         holders = holders_of_sessions({poll.caller.session for poll in polls if poll.caller}, now=timezone.now())
     except Exception as error:
         # Whatever it is, nobody waits for ever.
-        drop_if_lost(error)
+        with suppress(Exception):
+            drop_if_lost(error)
         for poll in polls:
             poll.result = error
         return

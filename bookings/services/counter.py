@@ -3,6 +3,7 @@
 Knows threads, and nothing of tickets or databases: what serves a group, it is told.
 """
 
+import logging
 import threading
 import time
 from collections import deque
@@ -12,6 +13,7 @@ from typing import Any
 
 from ticks.transactions import Busy, OutcomeUnknown
 
+log = logging.getLogger("ticks.counter")
 # A leader that takes longer, because somebody holds an event's lock, keeps only its own events waiting:
 # the others get a further leader, each on a connection of its own.
 SLOW_SECONDS = 0.1
@@ -334,7 +336,11 @@ class Counter:
             if order.waiter:
                 order.waiter.call()
             else:
-                order.finish()
+                try:
+                    order.finish()
+                except Exception:
+                    # The others of the group are to be told all the same.
+                    log.exception("Somebody could not be told of an order.")
 
     def _release(self, group: Group) -> None:
         for event_id in group.event_ids():

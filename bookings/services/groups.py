@@ -1,5 +1,6 @@
 """Carries out a group of orders in one transaction, and tells each what became of it."""
 
+import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError
+from django.db import IntegrityError, InternalError, OperationalError, connection
 from django.utils import timezone
 
 from accounts.exceptions import SessionEnded
@@ -23,8 +24,9 @@ from bookings.services.rows import Key
 from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.refusals import Refusal
-from ticks.transactions import Busy, OutcomeUnknown, in_one_transaction, refuse_to_nest
+from ticks.transactions import Busy, OutcomeUnknown, Unavailable, in_one_transaction, refuse_to_nest
 
+log = logging.getLogger("ticks.groups")
 # Statements stay small, and answers wait for no crowd.
 ORDERS_A_GROUP = 256
 DISTRUST_SECONDS = 1
@@ -107,6 +109,8 @@ def serve(group: Group) -> None:
         # Nothing was committed. Whose fault it is shows when each is alone.
         serve_one_by_one(group.orders, error)
     except BaseException:
+        # Interrupted: a transaction that is still open would hold its locks.
+        connection.close()
         if attempt.is_ending:
             tell_all(group.orders, OutcomeUnknown)
         raise
@@ -123,6 +127,7 @@ def tell_all(orders: Sequence[TicketOrder], refusal: type[Refusal], cause: BaseE
 
 
 def serve_without(group: Group, ended: "EndedSessions") -> None:
+    """Tells those whose logins have ended, and serves the others."""
     sessions.distrust()
     for order in ended.orders:
         order.result = SessionEnded()
@@ -131,11 +136,25 @@ def serve_without(group: Group, ended: "EndedSessions") -> None:
 
 
 def serve_one_by_one(orders: Sequence[TicketOrder], error: Exception) -> None:
-    if len(orders) > 1:
-        for order in orders:
-            serve(Group([order]))
+    if len(orders) == 1:
+        serve_again(orders[0], error)
         return
-    [order] = orders
+    if not isinstance(error, IntegrityError):
+        log.warning("A group of %s orders is carried out one by one.", len(orders), exc_info=error)
+    failed = 0
+    for place, order in enumerate(orders):
+        serve(Group([order]))
+        result = order.result
+        # The database's own trouble, such as a full disk; or a text that it refuses, which is this order's alone.
+        failed = failed + 1 if isinstance(result, OperationalError | InternalError) else 0
+        if failed == 2 or isinstance(result, Busy | Unavailable):
+            # So it would be for each of the others, and take as long to find out.
+            refusal = type(result) if isinstance(result, Refusal) else Unavailable
+            tell_all(orders[place + 1 :], refusal, result.__cause__ or result)
+            return
+
+
+def serve_again(order: TicketOrder, error: Exception) -> None:
     if isinstance(error, IntegrityError) and not order.is_second_try:
         # The key was committed meanwhile over another node, or the reference is taken (one in 10^14):
         # the second try finds the key, or draws another reference.
@@ -147,11 +166,16 @@ def serve_one_by_one(orders: Sequence[TicketOrder], error: Exception) -> None:
 
 
 class Attempt:
+    """One go at a group, which may be run again from its beginning."""
+
     def __init__(self, group: Group):
         self.group = group
         self.has_several_events = len(group.event_ids()) > 1
         # Whether all is done but to commit.
         self.is_ending = False
+        # The keys of who came while the events were locked: nobody else books for these events then, so that they
+        # are as good as in hand, also when the transaction is run again.
+        self.late: set[str] = set()
 
     def carry_out(self) -> dict[TicketOrder, Any]:
         # Of several events the others need not wait until one is free.
@@ -163,12 +187,12 @@ class Attempt:
         self.is_ending = False
         results: dict[TicketOrder, Any] = {}
         # Before any lock: who only asks again waits for nobody.
-        ordered = screened(self.group.orders, results, in_hand)
+        ordered = screened(self.group.orders, results, {*in_hand, *self.late})
         if ordered:
             events = lock_events(self.group.event_ids())
             if late := self.group.more():
-                # Nobody else books for these events now, so that their keys are as good as in hand.
-                ordered += screened(late, results, {order.digest for order in late})
+                self.late.update(order.digest for order in late if order.digest)
+                ordered += screened(late, results, self.late)
             results |= settle_orders(ordered, events)
         self.is_ending = True
         return results

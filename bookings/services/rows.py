@@ -119,6 +119,8 @@ def take_ids(bookings: Sequence[Booking], found: Sequence[Sequence[tuple]]) -> N
         booking.pk = ids[booking.reference]
         booking._state.adding = False
         if connection.vendor == "mysql" and booking.pk != bookings[0].pk + place * id_step():
+            # A node that joins a cluster changes the step.
+            connection.id_step = None
             raise IdsApart
 
 
@@ -246,7 +248,7 @@ def inserting(model: type[models.Model], columns: tuple[str, ...], rows: int) ->
     return insertion(model, columns, [f"({marks(len(columns))})"] * rows)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def inserting_for(model: type[models.Model], columns: tuple[str, ...], are_new: tuple[bool, ...]) -> str:
     """Rows of bookings, each known by its id or new."""
     if connection.vendor == "mysql":

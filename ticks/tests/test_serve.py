@@ -175,7 +175,7 @@ def refusal_of_limits(monkeypatch, max_connections, max_user_connections):
         return str(error)
 
 
-@pytest.mark.parametrize(("workers", "needed"), [(2, 31), (3, 44)])
+@pytest.mark.parametrize(("workers", "needed"), [(2, 33), (3, 47)])
 def test_serve_refuses_a_database_that_lets_too_few_connections_in(settings, monkeypatch, workers, needed):
     settings.WORKERS, settings.THREADS = workers, 8
 
@@ -183,7 +183,7 @@ def test_serve_refuses_a_database_that_lets_too_few_connections_in(settings, mon
 
     assert said == (
         f"The database lets {needed - 1} connections in (max_connections), and {needed} may be needed: {workers} "
-        "workers (WORKERS) of 8 threads (THREADS) and 5 more each, and 5 for commands; lower WORKERS or THREADS, "
+        "workers (WORKERS) of 8 threads (THREADS) and 6 more each, and 5 for commands; lower WORKERS or THREADS, "
         f"or raise max_connections to {needed}."
     )
     assert refusal_of_limits(monkeypatch, needed, 0) is None
@@ -199,7 +199,7 @@ def test_serve_does_not_start_with_more_threads_than_connections(start):
     said, _ = ended.communicate(timeout=PATIENCE_SECONDS)
 
     assert ended.returncode == 1
-    assert "(max_connections), and 20505 may be needed: 100 workers (WORKERS) of 200 threads (THREADS)" in said
+    assert "(max_connections), and 20605 may be needed: 100 workers (WORKERS) of 200 threads (THREADS)" in said
     assert "Ticks runs" not in said
 
 

@@ -8,9 +8,10 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import connection
 
-# Connections of a worker besides those of its THREADS: of the threads that serve groups, and of the one that
-# looks for a lost database.
+# Connections of a worker besides those of its THREADS: of the threads that serve groups, of the one that reads what
+# is polled, and of the one that looks for a lost database.
 LEADERS = 4
+POLLS = 1
 PROBES = 1
 # For commands, backups, and whoever looks what is wrong.
 RESERVE = 5
@@ -80,7 +81,7 @@ def refuse_too_few_connections() -> None:
     """Each thread of a worker keeps a connection; one that cannot be had is a 503 in the middle of an on-sale."""
     if connection.vendor != "mysql":
         return
-    each = settings.THREADS + LEADERS + PROBES
+    each = settings.THREADS + LEADERS + POLLS + PROBES
     needed = settings.WORKERS * each + RESERVE
     with connection.cursor() as cursor:
         # The session's value is the account's own limit; 0: it has none.
@@ -90,6 +91,6 @@ def refuse_too_few_connections() -> None:
         if 0 < limit < needed:
             raise CommandError(
                 f"The database lets {limit} connections in ({name}), and {needed} may be needed: {settings.WORKERS} "
-                f"workers (WORKERS) of {settings.THREADS} threads (THREADS) and {LEADERS + PROBES} more each, and "
+                f"workers (WORKERS) of {settings.THREADS} threads (THREADS) and {LEADERS + POLLS + PROBES} more each, and "
                 f"{RESERVE} for commands; lower WORKERS or THREADS, or raise {name} to {needed}."
             )
