@@ -275,11 +275,7 @@ def ledger_of(works: Sequence[Work], new: Sequence[Booking]) -> list[rows.Entry]
             entry.available,
             entry.waitlisted,
             entry.actor and entry.actor.pk,
-            entry.claim
-            and (
-                booking_id(entry.claim)
-                or rows.New(places[entry.claim.booking.reference], entry.claim.booking.reference)
-            ),
+            entry.claim and (booking_id(entry.claim) or new_in(places, entry.claim)),
         )
         for work in works
         for outcome in work.outcomes

@@ -30,6 +30,15 @@ pytestmark = pytest.mark.django_db(transaction=True)
 CROWD = 50
 
 
+@pytest.fixture(params=["groups", "one by one"])
+def _both_ways(request, settings):
+    """In groups, one thread of a process writes at a time; one by one, all of them, as the processes of a server do."""
+    settings.GROUP_BOOKING = request.param == "groups"
+
+
+both_ways = pytest.mark.usefixtures("_both_ways")
+
+
 def ask_for_one(event):
     return book_tickets(BookingRequest(event_id=event.pk, tickets=1, first_name="Ada")).booking.status
 
@@ -42,6 +51,7 @@ def findings():
     return [finding for report in verify_events() for finding in report.findings]
 
 
+@both_ways
 def test_last_ticket_is_sold_once():
     event = EventFactory(total_tickets=1, waitlist_enabled=False)
 
@@ -53,6 +63,7 @@ def test_last_ticket_is_sold_once():
     assert findings() == []
 
 
+@both_ways
 def test_crowd_waits_in_one_unbroken_line():
     event = EventFactory(total_tickets=1)
 
@@ -141,6 +152,7 @@ def test_transaction_on_sqlite_keeps_other_writers_out_from_its_beginning():
     other.close()
 
 
+@both_ways
 def test_one_key_in_twenty_requests_books_once():
     event = EventFactory(total_tickets=100)
     request = BookingRequest(event_id=event.pk, tickets=2, first_name="Ada", email="ada@example.org")
@@ -156,6 +168,7 @@ def test_one_key_in_twenty_requests_books_once():
     assert held(event) == 2
 
 
+@both_ways
 def test_one_key_on_two_events_books_one_of_them():
     events = [EventFactory(), EventFactory()]
 
@@ -184,6 +197,7 @@ def test_control_without_lock_one_key_gets_errors(monkeypatch, ask_unlocked):
     assert Counter(map(type, results)) == {BookingStatus: 1, IntegrityError: CROWD - 1}
 
 
+@both_ways
 def test_cancelling_at_once_frees_once():
     event = EventFactory(total_tickets=4)
     booking = BookingFactory(event=event, tickets=4)
@@ -197,6 +211,7 @@ def test_cancelling_at_once_frees_once():
     assert findings() == []
 
 
+@both_ways
 def test_one_ticket_a_user_holds_at_once(admin_user):
     event = EventFactory(total_tickets=10)
     request = BookingRequest(event_id=event.pk, tickets=1, first_name="Ada", user=admin_user, is_only_one=True)
@@ -217,6 +232,7 @@ def test_control_without_lock_one_user_gets_errors(monkeypatch, ask_unlocked, ad
     assert Counter(map(type, results)) == {BookingStatus: 1, IntegrityError: CROWD - 1}
 
 
+@both_ways
 def test_mixed_run_keeps_every_promise():
     threads, operations = 48, 2000 if connection.vendor == "mysql" else 480
     events = [

@@ -81,8 +81,8 @@ def refuse_too_few_connections() -> None:
     """Each thread of a worker keeps a connection; one that cannot be had is a 503 in the middle of an on-sale."""
     if connection.vendor != "mysql":
         return
-    each = settings.THREADS + LEADERS + POLLS + PROBES
-    needed = settings.WORKERS * each + RESERVE
+    others = LEADERS + POLLS + PROBES
+    needed = settings.WORKERS * (settings.THREADS + others) + RESERVE
     with connection.cursor() as cursor:
         # The session's value is the account's own limit; 0: it has none.
         cursor.execute("SELECT @@GLOBAL.max_connections, @@SESSION.max_user_connections")
@@ -91,6 +91,6 @@ def refuse_too_few_connections() -> None:
         if 0 < limit < needed:
             raise CommandError(
                 f"The database lets {limit} connections in ({name}), and {needed} may be needed: {settings.WORKERS} "
-                f"workers (WORKERS) of {settings.THREADS} threads (THREADS) and {LEADERS + POLLS + PROBES} more each, and "
+                f"workers (WORKERS) of {settings.THREADS} threads (THREADS) and {others} more each, and "
                 f"{RESERVE} for commands; lower WORKERS or THREADS, or raise {name} to {needed}."
             )
