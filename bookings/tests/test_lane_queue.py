@@ -12,6 +12,8 @@ from django.db import connection
 from bookings.tests.lane.speaking import BOOKING, HOT, OTHER, bytes_for, timed, wanted
 from ticks.tests.served import DATABASE, PATIENCE_SECONDS
 
+# Whatever the suite runs with.
+LANE = {"GROUP_BOOKING": "on", "FAST_LANE": "on"}
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -37,7 +39,7 @@ def lock_held(tmp_path, event):
 
 
 def test_full_queue_is_busy_at_once(start, port, connect, tmp_path):
-    start(WORKERS="1", QUEUE_LENGTH="1", DB_SECONDS="5")
+    start(**LANE, WORKERS="1", QUEUE_LENGTH="1", DB_SECONDS="5")
     # Known to the server already, so that none waits to be accepted.
     clients = [connect() for _ in range(8)]
     sent = bytes_for("POST", BOOKING, wanted(HOT), X_Request_ID="mine")
@@ -64,7 +66,7 @@ def test_full_queue_is_busy_at_once(start, port, connect, tmp_path):
 
 @pytest.mark.mariadb
 def test_locked_event_keeps_only_its_own_waiting(start, port, connect, tmp_path):
-    start(WORKERS="1", QUEUE_SECONDS="1", DB_SECONDS="5")
+    start(**LANE, WORKERS="1", QUEUE_SECONDS="1", DB_SECONDS="5")
     hot, other = (bytes_for("POST", BOOKING, wanted(event)) for event in (HOT, OTHER))
     status = bytes_for("GET", f"{BOOKING}/status/{HOT}")
     clients = [connect() for _ in range(5)]
@@ -87,7 +89,7 @@ def test_locked_event_keeps_only_its_own_waiting(start, port, connect, tmp_path)
 
 @pytest.mark.mariadb
 def test_connections_that_are_killed_are_made_anew(start, port, connect):
-    start(WORKERS="1")
+    start(**LANE, WORKERS="1")
     client = connect()
     both = [bytes_for("POST", BOOKING, wanted(HOT)), bytes_for("GET", f"{BOOKING}/status/{HOT}")]
     warm = [timed(client, sent)[0] for sent in both]

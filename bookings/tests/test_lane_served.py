@@ -94,7 +94,7 @@ def lines_of(server, tmp_path):
 
 
 def test_answers_and_lines_are_the_same_with_and_without_the_lane(start, port, tmp_path):
-    server = start()
+    server = start(GROUP_BOOKING="on", FAST_LANE="on")
     assert request(port, "POST", "/api/v1/auth/register", {**LOGIN, "email": "rosalind@example.org"})[0] == 201
     by_lane = conversation(port, "first-key-4711") + raw_answers(port)
     lines = lines_of(server, tmp_path)
@@ -116,7 +116,7 @@ def statuses_of(answers):
 
 
 def test_one_connection_serves_many_and_who_hangs_up_hurts_nobody(start, port, connect, tmp_path):
-    start(THROTTLE_ENABLED="off")
+    start(GROUP_BOOKING="on", FAST_LANE="on", THROTTLE_ENABLED="off")
     before = stored_bookings(tmp_path)
     left = read_json(port, f"{BOOKING}/status/{HOT}")["availableTickets"]
     whole = bytes_for("POST", BOOKING, wanted(HOT))
