@@ -32,7 +32,8 @@ SWITCH_SECONDS = 0.0005
 class Front:
     def __init__(self, *, threads: int, board: Board, worker: int, listener: int):
         self.board, self.worker, self.listener = board, worker, listener
-        sys.setswitchinterval(SWITCH_SECONDS)
+        if settings.FAST_LANE:
+            sys.setswitchinterval(SWITCH_SECONDS)
         connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
         self.bodies = Bodies(limit=settings.BODY_LIMIT, seconds=settings.BODY_SECONDS)
         self.lane = import_string(settings.LANE)() if settings.FAST_LANE else None
@@ -80,7 +81,7 @@ class Front:
         if order is None:
             return None
         order.returned = self.loop.create_future()
-        order.done = self.returns.put
+        order.done = self.returns.put_order
         visit.put(order)
         await order.returned
         if visit.is_unsettled(order):
@@ -109,28 +110,31 @@ class Front:
             except BaseException as error:
                 # For granian to log and to answer with 500.
                 failure = error
-            self.loop.call_soon_threadsafe(settle, done, failure)
+            self.returns.put(done, failure)
 
 
 class Returns:
-    """Orders on their way back from threads to the event loop, which is woken once for many."""
+    """What threads have done, on its way back to the event loop, which is woken once for many."""
 
     def __init__(self, loop):
         self.loop = loop
-        self.orders = deque()
+        self.done: deque[tuple[asyncio.Future, BaseException | None]] = deque()
         self.is_called = False
 
-    def put(self, order) -> None:
-        self.orders.append(order)
+    def put(self, future: asyncio.Future, failure: BaseException | None = None) -> None:
+        self.done.append((future, failure))
         if not self.is_called:
             self.is_called = True
             self.loop.call_soon_threadsafe(self.hand_out)
 
+    def put_order(self, order) -> None:
+        self.put(order.returned)
+
     def hand_out(self) -> None:
         # First, so that whoever puts one after the last look calls again.
         self.is_called = False
-        while self.orders:
-            settle(self.orders.popleft().returned, None)
+        while self.done:
+            settle(*self.done.popleft())
 
 
 def answer_by_django(environ: dict, is_whole: bool, protocol) -> None:
