@@ -47,6 +47,9 @@ class Polls:
             self.called.acquire()
             polls = [self.waiting.popleft() for _ in range(len(self.waiting))]
             if polls:
+                with suppress(Exception):
+                    # One that was closed, or has grown old.
+                    connection.close_if_unusable_or_obsolete()
                 read(polls)
                 for poll in polls:
                     poll.done(poll)
@@ -58,7 +61,6 @@ polls = Polls()
 def read(polls: Sequence[Poll]) -> None:
     """Sets each poll's result: its event's counts, or an error that Django will meet too."""
     try:
-        connection.close_if_unusable_or_obsolete()
         counts = counts_of({poll.event_id for poll in polls})
         holders = holders_of_sessions({poll.caller.session for poll in polls if poll.caller}, now=timezone.now())
     except Exception as error:
