@@ -112,7 +112,7 @@ def user_of_session(session_id: int, *, now: datetime) -> User | None:
 
 def holders_of_sessions(session_ids: Collection[int], *, now: datetime) -> dict[int, int]:
     """By login, the ids of the accounts of those that are good still; one query, however many there are."""
-    return good_holders(fetched(session_query(session_ids, HOLDER_COLUMNS, now=now))) if session_ids else {}
+    return good_holders(fetched(holders_query(session_ids, now=now))) if session_ids else {}
 
 
 def holders_query(session_ids: Collection[int], *, now: datetime) -> tuple[str, list]:

@@ -39,8 +39,9 @@ class Head:
     client: str
     scheme: str
     headers: dict[str, str]
-    began: float = field(default_factory=time.perf_counter)
-    identity: str = ""
+    # Set when the body is there.
+    began: float = field(init=False, default=0.0)
+    identity: str = field(init=False)
 
     def __post_init__(self):
         self.identity = identity_of(self.headers.get("x-request-id", ""))

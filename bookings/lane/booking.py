@@ -1,10 +1,9 @@
 from collections.abc import Callable
-from contextlib import suppress
 
 from bookings.lane.visits import Visit
 from bookings.serializers import BOOKING_FIELDS, wanted_booking
 from bookings.services.booking import BookingOrder, BookingRequest, book_or_find
-from bookings.services.groups import carried_out, counter
+from bookings.services.groups import counter
 from bookings.services.keys import Receipt
 from bookings.views.bookings import receipt_answer
 from bookings.views.headers import key_in
@@ -62,11 +61,6 @@ class BookingVisit(Visit):
             # Too many wait.
             order.result = busy
             order.finish()
-
-    def serve(self, order: LaneOrder) -> None:
-        # The result says all; it is raised too.
-        with suppress(Exception):
-            carried_out(order)
 
     def is_unsettled(self, order: LaneOrder) -> bool:
         return isinstance(order.result, OutcomeUnknown) and order.digest is not None

@@ -92,9 +92,6 @@ class StatusVisit(Visit):
     def put(self, poll: Poll) -> None:
         polls.put(poll)
 
-    def serve(self, poll: Poll) -> None:
-        read([poll])
-
     def success(self, counts: tuple[int, int]) -> tuple[int, dict[str, str], dict | None]:
         message, data, headers = status_answer(counts, known=self.head.headers.get("if-none-match"))
         if data is None:

@@ -1,5 +1,6 @@
 """What the requests of the lane have in common: who asks, the throttle, how an answer leaves."""
 
+import time
 from typing import Any
 
 from rest_framework.exceptions import AuthenticationFailed, ValidationError
@@ -27,7 +28,7 @@ class Caller:
 
 
 class Visit:
-    """One request on its way: `order` reads it, `put` or `serve` have it served, `answer` says what became of it."""
+    """One request on its way: `order` reads it, `put` has it served, `answer` says what became of it."""
 
     has_body = False
     allow: str
@@ -47,6 +48,8 @@ class Visit:
 
     def order(self, body: bytes) -> Any:
         """What is to be served; None: not for the lane, and nothing was counted."""
+        # As in Django, whose clock starts when the body has come: how long that takes is up to the client.
+        self.head.began = time.perf_counter()
         try:
             self.caller = self.identify()
             order = self.read(body)
@@ -75,10 +78,6 @@ class Visit:
 
     def put(self, order: Any) -> None:
         """Has it served by some thread, which calls `order.done`."""
-        raise NotImplementedError
-
-    def serve(self, order: Any) -> None:
-        """Serves it here and now."""
         raise NotImplementedError
 
     def is_unsettled(self, order: Any) -> bool:

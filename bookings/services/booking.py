@@ -9,11 +9,11 @@ from accounts.models import User, normalise_email
 from bookings.allocation import Book, Claim, Outcome
 from bookings.exceptions import AlreadyBooked
 from bookings.models import Booking, IdempotencyKey
+from bookings.services.desk import LockedEvent
 from bookings.services.groups import Found, TicketOrder, carried_out
 from bookings.services.keys import Receipt, key_of, replay
 from bookings.services.references import guest_token, hash_token, new_nonce, new_reference
 from bookings.services.rows import Key
-from events.models import Event
 from ticks.refusals import Refusal
 from ticks.transactions import OutcomeUnknown
 
@@ -131,7 +131,7 @@ class BookingOrder(TicketOrder):
     def replay(self, known: IdempotencyKey) -> Receipt:
         return replay(known, fingerprint=self.fingerprint)
 
-    def command(self, event: Event, found: Found) -> Book:
+    def command(self, event: LockedEvent, found: Found) -> Book:
         request = self.request
         if request.is_only_one and found.seats.get(self.seat):
             raise AlreadyBooked

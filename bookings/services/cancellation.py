@@ -4,10 +4,9 @@ from accounts.models import User
 from bookings.allocation import Cancel, Outcome
 from bookings.exceptions import BookingNotFound
 from bookings.models import Booking
-from bookings.services.desk import claim_of
+from bookings.services.desk import LockedEvent, claim_of
 from bookings.services.groups import Found, TicketOrder, carried_out
 from events.exceptions import EventNotFound
-from events.models import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class CancelOrder(TicketOrder):
         if booking.user_id:
             self.brushes = (("seat", (booking.event_id, booking.user_id)),)
 
-    def command(self, event: Event, found: Found) -> Cancel:
+    def command(self, event: LockedEvent, found: Found) -> Cancel:
         return self.give_back(found.by_id.get(self.booking_id))
 
     def give_back(self, booking: Booking | None) -> Cancel:
@@ -65,7 +64,7 @@ class SeatOrder(CancelOrder):
         self.seat = (event_id, user.pk)
         self.touches = (("seat", self.seat),)
 
-    def command(self, event: Event, found: Found) -> Cancel:
+    def command(self, event: LockedEvent, found: Found) -> Cancel:
         if event.deleted_at:
             raise EventNotFound
         # In the order of their ids, so the first of those made by the one-ticket contract, else the first.

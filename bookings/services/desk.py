@@ -134,13 +134,16 @@ def settle_all(
     rows.take_ids(changed.new, found)
 
 
-def other_writes(works: Sequence[Work], changed: "Changes", keys, now: datetime) -> list[rows.Statement]:
+def other_writes(
+    works: Sequence[Work], changed: "Changes", keys: Callable[[], Sequence[rows.Key]], now: datetime
+) -> list[rows.Statement]:
+    new = {booking.reference: rows.New(place, booking.reference) for place, booking in enumerate(changed.new)}
     return [
         *rows.endings(changed.ended, now),
         *rows.reductions(changed.reduced, now),
         *rows.servings(changed.served, now),
-        *rows.entry_insertions(ledger_of(works, changed.new), now),
-        *rows.key_insertions(keys(), changed.new, now),
+        *rows.entry_insertions(ledger_of(works, new), now),
+        *rows.key_insertions(keys(), new, now),
         *count_writes(works),
         *line_writes(works),
     ]
@@ -175,7 +178,7 @@ def claim_of(booking: Booking) -> Claim:
     return Claim(booking.tickets_reserved, BookingStatus(booking.status), booking.waitlist_number, booking)
 
 
-def load_queue(inventory: Inventory, event: Event, commands: Sequence[Command]) -> None:
+def load_queue(inventory: Inventory, event: Event | LockedEvent, commands: Sequence[Command]) -> None:
     """Puts those waiting bookings in the queue that the commands can get to."""
     within = reach(inventory, commands)
     if not inventory.waitlisted or not within.tickets:
@@ -264,8 +267,7 @@ def changes_of(works: Sequence[Work], now: datetime) -> Changes:
     return changes
 
 
-def ledger_of(works: Sequence[Work], new: Sequence[Booking]) -> list[rows.Entry]:
-    places = {booking.reference: place for place, booking in enumerate(new)}
+def ledger_of(works: Sequence[Work], new: Mapping[str, rows.New]) -> list[rows.Entry]:
     return [
         (
             work.event.pk,
@@ -275,17 +277,12 @@ def ledger_of(works: Sequence[Work], new: Sequence[Booking]) -> list[rows.Entry]
             entry.available,
             entry.waitlisted,
             entry.actor and entry.actor.pk,
-            entry.claim and (booking_id(entry.claim) or new_in(places, entry.claim)),
+            entry.claim and (booking_id(entry.claim) or new[entry.claim.booking.reference]),
         )
         for work in works
         for outcome in work.outcomes
         for entry in outcome.entries
     ]
-
-
-def new_in(places: Mapping[str, int], claim: Claim) -> rows.New:
-    reference = claim.booking.reference
-    return rows.New(places[reference], reference)
 
 
 def count_writes(works: Sequence[Work]) -> list[rows.Statement]:

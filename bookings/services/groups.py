@@ -22,7 +22,6 @@ from bookings.services.desk import Check, LockedEvent, Work, lock_events, settle
 from bookings.services.keys import keys_in_hand, known_keys
 from bookings.services.rows import Key
 from events.exceptions import EventNotFound
-from events.models import Event
 from ticks.refusals import Refusal
 from ticks.transactions import Busy, OutcomeUnknown, Unavailable, in_one_transaction, refuse_to_nest
 
@@ -55,7 +54,7 @@ class TicketOrder(Order):
         """The first answer to the order's key. Raises `KeyReused`."""
         raise NotImplementedError
 
-    def command(self, event: Event, found: Found) -> Command:
+    def command(self, event: LockedEvent, found: Found) -> Command:
         """What the rules are asked. Raises what can be refused before."""
         raise NotImplementedError
 

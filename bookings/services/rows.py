@@ -5,7 +5,7 @@ build the same statements again.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -144,9 +144,8 @@ def entry_insertions(entries: Sequence[Entry], now: datetime) -> list[Statement]
     ]
 
 
-def key_insertions(keys: Sequence[Key], new: Sequence[Booking], now: datetime) -> list[Statement]:
+def key_insertions(keys: Sequence[Key], new: Mapping[str, New], now: datetime) -> list[Statement]:
     stamp = adapted(now)
-    places = {booking.reference: place for place, booking in enumerate(new)}
     return [
         (
             inserting_for(IdempotencyKey, KEY_COLUMNS, (True,) * len(some)),
@@ -158,7 +157,7 @@ def key_insertions(keys: Sequence[Key], new: Sequence[Booking], now: datetime) -
                     key.fingerprint,
                     json.dumps(key.answer),
                     key.nonce,
-                    named(New(places[key.reference], key.reference)),
+                    named(new[key.reference]),
                     stamp,
                 )
             ],
