@@ -1,7 +1,8 @@
 """Log lines written in batches, by one thread a process: a request waits for no file and no lock of other workers.
 
-A line is formatted where it is logged, and written at most `WINDOW_SECONDS` later; with an error, at once. So
-kill -9 loses the lines of that window, and nothing else does: what ends by itself writes all of it.
+A line is written at most `WINDOW_SECONDS` after it is logged; with an error, at once. So kill -9 loses the lines of
+that window, and nothing else does: what ends by itself writes all of it. A request's line is put into words by who
+writes it, any other where it is logged.
 """
 
 import logging
@@ -13,6 +14,8 @@ from collections import deque
 from weakref import WeakSet
 
 from concurrent_log_handler import ConcurrentRotatingFileHandler
+
+from ticks.logs import RequestRecord
 
 WINDOW_SECONDS = 0.05
 # Of each handler. Whoever finds more waiting writes them, and waits for the disk as all did before.
@@ -88,14 +91,14 @@ class InBatches(logging.Handler):
     def __init__(self, target: logging.Handler):
         super().__init__()
         self.target = target
-        self.lines: deque[str] = deque()
+        self.lines: deque[str | RequestRecord] = deque()
         self.is_closed = False
         self.writer = writer
         writer.handlers.add(self)
 
     def emit(self, record):
         try:
-            self.lines.append(self.format(record))
+            self.lines.append(record if type(record) is RequestRecord else self.format(record))
         except Exception:
             self.handleError(record)
             return
@@ -106,9 +109,12 @@ class InBatches(logging.Handler):
 
     def flush(self):
         with self.writer.writing:
-            lines = [self.lines.popleft() for _ in range(len(self.lines))]
+            lines = [self.worded(self.lines.popleft()) for _ in range(len(self.lines))]
             if lines:
                 self.target.emit(logging.makeLogRecord({"msg": "\n".join(lines)}))
+
+    def worded(self, line: "str | RequestRecord") -> str:
+        return line if type(line) is str else self.format(line)
 
     def close(self):
         self.is_closed = True

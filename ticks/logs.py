@@ -7,6 +7,8 @@ import re
 import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
 
 from django.utils.functional import SimpleLazyObject
 
@@ -20,6 +22,16 @@ FACTS = ("method", "path", "status", "ms", "user")
 QUOTED = re.compile(
     r"""(?s)((?:Duplicate entry|[Ii]ncorrect [A-Za-z ]*value:?|Out of range value:?) )'.*?'(?= for | at row |"|$|\n)"""
 )
+
+
+class RequestRecord(logging.LogRecord):
+    """What a request's line says: plain values that stay as they are, so that they may be put into words later."""
+
+
+BLANK_RECORD = log.makeRecord(log.name, logging.INFO, "", 0, "request", (), None).__dict__ | {
+    "thread": None,
+    "threadName": None,
+}
 
 
 class RequestLog:
@@ -59,11 +71,20 @@ def log_request(*, method: str, path: str, status: int, seconds: float, user: in
     """The one line of a request."""
     if not log.isEnabledFor(logging.INFO):
         return
-    # Built here, since `log.info` would look through the stack for a place in the code that no line shows.
-    record = log.makeRecord(log.name, logging.INFO, "", 0, "request", (), None)
-    record.method, record.path, record.status, record.user = method, path, status, user
-    record.ms = round(seconds * 1000, 1)
-    record.request_id = identity
+    record = RequestRecord.__new__(RequestRecord)
+    now = time.time()
+    # `log.info` would look through the stack for a place in the code that no line shows.
+    record.__dict__ = {
+        **BLANK_RECORD,
+        "created": now,
+        "msecs": int(now % 1 * 1000),
+        "method": method,
+        "path": path,
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+        "user": user,
+        "request_id": identity,
+    }
     log.handle(record)
 
 
@@ -99,8 +120,10 @@ class But503(logging.Filter):
 
 class JsonFormatter(Discreet):
     def format(self, record):
+        if type(record) is RequestRecord:
+            return request_line(record)
         line = {
-            "time": iso_milliseconds(datetime.fromtimestamp(record.created, UTC)),
+            "time": moment_of(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": without_values(record.getMessage()),
@@ -113,9 +136,23 @@ class JsonFormatter(Discreet):
         return json.dumps(line)
 
 
+def request_line(record: RequestRecord) -> str:
+    """As `json.dumps` writes it, at a third of the cost: it is the one line that every request has."""
+    return (
+        f'{{"time": "{moment_of(record.created)}", "level": "info", "logger": "{record.name}",'
+        f' "message": "request", "requestId": {quoted(record.request_id)}, "method": {quoted(record.method)},'
+        f' "path": {quoted(record.path)}, "status": {record.status}, "ms": {record.ms},'
+        f' "user": {"null" if record.user is None else record.user}}}'
+    )
+
+
+def moment_of(created: float) -> str:
+    return iso_milliseconds(datetime.fromtimestamp(created, UTC))
+
+
 class ReadableFormatter(Discreet):
     def format(self, record):
-        clock = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
+        clock = clock_at(int(record.created))
         if record.name == log.name:
             user = f"user {record.user}" if record.user else "guest"
             said = f"{record.status} {record.method} {printable(record.path)} {record.ms} ms, {user}"
@@ -123,6 +160,11 @@ class ReadableFormatter(Discreet):
             said = f"{record.levelname} {record.name}: {without_values(record.getMessage())}"
         line = f"{clock} {said} [{request_id_of(record)}]"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+@lru_cache(maxsize=8)
+def clock_at(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%H:%M:%S")
 
 
 def printable(path: str) -> str:

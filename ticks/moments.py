@@ -6,4 +6,5 @@ LATEST = datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 def iso_milliseconds(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
