@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from bookings.exceptions import (
     AlreadyCancelled,
@@ -40,8 +40,7 @@ class Claim:
     booking: Any = None
 
 
-@dataclass(slots=True, frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of the event's ledger: what moved, and the counts after it.
 
     `tickets` is how many the entry speaks of: the total when opened, the signed difference when
@@ -57,14 +56,12 @@ class Entry:
     actor: Any
 
 
-@dataclass(slots=True, frozen=True)
-class Book:
+class Book(NamedTuple):
     claim: Claim
     actor: Any = None
 
 
-@dataclass(slots=True, frozen=True)
-class Cancel:
+class Cancel(NamedTuple):
     """Gives back `tickets` of a claim; None gives back all."""
 
     claim: Claim

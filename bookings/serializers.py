@@ -90,8 +90,9 @@ def plain_booking(given) -> dict | None:
 
 def booking_data(booking) -> dict:
     """What `BookingSerializer` gives, at a tenth of its cost: it is in every booking's answer."""
+    created = iso_milliseconds(booking.created_at)
     return {
-        "id": booking.pk,
+        "id": booking.id,
         "reference": booking.reference,
         "eventId": booking.event_id,
         "userId": booking.user_id,
@@ -101,8 +102,8 @@ def booking_data(booking) -> dict:
         "ticketsReserved": booking.tickets_reserved,
         "bookingStatus": str(booking.status),
         "waitlistPosition": booking.waitlist_position,
-        "createdAt": iso_milliseconds(booking.created_at),
-        "updatedAt": iso_milliseconds(booking.updated_at),
+        "createdAt": created,
+        "updatedAt": created if booking.updated_at is booking.created_at else iso_milliseconds(booking.updated_at),
     }
 
 

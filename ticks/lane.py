@@ -93,20 +93,15 @@ def answer_with(
 ) -> Answer:
     """The answer in full, and its line in the log. Without a body: 304."""
     content = b"" if body is None else to_json(body)
-    protective = dict(data_headers(has_etag="ETag" in headers))
-    # In Django's order.
-    all_headers = {
-        **({} if body is None else {"Content-Type": "application/json"}),
-        **headers,
+    before, after = headers_around_length(
+        tuple(headers.items()),
+        has_body=body is not None,
         # Without a token a session's cookie would have decided who asks.
-        "Vary": "Accept, Cookie" if user is None else "Accept",
-        "Allow": allow,
-        "X-Frame-Options": protective["X-Frame-Options"],
-        "Content-Length": str(len(content)),
-        **transport_headers(head),
-        **(protective | headers),
-        "X-Request-ID": head.identity,
-    }
+        vary="Accept, Cookie" if user is None else "Accept",
+        allow=allow,
+        hsts_seconds=is_secure(head) and settings.SECURE_HSTS_SECONDS,
+    )
+    all_headers = [*before, ("Content-Length", str(len(content))), *after, ("X-Request-ID", head.identity)]
     log_request(
         method=head.method,
         path=head.path,
@@ -115,12 +110,25 @@ def answer_with(
         user=user,
         identity=head.identity,
     )
-    return status, list(all_headers.items()), content
+    return status, all_headers, content
 
 
-def transport_headers(head: Head) -> dict[str, str]:
-    seconds = settings.SECURE_HSTS_SECONDS
-    return {"Strict-Transport-Security": f"max-age={seconds}"} if seconds and is_secure(head) else {}
+@lru_cache(maxsize=256)
+def headers_around_length(
+    headers: tuple[tuple[str, str], ...], *, has_body: bool, vary: str, allow: str, hsts_seconds: int
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """In Django's order, those before Content-Length and those after it."""
+    own = dict(headers)
+    protective = dict(data_headers(has_etag="ETag" in own))
+    before = {
+        **({"Content-Type": "application/json"} if has_body else {}),
+        **own,
+        "Vary": vary,
+        "Allow": allow,
+        "X-Frame-Options": protective["X-Frame-Options"],
+    }
+    after = {**({"Strict-Transport-Security": f"max-age={hsts_seconds}"} if hsts_seconds else {}), **protective}
+    return list(before.items()), [(name, value) for name, value in after.items() if name not in before]
 
 
 def refusal_body(head: Head, refusal: Refusal) -> tuple[int, dict[str, str], dict]:

@@ -5,7 +5,7 @@ build the same statements again.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -21,7 +21,7 @@ from events.models import Event
 # SQLite takes at most 32,766 values in one statement.
 ROWS_A_QUERY = 500
 Statement = tuple[str, Sequence]
-# The values of `ENTRY_COLUMNS` but the last; a booking that is not there yet as a `New`.
+# The values of `ENTRY_COLUMNS` but the last, numbers all but the kind; a booking that is not there yet as a `New`.
 Entry = tuple
 ENTRY_COLUMNS = (
     "event_id",
@@ -97,28 +97,32 @@ def booking_insertions(bookings: Sequence[Booking]) -> list[Statement]:
     """New bookings of one moment, and the query that `take_ids` reads their ids from."""
     if not bookings:
         return []
-    columns = booking_columns()
-    read = attrgetter(*columns)
-    stamp = adapted(bookings[0].created_at)
-    values = [value for booking in bookings for value in (*read(booking), stamp, stamp)]
-    insertion = inserting(Booking, (*columns, "created_at", "updated_at"), len(bookings))
+    columns, read = booking_columns()
+    values = [value for booking in bookings for value in read(booking)]
+    stamp = literal(bookings[0].created_at)
+    row = f"({marks(len(columns))}, {stamp}, {stamp})"
+    statement = insertion(Booking, (*columns, "created_at", "updated_at"), [row] * len(bookings))
     if connection.vendor != "mysql":
-        return [(f"{insertion} RETURNING id, reference", values)]
+        return [(f"{statement} RETURNING id, reference", values)]
     # What follows in the same go names them by their places.
     name_them = ("SET @first_booking = LAST_INSERT_ID()", [])
     if connection.features.can_return_rows_from_bulk_insert:
-        return [(f"{insertion} RETURNING id, reference", values), name_them]
+        return [(f"{statement} RETURNING id, reference", values), name_them]
     look = f"SELECT id, reference FROM {Booking._meta.db_table} WHERE reference IN ({marks(len(bookings))})"  # noqa: S608
-    return [(insertion, values), name_them, (look, [booking.reference for booking in bookings])]
+    return [(statement, values), name_them, (look, [booking.reference for booking in bookings])]
 
 
 def take_ids(bookings: Sequence[Booking], found: Sequence[Sequence[tuple]]) -> None:
     """Gives them the ids that the database says. Raises `IdsApart` where the go took them for others."""
+    if not bookings:
+        return
     ids = {reference: number for rows in found for number, reference in rows}
-    for place, booking in enumerate(bookings):
-        booking.pk = ids[booking.reference]
+    for booking in bookings:
+        booking.id = ids[booking.reference]
         booking._state.adding = False
-        if connection.vendor == "mysql" and booking.pk != bookings[0].pk + place * id_step():
+    if connection.vendor == "mysql":
+        first, step = bookings[0].id, id_step()
+        if any(booking.id != first + place * step for place, booking in enumerate(bookings)):
             # A node that joins a cluster changes the step.
             connection.id_step = None
             raise IdsApart
@@ -134,43 +138,42 @@ def id_step() -> int:
 
 
 def entry_insertions(entries: Sequence[Entry], now: datetime) -> list[Statement]:
-    stamp = adapted(now)
-    return [
-        (
-            inserting_for(LedgerEntry, ENTRY_COLUMNS, tuple(isinstance(entry[-1], New) for entry in some)),
-            [value for *others, booking in some for value in (*others, named(booking), stamp)],
+    name = namer()
+    stamp = literal(now)
+    rows = []
+    for event, sequence, kind, tickets, available, waitlisted, actor, booking in entries:
+        # Written out here: the driver looks at each value by itself, and of a group's values these are the most.
+        numbers = f"{event}, {sequence}, '{kind}', {tickets}, {available}, {waitlisted}"
+        rows.append(
+            f"({numbers}, {or_null(actor)}, {name(booking) if type(booking) is New else or_null(booking)}, {stamp})"
         )
-        for some in batched(entries, ROWS_A_QUERY)
-    ]
+    return [(insertion(LedgerEntry, ENTRY_COLUMNS, some), ()) for some in batched(rows, ROWS_A_QUERY)]
 
 
 def key_insertions(keys: Sequence[Key], new: Mapping[str, New], now: datetime) -> list[Statement]:
-    stamp = adapted(now)
+    name = namer()
+    stamp = literal(now)
     return [
         (
-            inserting_for(IdempotencyKey, KEY_COLUMNS, (True,) * len(some)),
-            [
-                value
-                for key in some
-                for value in (
-                    key.digest,
-                    key.fingerprint,
-                    json.dumps(key.answer),
-                    key.nonce,
-                    named(new[key.reference]),
-                    stamp,
-                )
-            ],
+            insertion(
+                IdempotencyKey, KEY_COLUMNS, [f"(%s, %s, %s, %s, {name(new[key.reference])}, {stamp})" for key in some]
+            ),
+            [value for key in some for value in (key.digest, key.fingerprint, json.dumps(key.answer), key.nonce)],
         )
         for some in batched(keys, ROWS_A_QUERY)
     ]
 
 
-def named(booking: New | int | None):
-    """As `inserting_for` names it."""
-    if isinstance(booking, New):
-        return booking.place if connection.vendor == "mysql" else booking.reference
-    return booking
+def namer() -> Callable[[New], str]:
+    """What a booking that is inserted in the same go is called in SQL."""
+    if connection.vendor == "mysql":
+        # One look-up each would double what a row costs. `take_ids` sees that it was right.
+        return lambda new: f"@first_booking + {new.place} * @@auto_increment_increment"
+    return lambda new: f"(SELECT id FROM {Booking._meta.db_table} WHERE reference = '{new.reference}')"  # noqa: S608
+
+
+def or_null(number: int | None) -> str:
+    return "NULL" if number is None else str(number)
 
 
 def endings(ids: Sequence[int], now: datetime) -> list[Statement]:
@@ -242,24 +245,6 @@ def marks(values: int) -> str:
     return ", ".join(["%s"] * values)
 
 
-@cache
-def inserting(model: type[models.Model], columns: tuple[str, ...], rows: int) -> str:
-    return insertion(model, columns, [f"({marks(len(columns))})"] * rows)
-
-
-@lru_cache(maxsize=128)
-def inserting_for(model: type[models.Model], columns: tuple[str, ...], are_new: tuple[bool, ...]) -> str:
-    """Rows of bookings, each known by its id or new."""
-    if connection.vendor == "mysql":
-        # One look-up each would double what a row costs. `take_ids` sees that it was right.
-        new = "@first_booking + %s * @@auto_increment_increment"
-    else:
-        new = f"(SELECT id FROM {Booking._meta.db_table} WHERE reference = %s)"  # noqa: S608
-    row = f"({', '.join(['%s'] * len(columns))})"
-    new_row = f"({', '.join([*['%s'] * (len(columns) - 2), new, '%s'])})"
-    return insertion(model, columns, [new_row if is_new else row for is_new in are_new])
-
-
 def insertion(model: type[models.Model], columns: Sequence[str], values: Sequence[str]) -> str:
     quote = connection.ops.quote_name
     names = ", ".join(map(quote, columns))
@@ -267,12 +252,18 @@ def insertion(model: type[models.Model], columns: Sequence[str], values: Sequenc
 
 
 @cache
-def booking_columns() -> tuple[str, ...]:
-    return tuple(
+def booking_columns() -> tuple[tuple[str, ...], Callable[[Booking], tuple]]:
+    """Those that differ from booking to booking, and what reads their values."""
+    columns = tuple(
         field.column
         for field in Booking._meta.concrete_fields
         if not (field.primary_key or isinstance(field, models.DateTimeField))
     )
+    return columns, attrgetter(*columns)
+
+
+def literal(moment: datetime) -> str:
+    return f"'{adapted(moment)}'"
 
 
 def adapted(moment: datetime):

@@ -28,12 +28,15 @@ class Connection(connections.Connection):
 
     def literal(self, o):
         kind = type(o)
-        if kind is int:
-            return b"%d" % o
         if kind is str:
             return self.string_literal(o.encode(self.encoding))
         if o is None:
             return b"NULL"
+        if kind is int:
+            return b"%d" % o
+        if isinstance(o, str):
+            # A member of an enumeration, mostly.
+            return self.string_literal(o.encode(self.encoding))
         return super().literal(o)
 
 
