@@ -7,8 +7,6 @@ from rest_framework_simplejwt.exceptions import InvalidToken
 from accounts.services import user_of_session
 from accounts.tokens import is_held_by, read_access_token, session_id
 
-NOT_VALID = "This token is not valid, or no longer; log in again."
-
 
 class BearerAuthentication(JWTAuthentication):
     """`Authorization: Bearer <access token>`; anything else in that header is refused.
@@ -20,21 +18,26 @@ class BearerAuthentication(JWTAuthentication):
     www_authenticate_realm = "ticks"
 
     def authenticate(self, request):
-        header = request.META.get("HTTP_AUTHORIZATION")
+        # Of Django's request: DRF's looks for each attribute in vain first.
+        header = request._request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
         try:
             claims = read_access_token(bearer_token(header))
         except InvalidToken:
-            raise AuthenticationFailed(NOT_VALID, code="token_not_valid") from None
+            raise login_ended() from None
         return self.get_user(claims), claims
 
     def get_user(self, validated_token):
         sid = session_id(validated_token)
         user = sid and user_of_session(sid, now=timezone.now())
         if not user or not is_held_by(user, validated_token):
-            raise AuthenticationFailed(NOT_VALID, code="token_not_valid")
+            raise login_ended()
         return user
+
+
+def login_ended() -> AuthenticationFailed:
+    return AuthenticationFailed("This token is not valid, or no longer; log in again.", code="token_not_valid")
 
 
 def bearer_token(header: bytes | str) -> str:

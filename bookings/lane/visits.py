@@ -7,24 +7,15 @@ from rest_framework.exceptions import AuthenticationFailed, ValidationError
 from rest_framework_simplejwt.exceptions import InvalidToken
 
 from accounts.authentication import bearer_token
+from accounts.callers import Caller, caller_of
 from accounts.exceptions import SessionEnded
-from accounts.tokens import read_access_token, session_id
-from ticks.ids import parse_id
+from accounts.tokens import read_access_token
 from ticks.lane import Answer, Head, address_parts, answer_with, refusal_body
 from ticks.refusals import Refusal
 from ticks.throttling import allow, network_of, take_back
 
 # What reading a request raises where Django should read it instead. RecursionError: JSON that is nested too deeply.
 NOT_PLAIN = (ValueError, RecursionError, ValidationError, AuthenticationFailed, InvalidToken)
-
-
-class Caller:
-    """Who shows a good token. Whether the login still stands is looked up with what the token is shown for."""
-
-    __slots__ = ("pk", "session")
-
-    def __init__(self, pk: int, session: int):
-        self.pk, self.session = pk, session
 
 
 class Visit:
@@ -63,13 +54,10 @@ class Visit:
         header = self.head.headers.get("authorization")
         if header is None:
             return None
-        claims = read_access_token(bearer_token(header))
-        session, named = session_id(claims), claims.get("sub")
-        user = parse_id(named) if isinstance(named, str) else None
-        # Django compares the text: "07" is nobody.
-        if session is None or user is None or str(user) != named:
+        caller = caller_of(read_access_token(bearer_token(header)))
+        if caller is None:
             raise InvalidToken
-        return Caller(user, session)
+        return caller
 
     def counted_as(self) -> tuple[str, str]:
         if self.caller:

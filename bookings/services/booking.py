@@ -51,21 +51,21 @@ class BookingRequest:
         return sha256(f"{caller}\n{key}".encode()).hexdigest()
 
 
-def book_tickets(request: BookingRequest, *, key: str | None = None) -> Receipt:
+def book_tickets(request: BookingRequest, *, key: str | None = None, session_id: int | None = None) -> Receipt:
     """Books whole tickets of one event for one person, or puts them on the waitlist whole.
 
-    With an idempotency `key` the same request answers the same again, however often it is sent.
+    With an idempotency `key` the same request answers the same again, however often it is sent. `session_id`: the
+    user's login, where it is still to be confirmed; then this raises `SessionEnded` too.
     Raises `EventNotFound`, `TooManyTickets`, `SalesNotOpen`, `SalesClosed`, `SoldOut`, `KeyReused`,
     `KeyInFlight`, `AlreadyBooked`, and what `in_one_transaction` raises; `OutcomeUnknown` with a key
     only when the database stays away. Rules: API.md, Bookings.
     """
     if key is None:
-        return carried_out(BookingOrder(request))
-    return book_by_key(request, digest=request.key_digest(key))
+        return carried_out(BookingOrder(request, session_id=session_id))
+    return book_by_key(BookingOrder(request, digest=request.key_digest(key), session_id=session_id))
 
 
-def book_by_key(request: BookingRequest, *, digest: str) -> Receipt:
-    order = BookingOrder(request, digest=digest)
+def book_by_key(order: "BookingOrder") -> Receipt:
     try:
         return carried_out(order)
     except OutcomeUnknown as unknown:
@@ -82,7 +82,7 @@ def book_or_find(order: "BookingOrder", unknown: OutcomeUnknown) -> Receipt:
             if time.monotonic() - order.arrived > PATIENCE_SECONDS:
                 break
             try:
-                return carried_out(BookingOrder(order.request, digest=order.digest))
+                return carried_out(BookingOrder(order.request, digest=order.digest, session_id=order.session_id))
             except OutcomeUnknown as error:
                 unknown = error
     except (Refusal, Error):
@@ -117,7 +117,7 @@ class BookingOrder(TicketOrder):
         request = self.request
         self.nonce = None if request.user else new_nonce()
         self.token = self.nonce and guest_token(self.nonce)
-        self.booking = Booking(
+        self.booking = Booking.drafted(
             reference=new_reference(),
             event_id=request.event_id,
             user_id=self.user_id,
@@ -136,7 +136,7 @@ class BookingOrder(TicketOrder):
         if request.is_only_one and found.seats.get(self.seat):
             raise AlreadyBooked
         # An attempt that was rolled back may have given it an id.
-        self.booking.pk = None
+        self.booking.id = None
         return Book(Claim(request.tickets, booking=self.booking), request.actor or request.user)
 
     def key(self, outcome: Outcome) -> Key:

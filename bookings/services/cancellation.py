@@ -17,13 +17,16 @@ class Cancellation:
     served: int
 
 
-def cancel_tickets(booking: Booking, *, tickets: int | None = None, actor: User | None = None) -> Cancellation:
+def cancel_tickets(
+    booking: Booking, *, tickets: int | None = None, actor: User | None = None, session_id: int | None = None
+) -> Cancellation:
     """Gives back `tickets` of a booking, or all, and serves the waitlist with what that frees.
 
     A waiting booking that gets smaller keeps its place, and is served at once if it now fits.
-    Raises `AlreadyCancelled`, `MoreThanReserved`, `Busy`.
+    `session_id`: the actor's login, where it is still to be confirmed. Raises `AlreadyCancelled`,
+    `MoreThanReserved`, `SessionEnded`, `Busy`.
     """
-    return carried_out(CancelOrder(booking, tickets=tickets, actor=actor))
+    return carried_out(CancelOrder(booking, tickets=tickets, actor=actor, session_id=session_id))
 
 
 def cancel_seat(event_id: int, *, user: User, actor: User) -> Cancellation:
@@ -35,8 +38,9 @@ def cancel_seat(event_id: int, *, user: User, actor: User) -> Cancellation:
 
 
 class CancelOrder(TicketOrder):
-    def __init__(self, booking: Booking, *, tickets: int | None, actor: User | None):
+    def __init__(self, booking: Booking, *, tickets: int | None, actor: User | None, session_id: int | None = None):
         super().__init__(booking.event_id)
+        self.session_id, self.user_id = session_id, actor and actor.pk
         self.booking_id, self.tickets, self.actor = booking.pk, tickets, actor
         self.touches = (("booking", booking.pk),)
         if booking.user_id:

@@ -4,6 +4,7 @@ from rest_framework.exceptions import NotAuthenticated, ValidationError
 from rest_framework.permissions import AllowAny
 from rest_framework.viewsets import GenericViewSet
 
+from accounts.late_login import LateLogin
 from bookings.exceptions import BookingNotFound
 from bookings.filters import AdminBookingFilters, BookingFilters, asked_of_all, fixed_by
 from bookings.models import Booking, attach_positions
@@ -68,8 +69,10 @@ class BookingSearch(Search):
         return super().filter_queryset(request, queryset, view)
 
 
-class BookingViewSet(GenericViewSet):
+class BookingViewSet(LateLogin, GenericViewSet):
     """Bookings: anybody books, with or without an account; only who owns one sees or cancels it."""
+
+    late_actions = frozenset({"create", "destroy"})
 
     queryset = Booking.objects.all()
     # Every action but the list is open to guests; the queryset and the token guard single bookings.
@@ -107,7 +110,7 @@ class BookingViewSet(GenericViewSet):
             self.get_serializer(data=request.data).is_valid(raise_exception=True)
             raise
         user = request.user if request.user.is_authenticated else None
-        receipt = book_tickets(BookingRequest(**wanted, user=user), key=key)
+        receipt = book_tickets(BookingRequest(**wanted, user=user), key=key, session_id=self.login_to_confirm)
         message, data, headers = receipt_answer(receipt)
         return answer(message, data, status=201, headers=headers)
 
@@ -141,7 +144,7 @@ class BookingViewSet(GenericViewSet):
         if wanted.get("bookingId", booking.pk) != booking.pk:
             raise ValidationError({"bookingId": ["Must be the id in the URL, or be left out."]})
         actor = request.user if request.user.is_authenticated else None
-        cancel_tickets(booking, tickets=wanted.get("tickets"), actor=actor)
+        cancel_tickets(booking, tickets=wanted.get("tickets"), actor=actor, session_id=self.login_to_confirm)
         return answer("Booking cancelled successfully.")
 
     def get_queryset(self):
@@ -168,7 +171,7 @@ class BookingViewSet(GenericViewSet):
 
     def may_see(self, booking: Booking) -> bool:
         user = self.request.user
-        if user.is_authenticated and (user.is_staff or booking.user_id == user.pk):
+        if user.is_authenticated and (booking.user_id == user.pk or user.is_staff):
             return True
         token = self.request.headers.get("Booking-Token") or self.request.query_params.get("token", "")
         return is_token_of(booking, token)

@@ -9,7 +9,7 @@ EVENT_TAG = re.compile(r'"(\d{1,9})(?:\.\d+)?"')
 
 
 def idempotency_key(request) -> str | None:
-    given = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    given = request._request.META.get("HTTP_IDEMPOTENCY_KEY")
     return None if given is None else key_in(given)
 
 

@@ -1,0 +1,178 @@
+"""Booking and cancelling look the login up with their writes: one that has ended gets nothing but its 401."""
+
+import pytest
+from django.conf import settings as in_force
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts import tokens
+from accounts.models import LoginSession
+from accounts.tests.factories import UserFactory
+from bookings.models import Booking
+from bookings.services import groups
+from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.state import digest_of_all_tables
+from ticks.throttling import COUNTS
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/booking"
+REFUSAL = {
+    "message": "This token is not valid, or no longer; log in again.",
+    "error": True,
+    "code": "token_not_valid",
+}
+
+
+def log_out(user):
+    LoginSession.objects.filter(user=user).delete()
+
+
+def expire(user):
+    LoginSession.objects.filter(user=user).update(expires_at=timezone.now())
+
+
+def deactivate(user):
+    user.is_active = False
+    user.save(update_fields=["is_active"])
+
+
+def set_password(user):
+    user.set_password("another one, and long")
+    user.save(update_fields=["password"])
+
+
+def hand_over(user):
+    """The login is another's: a token that names both was never given out."""
+    LoginSession.objects.filter(user=user).update(user=UserFactory())
+
+
+def wanted(event, **changes):
+    return {
+        "eventId": event.pk,
+        "firstName": "Ada",
+        "lastName": "Lovelace",
+        "email": "ada@example.org",
+        "ticketsReserved": 1,
+    } | changes
+
+
+def book(client, booking):
+    return client.post(URL, wanted(booking.event), format="json")
+
+
+def book_by_key(client, booking):
+    return client.post(URL, wanted(booking.event), format="json", headers={"Idempotency-Key": "k1"})
+
+
+def book_badly(client, booking):
+    return client.post(URL, wanted(booking.event, ticketsReserved=0), format="json")
+
+
+def book_what_is_not_there(client, booking):
+    return client.post(URL, wanted(booking.event, eventId=booking.event_id + 1000), format="json")
+
+
+def send_no_json(client, booking):
+    return client.post(URL, b"{", content_type="application/json")
+
+
+def cancel(client, booking):
+    return client.delete(f"{URL}/{booking.pk}")
+
+
+def cancel_too_many(client, booking):
+    return client.delete(f"{URL}/{booking.pk}", {"ticketsToCancel": 1000}, format="json")
+
+
+def cancel_what_is_not_there(client, booking):
+    return client.delete(f"{URL}/{booking.pk + 1000}")
+
+
+REQUESTS = [
+    book,
+    book_by_key,
+    book_badly,
+    book_what_is_not_there,
+    send_no_json,
+    cancel,
+    cancel_too_many,
+    cancel_what_is_not_there,
+]
+
+
+@pytest.fixture
+def booking(user):
+    return BookingFactory(event=EventFactory(total_tickets=10), user=user)
+
+
+@pytest.mark.parametrize("end", [log_out, expire, deactivate, set_password, hand_over])
+@pytest.mark.parametrize("send", REQUESTS)
+def test_ended_login_is_told_so_before_anything_else(owner, user, booking, send, end):
+    end(user)
+    before = digest_of_all_tables()
+
+    response = send(owner, booking)
+
+    assert (response.status_code, response.json()) == (401, REFUSAL)
+    assert response["WWW-Authenticate"] == 'Bearer realm="ticks"'
+    assert digest_of_all_tables() == before
+
+
+@pytest.mark.parametrize("send", REQUESTS)
+def test_ended_login_does_not_count_against_the_account(owner, user, booking, send, settings):
+    settings.THROTTLE_ENABLED = True
+    log_out(user)
+
+    send(owner, booking)
+
+    assert not COUNTS["user"].callers.get(str(user.pk))
+
+
+def test_ended_login_is_told_so_by_a_throttle_that_is_full(owner, user, booking, settings, monkeypatch):
+    settings.THROTTLE_ENABLED = True
+    monkeypatch.setitem(in_force.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "user", "2/min")
+    statuses = [book(owner, booking).status_code for _ in range(3)]
+    log_out(user)
+
+    statuses.append(book(owner, booking).status_code)
+
+    assert statuses == [201, 201, 429, 401]
+    assert len(COUNTS["user"].callers[str(user.pk)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("send", "status"), [(book_badly, 400), (cancel_too_many, 400), (cancel_what_is_not_there, 404)]
+)
+def test_good_login_is_told_what_is_wrong(owner, booking, send, status):
+    assert send(owner, booking).status_code == status
+
+
+def test_staff_cancel_what_is_not_theirs_and_others_do_not(staff, stranger, booking):
+    assert [cancel(client, booking).status_code for client in (stranger, staff, staff)] == [404, 200, 409]
+    assert Booking.objects.get().status == "cancelled"
+
+
+def test_login_is_looked_up_once_with_what_it_is_for(owner, booking, monkeypatch):
+    monkeypatch.setattr(groups, "sessions", groups.Sessions())
+    login = LoginSession._meta.db_table
+
+    for send in (book, book_by_key, cancel):
+        with CaptureQueriesContext(connection) as queries:
+            assert send(owner, booking).status_code in (200, 201)
+
+        alone = [query for query in queries if login in query["sql"] and query["sql"].startswith("SELECT")]
+        # In one go with the writes, where the driver can; a key's answer is for who is logged in, so before it too.
+        assert len(alone) == (send is book_by_key) + (connection.vendor == "sqlite"), send
+
+
+def test_token_of_another_account_is_of_no_use(owner, user, booking):
+    """Its signature is ours, as if a secret had leaked: the account that it names never had this login."""
+    other = UserFactory()
+    pair = tokens.log_in(other)
+    claims = tokens.read_access_token(pair["token"])
+    assert claims["sub"] == str(other.pk)
+    LoginSession.objects.filter(pk=claims["sid"]).update(user=user)
+    owner.credentials(HTTP_AUTHORIZATION=f"Bearer {pair['token']}")
+
+    assert [send(owner, booking).status_code for send in REQUESTS] == [401] * len(REQUESTS)
