@@ -21,8 +21,9 @@ IDEMPOTENCY_HOURS = environment.whole("IDEMPOTENCY_HOURS", 24, 24, 24 * 366)
 HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.whole("PORT", 8000, 1, 65535)
 WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8), 1, 256)
-# Requests that wait for the same event are carried out together, so more of them at once are larger groups.
-THREADS = environment.whole("THREADS", 16, 1, 256)
+# Requests that wait for the same event are carried out together, so more of them at once are larger groups. As many
+# as fit, each with its connection, into the 151 that a database lets in where nobody has said otherwise.
+THREADS = environment.whole("THREADS", max(8, min(32, 146 // WORKERS - 6)), 1, 256)
 # Requests that move tickets wait for each other in the process, and are carried out in groups.
 GROUP_BOOKING = environment.switch("GROUP_BOOKING", True)
 QUEUE_LENGTH = environment.whole("QUEUE_LENGTH", 2000, 1, 100_000)
