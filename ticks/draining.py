@@ -99,9 +99,8 @@ class Refusals(threading.Thread):
         self.is_last_call = threading.Event()
 
     def finish(self) -> None:
-        """Returns when the socket is closed and everybody who was in its queue has an answer."""
+        """From now on nobody queues. The thread ends when the socket is closed and who was in its queue has an answer."""
         self.is_last_call.set()
-        self.join()
 
     def run(self) -> None:
         while not self.is_last_call.is_set():

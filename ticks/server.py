@@ -37,34 +37,45 @@ CONNECTIONS_EACH = 2048
 BACKLOG = 1024
 # A client that has stopped to read its answer is waited for no longer.
 UNREAD_SECONDS = 30
+# Objects made, and not gone again, until Python looks for cycles among them. With its 700 that is a twentieth of all
+# that a worker computes, and finds next to nothing.
+GARBAGE_LOOK_EVERY = 20_000
 PR_SET_PDEATHSIG = 1
 M_MMAP_THRESHOLD = -3
 LARGE_BYTES = 1024 * 1024
 
 
 class Server(Granian):
-    """granian with one queue of connections for all workers, that ends without breaking a connection."""
+    """granian with queues of connections that outlive the workers, so that none is broken when one of them ends.
+
+    On Linux each worker has one of its own, and the kernel deals new connections out to them evenly. Taken from one
+    queue by whoever is first, those of a crowd would mostly be one worker's, which keeps them, and slow.
+    """
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
         self.board = Board(self.workers)
 
     def _init_shared_socket(self):
-        # Elsewhere granian gives each worker a socket with a queue of its own, and who waits in it is
-        # reset when the worker ends. This one stays open until everybody in it has an answer.
-        self._shd = SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
-        self._sfd = self.listener = self._shd.get_fd()
-        self._sso = socket.socket(fileno=self._sfd)
-        self._sso.listen(self.backlog)
-        if sys.platform == "linux":
-            self._sso.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
+        # granian's own sockets are made by the workers, and who waits in one is reset when its worker ends. These
+        # stay open until everybody in them has an answer.
+        is_linux = sys.platform == "linux"
+        spec = SocketSpec(self.bind_addr, self.bind_port, self.backlog)
+        self.holders = [spec.build() for _ in range(self.workers if is_linux else 1)]
+        self.listeners = [socket.socket(fileno=holder.get_fd()) for holder in self.holders]
+        for listener in self.listeners:
+            listener.listen(self.backlog)
+            if is_linux:
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
 
     def _drop_shared_socket(self):
         """Not before the workers have ended."""
 
     def _spawn_worker(self, idx, target, callback_loader):
         self.board.wipe(idx)
-        return super()._spawn_worker(idx, target, partial(callback_loader, idx))
+        place = idx % len(self.listeners)
+        self._shd, self._sso = self.holders[place], self.listeners[place]
+        return super()._spawn_worker(idx, target, partial(callback_loader, idx, self._sso.fileno()))
 
     def _respawn_workers(self, workers, *args, **options):
         # granian ends the server when a worker dies twice within seconds. One that was killed is replaced,
@@ -83,13 +94,17 @@ class Server(Granian):
     def _stop_workers(self):
         self._drain()
         self.board.stage = Stage.CLOSING
-        refusals = Refusals(self._sso)
-        refusals.start()
+        refusals = [Refusals(listener) for listener in self.listeners]
+        for queue in refusals:
+            queue.start()
         # Who has just connected to a worker has asked by then, and is answered.
         time.sleep(SETTLE_SECONDS)
         self._end_workers()
         super()._stop_workers()
-        refusals.finish()
+        for queue in refusals:
+            queue.finish()
+        for queue in refusals:
+            queue.join()
 
     def _drain(self):
         self.board.stage = Stage.DRAINING
@@ -148,7 +163,7 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     server.serve(target_loader=partial(load_in_worker, os.getpid(), threads, server), wrap_loader=False)
 
 
-def load_in_worker(main_process: int, threads: int, server: Server, worker: int):
+def load_in_worker(main_process: int, threads: int, server: Server, worker: int, listener: int):
     """The application, in a worker that ends when the main process does, however that ends."""
     # Forked with the main process's handler, which means nothing here: until granian sets its own,
     # a worker has no request to finish and may just end.
@@ -165,11 +180,12 @@ def load_in_worker(main_process: int, threads: int, server: Server, worker: int)
     import ticks.wsgi  # noqa: F401
     from ticks.front import Front
 
-    front = Front(threads=threads, board=server.board, worker=worker, listener=server.listener)
+    front = Front(threads=threads, board=server.board, worker=worker, listener=listener)
     # What is loaded by now stays. Else Python looks through all of it again and again for what it may throw away,
     # for 40 ms each time, in which nobody is answered.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE_LOOK_EVERY)
     return front
 
 
