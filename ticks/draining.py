@@ -74,7 +74,7 @@ def join(shared: Board) -> None:
 
 def has_begun() -> bool:
     """Whether the server that this process belongs to is about to stop."""
-    return board.stage is not Stage.SERVING
+    return board.cells[0] != Stage.SERVING
 
 
 def accept_no_more(listener: int) -> None:
@@ -99,7 +99,7 @@ class Refusals(threading.Thread):
         self.is_last_call = threading.Event()
 
     def finish(self) -> None:
-        """From now on nobody queues. The thread ends when the socket is closed and who was in its queue has an answer."""
+        """Nobody queues from now on. The thread ends once who was in the queue has an answer."""
         self.is_last_call.set()
 
     def run(self) -> None:
