@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from io import BytesIO
 
 from django.core.exceptions import BadRequest
@@ -87,19 +88,15 @@ class Bodies:
         if not (is_chunked or length):
             return b""
         if not is_chunked and length <= self.limit:
-            return await self.read_small(protocol)
+            return await self.patiently(protocol())
         body = await self.patiently(self.read_chunks(protocol))
         # Django takes a body without a length for an empty one.
         environ["CONTENT_LENGTH"] = str(len(body))
         return body
 
-    async def read_small(self, protocol) -> bytes:
-        """A body whose length was told, and is allowed."""
-        return await self.patiently(protocol())
-
-    async def read_plain(self, protocol) -> "bytes | Failing":
-        """The same; or what stands in for one that did not come."""
-        return await excused(self.read_small(protocol))
+    def read_plain(self, protocol) -> Awaitable["bytes | Failing"]:
+        """A body whose length was told, and is allowed; or what stands in for one that did not come."""
+        return excused(self.patiently(protocol()))
 
     async def read_chunks(self, protocol) -> bytes:
         """One byte over the limit is enough for Django to refuse it. The client reads why when it has sent it all."""

@@ -6,7 +6,6 @@ read and answered in the event loop itself; only the database is asked elsewhere
 """
 
 import asyncio
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -24,16 +23,11 @@ from ticks.lane import Answer, head_of_scope
 from ticks.wsgi import environ_of, respond
 
 LOOK_SECONDS = 0.05
-# A thread that comes back from the database while it holds a lock waits no longer for the interpreter. Measured:
-# with Python's 5 ms the slowest hundredth of a crowd's bookings took twice as long, with 0.1 ms all of them.
-SWITCH_SECONDS = 0.0005
 
 
 class Front:
     def __init__(self, *, threads: int, board: Board, worker: int, listener: int):
         self.board, self.worker, self.listener = board, worker, listener
-        if settings.FAST_LANE:
-            sys.setswitchinterval(SWITCH_SECONDS)
         connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
         self.bodies = Bodies(limit=settings.BODY_LIMIT, seconds=settings.BODY_SECONDS)
         self.lane = import_string(settings.LANE)() if settings.FAST_LANE else None
