@@ -32,11 +32,7 @@ WAITING = str(BookingStatus.WAITLISTED)
 WAITERS = f"SELECT id, tickets_reserved, waitlist_number FROM {Booking._meta.db_table} WHERE event_id = %s"  # noqa: S608
 # The number is set exactly while waiting.
 LINE = f"{WAITERS} AND waitlist_number IS NOT NULL ORDER BY waitlist_number LIMIT %s"
-# A derived table, since SQLite takes no LIMIT in a part of a UNION.
-HEADS_OF_SIZE = (
-    f"SELECT * FROM ({WAITERS} AND status = %s AND tickets_reserved = %s"  # noqa: S608
-    " ORDER BY waitlist_number LIMIT %s) AS heads"
-)
+HEADS_OF_SIZE = f"({WAITERS} AND status = %s AND tickets_reserved = %s ORDER BY waitlist_number LIMIT %s)"
 NEXT_SIZE = (
     f"SELECT MIN(tickets_reserved) FROM {Booking._meta.db_table}"  # noqa: S608
     " WHERE event_id = %s AND status = %s AND tickets_reserved > %s AND tickets_reserved <= %s"
@@ -85,9 +81,7 @@ def lock_event(event_id: int) -> Event:
 
 def lock_events(event_ids: Collection[int]) -> dict[int, LockedEvent]:
     """Those that there are, by id, locked in the order of their ids: two groups never wait for each other."""
-    with connection.cursor() as cursor:
-        cursor.execute(lock_statement(len(event_ids)), list(event_ids))
-        events = [LockedEvent(*row) for row in cursor.fetchall()]
+    events = [LockedEvent(*row) for row in rows.run(lock_statement(len(event_ids)), event_ids)]
     for event in events:
         event.sales_start = rows.aware(event.sales_start)
         event.sales_end = rows.aware(event.sales_end)
@@ -198,7 +192,7 @@ def load_queue(inventory: Inventory, event: Event | LockedEvent, commands: Seque
 def waiting_rows(event: Event | LockedEvent, within: Reach, policy: str) -> Sequence[tuple[int, int, int]]:
     """(id, tickets, waitlist number) of the waiting bookings in reach."""
     if policy == Event.WaitlistPolicy.STRICT:
-        return fetched(LINE, [event.pk, within.heads])
+        return rows.run(LINE, [event.pk, within.heads])
     sizes = sizes_waiting(event, at_most=within.tickets)
     return [row for some in rows.batched(sizes, SIZES_A_QUERY) for row in heads_of_sizes(event, within, some)]
 
@@ -210,23 +204,19 @@ def sizes_waiting(event: Event | LockedEvent, *, at_most: int) -> list[int]:
     sizes: list[int] = []
     while True:
         # One row each from the index. DISTINCT reads every waiting booking on MariaDB.
-        [(larger,)] = fetched(NEXT_SIZE, [event.pk, WAITING, sizes[-1] if sizes else 0, at_most])
+        [(larger,)] = rows.run(NEXT_SIZE, [event.pk, WAITING, sizes[-1] if sizes else 0, at_most])
         if larger is None:
             return sizes
         sizes.append(larger)
 
 
 def heads_of_sizes(event: Event | LockedEvent, within: Reach, sizes: Sequence[int]) -> Sequence[tuple[int, int, int]]:
-    return fetched(
-        " UNION ALL ".join([HEADS_OF_SIZE] * len(sizes)),
+    # SQLite takes no LIMIT in a part of a UNION; a derived table costs MariaDB half as much again.
+    heads = HEADS_OF_SIZE if connection.vendor == "mysql" else f"SELECT * FROM {HEADS_OF_SIZE} AS heads"  # noqa: S608
+    return rows.run(
+        " UNION ALL ".join([heads] * len(sizes)),
         [value for size in sizes for value in (event.pk, WAITING, size, within.of_size(size))],
     )
-
-
-def fetched(statement: str, values: Sequence) -> Sequence[tuple]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return cursor.fetchall()
 
 
 @dataclass(slots=True)

@@ -71,9 +71,7 @@ def lock_bookings(ids: Sequence[int]) -> list[Booking]:
 
 def read_bookings(statement: str, values: Sequence) -> list[Booking]:
     names = [field.attname for field in Booking._meta.concrete_fields]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        bookings = [Booking.from_db(connection.alias, names, row) for row in cursor.fetchall()]
+    bookings = [Booking.from_db(connection.alias, names, row) for row in run(statement, values)]
     for booking in bookings:
         booking.created_at = aware(booking.created_at)
         booking.updated_at = aware(booking.updated_at)
@@ -213,20 +211,19 @@ def counts_update(events: Sequence, names: Sequence[str]) -> Statement:
 
 def run_all(statements: Sequence[Statement]) -> list[Sequence[tuple]]:
     """Runs them in one round trip where the driver can, on SQLite one by one; what each query found."""
+    if connection.vendor == "mysql":
+        return connection.run_all(statements) if statements else []
     found: list[Sequence[tuple]] = []
     with connection.cursor() as cursor:
-        if connection.vendor != "mysql":
-            for statement, values in statements:
-                cursor.execute(statement, values)
-                found += [cursor.fetchall()] if cursor.description else []
-        elif statements:
-            joined = "; ".join(statement for statement, _ in statements)
-            cursor.execute(joined, [value for _, values in statements for value in values])
-            is_more = True
-            while is_more:
-                found += [cursor.fetchall()] if cursor.description else []
-                # The next one's answer; its error is raised here.
-                is_more = cursor.nextset()
+        for statement, values in statements:
+            cursor.execute(statement, values)
+            found += [cursor.fetchall()] if cursor.description else []
+    return found
+
+
+def run(statement: str, values: Sequence) -> Sequence[tuple]:
+    """What one query found."""
+    [found] = run_all([(statement, values)])
     return found
 
 
@@ -266,7 +263,9 @@ def literal(moment: datetime) -> str:
     return f"'{adapted(moment)}'"
 
 
-def adapted(moment: datetime):
+@lru_cache(maxsize=8)
+def adapted(moment: datetime) -> str:
+    """As both databases keep it. Kept, as it stands in several rows of the moment, and takes long."""
     return connection.ops.adapt_datetimefield_value(moment)
 
 

@@ -45,3 +45,26 @@ def test_every_status_and_time(status, moment):
     booking = Booking(pk=2**63 - 1, event_id=1, tickets_reserved=1, status=status, created_at=moment, updated_at=moment)
 
     assert_as_promised(booking)
+
+
+def test_drafted_booking_is_what_the_constructor_makes(event, user):
+    values = {
+        "reference": "AAAAA-CCCCCC",
+        "event_id": event.pk,
+        "user_id": user.pk,
+        "first_name": "Ada",
+        "email": "ada@example.org",
+    }
+    made, drafted = Booking(**values), Booking.drafted(**values)
+
+    dates = {"created_at", "updated_at"}
+    columns = {field.attname for field in Booking._meta.concrete_fields} - dates
+    assert {name: getattr(drafted, name) for name in columns} == {name: getattr(made, name) for name in columns}
+    assert {getattr(drafted, name) for name in dates} == {None}
+    assert (drafted._state.adding, drafted._state.db) == (made._state.adding, made._state.db)
+    assert drafted._state is not Booking.drafted(**values)._state
+    assert drafted.event == event
+    drafted.tickets_reserved, drafted.status = 1, BookingStatus.COMPLETED
+    drafted.created_at = drafted.updated_at = datetime(2024, 2, 29, tzinfo=UTC)
+    drafted.save()
+    assert Booking.objects.get().first_name == "Ada"

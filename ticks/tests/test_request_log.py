@@ -8,7 +8,7 @@ from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError
 
-from ticks.logs import JsonFormatter, ReadableFormatter, request_id
+from ticks.logs import JsonFormatter, ReadableFormatter, log_request, request_id
 
 pytestmark = pytest.mark.django_db
 
@@ -46,6 +46,19 @@ def test_log_file_has_the_format_for_machines():
     assert django_settings.LOGGING["formatters"][handler["formatter"]] == {"()": "ticks.logs.JsonFormatter"}
     assert handler["filename"].endswith("combined.log")
     assert "combined" in django_settings.LOGGING["root"]["handlers"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/booking", '/"\\\n\x1b[31m', "/é\u2028\ud800"])
+@pytest.mark.parametrize("user", [None, 7])
+def test_request_line_is_the_json_that_any_other_line_would_be(machine_log, caplog, path, user):
+    log_request(method="GET", path=path, status=200, seconds=0.01234, user=user, identity="abc-1")
+
+    written = machine_log.getvalue().splitlines()
+    [record] = caplog.records
+    # One of the kind that is not written by hand.
+    record.__class__ = logging.LogRecord
+    assert written == [JsonFormatter().format(record)]
+    assert (record.ms, record.msecs // 1, record.threadName) == (12.3, record.created * 1000 // 1 % 1000, None)
 
 
 def test_request_is_one_line_with_its_facts(owner, user, machine_log):

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -135,6 +137,58 @@ def test_readme_tour_ends_with_the_guest_promoted(start, port, tmp_path):
     assert cancelled is None
     assert (promoted["id"], promoted["bookingStatus"]) == (waiting["id"], "completed")
     assert status == {"availableTickets": 0, "waitlistedCount": 0}
+
+
+def connections_of(process, port):
+    """How many connections each worker has, by /proc."""
+    local = f":{port:04X}"
+    established = {
+        line.split()[9]
+        for line in Path("/proc/net/tcp").read_text().splitlines()
+        if line.split()[1].endswith(local) and line.split()[3] == "01"
+    }
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    counts = []
+    for worker in workers:
+        held = []
+        for descriptor in Path(f"/proc/{worker}/fd").iterdir():
+            with suppress(OSError):
+                held.append(descriptor.readlink().name)
+        counts.append(sum(f"socket:[{inode}]" in held for inode in established))
+    return [count for count in counts if count]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere the workers share one queue.")
+def test_connections_of_a_crowd_are_dealt_out_to_all_workers(start, port):
+    process = start()
+
+    with ExitStack() as crowd:
+        for _ in range(200):
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+            crowd.callback(client.close)
+            client.request("GET", "/healthz")
+            client.getresponse().read()
+        counts = connections_of(process, port)
+
+    # Dice would give a worker fewer than 65 of 200 once in a million times.
+    assert len(counts) == 2
+    assert min(counts) >= 65
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere the workers share one queue.")
+def test_who_is_in_the_queue_of_a_killed_worker_is_served_by_its_successor(start, port):
+    process = start()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    [victim, *_] = [
+        int(child)
+        for child in children.read_text().split()
+        if b"ticks.server" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+    os.kill(victim, signal.SIGKILL)
+    statuses = [request(port, "GET", "/healthz")[0] for _ in range(50)]
+
+    assert statuses == [200] * 50
 
 
 def test_second_server_on_the_port_is_refused(start, port):
