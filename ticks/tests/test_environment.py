@@ -284,3 +284,24 @@ def test_every_setting_is_told_of_in_the_readme_and_the_example():
     assert {"BODY_SECONDS", "DATABASE_URL", "THROTTLE_USER"} <= read
     assert read <= readme
     assert read <= example
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(1, 32), (2, 32), (4, 30), (8, 12), (64, 8)])
+def test_threads_are_as_many_as_the_usual_connections_allow(tmp_path, workers, threads):
+    ended = subprocess.run(
+        [sys.executable, "-c", "from django.conf import settings; print(settings.THREADS)"],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "DJANGO_SETTINGS_MODULE": "ticks.settings",
+            "TICKS_ENV_FILE": "",
+            "LOG_DIR": str(tmp_path),
+            "WORKERS": str(workers),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert int(ended.stdout) == threads
