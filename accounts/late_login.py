@@ -1,11 +1,13 @@
 """For views whose service confirms the caller's login with its own writes: a query less for each request."""
 
+from django.db import DatabaseError
 from rest_framework.exceptions import Throttled
 
 from accounts.authentication import BearerAuthentication, login_ended
 from accounts.callers import Caller, caller_of
 from accounts.exceptions import SessionEnded
 from ticks.programs import is_program
+from ticks.refusals import Refusal
 from ticks.throttling import take_back
 
 
@@ -22,8 +24,8 @@ class LateBearerAuthentication(BearerAuthentication):
 class LateLogin:
     """Mixin for viewsets. An action of `late_actions` succeeds only by a service that was given `login_to_confirm`.
 
-    Where it fails, the login is looked up before anything else is said: who is logged in no longer is told that,
-    and is not counted by the throttle.
+    Where it is refused, the login is looked up before anything else is said: who is logged in no longer is told
+    that, and is not counted by the throttle.
     """
 
     late_actions = frozenset()
@@ -48,8 +50,16 @@ class LateLogin:
     def handle_exception(self, exc):
         # Not `request.user`, which would identify the caller once more where that has failed.
         caller = getattr(self.request, "_user", None)
-        if isinstance(caller, Caller) and (isinstance(exc, SessionEnded) or caller.account is None):
+        is_late = isinstance(caller, Caller) and not is_trouble(exc)
+        if is_late and (isinstance(exc, SessionEnded) or caller.account is None):
             if not isinstance(exc, Throttled):
                 take_back("user", str(caller.pk))
+            self.request._not_authenticated()
             exc = login_ended()
         return super().handle_exception(exc)
+
+
+def is_trouble(exc: Exception) -> bool:
+    """Of the server's own. A COMMIT without an answer may have been done, and then the login stood."""
+    status = exc.status if isinstance(exc, Refusal) else getattr(exc, "status_code", 400)
+    return status >= 500 or isinstance(exc, DatabaseError)

@@ -109,12 +109,20 @@ class InBatches(logging.Handler):
 
     def flush(self):
         with self.writer.writing:
-            lines = [self.worded(self.lines.popleft()) for _ in range(len(self.lines))]
+            waiting = [self.lines.popleft() for _ in range(len(self.lines))]
+            lines = [line for line in map(self.worded, waiting) if line is not None]
             if lines:
                 self.target.emit(logging.makeLogRecord({"msg": "\n".join(lines)}))
 
-    def worded(self, line: "str | RequestRecord") -> str:
-        return line if type(line) is str else self.format(line)
+    def worded(self, line: str | RequestRecord) -> str | None:
+        """None where it cannot be, which `logging` reports and which takes no other line with it."""
+        if type(line) is str:
+            return line
+        try:
+            return self.format(line)
+        except Exception:
+            self.handleError(line)
+            return None
 
     def close(self):
         self.is_closed = True

@@ -6,7 +6,11 @@ EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
-@lru_cache(maxsize=256)
 def iso_milliseconds(moment: datetime) -> str:
-    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return in_utc.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return utc_milliseconds(moment if moment.tzinfo is UTC else moment.astimezone(UTC))
+
+
+@lru_cache(maxsize=256)
+def utc_milliseconds(moment: datetime) -> str:
+    """Kept, since a group's bookings are all of one moment. Of UTC alone: elsewhere two hours a year are equal."""
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

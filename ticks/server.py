@@ -49,7 +49,8 @@ class Server(Granian):
     """granian with queues of connections that outlive the workers, so that none is broken when one of them ends.
 
     On Linux each worker has one of its own, and the kernel deals new connections out to them evenly. Taken from one
-    queue by whoever is first, those of a crowd would mostly be one worker's, which keeps them, and slow.
+    queue by whoever is first, those of a crowd would mostly be one worker's, which keeps them, and slow. In return
+    who is dealt to one that was killed waits, half a second or so, for its successor.
     """
 
     def __init__(self, *args, **options):

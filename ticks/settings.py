@@ -22,7 +22,8 @@ HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.whole("PORT", 8000, 1, 65535)
 WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8), 1, 256)
 # Requests that wait for the same event are carried out together, so more of them at once are larger groups. As many
-# as fit, each with its connection, into the 151 that a database lets in where nobody has said otherwise.
+# as fit, but eight at least, into the 151 connections that a database lets in where nobody has said otherwise: each
+# takes one, each worker six more, and commands five (`manage.py serve` counts them).
 THREADS = environment.whole("THREADS", max(8, min(32, 146 // WORKERS - 6)), 1, 256)
 # Requests that move tickets wait for each other in the process, and are carried out in groups.
 GROUP_BOOKING = environment.switch("GROUP_BOOKING", True)

@@ -666,6 +666,25 @@ GUARDS = [
         "bookings/tests/test_late_login.py",
     ),
     Guard(
+        "lost COMMIT is told, whatever has become of the login",
+        "accounts/late_login.py",
+        " and not is_trouble(exc)\n",
+        "\n",
+        "bookings/tests/test_late_login.py",
+    ),
+    Guard(
+        "request that cannot be worded takes no other line with it",
+        "ticks/log_batches.py",
+        """        except Exception:
+            self.handleError(line)
+            return None
+""",
+        """        except ZeroDivisionError:
+            return None
+""",
+        "ticks/tests/test_log_batches.py",
+    ),
+    Guard(
         "staff are looked up",
         "accounts/callers.py",
         "return bool(self.account and self.account.is_staff)",

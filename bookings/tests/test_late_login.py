@@ -2,18 +2,20 @@
 
 import pytest
 from django.conf import settings as in_force
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import tokens
+from accounts import callers, tokens
 from accounts.models import LoginSession
 from accounts.tests.factories import UserFactory
+from bookings import services
 from bookings.models import Booking
 from bookings.services import groups
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import digest_of_all_tables
 from ticks.throttling import COUNTS
+from ticks.transactions import OutcomeUnknown
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/booking"
@@ -101,6 +103,11 @@ REQUESTS = [
 ]
 
 
+@pytest.fixture(autouse=True, params=["lane", "viewset"])
+def _way(request, settings):
+    settings.FAST_LANE = request.param == "lane"
+
+
 @pytest.fixture
 def booking(user):
     return BookingFactory(event=EventFactory(total_tickets=10), user=user)
@@ -176,3 +183,41 @@ def test_token_of_another_account_is_of_no_use(owner, user, booking):
     owner.credentials(HTTP_AUTHORIZATION=f"Bearer {pair['token']}")
 
     assert [send(owner, booking).status_code for send in REQUESTS] == [401] * len(REQUESTS)
+
+
+@pytest.fixture
+def lost_commit(monkeypatch):
+    """The COMMIT is not answered, and then nobody can look the login up either."""
+
+    def lose(*_):
+        raise OutcomeUnknown
+
+    for service in (services.booking, services.cancellation):
+        monkeypatch.setattr(service, "carried_out", lose)
+
+
+def away(*_, **__):
+    raise OperationalError(2002, "away")
+
+
+@pytest.mark.parametrize("look", [away, lambda *_, **__: None])
+@pytest.mark.parametrize("send", [book, cancel])
+def test_lost_commit_is_told_whatever_has_become_of_the_login(
+    owner, booking, lost_commit, monkeypatch, settings, send, look
+):
+    settings.FAST_LANE = False
+    monkeypatch.setattr(callers, "user_of_session", look)
+
+    response = send(owner, booking)
+
+    assert (response.status_code, response.json()["code"]) == (503, "outcome_unknown")
+
+
+@pytest.mark.parametrize("send", [book, cancel])
+def test_ended_login_is_nobody_in_the_log(owner, user, booking, caplog, send):
+    log_out(user)
+
+    response = send(owner, booking)
+
+    assert [record.user for record in caplog.records if record.name == "ticks.request"] == [None]
+    assert "Cookie" not in response["Vary"]

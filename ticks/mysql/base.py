@@ -75,7 +75,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         except errors.OperationalError as error:
             # As Django's cursor has it, but for the first statement alone.
             if error.args[0] in base.CursorWrapper.codes_for_integrityerror:
-                raise errors.IntegrityError(*error.args) from error
+                raise errors.IntegrityError(*error.args) from error.__cause__
             raise
 
     def run_by_driver(self, text: str, values: Sequence) -> list[Sequence[tuple]]:

@@ -116,6 +116,24 @@ def test_record_that_cannot_be_formatted_takes_no_other_with_it(handler, writer,
     assert handler.target.batches == [["before", "after"]]
 
 
+def test_request_that_cannot_be_worded_takes_no_other_with_it(handler, monkeypatch):
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    monkeypatch.setattr(log_batches, "WINDOW_SECONDS", 0.01)
+    handler.setFormatter(JsonFormatter())
+    logging.getLogger("ticks.request").addHandler(handler)
+    for method in ("GET", None, "POST"):
+        log_request(method=method, path="/x", status=201, seconds=0.0123, user=None, identity="given")
+    logging.getLogger("ticks.request").removeHandler(handler)
+
+    # By the thread, which has more to write later.
+    assert eventually(lambda: handler.target.batches)
+    say(handler, "later")
+    assert eventually(lambda: len(handler.target.batches) == 2)
+    first, second = handler.target.batches
+    assert [json.loads(line)["method"] for line in first] == ["GET", "POST"]
+    assert json.loads(second[0])["message"] == "later"
+
+
 def test_line_has_the_request_id_of_its_moment(handler, writer):
     handler.setFormatter(JsonFormatter())
     token = request_id.set("mine")

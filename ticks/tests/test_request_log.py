@@ -58,7 +58,7 @@ def test_request_line_is_the_json_that_any_other_line_would_be(machine_log, capl
     # One of the kind that is not written by hand.
     record.__class__ = logging.LogRecord
     assert written == [JsonFormatter().format(record)]
-    assert (record.ms, record.msecs // 1, record.threadName) == (12.3, record.created * 1000 // 1 % 1000, None)
+    assert (record.ms, record.msecs, record.threadName) == (12.3, int(record.created % 1 * 1000), None)
 
 
 def test_request_is_one_line_with_its_facts(owner, user, machine_log):
