@@ -16,6 +16,8 @@ from ticks.ids import MAX_ID
 LIFETIME = api_settings.REFRESH_TOKEN_LIFETIME
 # Tokens whose signature is known to be good, of about a kilobyte each, in each process.
 KNOWN_TOKENS = 8192
+# A lone surrogate, which is in no token; a time that is none, though we signed it.
+UNREADABLE = (TokenError, ValueError, TypeError, OverflowError)
 
 
 def token_pair(session: LoginSession) -> dict[str, str]:
@@ -45,8 +47,7 @@ def log_out(token: str) -> None:
 def read_refresh_token(token: str) -> dict:
     try:
         claims = RefreshToken(token).payload
-    # ValueError: a lone surrogate, which is in no token.
-    except (TokenError, ValueError) as error:
+    except UNREADABLE as error:
         raise SessionEnded("The refresh token is invalid or expired; log in again.") from error
     if session_id(claims) is None:
         raise SessionEnded
@@ -60,8 +61,7 @@ def read_access_token(token: str) -> dict:
     """
     try:
         claims, since, until = verified(token, state.token_backend.signing_key)
-    # ValueError: what cannot be encoded, which is in no token.
-    except (TokenError, ValueError) as error:
+    except UNREADABLE as error:
         raise InvalidToken from error
     if not since <= time.time() < until:
         raise InvalidToken
