@@ -316,9 +316,16 @@ GUARDS = [
     Guard(
         "group: known keys replay",
         "bookings/services/groups.py",
-        "            if order.digest in known:\n",
-        "            if False:\n",
+        "order.digest in known or order.digest not in in_hand",
+        "order.digest not in in_hand",
         "bookings/tests/test_groups.py",
+    ),
+    Guard(
+        "group: a key's answer is for who is logged in",
+        "bookings/services/groups.py",
+        "    refuse_ended_sessions(answered, results)\n",
+        "",
+        "bookings/tests/test_groups.py bookings/tests/test_late_login.py",
     ),
     Guard(
         "group: no booking inside another transaction",

@@ -8,10 +8,10 @@ from django.db import Error
 from accounts.models import User, normalise_email
 from bookings.allocation import Book, Claim, Outcome
 from bookings.exceptions import AlreadyBooked
-from bookings.models import Booking, IdempotencyKey
+from bookings.models import Booking
 from bookings.services.desk import LockedEvent
 from bookings.services.groups import Found, TicketOrder, carried_out
-from bookings.services.keys import Receipt, key_of, replay
+from bookings.services.keys import KnownKey, Receipt, key_of, replay
 from bookings.services.references import guest_token, hash_token, new_nonce, new_reference
 from bookings.services.rows import Key
 from ticks.refusals import Refusal
@@ -128,7 +128,7 @@ class BookingOrder(TicketOrder):
             one_ticket_holder_id=self.user_id if request.is_only_one else None,
         )
 
-    def replay(self, known: IdempotencyKey) -> Receipt:
+    def replay(self, known: KnownKey) -> Receipt:
         return replay(known, fingerprint=self.fingerprint)
 
     def command(self, event: LockedEvent, found: Found) -> Book:

@@ -15,11 +15,11 @@ from accounts.exceptions import SessionEnded
 from accounts.services import good_holders, holders_query
 from bookings.allocation import Command, Outcome
 from bookings.exceptions import KeyInFlight
-from bookings.models import Booking, IdempotencyKey
+from bookings.models import Booking
 from bookings.services import rows
 from bookings.services.counter import Contended, Counter, Group, Order
 from bookings.services.desk import Check, LockedEvent, Work, lock_events, settle_all
-from bookings.services.keys import keys_in_hand, known_keys
+from bookings.services.keys import KnownKey, keys_in_hand, known_keys
 from bookings.services.rows import Key
 from events.exceptions import EventNotFound
 from ticks.refusals import Refusal
@@ -50,7 +50,7 @@ class TicketOrder(Order):
     booking_id: int | None = None
     seat: tuple[int, int] | None = None
 
-    def replay(self, known: IdempotencyKey) -> Any:
+    def replay(self, known: KnownKey) -> Any:
         """The first answer to the order's key. Raises `KeyReused`."""
         raise NotImplementedError
 
@@ -201,8 +201,7 @@ def screened(
     orders: Sequence[TicketOrder], results: dict[TicketOrder, Any], in_hand: Collection[str]
 ) -> list[TicketOrder]:
     """Those that are still to be carried out; the others have their results."""
-    if sessions.are_distrusted() or any(order.digest for order in orders):
-        # A replay too is for who is logged in.
+    if sessions.are_distrusted():
         refuse_ended_sessions(orders, results)
     replay_known_keys(orders, results, in_hand)
     return [order for order in orders if order not in results]
@@ -263,14 +262,21 @@ def replay_known_keys(orders: Sequence[TicketOrder], results: dict[TicketOrder, 
     if not keyed:
         return
     known = known_keys([order.digest for order in keyed])
-    for order in keyed:
-        try:
-            if order.digest in known:
-                results[order] = order.replay(known[order.digest])
-            elif order.digest not in in_hand:
-                raise KeyInFlight
-        except Refusal as refusal:
-            results[order] = refusal
+    answered = [order for order in keyed if order.digest in known or order.digest not in in_hand]
+    # What a key is answered is for who is logged in; the others' logins are looked up with the writes.
+    refuse_ended_sessions(answered, results)
+    for order in answered:
+        if order not in results:
+            try:
+                results[order] = answer_of_key(order, known.get(order.digest))
+            except Refusal as refusal:
+                results[order] = refusal
+
+
+def answer_of_key(order: TicketOrder, known: KnownKey | None) -> Any:
+    if known is None:
+        raise KeyInFlight
+    return order.replay(known)
 
 
 def settle_orders(orders: Sequence[TicketOrder], events: Mapping[int, LockedEvent]) -> dict[TicketOrder, Any]:

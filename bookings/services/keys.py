@@ -1,15 +1,18 @@
 """Idempotency keys: one is taken while its booking is made, and remembers the answer afterwards."""
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from django.db import Error, connection
 from django.utils import timezone
 
 from bookings.exceptions import KeyReused
 from bookings.models import Booking, IdempotencyKey
+from bookings.services import rows
 from bookings.services.references import guest_token, is_token_of
 from bookings.services.rows import Key
 
@@ -25,10 +28,28 @@ class Receipt:
     is_replayed: bool = False
 
 
-def known_keys(digests: Collection[str]) -> dict[str, IdempotencyKey]:
+class KnownKey(NamedTuple):
+    """A key that has made a booking before, and the hash of the booking's token; see the models."""
+
+    digest: str
+    fingerprint: str
+    answer: str
+    token_nonce: str | None
+    booking_id: int
+    token_hash: str | None
+
+
+KNOWN_KEYS = (
+    "SELECT used.digest, used.fingerprint, used.answer, used.token_nonce, used.booking_id, made.token_hash"  # noqa: S608
+    f" FROM {IdempotencyKey._meta.db_table} AS used"
+    f" INNER JOIN {Booking._meta.db_table} AS made ON made.id = used.booking_id WHERE used.digest IN"
+)
+
+
+def known_keys(digests: Sequence[str]) -> dict[str, KnownKey]:
     """Those that have made a booking before, by their digests."""
-    known = IdempotencyKey.objects.select_related("booking").filter(digest__in=digests)
-    return {key.digest: key for key in known}
+    found = rows.run(f"{KNOWN_KEYS} ({rows.marks(len(digests))})", digests)
+    return {key.digest: key for key in map(KnownKey._make, found)}
 
 
 @contextmanager
@@ -70,16 +91,16 @@ def key_of(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None
     return Key(digest, fingerprint, answer, nonce, booking.reference)
 
 
-def replay(known: IdempotencyKey, *, fingerprint: str) -> Receipt:
+def replay(known: KnownKey, *, fingerprint: str) -> Receipt:
     if known.fingerprint != fingerprint:
         raise KeyReused
-    answer = dict(known.answer)
+    answer = json.loads(known.answer)
     position = answer.pop("position")
     created = timezone.datetime.fromisoformat(answer.pop("created_at"))
     booking = Booking(pk=known.booking_id, created_at=created, updated_at=created, **answer)
     booking.waitlist_position = position
     token = guest_token(known.token_nonce) if known.token_nonce else None
-    if token and not is_token_of(known.booking, token):
+    if token and not is_token_of(known, token):
         # SECRET_KEY has changed since: the token of the first answer is still good, this one is not.
         token = None
     return Receipt(booking, token, is_replayed=True)

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from bookings.services.counter import LEADERS
 from ticks.environment import Environment
-from ticks.management.commands.serve import POLLS, PROBES, RESERVE
+from ticks.management.commands.serve import LEADERS, POLLS, PROBES, RESERVE
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE = "one secret of more than 32 bytes, 4711"
