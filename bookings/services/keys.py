@@ -75,13 +75,12 @@ def keys_in_hand(digests: Collection[str]) -> Iterator[Collection[str]]:
 
 def ask_for(function: str, names: Sequence[str]) -> Sequence[int | None]:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {', '.join([function] * len(names))}", names)
-            return cursor.fetchone()
+        [answers] = rows.run(f"SELECT {', '.join([function] * len(names))}", names)
     except Error:
         # The booking is made, or refused, all the same. A lock that is not let go ends with the connection.
         connection.close()
         return [None] * len(names)
+    return answers
 
 
 def key_of(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None) -> Key:
