@@ -71,8 +71,9 @@ def lock_bookings(ids: Sequence[int]) -> list[Booking]:
 
 def read_bookings(statement: str, values: Sequence) -> list[Booking]:
     names = [field.attname for field in Booking._meta.concrete_fields]
-    bookings = [Booking.from_db(connection.alias, names, row) for row in run(statement, values)]
+    bookings = [Booking.drafted(**dict(zip(names, row, strict=True))) for row in run(statement, values)]
     for booking in bookings:
+        booking._state.adding, booking._state.db = False, connection.alias
         booking.created_at = aware(booking.created_at)
         booking.updated_at = aware(booking.updated_at)
     return bookings
