@@ -316,6 +316,16 @@ def test_book_without_key_whose_commit_was_not_answered_is_unknown(anonymous, co
     assert Booking.objects.count() == carried_out
 
 
+def test_book_with_key_whose_commit_is_lost_twice_books_once(anonymous, commits):
+    event = EventFactory()
+    commits(LOST, LOST)
+
+    response = book(anonymous, event, "k1")
+
+    assert response.status_code == 201
+    assert counts(event) == (10, 8, 0, 2)
+
+
 def test_book_with_key_whose_commits_are_never_answered_is_unknown_and_can_be_sent_again(anonymous, commits):
     event = EventFactory()
     commits(LOST, LOST, LOST)
