@@ -125,13 +125,15 @@ def test_request_that_cannot_be_worded_takes_no_other_with_it(handler, monkeypat
         log_request(method=method, path="/x", status=201, seconds=0.0123, user=None, identity="given")
     logging.getLogger("ticks.request").removeHandler(handler)
 
+    def written():
+        return [json.loads(line) for batch in handler.target.batches for line in batch]
+
     # By the thread, which has more to write later.
-    assert eventually(lambda: handler.target.batches)
+    assert eventually(lambda: len(written()) == 2)
     say(handler, "later")
-    assert eventually(lambda: len(handler.target.batches) == 2)
-    first, second = handler.target.batches
-    assert [json.loads(line)["method"] for line in first] == ["GET", "POST"]
-    assert json.loads(second[0])["message"] == "later"
+    assert eventually(lambda: len(written()) == 3)
+    assert [line.get("method") for line in written()] == ["GET", "POST", None]
+    assert written()[2]["message"] == "later"
 
 
 def test_line_has_the_request_id_of_its_moment(handler, writer):
