@@ -14,16 +14,13 @@ from bookings.models import Booking
 from bookings.services import groups
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import digest_of_all_tables
+from bookings.tests.wire import CHALLENGE, booking_body, failure
 from ticks.throttling import COUNTS
 from ticks.transactions import OutcomeUnknown
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/booking"
-REFUSAL = {
-    "message": "This token is not valid, or no longer; log in again.",
-    "error": True,
-    "code": "token_not_valid",
-}
+REFUSAL = failure("This token is not valid, or no longer; log in again.", "token_not_valid")
 
 
 def log_out(user):
@@ -51,30 +48,20 @@ def hand_over(user):
     LoginSession.objects.filter(user=user).update(user=other)
 
 
-def wanted(event, **changes):
-    return {
-        "eventId": event.pk,
-        "firstName": "Ada",
-        "lastName": "Lovelace",
-        "email": "ada@example.org",
-        "ticketsReserved": 1,
-    } | changes
-
-
 def book(client, booking):
-    return client.post(URL, wanted(booking.event), format="json")
+    return client.post(URL, booking_body(booking.event), format="json")
 
 
 def book_by_key(client, booking):
-    return client.post(URL, wanted(booking.event), format="json", headers={"Idempotency-Key": "k1"})
+    return client.post(URL, booking_body(booking.event), format="json", headers={"Idempotency-Key": "k1"})
 
 
 def book_badly(client, booking):
-    return client.post(URL, wanted(booking.event, ticketsReserved=0), format="json")
+    return client.post(URL, booking_body(booking.event, ticketsReserved=0), format="json")
 
 
 def book_what_is_not_there(client, booking):
-    return client.post(URL, wanted(booking.event, eventId=booking.event_id + 1000), format="json")
+    return client.post(URL, booking_body(booking.event, eventId=booking.event_id + 1000), format="json")
 
 
 def send_no_json(client, booking):
@@ -126,7 +113,7 @@ def test_ended_login_is_told_so_before_anything_else(owner, user, booking, send,
     response = send(owner, booking)
 
     assert (response.status_code, response.json()) == (401, REFUSAL)
-    assert response["WWW-Authenticate"] == 'Bearer realm="ticks"'
+    assert response["WWW-Authenticate"] == CHALLENGE
     assert digest_of_all_tables() == before
 
 
