@@ -17,14 +17,17 @@ from bookings.exceptions import (
     AlreadyCancelled,
     CapacityBelowHeld,
     MoreThanReserved,
+    NotWaiting,
     SalesClosed,
     SalesNotOpen,
     SoldOut,
+    TooFewLeft,
     TooManyTickets,
 )
-from bookings.line import part_of_line
+from bookings.line import number_of_arrival, part_of_line
 from bookings.statuses import BookingStatus, LedgerKind
 from events.exceptions import EventNotFound
+from ticks.columns import MAX_TICKETS
 from ticks.refusals import Refusal
 
 STRICT = "strict"
@@ -44,7 +47,8 @@ class Entry(NamedTuple):
     """One line of the event's ledger: what moved, and the counts after it.
 
     `tickets` is how many the entry speaks of: the total when opened, the signed difference when
-    the capacity changed, the tickets given back when the event was cancelled.
+    the capacity changed, the tickets given back when the event was cancelled. `note` is why, or what was
+    edited; `place` the waitlist number that somebody was moved to.
     """
 
     sequence: int
@@ -54,6 +58,8 @@ class Entry(NamedTuple):
     waitlisted: int
     claim: Claim | None
     actor: Any
+    note: str = ""
+    place: int | None = None
 
 
 class Book(NamedTuple):
@@ -83,7 +89,38 @@ class CancelEvent:
     actor: Any = None
 
 
-Command = Book | Cancel | ChangeTerms | CancelEvent
+class Move(NamedTuple):
+    """Gives a waiting claim another number, which nobody has: out of the order of arrival, so with a reason.
+
+    `serves` nobody while others of the line have still to move: who is the head meanwhile need not stay it.
+    """
+
+    claim: Claim
+    number: int
+    note: str = ""
+    actor: Any = None
+    serves: bool = True
+
+
+class Serve(NamedTuple):
+    """Gives a waiting claim its tickets whoever waits ahead of it; `adds` what is missing to the capacity first."""
+
+    claim: Claim
+    adds: bool = False
+    note: str = ""
+    actor: Any = None
+
+
+class Note(NamedTuple):
+    """Puts into the ledger what moves no ticket."""
+
+    kind: LedgerKind
+    note: str
+    claim: Claim | None = None
+    actor: Any = None
+
+
+Command = Book | Cancel | ChangeTerms | CancelEvent | Move | Serve | Note
 
 
 @dataclass(slots=True)
@@ -109,6 +146,8 @@ class Inventory:
     total: int
     available: int
     waitlisted: int
+    # What those who wait want.
+    waitlisted_tickets: int = 0
     # All bookings ever made, and those of them that hold tickets.
     bookings: int = 0
     completed: int = 0
@@ -149,8 +188,8 @@ class Reach:
 
 
 def reach(inventory: Inventory, commands: Sequence[Command]) -> Reach:
-    if all(isinstance(command, Book) for command in commands):
-        # Who books only takes: nobody who waits is served by it.
+    if all(isinstance(command, Book | Note) for command in commands):
+        # Who books only takes, and a note moves nothing: nobody who waits is served by it.
         return Reach(0, 0, frozenset())
     free, leaving, policies, total = inventory.available, 0, {inventory.policy}, inventory.total
     for command in commands:
@@ -160,6 +199,11 @@ def reach(inventory: Inventory, commands: Sequence[Command]) -> Reach:
                     leaving += 1
                 elif claim.status == BookingStatus.COMPLETED:
                     free += claim.tickets if tickets is None else min(tickets, claim.tickets)
+            case Move():
+                leaving += 1
+            case Serve(claim=claim):
+                leaving += 1
+                free += claim.tickets
             case ChangeTerms():
                 free += max(0, command.total - total)
                 total = command.total
@@ -176,23 +220,34 @@ def allocate(inventory: Inventory, commands: Iterable[Command], *, now: datetime
     for command in commands:
         outcome = Outcome()
         try:
-            if inventory.is_deleted:
-                # Its bookings were cancelled with it.
-                raise AlreadyCancelled if isinstance(command, Cancel) else EventNotFound
-            match command:
-                case Book():
-                    book(inventory, command, outcome, now)
-                case Cancel():
-                    cancel(inventory, command, outcome)
-                case ChangeTerms():
-                    change_terms(inventory, command, outcome)
-                case CancelEvent():
-                    cancel_event(inventory, command, outcome)
+            carry_out(inventory, command, outcome, now)
         except Refusal as refusal:
             outcome.error = refusal
         outcomes.append(outcome)
     number_newcomers(inventory, outcomes)
     return outcomes
+
+
+def carry_out(inventory: Inventory, command: Command, outcome: Outcome, now: datetime) -> None:
+    if inventory.is_deleted:
+        # Its bookings were cancelled with it.
+        raise AlreadyCancelled if isinstance(command, Cancel) else EventNotFound
+    match command:
+        case Book():
+            book(inventory, command, outcome, now)
+        case Cancel():
+            cancel(inventory, command, outcome)
+        case ChangeTerms():
+            change_terms(inventory, command, outcome)
+        case CancelEvent():
+            cancel_event(inventory, command, outcome)
+        case Move():
+            move(inventory, command, outcome)
+        case Serve():
+            serve(inventory, command, outcome)
+        case Note(kind=kind, claim=claim):
+            tickets = claim.tickets if claim else 0
+            record(inventory, outcome, kind, tickets, command.actor, claim, note=command.note)
 
 
 def number_newcomers(inventory: Inventory, outcomes: Sequence[Outcome]) -> None:
@@ -224,8 +279,7 @@ def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -
     if not inventory.waitlist_enabled:
         raise SoldOut
     claim.status = BookingStatus.WAITLISTED
-    # The number of its ledger entry: rises with arrival, whatever ids the database hands out.
-    claim.waitlist_number = inventory.sequence + 1
+    claim.waitlist_number = number_of_arrival(inventory.sequence + 1)
     inventory.bookings += 1
     join_line(inventory, claim)
     inventory.queue.append(claim)
@@ -247,6 +301,8 @@ def cancel(inventory: Inventory, command: Cancel, outcome: Outcome) -> None:
         inventory.available += tickets
     if tickets < claim.tickets:
         claim.tickets -= tickets
+        if waits:
+            inventory.waitlisted_tickets -= tickets
         record(inventory, outcome, LedgerKind.REDUCED, tickets, command.actor, claim)
     else:
         claim.status = BookingStatus.CANCELLED
@@ -275,11 +331,56 @@ def cancel_event(inventory: Inventory, command: CancelEvent, outcome: Outcome) -
     held = inventory.held
     inventory.is_deleted = True
     inventory.available = inventory.total
-    inventory.waitlisted = inventory.completed = 0
+    inventory.waitlisted = inventory.waitlisted_tickets = inventory.completed = 0
     inventory.queue.clear()
     # The whole line goes with its event.
     inventory.line_moves.clear()
     record(inventory, outcome, LedgerKind.EVENT_CANCELLED, held, command.actor)
+
+
+def move(inventory: Inventory, command: Move, outcome: Outcome) -> None:
+    claim = waiting(command.claim)
+    if claim in inventory.queue:
+        inventory.queue.remove(claim)
+    inventory.line_moves[part_of_line(place(claim))] -= 1
+    claim.waitlist_number = command.number
+    inventory.line_moves[part_of_line(command.number)] += 1
+    insort(inventory.queue, claim, key=place)
+    record(
+        inventory,
+        outcome,
+        LedgerKind.MOVED,
+        claim.tickets,
+        command.actor,
+        claim,
+        note=command.note,
+        place=command.number,
+    )
+    if command.serves:
+        # Under strict another head may fit.
+        promote(inventory, outcome, command.actor)
+
+
+def serve(inventory: Inventory, command: Serve, outcome: Outcome) -> None:
+    claim = waiting(command.claim)
+    missing = claim.tickets - inventory.available
+    if missing > 0:
+        if not command.adds or inventory.total + missing > MAX_TICKETS:
+            raise TooFewLeft(claim.tickets, inventory.available)
+        inventory.total += missing
+        inventory.available += missing
+        record(inventory, outcome, LedgerKind.CAPACITY_CHANGED, missing, command.actor, note=command.note)
+    if claim in inventory.queue:
+        inventory.queue.remove(claim)
+    give_tickets(inventory, claim, outcome, command.actor, note=command.note)
+    # Under strict another head may fit.
+    promote(inventory, outcome, command.actor)
+
+
+def waiting(claim: Claim) -> Claim:
+    if claim.status != BookingStatus.WAITLISTED:
+        raise NotWaiting
+    return claim
 
 
 def promote(inventory: Inventory, outcome: Outcome, actor: Any) -> None:
@@ -291,12 +392,7 @@ def promote(inventory: Inventory, outcome: Outcome, actor: Any) -> None:
     kept: list[Claim] = []
     for position, claim in enumerate(inventory.queue):
         if claim.tickets <= inventory.available:
-            inventory.available -= claim.tickets
-            inventory.completed += 1
-            leave_line(inventory, claim)
-            claim.status = BookingStatus.COMPLETED
-            outcome.promoted.append(claim)
-            record(inventory, outcome, LedgerKind.PROMOTED, claim.tickets, actor, claim)
+            give_tickets(inventory, claim, outcome, actor)
         else:
             kept.append(claim)
         if not inventory.available or (kept and inventory.policy == STRICT):
@@ -305,13 +401,24 @@ def promote(inventory: Inventory, outcome: Outcome, actor: Any) -> None:
     inventory.queue = kept
 
 
+def give_tickets(inventory: Inventory, claim: Claim, outcome: Outcome, actor: Any, note: str = "") -> None:
+    inventory.available -= claim.tickets
+    inventory.completed += 1
+    leave_line(inventory, claim)
+    claim.status = BookingStatus.COMPLETED
+    outcome.promoted.append(claim)
+    record(inventory, outcome, LedgerKind.PROMOTED, claim.tickets, actor, claim, note=note)
+
+
 def join_line(inventory: Inventory, claim: Claim) -> None:
     inventory.waitlisted += 1
+    inventory.waitlisted_tickets += claim.tickets
     inventory.line_moves[part_of_line(place(claim))] += 1
 
 
 def leave_line(inventory: Inventory, claim: Claim) -> None:
     inventory.waitlisted -= 1
+    inventory.waitlisted_tickets -= claim.tickets
     inventory.line_moves[part_of_line(place(claim))] -= 1
     claim.waitlist_number = None
 
@@ -321,9 +428,16 @@ def place(claim: Claim) -> int:
 
 
 def record(
-    inventory: Inventory, outcome: Outcome, kind: LedgerKind, tickets: int, actor: Any, claim: Claim | None = None
+    inventory: Inventory,
+    outcome: Outcome,
+    kind: LedgerKind,
+    tickets: int,
+    actor: Any,
+    claim: Claim | None = None,
+    *,
+    note: str = "",
+    place: int | None = None,
 ) -> None:
     inventory.sequence += 1
-    outcome.entries.append(
-        Entry(inventory.sequence, kind, tickets, inventory.available, inventory.waitlisted, claim, actor)
-    )
+    counts = inventory.available, inventory.waitlisted
+    outcome.entries.append(Entry(inventory.sequence, kind, tickets, *counts, claim, actor, note, place))

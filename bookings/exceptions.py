@@ -1,4 +1,5 @@
 from ticks.refusals import Refusal
+from ticks.words import plural
 
 
 class BookingNotFound(Refusal):
@@ -28,12 +29,17 @@ class TooManyTickets(Refusal):
     field = "ticketsReserved"
 
     def __init__(self, limit: int):
-        super().__init__(f"This event sells at most {limit} ticket{'' if limit == 1 else 's'} a booking.")
+        super().__init__(f"This event sells at most {limit} {plural(limit, 'ticket')} a booking.")
 
 
 class AlreadyCancelled(Refusal):
     code = "already_cancelled"
     message = "This booking is already cancelled."
+
+
+class BookingChanged(Refusal):
+    code = "booking_changed"
+    message = "This booking has another number of tickets by now; look again."
 
 
 class MoreThanReserved(Refusal):
@@ -42,7 +48,30 @@ class MoreThanReserved(Refusal):
     field = "ticketsToCancel"
 
     def __init__(self, reserved: int):
-        super().__init__(f"This booking has {reserved} ticket{'' if reserved == 1 else 's'}; cancel at most that many.")
+        super().__init__(f"This booking has {reserved} {plural(reserved, 'ticket')}; cancel at most that many.")
+
+
+class NotWaiting(Refusal):
+    code = "not_waiting"
+    message = "This booking does not wait any more."
+
+
+class NotInLine(Refusal):
+    status = 400
+    code = "not_in_line"
+    field = "position"
+
+    def __init__(self, waiting: int):
+        super().__init__(f"{waiting} {'booking waits' if waiting == 1 else 'bookings wait'}; choose a place from 1 on.")
+
+
+class TooFewLeft(Refusal):
+    code = "too_few_left"
+
+    def __init__(self, wanted: int, available: int):
+        needs = f"It needs {wanted} {plural(wanted, 'ticket')}"
+        has = f"{available} {'is' if available == 1 else 'are'} available"
+        super().__init__(f"{needs} and {has}: add what is missing to the capacity, or free tickets first.")
 
 
 class CapacityBelowHeld(Refusal):
@@ -62,6 +91,16 @@ class StaleVersion(Refusal):
 class InvalidTerms(Refusal):
     status = 400
     code = "invalid"
+
+
+class AlreadyChecking(Refusal):
+    code = "already_checking"
+    message = "This event's inventory is being verified; look again in a moment."
+
+
+class OtherCheckRuns(Refusal):
+    code = "other_check_runs"
+    message = "Another event's inventory is being verified; try again when that is done."
 
 
 class AlreadyBooked(Refusal):

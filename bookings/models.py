@@ -15,6 +15,11 @@ from bookings.statuses import BookingStatus, LedgerKind
 from events.models import Event
 from ticks.columns import ExactCharField, ExactEmailField
 
+MAX_NOTE = 1000
+# Controls of the direction of writing, and spaces without width; not the joiners, which letters need.
+MISLEADING = dict.fromkeys(
+    [0x061C, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
+)
 LIVE = [BookingStatus.COMPLETED, BookingStatus.WAITLISTED]
 
 
@@ -67,6 +72,12 @@ class Booking(models.Model):
 
     class Meta:
         ordering = ["-pk"]
+        permissions = [
+            ("cancel_booking", "Can cancel booking"),
+            ("transfer_booking", "Can move booking to another name"),
+            ("reorder_waitlist", "Can move waiting bookings and serve them out of turn"),
+            ("export_booking", "Can export bookings and ledger"),
+        ]
         # The orders of the lists; in InnoDB every index ends with the id.
         indexes = [
             # Said outright: InnoDB drops a foreign key's own index where another begins with its column.
@@ -103,6 +114,12 @@ class Booking(models.Model):
 
     def __str__(self):
         return f"{self.reference} ({self.first_name} {self.last_name})"
+
+    @property
+    def full_name(self) -> str:
+        """For staff to read: without what would turn the text around it, or show nothing at all."""
+        shown = f"{self.first_name} {self.last_name}".translate(MISLEADING).strip()
+        return shown or self.reference
 
     @classmethod
     def drafted(cls, **values) -> "Booking":
@@ -191,6 +208,40 @@ def counted(steps: list[tuple[str, int, int, int]]) -> list[int]:
     return [int(found[number]) for number in range(len(steps))]
 
 
+class SalesHour(models.Model):
+    """What an hour of an event's sales came to, so that charts and the day's numbers read no bookings.
+
+    Follows from the ledger: `bookings` made in the hour and the `tickets` that they asked for, waitlisted ones
+    too; `held` tickets and `waiting` bookings at its latest entry.
+    """
+
+    event = models.ForeignKey(Event, models.PROTECT, related_name="hours", db_index=False)
+    hour = models.DateTimeField(db_index=True, help_text="When it began.")
+    bookings = models.PositiveIntegerField()
+    tickets = models.PositiveBigIntegerField()
+    held = models.PositiveIntegerField()
+    waiting = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["event", "hour"], name="sales_hour_unique")]
+
+    def __str__(self):
+        return f"{self.event_id} at {self.hour:%Y-%m-%d %H}:00"
+
+
+class InventoryCheck(models.Model):
+    """The latest time that an event's counts, bookings and ledger were compared, and what differed."""
+
+    event = models.OneToOneField(Event, models.CASCADE, related_name="inventory_check")
+    sequence = models.PositiveBigIntegerField(default=0, help_text="The ledger's latest entry that was read.")
+    findings = models.JSONField(default=list)
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, help_text="Empty while it runs.")
+
+    def __str__(self):
+        return f"check of event {self.event_id}"
+
+
 class AppendOnly(Exception):
     """Ledger entries are written once; nothing updates or deletes them."""
 
@@ -218,6 +269,10 @@ class LedgerEntry(models.Model):
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="Empty: a guest."
     )
+    note = models.CharField(
+        max_length=MAX_NOTE, blank=True, db_default="", default="", help_text="Why, or what was edited."
+    )
+    place = models.PositiveBigIntegerField(null=True, help_text="The waitlist number that it was moved to.")
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = LedgerQuerySet.as_manager()
@@ -229,13 +284,17 @@ class LedgerEntry(models.Model):
             models.UniqueConstraint(fields=["event", "sequence"], name="ledger_sequence_unique"),
             models.CheckConstraint(condition=Q(sequence__gte=1), name="ledger_sequence_from_one"),
             models.CheckConstraint(
-                condition=Q(kind__in=["opened", "capacity_changed", "event_cancelled"], booking__isnull=True)
+                condition=Q(kind__in=["opened", "capacity_changed", "event_cancelled", "edited"], booking__isnull=True)
                 | Q(
-                    kind__in=["booked", "waitlisted", "promoted", "reduced", "cancelled"],
+                    kind__in=["booked", "waitlisted", "promoted", "reduced", "cancelled", "moved", "transferred"],
                     booking__isnull=False,
                     tickets__gte=1,
                 ),
                 name="ledger_kind_fits_booking",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="moved", place__isnull=False) | (~Q(kind="moved") & Q(place__isnull=True)),
+                name="ledger_place_of_moved",
             ),
         ]
 

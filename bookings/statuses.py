@@ -18,3 +18,11 @@ class LedgerKind(TextChoices):
     CANCELLED = "cancelled", "Cancelled"
     CAPACITY_CHANGED = "capacity_changed", "Capacity changed"
     EVENT_CANCELLED = "event_cancelled", "Event cancelled"
+    # These move no ticket.
+    MOVED = "moved", "Moved in the waitlist"
+    TRANSFERRED = "transferred", "Moved to another name"
+    EDITED = "edited", "Event edited"
+
+
+# What a new booking begins with.
+ARRIVALS = frozenset({LedgerKind.BOOKED, LedgerKind.WAITLISTED})

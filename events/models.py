@@ -84,6 +84,9 @@ class Event(models.Model):
     )
     completed_count = models.PositiveIntegerField(default=0, editable=False, help_text="Bookings that hold tickets.")
     waitlisted_count = models.PositiveIntegerField(default=0, editable=False, help_text="Waiting bookings.")
+    waitlisted_tickets = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="Tickets that the waiting bookings want."
+    )
     ledger_sequence = models.PositiveBigIntegerField(
         default=0, editable=False, help_text="Number of the event's latest ledger entry."
     )
@@ -98,6 +101,8 @@ class Event(models.Model):
 
     class Meta:
         ordering = ["pk"]
+        # Never deleted, so what stands for it has a name of its own.
+        permissions = [("cancel_event", "Can cancel event")]
         constraints = [
             models.CheckConstraint(condition=Q(total_tickets__gte=1), name="event_has_tickets"),
             models.CheckConstraint(
@@ -112,6 +117,12 @@ class Event(models.Model):
             models.CheckConstraint(
                 condition=Q(total_tickets__gte=F("available_tickets") + F("completed_count")),
                 name="event_completed_within_held",
+            ),
+            # Each wants one or more; who does not wait wants none.
+            models.CheckConstraint(
+                condition=Q(waitlisted_tickets__gte=F("waitlisted_count"))
+                & (Q(waitlisted_count__gte=1) | Q(waitlisted_tickets=0)),
+                name="event_waiting_want_tickets",
             ),
             models.CheckConstraint(condition=Q(version__gte=1), name="event_version_from_one"),
             models.CheckConstraint(

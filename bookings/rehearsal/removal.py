@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.db.models import Model, QuerySet
 
 from accounts.models import LoginSession, User
-from bookings.models import Booking, LedgerEntry
+from bookings.models import Booking, InventoryCheck, LedgerEntry, SalesHour
 from bookings.rehearsal.scratch import CLERK, MARK, ROWS, accounts_of, copies_of
 from bookings.services.events import cancel_event
 from events.exceptions import EventNotFound
@@ -81,6 +81,8 @@ def remove_bookings(page: list[int]) -> None:
 @in_one_transaction
 def remove_copy(copy: Event) -> None:
     wipe(LedgerEntry, event=copy)
+    wipe(SalesHour, event=copy)
+    wipe(InventoryCheck, event=copy)
     wipe(Event, pk=copy.pk)
 
 

@@ -6,6 +6,7 @@ from bookings.rehearsal.crowd import HALF, Crowd, Fate
 from bookings.rehearsal.plan import Plan
 from bookings.rehearsal.run import Outcome
 from ticks.load import Tally
+from ticks.words import counted
 
 LABEL, COLUMN = 22, 13
 # By status and code, where the answer's own words are for buyers rather than for staff.
@@ -136,7 +137,3 @@ def afterwards(crowd: Crowd, refusal: tuple[int, str] | None) -> str:
 
 def line(what: str, said: str) -> str:
     return f"{what:<{LABEL}}{said}"
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

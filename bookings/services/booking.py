@@ -11,7 +11,7 @@ from bookings.exceptions import AlreadyBooked
 from bookings.models import Booking
 from bookings.services.desk import LockedEvent
 from bookings.services.groups import Found, TicketOrder, carried_out
-from bookings.services.keys import KnownKey, Receipt, key_of, replay
+from bookings.services.keys import KnownKey, Receipt, key_of, known_keys, replay
 from bookings.services.references import guest_token, hash_token, new_nonce, new_reference
 from bookings.services.rows import Key
 from ticks.refusals import Refusal
@@ -65,6 +65,12 @@ def book_tickets(request: BookingRequest, *, key: str | None = None, session_id:
     return book_by_key(BookingOrder(request, digest=request.key_digest(key), session_id=session_id))
 
 
+def find_booked(request: BookingRequest, *, key: str) -> Receipt | None:
+    """What the same request with this key has booked, if it was carried out. Raises `KeyReused`."""
+    known = known_keys([request.key_digest(key)])
+    return replay(*known.values(), fingerprint=request.fingerprint()) if known else None
+
+
 def book_by_key(order: "BookingOrder") -> Receipt:
     try:
         return carried_out(order)
@@ -93,8 +99,6 @@ def book_or_find(order: "BookingOrder", unknown: OutcomeUnknown) -> Receipt:
 
 class BookingOrder(TicketOrder):
     """All that can be drawn and hashed before the event is locked is made here."""
-
-    is_second_try = False
 
     def __init__(self, request: BookingRequest, *, digest: str | None = None, session_id: int | None = None):
         super().__init__(request.event_id)

@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 from accounts.models import User
 from bookings.allocation import Cancel, Outcome
-from bookings.exceptions import BookingNotFound
+from bookings.exceptions import BookingChanged, BookingNotFound
 from bookings.models import Booking
 from bookings.services.desk import LockedEvent, claim_of
 from bookings.services.groups import Found, TicketOrder, carried_out
@@ -18,15 +18,20 @@ class Cancellation:
 
 
 def cancel_tickets(
-    booking: Booking, *, tickets: int | None = None, actor: User | None = None, session_id: int | None = None
+    booking: Booking,
+    *,
+    tickets: int | None = None,
+    actor: User | None = None,
+    session_id: int | None = None,
+    of: int | None = None,
 ) -> Cancellation:
     """Gives back `tickets` of a booking, or all, and serves the waitlist with what that frees.
 
     A waiting booking that gets smaller keeps its place, and is served at once if it now fits.
-    `session_id`: the actor's login, where it is still to be confirmed. Raises `AlreadyCancelled`,
-    `MoreThanReserved`, `SessionEnded`, `Busy`.
+    `session_id`: the actor's login, where it is still to be confirmed. `of`: how many the booking must have for it.
+    Raises `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `SessionEnded`, `Busy`.
     """
-    return carried_out(CancelOrder(booking, tickets=tickets, actor=actor, session_id=session_id))
+    return carried_out(CancelOrder(booking, tickets=tickets, actor=actor, session_id=session_id, of=of))
 
 
 def cancel_seat(event_id: int, *, user: User, actor: User) -> Cancellation:
@@ -38,8 +43,19 @@ def cancel_seat(event_id: int, *, user: User, actor: User) -> Cancellation:
 
 
 class CancelOrder(TicketOrder):
-    def __init__(self, booking: Booking, *, tickets: int | None, actor: User | None, session_id: int | None = None):
+    of: int | None = None
+
+    def __init__(
+        self,
+        booking: Booking,
+        *,
+        tickets: int | None,
+        actor: User | None,
+        session_id: int | None = None,
+        of: int | None = None,
+    ):
         super().__init__(booking.event_id)
+        self.of = of
         self.session_id, self.user_id = session_id, actor and actor.pk
         self.booking_id, self.tickets, self.actor = booking.pk, tickets, actor
         self.touches = (("booking", booking.pk),)
@@ -52,6 +68,9 @@ class CancelOrder(TicketOrder):
     def give_back(self, booking: Booking | None) -> Cancel:
         if booking is None:
             raise BookingNotFound
+        if self.of is not None and booking.tickets_reserved != self.of:
+            # Two confirmations of one page would give back twice as many.
+            raise BookingChanged
         self.booking = booking
         return Cancel(claim_of(booking), self.tickets, self.actor)
 

@@ -10,8 +10,9 @@ from django.db import connection
 from bookings.allocation import Claim, Command, Entry, Inventory, Outcome, Reach, allocate, reach
 from bookings.models import Booking
 from bookings.services import rows
+from bookings.services.hours import hour_moves
 from bookings.services.line import line_moves
-from bookings.statuses import BookingStatus
+from bookings.statuses import ARRIVALS, BookingStatus
 from events.exceptions import EventNotFound
 from events.models import Event
 
@@ -26,6 +27,7 @@ COUNTS = {
     "booking_count": "bookings",
     "completed_count": "completed",
     "waitlisted_count": "waitlisted",
+    "waitlisted_tickets": "waitlisted_tickets",
     "ledger_sequence": "sequence",
 }
 WAITING = str(BookingStatus.WAITLISTED)
@@ -59,6 +61,7 @@ class LockedEvent:
     booking_count: int
     completed_count: int
     waitlisted_count: int
+    waitlisted_tickets: int
     ledger_sequence: int
     waitlist_policy: str
     waitlist_enabled: bool
@@ -97,9 +100,15 @@ def lock_statement(events: int) -> str:
 
 
 def settle(event: Event, commands: Sequence[Command], *, now: datetime) -> list[Outcome]:
-    """Carries out commands on a locked event and writes all that follows from them."""
+    """Carries out commands on a locked event and writes all that follows from them.
+
+    Raises the first refusal: all of them or, once the transaction is rolled back, none.
+    """
     work = Work(event, commands)
     settle_all([work], now=now)
+    for outcome in work.outcomes:
+        if outcome.error:
+            raise outcome.error
     return work.outcomes
 
 
@@ -135,11 +144,13 @@ def other_writes(
     return [
         *rows.endings(changed.ended, now),
         *rows.reductions(changed.reduced, now),
+        *rows.moves(changed.moved, now),
         *rows.servings(changed.served, now),
         *rows.entry_insertions(ledger_of(works, new), now),
         *rows.key_insertions(keys(), new, now),
         *count_writes(works),
         *line_writes(works),
+        *hour_writes(works, now),
     ]
 
 
@@ -156,6 +167,7 @@ def inventory_of(event: Event | LockedEvent) -> Inventory:
         total=event.total_tickets,
         available=event.available_tickets,
         waitlisted=event.waitlisted_count,
+        waitlisted_tickets=event.waitlisted_tickets,
         bookings=event.booking_count,
         completed=event.completed_count,
         sequence=event.ledger_sequence,
@@ -221,12 +233,14 @@ def heads_of_sizes(event: Event | LockedEvent, within: Reach, sizes: Sequence[in
 
 @dataclass(slots=True)
 class Changes:
-    """Of bookings: new ones, the ids of those that ended and of those served, what is left of those made smaller."""
+    """Of bookings: new ones, the ids of those that ended and of those served, and by id what is left of those made
+    smaller and the numbers of those moved in the line."""
 
     new: list[Booking] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
     served: list[int] = field(default_factory=list)
     reduced: list[tuple[int, int]] = field(default_factory=list)
+    moved: list[tuple[int, int]] = field(default_factory=list)
 
 
 def changes_of(works: Sequence[Work], now: datetime) -> Changes:
@@ -250,6 +264,8 @@ def changes_of(works: Sequence[Work], now: datetime) -> Changes:
             booking.one_ticket_holder_id = None
         elif claim.tickets != booking.tickets_reserved:
             changes.reduced.append((booking.pk, claim.tickets))
+        elif claim.status == BookingStatus.WAITLISTED and claim.waitlist_number != booking.waitlist_number:
+            changes.moved.append((booking.pk, claim.waitlist_number))
         booking.tickets_reserved = claim.tickets
         booking.status = claim.status
         booking.waitlist_number = claim.waitlist_number
@@ -268,6 +284,8 @@ def ledger_of(works: Sequence[Work], new: Mapping[str, rows.New]) -> list[rows.E
             entry.waitlisted,
             entry.actor and entry.actor.pk,
             entry.claim and (booking_id(entry.claim) or new[entry.claim.booking.reference]),
+            entry.note,
+            entry.place,
         )
         for work in works
         for outcome in work.outcomes
@@ -291,6 +309,15 @@ def line_writes(works: Sequence[Work]) -> list[rows.Statement]:
     return line_moves(
         {(work.event.pk, part): by for work in works for part, by in work.inventory.line_moves.items() if by}
     )
+
+
+def hour_writes(works: Sequence[Work], now: datetime) -> list[rows.Statement]:
+    sold = []
+    for work in works:
+        new = [entry.tickets for entry in entries_of([work]) if entry.kind in ARRIVALS]
+        inventory = work.inventory
+        sold.append((work.event.pk, len(new), sum(new), inventory.held, inventory.waitlisted))
+    return hour_moves(sold, now)
 
 
 def entries_of(works: Sequence[Work]) -> Iterable[Entry]:

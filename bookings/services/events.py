@@ -1,11 +1,13 @@
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from django.utils import timezone
+from django.utils.text import Truncator
 
 from accounts.models import User
-from bookings.allocation import CancelEvent, ChangeTerms
+from bookings.allocation import CancelEvent, ChangeTerms, Claim, Note
 from bookings.exceptions import InvalidTerms, StaleVersion
-from bookings.models import Booking, LedgerEntry
+from bookings.models import MAX_NOTE, Booking, LedgerEntry
 from bookings.services.desk import lock_event, settle
 from bookings.services.line import clear_line
 from bookings.statuses import BookingStatus, LedgerKind
@@ -19,7 +21,17 @@ BOOKINGS_A_QUERY = 10_000
 @in_one_transaction
 def open_event(fields: dict, *, actor: User) -> Event:
     """Creates an event with all its tickets available. `fields` are the model's. Raises `InvalidTerms`."""
+    return opened(fields, actor=actor, now=timezone.now())
+
+
+@in_one_transaction
+def open_events(rows: list[dict], *, actor: User) -> list[Event]:
+    """Creates all these events, each as `open_event` does, or none. Raises `InvalidTerms`."""
     now = timezone.now()
+    return [opened(fields, actor=actor, now=now) for fields in rows]
+
+
+def opened(fields: dict, *, actor: User, now: datetime) -> Event:
     event = Event(**fields, created_by=actor, created_at=now, updated_at=now)
     refuse_empty_sales_window(event)
     event.available_tickets = event.total_tickets
@@ -38,8 +50,21 @@ def open_event(fields: dict, *, actor: User) -> Event:
     return event
 
 
-@in_one_transaction
+@dataclass(frozen=True, slots=True)
+class EventChange:
+    """An event after an edit, and the waiting bookings that it served (their claims; `booking` is the id)."""
+
+    event: Event
+    served: list[Claim]
+
+
 def change_event(event_id: int, *, changes: dict, actor: User, version: int | None = None) -> Event:
+    """The same as `edit_event`; returns the event alone."""
+    return edit_event(event_id, changes=changes, actor=actor, version=version).event
+
+
+@in_one_transaction
+def edit_event(event_id: int, *, changes: dict, actor: User, version: int | None = None) -> EventChange:
     """Changes an event as staff wish, tickets included: more of them serve the waitlist at once.
 
     `version` is the one that the change was made from; None does not look. What is as wished already
@@ -49,23 +74,43 @@ def change_event(event_id: int, *, changes: dict, actor: User, version: int | No
     event = lock_standing_event(event_id, version=version)
     changes = {name: value for name, value in changes.items() if getattr(event, name) != value}
     if not changes:
-        return event
+        return EventChange(event, [])
     terms = ChangeTerms(
         changes.pop("total_tickets", event.total_tickets),
         changes.get("waitlist_policy", event.waitlist_policy),
         actor,
     )
     now = timezone.now()
-    [outcome] = settle(event, [terms], now=now)
-    if outcome.error:
-        raise outcome.error
+    edits = {name: value for name, value in changes.items() if name != "total_tickets"}
+    notes = [Note(LedgerKind.EDITED, told_edits(event, edits), actor=actor)] if edits else []
+    [*_, outcome] = settle(event, [*notes, terms], now=now)
     for name, value in changes.items():
         setattr(event, name, value)
     refuse_empty_sales_window(event)
     event.version += 1
     event.updated_at = now
     event.save(update_fields=[*changes, "version", "updated_at"])
-    return event
+    return EventChange(event, outcome.promoted)
+
+
+def sales_opened(event: Event, *, now: datetime) -> dict:
+    """The changes by which anybody can book from now on. An end that lies ahead stays: it is still wanted."""
+    start, end = event.sales_start, event.sales_end
+    return {
+        "sales_start": start if start and start <= now else None,
+        "sales_end": end if end and end > now else None,
+    }
+
+
+def sales_closed(event: Event, *, now: datetime) -> dict:
+    """The changes by which nobody can book from now on. Raises `InvalidTerms`."""
+    start, end = event.sales_start, event.sales_end
+    if end and end <= now:
+        raise InvalidTerms("Sales are closed already.")
+    if start and start >= now:
+        # Sales must end after they start.
+        start = now - timedelta(seconds=1)
+    return {"sales_start": start, "sales_end": now}
 
 
 @in_one_transaction
@@ -83,6 +128,23 @@ def cancel_event(event_id: int, *, actor: User, version: int | None = None) -> E
     event.version += 1
     event.save(update_fields=["deleted_at", "updated_at", "version"])
     return event
+
+
+def told_edits(event: Event, edits: dict) -> str:
+    """For the ledger: what was edited, from what to what."""
+    told = [
+        f"{Event._meta.get_field(name).verbose_name}: {told_value(getattr(event, name))} → {told_value(value)}"
+        for name, value in edits.items()
+    ]
+    return Truncator("; ".join(told)).chars(MAX_NOTE)
+
+
+def told_value(value) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "nothing" if value in (None, "") else Truncator(value).chars(100)
 
 
 def cancel_bookings_of(event: Event, *, now: datetime) -> None:

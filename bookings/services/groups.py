@@ -49,6 +49,7 @@ class TicketOrder(Order):
     digest: str | None = None
     booking_id: int | None = None
     seat: tuple[int, int] | None = None
+    is_second_try = False
 
     def replay(self, known: KnownKey) -> Any:
         """The first answer to the order's key. Raises `KeyReused`."""

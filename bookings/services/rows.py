@@ -21,7 +21,7 @@ from events.models import Event
 # SQLite takes at most 32,766 values in one statement.
 ROWS_A_QUERY = 500
 Statement = tuple[str, Sequence]
-# The values of `ENTRY_COLUMNS` but the last, numbers all but the kind; a booking that is not there yet as a `New`.
+# The values of `NOTED_COLUMNS` but the time; a booking that is not there yet as a `New`.
 Entry = tuple
 ENTRY_COLUMNS = (
     "event_id",
@@ -34,6 +34,7 @@ ENTRY_COLUMNS = (
     "booking_id",
     "created_at",
 )
+NOTED_COLUMNS = (*ENTRY_COLUMNS, "note", "place")
 KEY_COLUMNS = ("digest", "fingerprint", "answer", "token_nonce", "booking_id", "created_at")
 
 
@@ -140,13 +141,20 @@ def entry_insertions(entries: Sequence[Entry], now: datetime) -> list[Statement]
     name = namer()
     stamp = literal(now)
     rows = []
-    for event, sequence, kind, tickets, available, waitlisted, actor, booking in entries:
+    noted = []
+    for event, sequence, kind, tickets, available, waitlisted, actor, booking, note, place in entries:
         # Written out here: the driver looks at each value by itself, and of a group's values these are the most.
         numbers = f"{event}, {sequence}, '{kind}', {tickets}, {available}, {waitlisted}"
-        rows.append(
-            f"({numbers}, {or_null(actor)}, {name(booking) if type(booking) is New else or_null(booking)}, {stamp})"
-        )
-    return [(insertion(LedgerEntry, ENTRY_COLUMNS, some), ()) for some in batched(rows, ROWS_A_QUERY)]
+        row = f"{numbers}, {or_null(actor)}, {name(booking) if type(booking) is New else or_null(booking)}, {stamp}"
+        if note or place is not None:
+            # Staff's, so few.
+            noted.append((f"({row}, %s, %s)", [note, place]))
+        else:
+            rows.append(f"({row})")
+    return [
+        *((insertion(LedgerEntry, ENTRY_COLUMNS, some), ()) for some in batched(rows, ROWS_A_QUERY)),
+        *((insertion(LedgerEntry, NOTED_COLUMNS, [row]), values) for row, values in noted),
+    ]
 
 
 def key_insertions(keys: Sequence[Key], new: Mapping[str, New], now: datetime) -> list[Statement]:
@@ -194,13 +202,23 @@ def changes(ids: Sequence[int], now: datetime, **values) -> list[Statement]:
 
 def reductions(sizes: Sequence[tuple[int, int]], now: datetime) -> list[Statement]:
     """`sizes` are ids and the tickets that are left of each."""
-    update = f"UPDATE {Booking._meta.db_table} SET tickets_reserved ="  # noqa: S608
+    return settings_of("tickets_reserved", sizes, now)
+
+
+def moves(places: Sequence[tuple[int, int]], now: datetime) -> list[Statement]:
+    """`places` are ids and the waitlist numbers that they get: one statement each, which the unique index looks at."""
+    return [statement for place in places for statement in settings_of("waitlist_number", [place], now)]
+
+
+def settings_of(column: str, pairs: Sequence[tuple[int, int]], now: datetime) -> list[Statement]:
+    """Sets a column to another value in each row; `pairs` are ids and values."""
+    update = f"UPDATE {Booking._meta.db_table} SET {column} ="  # noqa: S608
     return [
         (
             f"{update} {choice(len(some))}, updated_at = %s WHERE id IN ({marks(len(some))})",
             [*(value for pair in some for value in pair), adapted(now), *(booking_id for booking_id, _ in some)],
         )
-        for some in batched(sizes, ROWS_A_QUERY)
+        for some in batched(pairs, ROWS_A_QUERY)
     ]
 
 

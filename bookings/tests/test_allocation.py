@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from unittest.mock import patch
 
 import pytest
@@ -15,6 +16,9 @@ from bookings.allocation import (
     ChangeTerms,
     Claim,
     Inventory,
+    Move,
+    Note,
+    Serve,
     allocate,
     reach,
 )
@@ -22,12 +26,14 @@ from bookings.exceptions import (
     AlreadyCancelled,
     CapacityBelowHeld,
     MoreThanReserved,
+    NotWaiting,
     SalesClosed,
     SalesNotOpen,
     SoldOut,
+    TooFewLeft,
     TooManyTickets,
 )
-from bookings.line import part_of_line
+from bookings.line import NUMBERS_A_PART, ROOM, numbers_between, part_of_line
 from bookings.statuses import BookingStatus, LedgerKind
 from events.exceptions import EventNotFound
 
@@ -72,7 +78,7 @@ def test_book_that_does_not_fit_waits_whole():
 
     [outcome] = run(event, Book(claim))
 
-    assert (claim.status, claim.waitlist_number, outcome.position) == (WAITLISTED, 2, 1)
+    assert (claim.status, claim.waitlist_number, outcome.position) == (WAITLISTED, 2 * ROOM, 1)
     assert entries(outcome) == [(LedgerKind.WAITLISTED, 4, 2, 1)]
 
 
@@ -261,6 +267,117 @@ def test_cancelled_event_holds_nothing():
     assert (event.available, event.waitlisted, event.is_deleted) == (10, 0, True)
 
 
+def test_move_puts_a_claim_elsewhere_in_the_line():
+    event = inventory(10)
+    _, first, second = booked(event, 10, 4, 3)
+
+    [outcome] = run(event, Move(second, first.waitlist_number - 1, "Doctor on duty", "boss"))
+
+    assert (second.waitlist_number, event.queue) == (2 * ROOM - 1, [second, first])
+    [entry] = outcome.entries
+    assert (entry.kind, entry.tickets, entry.claim, entry.place) == (LedgerKind.MOVED, 3, second, 2 * ROOM - 1)
+    assert (entry.note, entry.actor) == ("Doctor on duty", "boss")
+    assert (entry.available, entry.waitlisted, event.waitlisted_tickets) == (0, 2, 7)
+
+
+def test_move_takes_a_claim_to_another_part_of_the_line():
+    event = inventory(10)
+    _, claim = booked(event, 10, 4)
+
+    run(event, Move(claim, NUMBERS_A_PART + 7))
+
+    assert event.line_moves == {0: 0, NUMBERS_A_PART: 1}
+
+
+def test_move_under_strict_serves_the_new_head_that_fits():
+    event = inventory(10, policy="strict")
+    _, large, small = booked(event, 8, 4, 2)
+
+    [outcome] = run(event, Move(small, 1))
+
+    assert (large.status, small.status, small.waitlist_number) == (WAITLISTED, COMPLETED, None)
+    assert entries(outcome) == [(LedgerKind.MOVED, 2, 2, 2), (LedgerKind.PROMOTED, 2, 0, 1)]
+
+
+def test_move_that_is_one_of_several_serves_nobody_yet():
+    event = inventory(10, policy="strict")
+    _, _, small = booked(event, 8, 4, 2)
+
+    [outcome] = run(event, Move(small, 1, serves=False))
+
+    assert (small.status, outcome.promoted) == (WAITLISTED, [])
+
+
+def test_serve_passes_everybody_ahead():
+    event = inventory(10, policy="strict")
+    _, large, small = booked(event, 7, 4, 2)
+
+    [outcome] = run(event, Serve(small, note="At the door", actor="boss"))
+
+    assert (large.status, small.status, event.available, event.total) == (WAITLISTED, COMPLETED, 1, 10)
+    assert (event.waitlisted, event.waitlisted_tickets, event.queue) == (1, 4, [large])
+    assert entries(outcome) == [(LedgerKind.PROMOTED, 2, 1, 1)]
+    assert [(entry.note, entry.actor) for entry in outcome.entries] == [("At the door", "boss")]
+
+
+def test_serve_of_a_strict_head_frees_who_fits_behind():
+    event = inventory(10, policy="strict")
+    _, head, one = booked(event, 8, 4, 1)
+
+    [outcome] = run(event, Serve(head, adds=True))
+
+    assert (head.status, one.status, event.total, event.available) == (COMPLETED, WAITLISTED, 12, 0)
+    assert entries(outcome) == [(LedgerKind.CAPACITY_CHANGED, 2, 4, 2), (LedgerKind.PROMOTED, 4, 0, 1)]
+
+
+def test_serve_without_enough_tickets_is_refused():
+    event = inventory(10)
+    _, waiting = booked(event, 9, 2)
+
+    [outcome] = run(event, Serve(waiting))
+
+    assert isinstance(outcome.error, TooFewLeft)
+    assert (waiting.status, event.total, event.available, outcome.entries) == (WAITLISTED, 10, 1, [])
+
+
+@pytest.mark.parametrize("command", [lambda claim: Move(claim, 7), lambda claim: Serve(claim, adds=True)])
+def test_who_does_not_wait_is_neither_moved_nor_served(command):
+    event = inventory(10)
+    holder, gone = booked(event, 4, 2)
+    run(event, Cancel(gone))
+    before = (event.total, event.available, event.sequence)
+
+    outcomes = run(event, command(holder), command(gone))
+
+    assert [type(outcome.error) for outcome in outcomes] == [NotWaiting, NotWaiting]
+    assert (event.total, event.available, event.sequence) == before
+
+
+def test_note_moves_no_ticket():
+    event = inventory(10)
+    _, waiting = booked(event, 8, 4)
+
+    outcomes = run(
+        event, Note(LedgerKind.EDITED, "name: A → B", actor="boss"), Note(LedgerKind.TRANSFERRED, "", waiting)
+    )
+
+    told = [(entry.kind, entry.tickets, entry.note, entry.actor) for outcome in outcomes for entry in outcome.entries]
+    assert told == [(LedgerKind.EDITED, 0, "name: A → B", "boss"), (LedgerKind.TRANSFERRED, 4, "", None)]
+    assert (event.available, event.waitlisted, event.sequence) == (2, 1, 4)
+
+
+def test_waited_for_tickets_follow_who_waits():
+    event = inventory(10)
+    holder, six, four, _ = booked(event, 10, 6, 4, 9)
+    wanted = [event.waitlisted_tickets]
+
+    for command in (Cancel(six, 2), Cancel(four), Cancel(holder, 4), ChangeTerms(10, "first_fit"), CancelEvent()):
+        run(event, command)
+        wanted.append(event.waitlisted_tickets)
+
+    assert wanted == [19, 17, 13, 9, 9, 0]
+
+
 def test_commands_after_the_events_cancellation_are_refused():
     event = inventory(10)
     holder, waiting = booked(event, 7, 5)
@@ -279,6 +396,9 @@ STEPS = st.one_of(
     st.tuples(st.just("book"), SIZES),
     st.tuples(st.just("cancel"), st.integers(0, 40), st.one_of(st.none(), st.integers(1, 6))),
     st.tuples(st.just("terms"), st.integers(1, 30), st.sampled_from(["first_fit", "strict"])),
+    st.tuples(st.just("serve"), st.integers(0, 40), st.booleans()),
+    # Whom, and behind whose place of the line; each is so a number that nobody has.
+    st.tuples(st.just("move"), st.integers(0, 40), st.integers(0, 12)),
 )
 
 
@@ -286,15 +406,12 @@ class Plain:
     """The rules without cleverness: every waiting booking looked at, again and again."""
 
     def __init__(self, total, policy):
-        self.total, self.policy, self.bookings = total, policy, []
+        # Who waits, in order.
+        self.total, self.policy, self.bookings, self.waiting = total, policy, [], []
 
     @property
     def available(self):
         return self.total - sum(size for size, status in self.bookings if status == COMPLETED)
-
-    @property
-    def waiting(self):
-        return [number for number, (_, status) in enumerate(self.bookings) if status == WAITLISTED]
 
     def apply(self, step):
         kind, *rest = step
@@ -304,6 +421,7 @@ class Plain:
                 return
             fits = size <= self.available and not (self.policy == "strict" and self.waiting)
             self.bookings.append((size, COMPLETED if fits else WAITLISTED))
+            self.waiting += [] if fits else [len(self.bookings) - 1]
         elif kind == "cancel":
             number, tickets = rest
             if number >= len(self.bookings):
@@ -313,12 +431,29 @@ class Plain:
                 return
             part = tickets is not None and tickets < size
             self.bookings[number] = (size - tickets, status) if part else (size, CANCELLED)
-        else:
+            self.waiting = [other for other in self.waiting if part or other != number]
+        elif kind == "terms":
             total, policy = rest
             if total < self.total - self.available:
                 return
             self.total, self.policy = total, policy
+        elif rest[0] in self.waiting:
+            self.apply_to_line(kind, *rest)
         self.serve()
+
+    def apply_to_line(self, kind, number, how):
+        if kind == "move":
+            self.waiting.remove(number)
+            self.waiting.insert(how, number)
+            return
+        missing = self.bookings[number][0] - self.available
+        if missing <= 0 or how:
+            self.total += max(missing, 0)
+            self.give(number)
+
+    def give(self, number):
+        self.bookings[number] = (self.bookings[number][0], COMPLETED)
+        self.waiting.remove(number)
 
     def serve(self):
         served = True
@@ -327,33 +462,39 @@ class Plain:
             for number in self.waiting:
                 size, _ = self.bookings[number]
                 if size <= self.available:
-                    self.bookings[number] = (size, COMPLETED)
+                    self.give(number)
                     served = True
                     break
                 if self.policy == "strict":
                     break
 
 
-@patch("bookings.line.NUMBERS_A_PART", 4)
+@patch("bookings.line.NUMBERS_A_PART", 4 * ROOM)
 @given(total=st.integers(1, 20), policy=st.sampled_from(["first_fit", "strict"]), groups=st.lists(st.lists(STEPS)))
 def test_any_groups_of_commands_match_the_plain_rules(total, policy, groups):
     """Each group gets only the part of the waitlist in reach, as the services load it."""
     plain, state, claims = Plain(total, policy), Inventory(total, total, 0, policy=policy), []
 
-    for group in groups:
+    for group in chain.from_iterable(map(with_moves_alone, groups)):
         known = list(claims)
+        waiting = sorted((c for c in known if c.status == WAITLISTED), key=lambda claim: claim.waitlist_number)
         commands, steps = [], []
         for step in group:
             if step[0] == "book":
                 commands.append(Book(Claim(step[1])))
             elif step[0] == "terms":
                 commands.append(ChangeTerms(step[1], step[2]))
-            elif step[1] < len(known):
+            elif step[1] >= len(known):
+                continue
+            elif step[0] == "cancel":
                 commands.append(Cancel(known[step[1]], step[2]))
+            elif step[0] == "serve":
+                commands.append(Serve(known[step[1]], adds=step[2]))
+            elif number := number_behind(step[2], known[step[1]], waiting, state):
+                commands.append(Move(known[step[1]], number))
             else:
                 continue
             steps.append(step)
-        waiting = sorted((c for c in known if c.status == WAITLISTED), key=lambda claim: claim.waitlist_number)
         state.queue = in_reach(state, commands, waiting)
         allocate(state, commands, now=NOW)
         claims += [command.claim for command in commands if isinstance(command, Book) and command.claim.status]
@@ -366,6 +507,27 @@ def test_any_groups_of_commands_match_the_plain_rules(total, policy, groups):
         assert (state.bookings, state.completed) == (len(claims), sum(claim.status == COMPLETED for claim in claims))
         line = Counter(part_of_line(claim.waitlist_number) for claim in claims if claim.status == WAITLISTED)
         assert {part: by for part, by in state.line_moves.items() if by} == line
+        assert state.waitlisted_tickets == sum(claim.tickets for claim in claims if claim.status == WAITLISTED)
+
+
+def with_moves_alone(group):
+    """A place in the line is told from the line as it is."""
+    batches = [[]]
+    for step in group:
+        batches += [[step], []] if step[0] == "move" else []
+        if step[0] != "move":
+            batches[-1].append(step)
+    return [batch for batch in batches if batch]
+
+
+def number_behind(place, claim, waiting, state):
+    """A free number behind so many others; None where there is none."""
+    others = [0, *(other.waitlist_number for other in waiting if other is not claim)]
+    if claim not in waiting or place >= len(others):
+        return None
+    following = [*others[place + 1 :], (state.sequence + 1) * ROOM]
+    free = numbers_between(others[place], following[0], 1)
+    return free[0] if free and free[0] != claim.waitlist_number else None
 
 
 def in_reach(state, commands, waiting):

@@ -4,7 +4,7 @@ import pytest
 from django.db import DataError, IntegrityError, connection, transaction
 
 from bookings.line import NUMBERS_A_PART
-from bookings.models import Booking, IdempotencyKey, LedgerEntry, LinePart
+from bookings.models import Booking, IdempotencyKey, InventoryCheck, LedgerEntry, LinePart, SalesHour
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -12,7 +12,7 @@ from bookings.tests.state import everything
 from events.models import Event
 
 pytestmark = pytest.mark.django_db
-MODELS = [Event, Booking, LinePart, LedgerEntry, IdempotencyKey]
+MODELS = [Event, Booking, LinePart, LedgerEntry, SalesHour, InventoryCheck, IdempotencyKey]
 NOW = "CURRENT_TIMESTAMP"
 
 # The constraint, what is set, and on a row of which status or kind.
@@ -26,7 +26,9 @@ EVENT = [
     ("event_policy_known", "waitlist_policy = ''"),
     ("event_counts_live_bookings", "booking_count = completed_count + waitlisted_count - 1"),
     ("event_completed_within_held", "available_tickets = 1"),
-    ("event_deleted_holds_nothing", f"deleted_at = {NOW}, waitlisted_count = 0"),
+    ("event_waiting_want_tickets", "waitlisted_tickets = waitlisted_count - 1"),
+    ("event_waiting_want_tickets", "waitlisted_count = 0"),
+    ("event_deleted_holds_nothing", f"deleted_at = {NOW}, waitlisted_count = 0, waitlisted_tickets = 0"),
     ("event_deleted_holds_nothing", f"deleted_at = {NOW}, available_tickets = total_tickets"),
 ]
 BOOKING = [
@@ -48,6 +50,10 @@ LEDGER = [
     ("ledger_kind_fits_booking", "kind = 'opened'", "booked"),
     ("ledger_kind_fits_booking", "kind = 'gifted'", "booked"),
     ("ledger_kind_fits_booking", "kind = 'booked'", "opened"),
+    ("ledger_kind_fits_booking", "kind = 'edited'", "booked"),
+    ("ledger_kind_fits_booking", "kind = 'transferred'", "opened"),
+    ("ledger_place_of_moved", "kind = 'moved'", "booked"),
+    ("ledger_place_of_moved", "place = 7", "booked"),
 ]
 # Two rows that would be alike, by what one is set to; SQLite names the columns, MariaDB the constraint.
 UNIQUE = [
@@ -56,6 +62,8 @@ UNIQUE = [
     (Booking, "reference", "reference", {}),
     (LinePart, "line_part_unique", "first_number", {}),
     (LedgerEntry, "ledger_sequence_unique", "sequence", {}),
+    (SalesHour, "sales_hour_unique", "hour", {}),
+    (InventoryCheck, "event_id", "event_id", {}),
     (IdempotencyKey, "digest", "digest", {}),
 ]
 # MariaDB's columns are UNSIGNED and refuse by range before a constraint is asked.
@@ -65,6 +73,7 @@ NEGATIVE = [
     (Event, "booking_count"),
     (Event, "completed_count"),
     (Event, "waitlisted_count"),
+    (Event, "waitlisted_tickets"),
     (Event, "ledger_sequence"),
     (Event, "version"),
     (Event, "max_tickets_per_booking"),
@@ -72,6 +81,12 @@ NEGATIVE = [
     (LedgerEntry, "sequence"),
     (LedgerEntry, "available_after"),
     (LedgerEntry, "waitlisted_after"),
+    (LedgerEntry, "place"),
+    (SalesHour, "bookings"),
+    (SalesHour, "tickets"),
+    (SalesHour, "held"),
+    (SalesHour, "waiting"),
+    (InventoryCheck, "sequence"),
 ]
 
 
@@ -124,11 +139,13 @@ def test_constraint_of_ledger_refuses(event, name, assignments, kind):
 def test_constraint_of_uniqueness_refuses(event, user, model, name, column, rows):
     BookingFactory.create_batch(2, event=event, tickets=4)
     LinePart.objects.create(event=event, first_number=NUMBERS_A_PART, waiting=0)
+    SalesHour.objects.create(event=event, hour=event.created_at, bookings=0, tickets=0, held=0, waiting=0)
+    InventoryCheck.objects.bulk_create(InventoryCheck(event=checked) for checked in (event, EventFactory()))
     first, second = model.objects.filter(**rows).order_by("pk")[:2]
     if column == "one_ticket_holder_id":
         Booking.objects.filter(pk=first.pk).update(one_ticket_holder=user)
         first.refresh_from_db()
-    value = getattr(first, column)
+    value = model._meta.get_field(column).get_db_prep_value(getattr(first, column), connection)
     assert value is not None
 
     columns = rf"UNIQUE constraint failed: .*{model._meta.db_table}\.{column}"
@@ -152,6 +169,7 @@ def test_constraint_of_uniqueness_is_within_one_event(event):
 
 @pytest.mark.parametrize(("model", "column"), NEGATIVE)
 def test_constraint_of_sign_refuses(event, model, column):
+    InventoryCheck.objects.create(event=event)
     row = model.objects.filter(**({"status": "completed"} if model is Booking else {})).first()
 
     refused(update(model, f"{column} = -1", row), kind=(IntegrityError, DataError))
@@ -193,7 +211,7 @@ def test_constraint_keeps_what_bookings_refer_to(event, user, statement):
 
 def test_every_constraint_of_the_models_is_tried_here():
     tried = {name for name, *_ in [*EVENT, *BOOKING, *LEDGER]} | {name for _, name, *_ in UNIQUE}
-    unique_columns = {"reference", "digest"}
+    unique_columns = {"reference", "digest", "event_id"}
 
     named = {constraint.name for model in MODELS for constraint in model._meta.constraints}
 

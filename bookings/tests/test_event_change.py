@@ -30,7 +30,7 @@ def queue(event, *sizes):
     return [BookingFactory(event=event, tickets=size) for size in sizes]
 
 
-def test_change_event_sets_what_is_sent_and_nothing_else(staff):
+def test_change_event_sets_what_is_sent_and_nothing_else(staff, admin_user):
     event = EventFactory(
         total_tickets=10,
         venue="Cellar",
@@ -45,13 +45,13 @@ def test_change_event_sets_what_is_sent_and_nothing_else(staff):
     assert response.status_code == 200
     changed = Event.objects.get()
     assert response.json() == {"message": "Event updated successfully.", "data": event_json(changed), "error": False}
-    assert response["ETag"] == '"2.1"'
+    assert response["ETag"] == '"2.2"'
     assert (changed.name, changed.sales_start, changed.date) == ("Renamed", None, datetime(2024, 12, 2, tzinfo=UTC))
     assert (changed.venue, changed.description, changed.max_tickets_per_booking) == ("Cellar", "Two sets.", 4)
     assert (changed.version, changed.created_at) == (2, event.created_at)
     assert changed.updated_at > event.updated_at
     assert counts(event) == (10, 10, 0, 0)
-    assert ledger(event, after=1) == []
+    assert ledger(event, after=1) == [(2, "edited", 0, 10, 0, None, admin_user.pk)]
 
 
 def test_change_event_from_current_etag(staff):
@@ -62,7 +62,7 @@ def test_change_event_from_current_etag(staff):
     second = change(staff, event, {"name": "Twice"}, **{"If-Match": first["ETag"]})
 
     assert (first.status_code, second.status_code) == (200, 200)
-    assert (first["ETag"], second["ETag"]) == ('"2.1"', '"3.1"')
+    assert (first["ETag"], second["ETag"]) == ('"2.2"', '"3.3"')
     event.refresh_from_db()
     assert (event.name, event.version) == ("Twice", 3)
 
@@ -75,7 +75,7 @@ def test_change_event_with_bookings_in_between(staff):
     response = change(staff, event, {"name": "Renamed"}, **{"If-Match": etag})
 
     assert response.status_code == 200
-    assert response["ETag"] == '"2.2"'
+    assert response["ETag"] == '"2.3"'
     assert response.json()["data"]["availableTickets"] == 7
     assert counts(event) == (10, 7, 0, 3)
 
@@ -166,10 +166,13 @@ def test_change_event_from_strict_to_first_fit_serves_who_now_fits(staff, admin_
     assert response.json()["data"]["waitlistPolicy"] == "first_fit"
     assert statuses(held, four, two, one) == ["completed", "waitlisted", "completed", "waitlisted"]
     assert counts(event) == (6, 0, 2, 6)
-    assert ledger(event, after=5) == [(6, "promoted", 2, 0, 2, two.pk, admin_user.pk)]
+    assert ledger(event, after=5) == [
+        (6, "edited", 0, 2, 3, None, admin_user.pk),
+        (7, "promoted", 2, 0, 2, two.pk, admin_user.pk),
+    ]
 
 
-def test_change_event_from_first_fit_to_strict_moves_nobody(staff):
+def test_change_event_from_first_fit_to_strict_moves_nobody(staff, admin_user):
     event = EventFactory(total_tickets=6)
     bookings = queue(event, 4, 4)
 
@@ -178,7 +181,7 @@ def test_change_event_from_first_fit_to_strict_moves_nobody(staff):
     assert response.status_code == 200
     assert statuses(*bookings) == ["completed", "waitlisted"]
     assert counts(event) == (6, 2, 1, 4)
-    assert ledger(event, after=3) == []
+    assert ledger(event, after=3) == [(4, "edited", 0, 2, 1, None, admin_user.pk)]
 
 
 def test_change_event_without_waitlist_keeps_who_waits(staff):

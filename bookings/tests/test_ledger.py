@@ -1,9 +1,12 @@
 import pytest
 from django.db import transaction
 
+from bookings.line import ROOM
 from bookings.models import AppendOnly, LedgerEntry
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
+from bookings.services.transfer import Holder, transfer_booking
+from bookings.services.waitlist import move_in_line
 from bookings.statuses import LedgerKind
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import everything, ledger
@@ -16,10 +19,13 @@ def test_ledger_of_a_whole_event_tells_all_without_gaps(user, admin_user):
     first = BookingFactory(event=event, user=user, tickets=3)
     guest = BookingFactory(event=event, user=None, tickets=2)
     third = BookingFactory(event=event, user=user, tickets=2)
+    move_in_line(third, position=1, reason="Comes first", actor=admin_user)
+    move_in_line(guest, position=1, reason="Was first", actor=admin_user)
     cancel_tickets(first, tickets=1, actor=user)
     cancel_tickets(third, tickets=1, actor=admin_user)
     change_event(event.pk, changes={"total_tickets": 6}, actor=admin_user)
     change_event(event.pk, changes={"name": "Renamed"}, actor=admin_user)
+    transfer_booking(guest, holder=Holder("Grace"), actor=admin_user)
     cancel_tickets(guest)
     change_event(event.pk, changes={"total_tickets": 5}, actor=admin_user)
     cancel_event(event.pk, actor=admin_user)
@@ -31,18 +37,22 @@ def test_ledger_of_a_whole_event_tells_all_without_gaps(user, admin_user):
         (2, "booked", 3, 1, 0, first.pk, user.pk),
         (3, "waitlisted", 2, 1, 1, guest.pk, None),
         (4, "waitlisted", 2, 1, 2, third.pk, user.pk),
-        (5, "reduced", 1, 2, 2, first.pk, user.pk),
-        (6, "promoted", 2, 0, 1, guest.pk, user.pk),
-        (7, "reduced", 1, 0, 1, third.pk, admin_user.pk),
-        (8, "capacity_changed", 2, 2, 1, None, admin_user.pk),
-        (9, "promoted", 1, 1, 0, third.pk, admin_user.pk),
-        (10, "cancelled", 2, 3, 0, guest.pk, None),
-        (11, "capacity_changed", -1, 2, 0, None, admin_user.pk),
-        (12, "event_cancelled", 3, 5, 0, None, admin_user.pk),
+        (5, "moved", 2, 1, 2, third.pk, admin_user.pk),
+        (6, "moved", 2, 1, 2, guest.pk, admin_user.pk),
+        (7, "reduced", 1, 2, 2, first.pk, user.pk),
+        (8, "promoted", 2, 0, 1, guest.pk, user.pk),
+        (9, "reduced", 1, 0, 1, third.pk, admin_user.pk),
+        (10, "capacity_changed", 2, 2, 1, None, admin_user.pk),
+        (11, "promoted", 1, 1, 0, third.pk, admin_user.pk),
+        (12, "edited", 0, 1, 0, None, admin_user.pk),
+        (13, "transferred", 2, 1, 0, guest.pk, admin_user.pk),
+        (14, "cancelled", 2, 3, 0, guest.pk, None),
+        (15, "capacity_changed", -1, 2, 0, None, admin_user.pk),
+        (16, "event_cancelled", 3, 5, 0, None, admin_user.pk),
     ]
     assert {kind for _, kind, *_ in told} == set(LedgerKind.values)
     event.refresh_from_db()
-    assert event.ledger_sequence == 12
+    assert event.ledger_sequence == 16
 
 
 def test_ledger_counts_each_event_from_one(admin_user):
@@ -55,7 +65,7 @@ def test_ledger_counts_each_event_from_one(admin_user):
 
 
 def test_ledger_of_a_later_newcomer_goes_on(admin_user):
-    # A waitlist number is its entry's number: it must rise although others have left.
+    # A waitlist number is that of its entry, with room: it must rise although others have left.
     event = EventFactory(total_tickets=1)
     BookingFactory(event=event)
     gone = BookingFactory(event=event)
@@ -64,7 +74,7 @@ def test_ledger_of_a_later_newcomer_goes_on(admin_user):
 
     late = BookingFactory(event=event)
 
-    assert (stays.waitlist_number, late.waitlist_number) == (4, 6)
+    assert (stays.waitlist_number, late.waitlist_number) == (4 * ROOM, 6 * ROOM)
 
 
 def test_ledger_entry_saved_again_is_refused(admin_user):

@@ -1,19 +1,15 @@
-"""Positions are told by the counts of the line's parts; here a part has four numbers."""
-
-from importlib import import_module
+"""Positions are told by the counts of the line's parts; here a part has the numbers of four arrivals."""
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from bookings.line import part_of_line
+from bookings.line import ROOM, part_of_line
 from bookings.models import Booking, LinePart, attach_positions
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
-from bookings.services.verification import verify_event
 from bookings.tests.factories import BookingFactory, EventFactory
-from events.models import Event
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/booking"
@@ -21,7 +17,7 @@ URL = "/api/v1/booking"
 
 @pytest.fixture(autouse=True)
 def _short_parts(monkeypatch):
-    monkeypatch.setattr("bookings.line.NUMBERS_A_PART", 4)
+    monkeypatch.setattr("bookings.line.NUMBERS_A_PART", 4 * ROOM)
 
 
 @pytest.fixture
@@ -122,25 +118,3 @@ def test_line_costs_one_statement_however_many_leave_it(lines):
     [_] = line_queries(lambda: change_event(event.pk, changes={"total_tickets": 100}, actor=event.created_by))
 
     assert parts(event) == {}
-
-
-def test_migration_counts_what_is_there(lines, monkeypatch):
-    """As an installation with bookings meets it, with parts of their true size."""
-    monkeypatch.undo()
-    gone = EventFactory()
-    BookingFactory(event=gone)
-    cancel_event(gone.pk, actor=gone.created_by)
-    Event.objects.update(booking_count=99, completed_count=0)
-    LinePart.objects.all().delete()
-    migration = import_module("bookings.migrations.0003_counts_and_line")
-
-    with connection.cursor() as cursor:
-        cursor.execute(migration.COUNT_BOOKINGS)
-        cursor.execute(migration.COUNT_PARTS)
-
-    assert [verify_event(event).findings for event in Event.objects.all()] == [[], [], []]
-    assert list(Event.objects.order_by("pk").values_list("booking_count", "completed_count", "waitlisted_count")) == [
-        (14, 1, 10),
-        (14, 1, 10),
-        (1, 0, 0),
-    ]

@@ -155,8 +155,9 @@ def test_write_with_what_its_contract_names_is_found_so(world):
 
         written = rows() - before
         assert SENTINEL.search(changed.content.decode())
-        assert {table for table, text in by_number if SENTINEL.search(text)} == {"events_event"}
-        assert {table for table, text in written if "sentinel" in text} == {"events_event"}
+        # The ledger tells what was edited.
+        assert {table for table, text in by_number if SENTINEL.search(text)} == {"events_event", "bookings_ledgerentry"}
+        assert {table for table, text in written if "sentinel" in text} == {"events_event", "bookings_ledgerentry"}
         assert flagged(written) == {("accounts_user", "'is_staff': '1'")}
 
 

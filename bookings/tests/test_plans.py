@@ -6,23 +6,46 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import User
 from accounts.tests.factories import UserFactory
 from bookings.allocation import Reach
-from bookings.line import NUMBERS_A_PART, part_of_line
-from bookings.models import Booking, LinePart, attach_positions
+from bookings.line import NUMBERS_A_PART, ROOM, number_of_arrival, part_of_line
+from bookings.models import Booking, LedgerEntry, LinePart, attach_positions
 from bookings.services.desk import waiting_rows
 from bookings.tests.factories import EventFactory
+from bookings.tests.rows import delete_rows
 from events.models import Event
 
-# Transactions for real: ANALYZE TABLE commits.
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mariadb]
+pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
 
 SOLD = 600
 WAITING = 200
+ARRIVALS_A_PART = NUMBERS_A_PART // ROOM
+
+
+@pytest.fixture(scope="module")
+def crowd(django_db_setup, django_db_blocker):
+    """One event of many and a user, committed once for all tests: ANALYZE TABLE commits."""
+    with django_db_blocker.unblock():
+        user = UserFactory(username="owner")
+        event = large_event(user)
+        # Of another, so that this one's goes on where its own ended.
+        fill_ledger(Event.objects.latest("pk"))
+        yield event, user
+        delete_rows()
 
 
 @pytest.fixture
-def event(user):
+def user(db, crowd):
+    return User.objects.get(pk=crowd[1].pk)
+
+
+@pytest.fixture
+def event(db, crowd):
+    return Event.objects.get(pk=crowd[0].pk)
+
+
+def large_event(user):
     """Eight large events, their rows interleaved; one in four bookings waits, all in groups of 5."""
     events = [EventFactory(total_tickets=SOLD) for _ in range(8)]
     others = [UserFactory() for _ in range(8)]
@@ -36,16 +59,21 @@ def event(user):
                 email=f"{number % 100}@example.org",
                 tickets_reserved=5 if number % 4 == 3 else 1,
                 status="waitlisted" if number % 4 == 3 else "completed",
-                waitlist_number=number + 1 if number % 4 == 3 else None,
+                waitlist_number=number_of_arrival(number + 1) if number % 4 == 3 else None,
             )
             for number in range(SOLD + WAITING)
             for event in events
         ]
     )
     Event.objects.update(
-        available_tickets=0, booking_count=SOLD + WAITING, completed_count=SOLD, waitlisted_count=WAITING
+        available_tickets=0,
+        booking_count=SOLD + WAITING,
+        completed_count=SOLD,
+        waitlisted_count=WAITING,
+        waitlisted_tickets=5 * WAITING,
     )
-    for part, waiting in Counter(part_of_line(number + 1) for number in range(3, SOLD + WAITING, 4)).items():
+    numbers = [number_of_arrival(number + 1) for number in range(3, SOLD + WAITING, 4)]
+    for part, waiting in Counter(map(part_of_line, numbers)).items():
         LinePart.objects.bulk_create(LinePart(event=event, first_number=part, waiting=waiting) for event in events)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE TABLE bookings_booking")
@@ -174,7 +202,7 @@ def test_last_page_is_read_from_the_end(event, staff, filters, monkeypatch):
     read = rows_read(lambda: staff.get(f"{url}&page={last}"))
 
     # The ids and then the rows, a row an event, the session with its user, and what positions take.
-    assert read <= 50 + 50 + 8 + 5 + (NUMBERS_A_PART if "id" in filters else 0)
+    assert read <= 50 + 50 + 8 + 5 + (ARRIVALS_A_PART if "id" in filters else 0)
 
 
 def page_query(client, url) -> str:
@@ -218,7 +246,7 @@ def test_positions_count_each_waiting_booking_of_a_part_once(event):
 
     # Four numbers a booking, so a quarter as many in each of the two parts that they are in; the parts before.
     assert page[0].waitlist_position == WAITING
-    assert read <= 2 * NUMBERS_A_PART / 4 + 2 * len(page)
+    assert read <= 2 * ARRIVALS_A_PART / 4 + 2 * len(page)
 
 
 def test_position_reads_the_places_of_its_own_part(event):
@@ -229,3 +257,68 @@ def test_position_reads_the_places_of_its_own_part(event):
     assert last.waitlist_position == WAITING
     # The three parts before, and the 32nd place of its own; 200 wait.
     assert read <= 2 * 3 + 32 + 6
+
+
+def pages_of(client, url) -> list[str]:
+    """The list, and the pages that its links lead to."""
+    listed = client.get(url).context["cl"]
+    links = [listed.link_to_older, listed.link_to_oldest] if listed.page.older else []
+    return [url, *(url.partition("?")[0] + link for link in links)]
+
+
+STAFF_LISTS = [
+    "",
+    "?event={event}",
+    "?status=waitlisted",
+    "?status=completed&event={event}",
+    "?since=2020-01-01",
+    "?q=6@example.org",
+    "?q=6@example.org&event={event}",
+]
+
+
+@pytest.mark.parametrize("filters", STAFF_LISTS)
+def test_staff_list_of_bookings_reads_its_page(event, box_office, filters):
+    # Positions are counted for each who waits.
+    places = 2 * NUMBERS_A_PART // ROOM if "waitlisted" in filters else NUMBERS_A_PART // ROOM
+    for url in pages_of(box_office, "/admin/bookings/booking/" + filters.format(event=event.pk)):
+        read = rows_read(lambda url=url: box_office.get(url))
+
+        # Ids, rows with event and account, what bounds look at, the addresses that a search finds, and counts.
+        assert read <= 51 + 3 * 51 + 2 * 202 + 2 * 64 + 8 + 6 + places, url
+
+
+def fill_ledger(event):
+    first = Booking.objects.filter(event=event).order_by("pk").first()
+    LedgerEntry.objects.bulk_create(
+        LedgerEntry(
+            event=event,
+            # The event was opened by the first.
+            sequence=number + 2,
+            booking=first,
+            kind="cancelled",
+            tickets=1,
+            available_after=0,
+            waitlisted_after=0,
+        )
+        for number in range(4000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE TABLE bookings_ledgerentry")
+        cursor.fetchall()
+
+
+def test_staff_list_of_the_ledger_reads_its_page(crowd, db, box_office):
+    event = Event.objects.latest("pk")
+    for filters in ("", f"?event={event.pk}", "?kind=cancelled", f"?event={event.pk}&kind=cancelled"):
+        for url in pages_of(box_office, "/admin/bookings/ledgerentry/" + filters):
+            read = rows_read(lambda url=url: box_office.get(url))
+
+            # Positions, entries with event, booking and actor.
+            assert read <= 101 + 3 * 101 + 101 + 6, url
+
+
+def test_search_through_rows_stops_at_its_page(event, box_office):
+    read = rows_read(lambda: box_office.get("/admin/bookings/booking/?q=ada&status=completed"))
+
+    assert read <= 500 + 51 + 3 * 51 + 51 + 64

@@ -19,6 +19,7 @@ from bookings.services.counter import Group
 from bookings.services.events import change_event
 from bookings.services.keys import Receipt
 from bookings.services.verification import verify_events
+from bookings.services.waitlist import move_in_line, serve_out_of_turn
 from bookings.statuses import BookingStatus
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.threads import PATIENCE_SECONDS, run_together
@@ -275,4 +276,50 @@ def test_mixed_run_keeps_every_promise():
     assert told.total() >= operations
     assert min(told["booked"], told["reduced"], told["cancelled"], told["resized"]) > 0
     assert LedgerEntry.objects.filter(kind="promoted").exists()
+    assert findings() == []
+
+
+@pytest.mark.mariadb
+@both_ways
+def test_waitlist_by_hand_beside_the_public_keeps_every_promise():
+    threads, turns = 16, 25
+    events = [EventFactory(total_tickets=12), EventFactory(total_tickets=12, waitlist_policy="strict")]
+    manager = events[0].created_by
+    for event in events:
+        BookingFactory.create_batch(16, event=event, tickets=2)
+
+    def work(number):
+        chance = random.Random(number)  # noqa: S311 (the same dice each run)
+        told = Counter()
+        for _ in range(turns):
+            try:
+                told[operate(chance)] += 1
+            except Refusal as refusal:
+                told[refusal.code] += 1
+        return told
+
+    def operate(chance):
+        event = chance.choice(events)
+        # As it was before the lock: others may have served or cancelled it meanwhile.
+        waiting = list(Booking.objects.filter(event=event).waitlisted()[:20])
+        dice = chance.random()
+        if dice < 0.35 or not waiting:
+            book_tickets(BookingRequest(event_id=event.pk, tickets=chance.randint(1, 3), first_name="Ada"))
+            return "booked"
+        booking = chance.choice(waiting)
+        if dice < 0.6:
+            move_in_line(booking, position=chance.randint(1, 8), reason="Why", actor=manager)
+            return "moved"
+        if dice < 0.75:
+            serve_out_of_turn(booking, reason="Why", actor=manager, adds=chance.random() < 0.3)
+            return "served"
+        cancel_tickets(chance.choice([booking, Booking.objects.filter(event=event).live().first()]), actor=manager)
+        return "cancelled"
+
+    results = run_together(threads, work)
+
+    assert [result for result in results if not isinstance(result, Counter)] == []
+    told = sum(results, Counter())
+    assert told.total() == threads * turns
+    assert min(told["booked"], told["moved"], told["served"], told["cancelled"]) > 0
     assert findings() == []

@@ -5,7 +5,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 
-from bookings.models import Booking, LedgerEntry
+from bookings.models import Booking, LedgerEntry, SalesHour
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
 from bookings.services.verification import CHUNK, snapshot, verify_event, verify_events
@@ -73,6 +73,10 @@ def test_verify_of_an_unknown_event_fails():
 DAMAGES = [
     ("UPDATE events_event SET available_tickets = 1 WHERE id = {event}", "counter says 1 available, bookings leave 2"),
     ("UPDATE events_event SET waitlisted_count = 3 WHERE id = {event}", "counter says 3 waiting, bookings say 2"),
+    (
+        "UPDATE events_event SET waitlisted_tickets = 8 WHERE id = {event}",
+        "counter says 8 tickets waited for, bookings say 7",
+    ),
     ("UPDATE events_event SET completed_count = 1 WHERE id = {event}", "counter says 1 completed, bookings say 2"),
     ("UPDATE events_event SET booking_count = 9 WHERE id = {event}", "counter says 9 in all, bookings say 5"),
     (
@@ -80,8 +84,8 @@ DAMAGES = [
         "the line from 0 counts 3 waiting, bookings say 2",
     ),
     (
-        "UPDATE bookings_linepart SET first_number = 256 WHERE event_id = {event}",
-        "the line from 256 counts 2 waiting, bookings say 0",
+        "UPDATE bookings_linepart SET first_number = 268435456 WHERE event_id = {event}",
+        "the line from 268435456 counts 2 waiting, bookings say 0",
     ),
     ("UPDATE events_event SET ledger_sequence = 12 WHERE id = {event}", "ledger says 10 entries, the event says 12"),
     ("UPDATE events_event SET total_tickets = 11 WHERE id = {event}", "ledger says 10 tickets in total"),
@@ -159,6 +163,7 @@ def test_verify_reads_in_pages():
         for n in range(more)
     )
     made = Booking.objects.filter(reference__startswith="paged").order_by("pk")
+    hour = SalesHour.objects.get()
     LedgerEntry.objects.bulk_create(
         LedgerEntry(
             event=event,
@@ -168,9 +173,11 @@ def test_verify_reads_in_pages():
             tickets=1,
             available_after=100_000 - 4 - n,
             waitlisted_after=0,
+            created_at=hour.hour,
         )
         for n, booking in enumerate(made)
     )
+    SalesHour.objects.update(bookings=3 + more, tickets=3 + more, held=3 + more)
     Event.objects.update(
         available_tickets=100_000 - 3 - more,
         booking_count=3 + more,

@@ -16,6 +16,7 @@ def test_event_detail_has_every_field_and_etag(owner):
         total_tickets=100,
         available_tickets=0,
         waitlisted_count=2,
+        waitlisted_tickets=5,
         version=3,
         ledger_sequence=17,
         created_at=datetime(2024, 10, 30, 17, 22, 2, 444000, tzinfo=UTC),

@@ -39,8 +39,6 @@ def fill(*, bookings: int, waiting: int = 0, left: int = 0, actor, accounts: Seq
     `waiting` more of one to four tickets wait, or `left` tickets are left: nobody waits while there are any.
     The bookings belong to the accounts in turn, to guests without. Returns the event.
     """
-    from bookings.line import part_of_line
-    from bookings.models import LinePart
     from bookings.services.events import open_event
     from events.models import Event
 
@@ -57,28 +55,64 @@ def fill(*, bookings: int, waiting: int = 0, left: int = 0, actor, accounts: Seq
         booking_count=bookings + waiting,
         completed_count=bookings,
         waitlisted_count=waiting,
+        waitlisted_tickets=wanted_by(waiting),
         ledger_sequence=1 + bookings + waiting,
     )
-    line = Counter(part_of_line(bookings + number + 2) for number in range(waiting))
-    LinePart.objects.bulk_create(
-        LinePart(event=event, first_number=part, waiting=among) for part, among in line.items()
-    )
+    count_line(event, bookings, waiting)
+    count_hour(event, bookings, waiting)
     event.refresh_from_db()
     return event
 
 
+def count_line(event, bookings: int, waiting: int) -> None:
+    from bookings.line import number_of_arrival, part_of_line
+    from bookings.models import LinePart
+
+    line = Counter(part_of_line(number_of_arrival(bookings + number + 2)) for number in range(waiting))
+    LinePart.objects.bulk_create(
+        LinePart(event=event, first_number=part, waiting=among) for part, among in line.items()
+    )
+
+
+def count_hour(event, bookings: int, waiting: int) -> None:
+    """All were booked in the moment that the event was opened."""
+    from bookings.models import SalesHour
+    from bookings.services.hours import hour_of
+
+    if bookings + waiting:
+        SalesHour.objects.create(
+            event=event,
+            hour=hour_of(event.created_at),
+            bookings=bookings + waiting,
+            tickets=bookings + wanted_by(waiting),
+            held=bookings,
+            waiting=waiting,
+        )
+
+
+def size_of(place: int) -> int:
+    """The tickets that who waits at this place wants."""
+    return SIZES[place % len(SIZES)]
+
+
+def wanted_by(waiting: int) -> int:
+    return sum(size_of(place) for place in range(1, waiting + 1))
+
+
 def rows_of(event, bookings: int, waiting: int, accounts: Sequence[int]) -> Iterator[tuple[tuple, tuple]]:
     """Each booking with its ledger entry. The opening of the event was entry 1."""
+    from bookings.line import number_of_arrival
+
     first, moment = last_booking() + 1, stored(event.created_at)
     for number in range(bookings + waiting):
         pk, sequence = first + number, number + 2
         waits = number - bookings + 1 if number >= bookings else 0
-        tickets = SIZES[waits % len(SIZES)] if waits else 1
+        tickets = size_of(waits) if waits else 1
         available = event.total_tickets - min(number + 1, bookings)
         user = accounts[number % len(accounts)] if accounts else None
         status, kind = ("waitlisted", "waitlisted") if waits else ("completed", "booked")
         email = f"ada{number % 50_000}@example.org"
-        place = sequence if waits else None
+        place = number_of_arrival(sequence) if waits else None
         yield (
             (pk, reference(pk), event.pk, user, email, tickets, status, place, moment, moment),
             (event.pk, sequence, pk, kind, tickets, available, waits, user, moment),

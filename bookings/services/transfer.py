@@ -1,0 +1,75 @@
+from dataclasses import dataclass
+
+from django.utils import timezone
+from django.utils.text import Truncator
+
+from accounts.models import User, normalise_email
+from bookings.allocation import Note
+from bookings.exceptions import AlreadyCancelled
+from bookings.models import MAX_NOTE, Booking
+from bookings.services.desk import claim_of, lock_event, settle
+from bookings.services.rows import lock_bookings
+from bookings.statuses import BookingStatus, LedgerKind
+from ticks.transactions import in_one_transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whom a booking is for. `is_same`: the person that it was for, written otherwise."""
+
+    first_name: str
+    last_name: str = ""
+    email: str = ""
+    is_same: bool = False
+
+
+@in_one_transaction
+def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: str = "") -> Booking:
+    """Moves a booking to another name or mail address; its tickets and its place in the line stay.
+
+    Another person's booking leaves the account that made it, and the guest's token ends: who had it can neither
+    see nor cancel it any more. What is as wished already changes nothing. Raises `AlreadyCancelled`,
+    `EventNotFound`, `Busy`.
+    """
+    event = lock_event(booking.event_id)
+    [booking] = lock_bookings([booking.pk])
+    if booking.status == BookingStatus.CANCELLED:
+        raise AlreadyCancelled
+    changes = changes_to(booking, holder)
+    if not changes:
+        return booking
+    now = timezone.now()
+    told = f"{told_change(booking, changes)}{f': {reason}' if reason else ''}"
+    note = Truncator(told).chars(MAX_NOTE)
+    settle(event, [Note(LedgerKind.TRANSFERRED, note, claim_of(booking), actor)], now=now)
+    for name, value in changes.items():
+        setattr(booking, name, value)
+    booking.updated_at = now
+    booking.save(update_fields=[*changes, "updated_at"])
+    return booking
+
+
+def changes_to(booking: Booking, holder: Holder) -> dict:
+    wanted = {
+        "first_name": holder.first_name,
+        "last_name": holder.last_name,
+        "email": normalise_email(holder.email) or "",
+    }
+    if not holder.is_same:
+        wanted |= {"user_id": None, "token_hash": None, "one_ticket_holder_id": None}
+    return {name: value for name, value in wanted.items() if getattr(booking, name) != value}
+
+
+def told_change(booking: Booking, changes: dict) -> str:
+    """For the ledger, which nobody can erase: names, but no mail addresses."""
+    told = []
+    if {"first_name", "last_name"} & changes.keys():
+        first, last = (changes.get(name, getattr(booking, name)) for name in ("first_name", "last_name"))
+        told.append(f"{booking.full_name} → {f'{first} {last}'.strip()}")
+    if "email" in changes:
+        told.append("another mail address")
+    if "user_id" in changes:
+        told.append("taken from its account")
+    if "token_hash" in changes:
+        told.append("its token ended")
+    return ", ".join(told)

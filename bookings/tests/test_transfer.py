@@ -1,0 +1,168 @@
+"""Who puts a booking into another name, and what becomes of it."""
+
+import pytest
+
+from accounts.tests.factories import UserFactory
+from bookings.exceptions import AlreadyCancelled
+from bookings.models import MAX_NOTE, Booking, LedgerEntry
+from bookings.services.booking import BookingRequest, book_tickets
+from bookings.services.cancellation import cancel_tickets
+from bookings.services.events import cancel_event
+from bookings.services.transfer import Holder, transfer_booking
+from bookings.services.verification import verify_events
+from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.state import everything, ledger
+
+pytestmark = pytest.mark.django_db
+GRACE = Holder("Grace", "Hopper", "grace@example.org")
+
+
+@pytest.fixture
+def manager():
+    return UserFactory()
+
+
+@pytest.fixture
+def event():
+    return EventFactory(total_tickets=4)
+
+
+def findings():
+    return [finding for report in verify_events() for finding in report.findings]
+
+
+def note():
+    return LedgerEntry.objects.get(kind="transferred").note
+
+
+def test_transfer_keeps_tickets_and_tells_the_ledger(manager, event):
+    booking = BookingFactory(event=event, tickets=3, email="ada@example.org")
+
+    moved = transfer_booking(booking, holder=GRACE, actor=manager, reason="Fell ill")
+
+    stored = Booking.objects.get()
+    assert (stored.first_name, stored.last_name, stored.email) == ("Grace", "Hopper", "grace@example.org")
+    assert (stored.user, stored.status, stored.tickets_reserved) == (None, "completed", 3)
+    assert stored.updated_at > booking.updated_at
+    assert (moved.first_name, moved.user_id) == ("Grace", None)
+    assert ledger(event, after=2) == [(3, "transferred", 3, 1, 0, booking.pk, manager.pk)]
+    assert note() == "Ada Lovelace → Grace Hopper, another mail address, taken from its account: Fell ill"
+    assert findings() == []
+
+
+def test_transfer_of_who_waits_keeps_the_place(manager, event):
+    BookingFactory(event=event, tickets=4)
+    first, second = BookingFactory.create_batch(2, event=event, tickets=2)
+
+    transfer_booking(first, holder=GRACE, actor=manager)
+
+    stored = Booking.objects.get(pk=first.pk)
+    assert (stored.status, stored.waitlist_number) == ("waitlisted", first.waitlist_number)
+    assert (stored.waitlist_position, second.waitlist_position) == (1, 2)
+    assert findings() == []
+
+
+def test_guest_s_token_ends_with_another_person(manager, event, anonymous):
+    booking = BookingFactory(event=event, user=None, email="ada@example.org")
+    url, headers = f"/api/v1/booking/{booking.pk}", {"Booking-Token": booking.token}
+    assert anonymous.get(url, headers=headers).status_code == 200
+
+    transfer_booking(booking, holder=Holder("Ada", "Byron", "ada@example.org"), actor=manager)
+
+    assert anonymous.get(url, headers=headers).status_code == 404
+    assert Booking.objects.get().token_hash is None
+    assert note() == "Ada Lovelace → Ada Byron, its token ended"
+
+
+def test_account_loses_what_is_another_s(manager, event, owner, user):
+    booking = BookingFactory(event=event, user=user)
+    assert owner.get(f"/api/v1/booking/{booking.pk}").status_code == 200
+
+    transfer_booking(booking, holder=GRACE, actor=manager)
+
+    assert owner.get(f"/api/v1/booking/{booking.pk}").status_code == 404
+
+
+def test_same_person_keeps_account(manager, event, user):
+    booking = BookingFactory(event=event, user=user, email="ada@example.org")
+
+    transfer_booking(booking, holder=Holder("Ada", "King", "ada@example.org", is_same=True), actor=manager)
+
+    stored = Booking.objects.get()
+    assert (stored.user, stored.last_name) == (user, "King")
+    assert note() == "Ada Lovelace → Ada King"
+
+
+def test_same_guest_keeps_the_token(manager, event, anonymous):
+    booking = BookingFactory(event=event, user=None)
+
+    transfer_booking(booking, holder=Holder("Ada", "Lovelace", "new@example.org", is_same=True), actor=manager)
+
+    answer = anonymous.get(f"/api/v1/booking/{booking.pk}", headers={"Booking-Token": booking.token})
+    assert (answer.status_code, answer.json()["data"]["email"]) == (200, "new@example.org")
+    assert note() == "another mail address"
+
+
+def test_seat_of_one_ticket_is_free_for_its_account_again(manager, event, user):
+    seat = BookingRequest(event.pk, 1, "Ada", user=user, is_only_one=True)
+    booking = book_tickets(seat).booking
+
+    transfer_booking(booking, holder=GRACE, actor=manager)
+
+    stored = Booking.objects.get()
+    assert (stored.one_ticket_holder, stored.user, stored.status) == (None, None, "completed")
+    book_tickets(seat)
+    assert Booking.objects.filter(one_ticket_holder=user).count() == 1
+    assert findings() == []
+
+
+def test_mail_addresses_stay_out_of_the_ledger(manager, event):
+    booking = BookingFactory(event=event, email="ada@example.org")
+
+    transfer_booking(booking, holder=GRACE, actor=manager)
+
+    assert "@" not in note()
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_transfer_to_who_it_is_for_already_writes_nothing(manager, event, is_same):
+    booking = BookingFactory(event=event, user=None, email="ada@example.org")
+    Booking.objects.update(token_hash=None)
+    before = everything()
+
+    holder = Holder("Ada", "Lovelace", " ADA@example.org ", is_same=is_same)
+    moved = transfer_booking(booking, holder=holder, actor=manager, reason="None")
+
+    assert moved.pk == booking.pk
+    assert everything() == before
+
+
+def test_cancelled_booking_is_not_transferred(manager, event):
+    booking = BookingFactory(event=event)
+    cancel_tickets(booking)
+    before = everything()
+
+    with pytest.raises(AlreadyCancelled):
+        transfer_booking(booking, holder=GRACE, actor=manager)
+
+    assert everything() == before
+
+
+def test_booking_of_a_cancelled_event_is_not_transferred(manager, event):
+    booking = BookingFactory(event=event)
+    cancel_event(event.pk, actor=manager)
+    before = everything()
+
+    with pytest.raises(AlreadyCancelled):
+        transfer_booking(booking, holder=GRACE, actor=manager)
+
+    assert everything() == before
+
+
+def test_reason_of_any_length_fits_the_ledger(manager, event):
+    booking = BookingFactory(event=event)
+
+    transfer_booking(booking, holder=GRACE, actor=manager, reason="because " * (MAX_NOTE // 8))
+
+    assert len(note()) == MAX_NOTE
+    assert note().startswith("Ada Lovelace → Grace Hopper, ")
