@@ -32,3 +32,9 @@ class SessionEnded(Refusal):
     status = 401
     code = "token_not_valid"
     message = "This token is no longer valid; log in again."
+
+
+class LoginsKept(Refusal):
+    status = 403
+    code = "logins_kept"
+    message = "Only a superuser may end the logins of a superuser."

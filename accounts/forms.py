@@ -3,15 +3,19 @@
 import math
 
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
+from django.contrib.auth.forms import AdminPasswordChangeForm as SetAccountPasswordForm
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
 from accounts import throttles
+from ticks.staff_site import may_enter
+from ticks.words import plural
 
 
 def count(attempt: throttles.AttemptThrottle, request) -> None:
     if not attempt.allow_request(request, view=None):
-        raise ValidationError(f"Too many attempts; try again in {math.ceil(attempt.wait())} seconds.")
+        seconds = math.ceil(attempt.wait())
+        raise ValidationError(f"Too many attempts; try again in {seconds} {plural(seconds, 'second')}.")
 
 
 class LimitedAttempts:
@@ -25,12 +29,33 @@ class LimitedAttempts:
         return cleaned
 
 
+WRONG = {**AuthenticationForm.error_messages, "invalid_login": "The name or the password is wrong."}
+
+
 class LoginForm(LimitedAttempts, AuthenticationForm):
-    error_messages = {**AuthenticationForm.error_messages, "invalid_login": "The name or the password is wrong."}
+    error_messages = WRONG
 
 
 class StaffLoginForm(LimitedAttempts, AdminAuthenticationForm):
-    pass
+    error_messages = {
+        **WRONG,
+        "no_entry": "This account may not use the staff's site. If it should, ask a manager to give it a role.",
+    }
+
+    def confirm_login_allowed(self, user):
+        """Asked once the password was right, so that it tells nobody else what an account may do."""
+        # Past Django's own form, which lets in `is_staff` alone.
+        AuthenticationForm.confirm_login_allowed(self, user)
+        if not may_enter(user):
+            raise ValidationError(self.error_messages["no_entry"], code="no_entry")
+
+
+class AccountPasswordForm(SetAccountPasswordForm):
+    """Of somebody else. Without the choice to have none: that is what “Active” is for, which the record names."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields.pop("usable_password", None)
 
 
 class StaffPasswordChangeForm(AdminPasswordChangeForm):

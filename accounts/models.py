@@ -3,11 +3,13 @@ from functools import lru_cache
 from hmac import compare_digest
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.models import AbstractUser, Permission, UserManager
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from ticks.columns import ExactCharField, ExactEmailField
 
@@ -67,6 +69,19 @@ class User(AbstractUser):
 
     objects = Users()
 
+    class Meta(AbstractUser.Meta):
+        permissions = [
+            ("use_staff_site", "Can use the staff's site"),
+            ("end_logins", "Can end all logins of a user"),
+        ]
+
+    @cached_property
+    def powers(self) -> frozenset[int]:
+        """Ids of the permissions that it has of its own or by its groups, or would have if it were active."""
+        own = self.user_permissions.order_by().values_list("pk", flat=True)
+        by_group = Permission.objects.filter(group__user=self).order_by().values_list("pk", flat=True)
+        return frozenset(own.union(by_group))
+
     def may_use_login(self, auth_hash: str) -> bool:
         """Whether a login is good that was opened when `get_session_auth_hash()` was this."""
         return is_login_good(auth_hash, is_active=self.is_active, password=self.password)
@@ -119,6 +134,30 @@ class LoginSession(models.Model):
 
     def is_good_for(self, user: User) -> bool:
         return user.may_use_login(self.auth_hash)
+
+
+class BrowserSession(AbstractBaseSession):
+    """What a browser's cookie stands for; of an account from the login on. The store writes all of it."""
+
+    # As exact as a token.
+    session_key = ExactCharField("session key", max_length=40, primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="browser_sessions")
+    # The user's get_session_auth_hash() at the login, to tell which sessions a new password has ended.
+    auth_hash = ExactCharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    @classmethod
+    def get_session_store_class(cls):
+        # It is the store that knows the model.
+        from accounts.browser_sessions import SessionStore
+
+        return SessionStore
+
+    def save(self, *args, force_update=False, **kwargs):
+        """The store saves a new object each time; what it writes again is not when the login was."""
+        if force_update:
+            kwargs["update_fields"] = ["session_data", "expire_date", "user", "auth_hash"]
+        super().save(*args, force_update=force_update, **kwargs)
 
 
 class AttemptCounter(models.Model):

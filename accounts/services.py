@@ -8,8 +8,9 @@ from django.db import IntegrityError, connection, models, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.exceptions import EmailTaken, SessionEnded, UsernameTaken, WeakPassword, WrongPassword
-from accounts.models import AttemptCounter, LoginSession, User, is_login_good, normalise_email
+from accounts.exceptions import EmailTaken, LoginsKept, SessionEnded, UsernameTaken, WeakPassword, WrongPassword
+from accounts.logins import Logins, logins_of, may_end_logins
+from accounts.models import AttemptCounter, BrowserSession, LoginSession, User, is_login_good, normalise_email
 from ticks.batches import delete_in_batches
 from ticks.transactions import in_one_transaction
 
@@ -52,6 +53,22 @@ def save_password(user: User) -> None:
 
 def end_sessions(user: User) -> None:
     user.login_sessions.all().delete()
+    user.browser_sessions.all().delete()
+
+
+@in_one_transaction
+def end_logins(user: User, *, actor: User) -> Logins:
+    """Logs an account out everywhere, browsers and API; returns what was open. Raises `LoginsKept`.
+
+    Tokens are refused from the next request on. It does not keep anybody out who knows the password.
+    """
+    # As it is now: it may be a superuser's since it was looked up.
+    account = User.objects.get(pk=user.pk)
+    if not may_end_logins(actor, account):
+        raise LoginsKept
+    ended = logins_of([account])[account.pk]
+    end_sessions(account)
+    return ended
 
 
 def open_session(user: User, *, lifetime: timedelta) -> LoginSession:
@@ -179,7 +196,8 @@ def forgive_attempt(key: str, *, window_seconds: int, now: datetime) -> None:
 def prune_accounts() -> int:
     """Deletes expired sessions and counters; returns how many rows."""
     now = timezone.now()
-    return sum(delete_in_batches(model.objects.filter(expires_at__lte=now)) for model in (LoginSession, AttemptCounter))
+    expired = [model.objects.filter(expires_at__lte=now) for model in (LoginSession, AttemptCounter)]
+    return sum(map(delete_in_batches, [*expired, BrowserSession.objects.filter(expire_date__lte=now)]))
 
 
 def refuse_taken(user: User) -> None:

@@ -23,8 +23,8 @@ PORT = environment.whole("PORT", 8000, 1, 65535)
 WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8), 1, 256)
 # Requests that wait for the same event are carried out together, so more of them at once are larger groups. As many
 # as fit, but eight at least, into the 151 connections that a database lets in where nobody has said otherwise: each
-# takes one, each worker six more, and commands five (`manage.py serve` counts them).
-THREADS = environment.whole("THREADS", max(8, min(32, 146 // WORKERS - 6)), 1, 256)
+# takes one, each worker nine more, and commands five (`manage.py serve` counts them).
+THREADS = environment.whole("THREADS", max(8, min(32, 146 // WORKERS - 9)), 1, 256)
 # Requests that move tickets wait for each other in the process, and are carried out in groups.
 GROUP_BOOKING = environment.switch("GROUP_BOOKING", True)
 QUEUE_LENGTH = environment.whole("QUEUE_LENGTH", 2000, 1, 100_000)
@@ -113,7 +113,6 @@ INSTALLED_APPS = [
     "ticks.staff_site_config.StaffSiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
 ]
@@ -175,6 +174,8 @@ LOGIN_REDIRECT_URL = "/"
 BODY_LIMIT = 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
 FILE_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
+# With the account of each, so that all logins of one can be ended.
+SESSION_ENGINE = "accounts.browser_sessions"
 # A working day, from the login on.
 SESSION_COOKIE_AGE = 12 * 3600
 # Forms carry the token; no script of ours reads the cookie.

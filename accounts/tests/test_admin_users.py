@@ -1,6 +1,6 @@
 import pytest
-from django.contrib.auth.models import Permission
 from django.db import IntegrityError
+from django.test import Client
 from django.utils import timezone
 
 from accounts import tokens
@@ -8,6 +8,7 @@ from accounts.admin import AccountAdmin
 from accounts.models import LoginSession, User
 from accounts.services import user_of_session
 from accounts.tests.factories import PASSWORD, UserFactory
+from accounts.tests.personas import PERSONAS, as_persona, permissions
 
 pytestmark = pytest.mark.django_db
 
@@ -54,9 +55,23 @@ def test_user_list_costs_the_same_for_any_length(box_office, rows, django_assert
     for _ in range(rows):
         UserFactory()
 
-    # Session, user, count, rows.
-    with django_assert_num_queries(4):
+    # Session, user, the filter's roles, count, rows, their roles.
+    with django_assert_num_queries(6):
         box_office.get(LIST)
+
+
+def test_user_list_says_who_each_is(client):
+    as_persona(client, "manager", username="boss")
+    UserFactory(username="ada", first_name="Ada", last_name="Lovelace", is_staff=True, is_superuser=True)
+
+    shown = client.get(LIST).content.decode()
+
+    assert (
+        '<td class="field-full_name">Ada Lovelace</td><td class="field-roles">Superuser, Admin of the API</td>' in shown
+    )
+    assert '<td class="field-roles">Heads</td>' in shown
+    assert '<td class="field-last_seen">never</td>' in shown
+    assert shown.count('<td class="field-last_seen">just now</td>') == 1
 
 
 @pytest.mark.parametrize("term", ["GRACE", "grace.h@EXAMPLE", "hopper"])
@@ -64,6 +79,22 @@ def test_user_search_finds_in_any_case(box_office, term):
     user = UserFactory(username="Grace", email="grace.h@example.org", last_name="Hopper")
 
     assert list(box_office.get(LIST, {"q": term}).context["cl"].result_list) == [user]
+
+
+def test_user_search_finds_by_id(box_office):
+    user = UserFactory(username="grace")
+    UserFactory(username="ada")
+
+    assert list(box_office.get(LIST, {"q": str(user.pk)}).context["cl"].result_list) == [user]
+
+
+def test_user_list_of_one_role(box_office):
+    clerk = PERSONAS["box office"]()
+    PERSONAS["manager"]()
+
+    shown = box_office.get(LIST, {"groups__id__exact": clerk.groups.get().pk}).context["cl"].result_list
+
+    assert list(shown) == [clerk]
 
 
 def test_user_add_makes_an_account_that_can_log_in(box_office, anonymous):
@@ -190,11 +221,14 @@ def test_refused_password_ends_nothing(box_office, client_of):
 def test_deactivated_user_is_logged_out_for_good(box_office, client_of):
     user = UserFactory()
     bearer = client_of(user)
+    Client().force_login(user)
 
     box_office.post(change_url(user), {"username": user.username, "email": user.email})
 
     user.refresh_from_db()
     assert not user.is_active
+    assert not user.login_sessions.exists()
+    assert not user.browser_sessions.exists()
     assert bearer.get("/api/v1/auth/me").status_code == 401
     box_office.post(change_url(user), fields(user))
     user.refresh_from_db()
@@ -223,7 +257,7 @@ def test_user_delete_is_403(box_office):
 @pytest.mark.parametrize("is_superuser", [True, False])
 def test_staff_that_may_change_users_cannot_rise_above_themselves(client, is_superuser):
     clerk = UserFactory(is_staff=True)
-    clerk.user_permissions.set(Permission.objects.filter(codename__in=["change_user", "view_user"]))
+    clerk.user_permissions.set(permissions("change_user", "view_user"))
     chief = UserFactory(is_staff=True, is_superuser=is_superuser, password=PASSWORD)
     client.force_login(clerk)
 
@@ -237,3 +271,13 @@ def test_staff_that_may_change_users_cannot_rise_above_themselves(client, is_sup
     assert client.post(change_url(chief), fields(chief, username="chief")).status_code == 403
     chief.refresh_from_db()
     assert chief.check_password(PASSWORD)
+
+
+def test_password_of_an_account_is_not_taken_away(box_office):
+    user = UserFactory(username="ada", password=PASSWORD)
+
+    response = box_office.post(f"{LIST}{user.pk}/password/", {"usable_password": "false", "unset-password": "1"})
+
+    assert "password1" in response.context["form"].errors
+    user.refresh_from_db()
+    assert user.check_password(PASSWORD)

@@ -28,7 +28,7 @@ def stage() -> SimpleNamespace:
     clients["wrong_token"] = guest(BookingFactory(event=event, user=None))
     people["deactivated"].is_active = False
     people["deactivated"].save(update_fields=["is_active"])
-    other_event, group = EventFactory(), Group.objects.create(name="Box office")
+    other_event, group = EventFactory(), Group.objects.create(name="Ushers")
     return SimpleNamespace(
         event=event,
         other_event=other_event,
