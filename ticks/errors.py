@@ -15,8 +15,10 @@ from rest_framework.utils.serializer_helpers import ReturnDict
 
 from ticks.envelope import failure
 from ticks.outage import drop_if_lost
+from ticks.refusal_counts import tally
 from ticks.refusals import Refusal
 from ticks.transactions import Busy, Unavailable
+from ticks.words import plural
 
 log = logging.getLogger("ticks.errors")
 
@@ -51,6 +53,7 @@ def answer_exception(error, context) -> Response | None:
     said = describe(error)
     if said is None:
         return None
+    tally.count(said.code)
     body = getattr(context["view"], "failure_body", enveloped)(said)
     form = getattr(getattr(error, "detail", None), "serializer", None)
     if form is not None:
@@ -113,7 +116,7 @@ def describe_api_exception(error: exceptions.APIException) -> Failure:
     if isinstance(error, exceptions.Throttled):
         wait = error.wait or 1
         headers["Retry-After"] = str(wait)
-        detail = f"Too many requests; try again in {wait} second{'' if wait == 1 else 's'}."
+        detail = f"Too many requests; try again in {wait} {plural(wait, 'second')}."
     return Failure(error.status_code, str(detail), str(code), headers=headers)
 
 
@@ -153,6 +156,7 @@ def bad_request(request, exception) -> HttpResponse:
         said = Failure(400, "The request is malformed.", "malformed")
         if isinstance(exception, DisallowedHost):
             said = Failure(400, "The Host header names none of this site's hosts (setting ALLOWED_HOSTS).", "bad_host")
+        tally.count(said.code)
         return JsonResponse(shape(request)(said), status=400)
     return defaults.bad_request(request, exception)
 
@@ -165,6 +169,7 @@ def server_error(request) -> HttpResponse:
     if said is None or said.status < 500:
         said = Failure(500, "Something went wrong on our side; it has been logged.", "server_error")
     if is_api(request):
+        tally.count(said.code)
         return JsonResponse(shape(request)(said), status=said.status, headers=said.headers)
     if said.status == 500:
         return defaults.server_error(request)

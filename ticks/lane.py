@@ -15,6 +15,7 @@ from ticks.errors import describe, enveloped
 from ticks.headers import data_headers
 from ticks.logs import identity_of, log_request, request_id
 from ticks.programs import JSON_ACCEPTED
+from ticks.refusal_counts import tally
 from ticks.refusals import Refusal
 from ticks.rendering import to_json
 
@@ -138,4 +139,5 @@ def refusal_body(head: Head, refusal: Refusal) -> tuple[int, dict[str, str], dic
         said = describe(refusal)
     finally:
         request_id.reset(token)
+    tally.count(said.code)
     return said.status, said.headers, enveloped(said)

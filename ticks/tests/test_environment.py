@@ -9,7 +9,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from ticks.environment import Environment
-from ticks.management.commands.serve import LEADERS, POLLS, PROBES, RESERVE
+from ticks.management.commands.serve import OTHERS, RESERVE
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE = "one secret of more than 32 bytes, 4711"
@@ -287,7 +287,7 @@ def test_every_setting_is_told_of_in_the_readme_and_the_example():
     assert read <= example
 
 
-@pytest.mark.parametrize(("workers", "threads"), [(1, 32), (2, 32), (4, 30), (8, 12), (10, 8), (64, 8)])
+@pytest.mark.parametrize(("workers", "threads"), [(1, 32), (2, 32), (4, 27), (8, 9), (10, 8), (64, 8)])
 def test_threads_are_as_many_as_the_usual_connections_allow(tmp_path, workers, threads):
     ended = subprocess.run(
         [sys.executable, "-c", "from django.conf import settings; print(settings.THREADS)"],
@@ -306,4 +306,4 @@ def test_threads_are_as_many_as_the_usual_connections_allow(tmp_path, workers, t
     )
 
     assert int(ended.stdout) == threads
-    assert workers > 10 or workers * (threads + LEADERS + POLLS + PROBES) + RESERVE <= 151
+    assert workers > 8 or workers * (threads + OTHERS) + RESERVE <= 151

@@ -24,6 +24,7 @@ from ticks.tests.served import PATIENCE_SECONDS, booking, request
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.mark.parametrize("database", ["empty"], indirect=True)
 def test_serve_prepares_says_where_and_stops(start, port):
     process = start()
     status, body = request(port, "POST", "/api/v1/booking", booking(2))
@@ -229,7 +230,7 @@ def refusal_of_limits(monkeypatch, max_connections, max_user_connections):
         return str(error)
 
 
-@pytest.mark.parametrize(("workers", "needed"), [(2, 33), (3, 47)])
+@pytest.mark.parametrize(("workers", "needed"), [(2, 39), (3, 56)])
 def test_serve_refuses_a_database_that_lets_too_few_connections_in(settings, monkeypatch, workers, needed):
     settings.WORKERS, settings.THREADS = workers, 8
 
@@ -237,7 +238,7 @@ def test_serve_refuses_a_database_that_lets_too_few_connections_in(settings, mon
 
     assert said == (
         f"The database lets {needed - 1} connections in (max_connections), and {needed} may be needed: {workers} "
-        "workers (WORKERS) of 8 threads (THREADS) and 6 more each, and 5 for commands; lower WORKERS or THREADS, "
+        "workers (WORKERS) of 8 threads (THREADS) and 9 more each, and 5 for commands; lower WORKERS or THREADS, "
         f"or raise max_connections to {needed}."
     )
     assert refusal_of_limits(monkeypatch, needed, 0) is None
@@ -253,7 +254,7 @@ def test_serve_does_not_start_with_more_threads_than_connections(start):
     said, _ = ended.communicate(timeout=PATIENCE_SECONDS)
 
     assert ended.returncode == 1
-    assert "(max_connections), and 20605 may be needed: 100 workers (WORKERS) of 200 threads (THREADS)" in said
+    assert "(max_connections), and 20905 may be needed: 100 workers (WORKERS) of 200 threads (THREADS)" in said
     assert "Ticks runs" not in said
 
 

@@ -7,14 +7,22 @@ from django.utils import timezone
 from accounts.services import prune_accounts
 from bookings.models import IdempotencyKey
 from ticks.batches import delete_in_batches
+from ticks.refusal_counts import prune_refusals
 
 
 class Command(BaseCommand):
-    help = "Deletes what has run out: idempotency keys, expired logins and attempt counters. Run it daily."
+    help = (
+        "Deletes what has run out: idempotency keys, expired logins, attempt counters and old counts of refusals. "
+        "Run it daily."
+    )
 
     def handle(self, *args, **options):
         keys = delete_in_batches(
             IdempotencyKey.objects.filter(created_at__lt=timezone.now() - timedelta(hours=settings.IDEMPOTENCY_HOURS))
         )
         rows = prune_accounts()
-        self.stdout.write(f"Deleted {keys} idempotency keys, {rows} expired logins and attempt counters.")
+        refusals = prune_refusals()
+        self.stdout.write(
+            f"Deleted {keys} idempotency keys, {rows} expired logins and attempt counters,"
+            f" {refusals} counts of refusals."
+        )

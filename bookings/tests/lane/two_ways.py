@@ -23,6 +23,7 @@ from ticks import throttling, wsgi
 from ticks.bodies import put_body
 from ticks.lane import Answer, head_of_scope
 from ticks.logs import FACTS
+from ticks.refusal_counts import tally
 from ticks.tests.test_wsgi import Headers, scope
 
 YEAR = 365 * 24 * 3600
@@ -72,6 +73,7 @@ class Trace(NamedTuple):
     lines: list
     rows: str
     counted: dict
+    refused: list
 
 
 @contextmanager
@@ -132,10 +134,12 @@ def trace_of_django(series) -> Trace:
 
 def trace(series, answer) -> Trace:
     throttling.forget_all()
+    tally.gathered.clear()
     names, began = {}, timezone.now()
     with undone(), logged() as records:
         answers = [plain(answer(sent), sent, names) for sent in series]
-        return Trace(answers, [line_of(record, names) for record in records], rows(names, began), counted())
+        lines = [line_of(record, names) for record in records]
+        return Trace(answers, lines, rows(names, began), counted(), list(tally.gathered))
 
 
 @contextmanager

@@ -9,10 +9,15 @@ from django.core.management import BaseCommand, CommandError, call_command
 from django.db import connection
 
 # Connections of a worker besides those of its THREADS: of the threads that serve groups, of the one that reads what
-# is polled, and of the one that looks for a lost database.
+# is polled, of the one that makes files, of the one that looks for a lost database, of the one that writes down what
+# was refused, and of the one that verifies an event's inventory.
 LEADERS = 4
 POLLS = 1
+FILES = 1
 PROBES = 1
+TALLIES = 1
+CHECKS = 1
+OTHERS = LEADERS + POLLS + FILES + PROBES + TALLIES + CHECKS
 # For commands, backups, and whoever looks what is wrong.
 RESERVE = 5
 
@@ -81,8 +86,7 @@ def refuse_too_few_connections() -> None:
     """Each thread of a worker keeps a connection; one that cannot be had is a 503 in the middle of an on-sale."""
     if connection.vendor != "mysql":
         return
-    others = LEADERS + POLLS + PROBES
-    needed = settings.WORKERS * (settings.THREADS + others) + RESERVE
+    needed = settings.WORKERS * (settings.THREADS + OTHERS) + RESERVE
     with connection.cursor() as cursor:
         # The session's value is the account's own limit; 0: it has none.
         cursor.execute("SELECT @@GLOBAL.max_connections, @@SESSION.max_user_connections")
@@ -91,6 +95,6 @@ def refuse_too_few_connections() -> None:
         if 0 < limit < needed:
             raise CommandError(
                 f"The database lets {limit} connections in ({name}), and {needed} may be needed: {settings.WORKERS} "
-                f"workers (WORKERS) of {settings.THREADS} threads (THREADS) and {others} more each, and "
+                f"workers (WORKERS) of {settings.THREADS} threads (THREADS) and {OTHERS} more each, and "
                 f"{RESERVE} for commands; lower WORKERS or THREADS, or raise {name} to {needed}."
             )

@@ -1,0 +1,196 @@
+"""Whether an event's inventory verifies: a quick look for every page, a whole check on demand, and what it found."""
+
+import logging
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.db import connection
+from django.db.models import OuterRef, Q, Subquery
+from django.utils import timezone
+
+from accounts.models import User
+from bookings.exceptions import AlreadyChecking, OtherCheckRuns
+from bookings.models import InventoryCheck, LedgerEntry
+from bookings.services.verification import Report, verify_events
+from events.exceptions import EventNotFound
+from events.models import Event
+
+log = logging.getLogger("bookings.checks")
+# A check without an end after this has lost its worker: an event of 1,000,000 bookings takes a few minutes.
+STALE = timedelta(minutes=10)
+# For one statement of a check: all bookings of such an event are counted in one.
+STATEMENT_SECONDS = 120
+# One a worker, since it takes as much of Python as can be had.
+checking = threading.Lock()
+
+
+class BadgeState(StrEnum):
+    VERIFIED = "verified"
+    DIFFERS = "differs"
+    RUNNING = "running"
+    # Never, or begun and not ended.
+    UNCHECKED = "unchecked"
+
+
+@dataclass(frozen=True)
+class Badge:
+    state: BadgeState
+    # In words, for people.
+    said: str
+    findings: tuple[str, ...] = ()
+    # Of the whole check that it tells of, where there was one.
+    finished_at: datetime | None = None
+
+
+def quick_findings(events: Iterable[Event]) -> dict[int, list[str]]:
+    """Where an event's counts are not those of its latest ledger entry, by event id; in one query for all of them.
+
+    Counts and entry are read in one statement, so that a booking made meanwhile is no difference.
+    """
+    latest = LedgerEntry.objects.filter(event=OuterRef("pk")).order_by("-sequence")
+    columns = ("sequence", "available_after", "waitlisted_after")
+    found = (
+        Event.objects.filter(pk__in=[event.pk for event in events])
+        .order_by("pk")
+        .values_list("pk", "ledger_sequence", "available_tickets", "waitlisted_count")
+        .annotate(**{f"last_{column}": Subquery(latest.values(column)[:1]) for column in columns})
+    )
+    findings = {}
+    for event_id, *numbers in found:
+        # Without any entry it tells of nothing.
+        pairs = zip(("entries", "available", "waiting"), numbers[:3], numbers[3:], strict=True)
+        said = [
+            f"ledger says {told or 0} {what}, the event says {counted}"
+            for what, counted, told in pairs
+            if counted != (told or 0)
+        ]
+        if said:
+            findings[event_id] = said
+    return findings
+
+
+def check_inventory(event_id: int) -> InventoryCheck:
+    """Verifies an event's whole inventory, as of one moment, and stores the result. Raises `EventNotFound`."""
+    reports = list(verify_events(event_id))
+    if not reports:
+        raise EventNotFound
+    return store_report(reports[0])
+
+
+def store_report(report: Report) -> InventoryCheck:
+    """The event's latest check; this one, unless one that began later is there."""
+    event = report.event
+    found = {
+        "sequence": event.ledger_sequence,
+        "findings": report.findings,
+        "started_at": report.began,
+        "finished_at": timezone.now(),
+    }
+    if not InventoryCheck.objects.filter(event=event, started_at__lte=report.began).update(**found):
+        InventoryCheck.objects.bulk_create([InventoryCheck(event=event, **found)], ignore_conflicts=True)
+    return InventoryCheck.objects.get(event=event)
+
+
+def start_check(event_id: int, *, actor: User) -> None:
+    """Begins a check in a thread of its own; `badge_of` tells how it went.
+
+    Raises `EventNotFound`; `AlreadyChecking` while one of this event runs, in whichever worker; `OtherCheckRuns`
+    while this worker has one of another.
+    """
+    if not Event.objects.filter(pk=event_id).exists():
+        raise EventNotFound
+    if not checking.acquire(blocking=False):
+        raise AlreadyChecking if is_running(check_of(event_id), now=timezone.now()) else OtherCheckRuns
+    try:
+        check = BegunCheck(event_id)
+        log.info("Account %s has the inventory of event %s verified.", actor.pk, event_id)
+        try:
+            threading.Thread(target=carry_out, args=[check], name="inventory-check", daemon=True).start()
+        except BaseException:
+            check.give_up()
+            raise
+    except BaseException:
+        checking.release()
+        raise
+
+
+class BegunCheck:
+    """An event's check that has begun: no other worker begins one, until it ends or has grown stale."""
+
+    def __init__(self, event_id: int):
+        self.event_id, self.began = event_id, timezone.now()
+        kept = InventoryCheck.objects.filter(event=event_id)
+        self.before = kept.values("started_at", "finished_at").first()
+        idle = Q(finished_at__isnull=False) | Q(started_at__lt=self.began - STALE)
+        if kept.filter(idle).update(started_at=self.began, finished_at=None):
+            return
+        _, is_new = InventoryCheck.objects.get_or_create(event_id=event_id, defaults={"started_at": self.began})
+        if not is_new:
+            raise AlreadyChecking
+
+    def give_up(self) -> None:
+        """As if it had not begun."""
+        mine = InventoryCheck.objects.filter(event=self.event_id, started_at=self.began, finished_at=None)
+        if self.before:
+            mine.update(**self.before)
+        else:
+            mine.delete()
+
+
+def carry_out(check: BegunCheck) -> None:
+    """In the check's thread."""
+    try:
+        be_patient()
+        try:
+            check_inventory(check.event_id)
+        except Exception:
+            log.exception("The inventory of event %s could not be verified.", check.event_id)
+            # It may be lost, or still in the transaction of what was read.
+            connection.close()
+            check.give_up()
+    except Exception as error:
+        # Stale after a while.
+        log.warning("The check of event %s is left as it is: %s", check.event_id, error)
+    finally:
+        connection.close()
+        checking.release()
+
+
+def be_patient() -> None:
+    """Lets this thread's connection wait longer than a request may."""
+    known = connection.settings_dict
+    limits = dict.fromkeys(known["OPTIONS"].keys() & {"read_timeout", "write_timeout"}, STATEMENT_SECONDS)
+    # The settings themselves are every thread's.
+    connection.settings_dict = {**known, "OPTIONS": {**known["OPTIONS"], **limits}}
+
+
+def check_of(event_id: int) -> InventoryCheck | None:
+    return InventoryCheck.objects.filter(event=event_id).first()
+
+
+def is_running(check: InventoryCheck | None, *, now: datetime) -> bool:
+    return check is not None and check.finished_at is None and check.started_at >= now - STALE
+
+
+def badge_of(
+    event: Event, check: InventoryCheck | None, *, quick: Iterable[str] = (), now: datetime | None = None
+) -> Badge:
+    """What to show beside an event, of its latest whole check and of what a quick look has found now."""
+    findings = tuple(quick)
+    if findings:
+        return Badge(BadgeState.DIFFERS, "Differs from its ledger", findings)
+    if is_running(check, now=now or timezone.now()):
+        return Badge(BadgeState.RUNNING, "Being verified")
+    if check is None or check.finished_at is None:
+        return Badge(BadgeState.UNCHECKED, "Not verified yet" if check is None else "Its last check did not end")
+    at = f"at entry {check.sequence:,}"
+    # A page may have read the event before the check did.
+    since = max(0, event.ledger_sequence - check.sequence)
+    if since:
+        at += f", {since:,} {'entry' if since == 1 else 'entries'} since"
+    if check.findings:
+        return Badge(BadgeState.DIFFERS, f"Differed {at}", tuple(check.findings), check.finished_at)
+    return Badge(BadgeState.VERIFIED, f"Verified {at}", (), check.finished_at)
