@@ -62,6 +62,8 @@ def crawl(client) -> dict[str, list[str]]:
         assert len(seen) < MANY
         response = client.get(path, headers=HTML, follow=True)
         if not response["Content-Type"].startswith("text/html"):
+            # To the end, so that a file on its way is closed; `close` would end the database connection too.
+            response.getvalue()
             continue
         page = Page(response.content.decode())
         found[path] = page.refused

@@ -1,0 +1,76 @@
+"""How the staff's pages show moments, states and how full something is."""
+
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+
+from ticks.words import counted
+
+NEAR_DAYS = {-1: "yesterday", 0: "today", 1: "tomorrow"}
+
+
+def told_moment(moment: datetime, now: datetime | None = None) -> str:
+    """Such as `today 14:05`, or `12 Dec 2026, 20:00`; UTC, as all times of the staff's site."""
+    days = (moment.date() - (now or timezone.now()).date()) // timedelta(days=1)
+    if days in NEAR_DAYS:
+        return f"{NEAR_DAYS[days]} {moment:%H:%M}"
+    return date_format(moment, "j M Y, H:i")
+
+
+def exact_moment(moment: datetime) -> str:
+    """Such as `12 Dec 2026, 20:00 UTC`, where a sentence is read later or elsewhere."""
+    return f"{date_format(moment, 'j M Y, H:i')} UTC"
+
+
+def shown_moment(moment: datetime | None, now: datetime | None = None) -> str:
+    """The same for a page, the whole of it for a pointer and for machines; nothing for none."""
+    if moment is None:
+        return ""
+    exact = f"{date_format(moment, 'l j F Y, H:i:s')} UTC"
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, told_moment(moment, now))
+
+
+def ago(moment: datetime) -> str:
+    """How long it is since, for a glance; the moment itself is in the tip."""
+    length = timezone.now() - moment
+    if length < timedelta(minutes=1):
+        return "just now"
+    return format_html(
+        '<time datetime="{}" title="{}">{} ago</time>', moment.isoformat(), exact_moment(moment), told_length(length)
+    )
+
+
+def told_length(length: timedelta) -> str:
+    """The largest unit that it fills, such as "3 hours"; under a minute "moments"."""
+    seconds = int(length.total_seconds())
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            return counted(seconds // size, unit)
+    return "moments"
+
+
+def with_unit(number: int, unit: str) -> str:
+    """A number of a column; its unit is said where the column's heading is not, on a phone."""
+    return format_html('{} <span class="unit">{}</span>', f"{number:,}", unit)
+
+
+def badge(word: str, kind: str = "") -> str:
+    """`kind` is good, warn, bad or quiet."""
+    return format_html('<span class="badge {}">{}</span>', kind, word)
+
+
+def fill(held: int, total: int) -> str:
+    """A bar of how much of a total is held, with both in figures over it."""
+    return format_html('<span class="fill-label">{} / {}</span>{}', f"{held:,}", f"{total:,}", bar(held, total))
+
+
+def bar(held: int, total: int) -> str:
+    """The bar alone: what it shows is said beside it."""
+    return format_html(
+        '<svg class="fill{}" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="held" width="{}" height="8"/></svg>',
+        " full" if held >= total else "",
+        round(100 * held / total, 1) if total else 0,
+    )
