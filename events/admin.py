@@ -2,55 +2,45 @@
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AdminTextareaWidget
+from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextareaWidget
 from django.db import models
 from django.utils import timezone
 
-from events.models import Event
+from events.models import Event, EventQuerySet
+from ticks.shown import badge, fill, shown_moment, with_unit
+from ticks.words import counted
+
+STATES = [
+    ("on_sale", "On sale"),
+    ("sold_out", "Sold out"),
+    ("not_open", "Not open yet"),
+    ("closed", "Closed"),
+    ("cancelled", "Cancelled"),
+]
+BADGES = {
+    "On sale": "good",
+    "Sold out": "warn",
+    "Not open yet": "",
+    "Closed": "quiet",
+    "Cancelled": "bad",
+}
 
 
-class StateFilter(admin.SimpleListFilter):
-    """Without a choice: every event that is not cancelled."""
-
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request, model_admin):
-        return [
-            ("on_sale", "On sale"),
-            ("sold_out", "Sold out"),
-            ("not_open", "Not open yet"),
-            ("closed", "Closed"),
-            ("cancelled", "Cancelled"),
-        ]
-
-    def choices(self, changelist):
-        for choice in super().choices(changelist):
-            yield {**choice, "display": "Not cancelled"} if choice["display"] == "All" else choice
-
-    def queryset(self, request, queryset):
-        now = timezone.now()
-        match self.value():
-            case "on_sale":
-                return queryset.on_sale(now).available()
-            case "sold_out":
-                return queryset.on_sale(now).sold_out()
-            case "not_open":
-                return queryset.standing().filter(sales_start__gt=now)
-            case "closed":
-                return queryset.standing().filter(sales_end__lte=now)
-            case "cancelled":
-                return queryset.exclude(deleted_at=None)
-        return queryset.standing()
-
-
-class VersionField(forms.IntegerField):
-    """The version that the page was made from: never an edit itself."""
-
-    widget = forms.HiddenInput
-
-    def has_changed(self, initial, data):
-        return False
+def in_state(events: EventQuerySet, state: str) -> EventQuerySet:
+    """Without a state: every event that is not cancelled."""
+    now = timezone.now()
+    match state:
+        case "on_sale":
+            return events.on_sale(now).available()
+        case "sold_out":
+            return events.on_sale(now).sold_out()
+        case "not_open":
+            return events.standing().filter(sales_start__gt=now)
+        case "closed":
+            return events.standing().filter(sales_end__lte=now)
+        case "cancelled":
+            return events.exclude(deleted_at=None)
+    return events.standing()
 
 
 class LinesField(forms.CharField):
@@ -60,20 +50,16 @@ class LinesField(forms.CharField):
         return super().to_python(value).replace("\r\n", "\n")
 
 
-class EventForm(forms.ModelForm):
-    seen_version = VersionField()
+class DateAndTimeField(forms.SplitDateTimeField):
+    """Django's, whose two inputs have no label of their own."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        if self.instance.pk is None:
-            del self.fields["seen_version"]
-        else:
-            self.initial["seen_version"] = self.instance.version
+        for widget, part in zip(self.widget.widgets, ("day", "time of day"), strict=True):
+            widget.attrs["aria-label"] = f"{self.label}, {part}"
 
-    def changes(self) -> dict:
-        """What was edited, by the model's names."""
-        return {name: self.cleaned_data[name] for name in self.changed_data}
 
+class EventForm(forms.ModelForm):
     def _get_validation_exclusions(self):
         # Else a wrong window of sales would be answered with the name of a database constraint. The
         # service says it in plain words.
@@ -82,57 +68,27 @@ class EventForm(forms.ModelForm):
 
 class EventAdminBase(admin.ModelAdmin):
     form = EventForm
-    formfield_overrides = {models.TextField: {"form_class": LinesField, "widget": AdminTextareaWidget}}
-    list_display = ["name", "state", "held", "available", "waiting", "date"]
-    list_filter = [StateFilter, "date"]
+    formfield_overrides = {
+        models.TextField: {"form_class": LinesField, "widget": AdminTextareaWidget},
+        models.DateTimeField: {"form_class": DateAndTimeField, "widget": AdminSplitDateTime},
+    }
+    list_display = ["name", "state_badge", "held", "available", "waiting", "day"]
+    # Said to be searchable; the list's form knows how.
     search_fields = ["name", "venue"]
-    search_help_text = "Name or venue"
+    # Others would sort all events for each page.
+    sortable_by = ["day"]
+    empty_value_display = ""
+    preserve_filters = False
     ordering = ["-pk"]
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    readonly_fields = [
-        "state",
-        "held",
-        "available",
-        "waiting",
-        "version",
-        "created_by",
-        "created_at",
-        "updated_at",
-        "deleted_at",
-    ]
-    editable_fieldsets = [
+    fieldsets = [
         (None, {"fields": ["name", "date", "venue", "description"]}),
         ("Tickets", {"fields": ["total_tickets", "max_tickets_per_booking"]}),
         ("Sales", {"fields": ["sales_start", "sales_end"], "description": "Times are in UTC."}),
         ("Waitlist", {"fields": ["waitlist_enabled", "waitlist_policy"]}),
     ]
-    counts_fieldset = (
-        "As it stands",
-        {
-            "fields": ["state", "held", "available", "waiting"],
-            "description": "Tickets held and available, and bookings waiting: they follow from the bookings.",
-        },
-    )
-    record_fieldset = (
-        "Record",
-        {
-            "fields": ["version", "created_by", "created_at", "updated_at", "deleted_at"],
-            "description": "Events are cancelled, never deleted: choose the action in the list.",
-        },
-    )
-
-    def get_fieldsets(self, request, obj=None):
-        if obj is None:
-            return self.editable_fieldsets
-        fieldsets = [self.counts_fieldset, *self.editable_fieldsets, self.record_fieldset]
-        if self.has_change_permission(request, obj):
-            fieldsets.append((None, {"fields": ["seen_version"]}))
-        return fieldsets
-
-    def get_queryset(self, request):
-        return super().get_queryset(request).select_related("created_by")
 
     def has_change_permission(self, request, obj=None):
         return super().has_change_permission(request, obj) and not (obj and obj.deleted_at)
@@ -151,14 +107,25 @@ class EventAdminBase(admin.ModelAdmin):
             return "Not open yet"
         return "On sale" if event.available_tickets else "Sold out"
 
-    @admin.display(description="held / total", ordering="total_tickets")
+    @admin.display(description="state")
+    def state_badge(self, event: Event) -> str:
+        state = self.state(event)
+        return badge(state, BADGES[state])
+
+    @admin.display(description="held")
     def held(self, event: Event) -> str:
-        return f"{event.held_tickets} / {event.total_tickets}"
+        return fill(event.held_tickets, event.total_tickets)
 
-    @admin.display(description="available", ordering="available_tickets")
-    def available(self, event: Event) -> int:
-        return event.available_tickets
+    @admin.display(description="available")
+    def available(self, event: Event) -> str:
+        return with_unit(event.available_tickets, "available")
 
-    @admin.display(description="waiting", ordering="waitlisted_count")
-    def waiting(self, event: Event) -> int:
-        return event.waitlisted_count
+    @admin.display(description="waiting")
+    def waiting(self, event: Event) -> str:
+        if not event.waitlisted_count:
+            return ""
+        return with_unit(event.waitlisted_count, f"waiting for {counted(event.waitlisted_tickets, 'ticket')}")
+
+    @admin.display(description="date", ordering="date")
+    def day(self, event: Event) -> str:
+        return shown_moment(event.date)

@@ -2,7 +2,8 @@
 
 A thread of Django holds a database connection and, while it books, an event's lock. So none may wait for a
 client: bodies are read in the worker's event loop, and answers leave whole. What the lane takes (ticks.lane) is
-read and answered in the event loop itself; only the database is asked elsewhere.
+read and answered in the event loop itself; only the database is asked elsewhere. What takes long to make, and is too
+large to leave whole, is made into a file (ticks.downloads).
 """
 
 import asyncio
@@ -18,11 +19,15 @@ from django.utils.module_loading import import_string
 
 from ticks import draining
 from ticks.bodies import Bodies, Failing, put_body
+from ticks.downloads import PERMIT, OpenFile, Permit, makes_file
 from ticks.draining import Board, Stage
 from ticks.lane import Answer, head_of_scope
+from ticks.refusal_counts import tally
 from ticks.wsgi import environ_of, respond
 
 LOOK_SECONDS = 0.05
+# In which the server opens a file that it was told to send: it does so at once, and does not say when.
+OPENING_SECONDS = 10
 
 
 class Front:
@@ -33,13 +38,16 @@ class Front:
         self.lane = import_string(settings.LANE)() if settings.FAST_LANE else None
         self.jobs = SimpleQueue()
         for _ in range(threads):
-            threading.Thread(target=self.work, name="django", daemon=True).start()
+            threading.Thread(target=self.work, args=[self.jobs], name="django", daemon=True).start()
+        self.files_to_make, self.is_making_file = SimpleQueue(), False
+        threading.Thread(target=self.work, args=[self.files_to_make], name="files", daemon=True).start()
 
     def __rsgi_init__(self, loop) -> None:
         self.loop, self.returns = loop, Returns(loop)
         self.is_closed = False
         if self.lane:
             self.lane.open()
+        tally.start()
         loop.call_soon(self.look_out)
 
     def look_out(self) -> None:
@@ -88,16 +96,45 @@ class Front:
             is_whole = await self.bodies.read_into(environ, protocol)
         else:
             is_whole = put_body(environ, body)
-        await self.in_thread(partial(answer_by_django, environ, is_whole, protocol))
+        if makes_file(scope.path):
+            await self.by_file(environ, is_whole, protocol)
+        else:
+            await self.in_thread(partial(answer_by_django, environ, is_whole, protocol))
 
-    def in_thread(self, job: Callable[[], None]) -> asyncio.Future:
+    async def by_file(self, environ: dict, is_whole: bool, protocol) -> None:
+        """One at a time, in the thread for it. Who comes meanwhile is told so, in the thread of any request."""
+        if self.is_making_file:
+            environ[PERMIT] = None
+            await self.in_thread(partial(answer_by_django, environ, is_whole, protocol))
+            return
+        self.is_making_file = True
+        environ[PERMIT] = permit = Permit()
+        watch = self.loop.create_task(give_up_if_left(permit, protocol))
+        try:
+            await self.in_thread(partial(self.make_file, environ, is_whole, protocol), self.files_to_make)
+        finally:
+            watch.cancel()
+            self.is_making_file = False
+
+    def make_file(self, environ: dict, is_whole: bool, protocol) -> None:
+        try:
+            status, headers, body = respond(environ)
+        finally:
+            # Seldom needed, so not kept.
+            connections.close_all()
+        if isinstance(body, OpenFile):
+            # First, so that it is closed whatever becomes of the answer: until then it takes its room on the disk.
+            self.loop.call_soon_threadsafe(self.loop.call_later, OPENING_SECONDS, body.close)
+        leave(protocol, (status, headers, body), is_last=not is_whole)
+
+    def in_thread(self, job: Callable[[], None], jobs: SimpleQueue | None = None) -> asyncio.Future:
         done = self.loop.create_future()
-        self.jobs.put((job, done))
+        (jobs or self.jobs).put((job, done))
         return done
 
-    def work(self) -> None:
+    def work(self, jobs: SimpleQueue) -> None:
         while True:
-            job, done = self.jobs.get()
+            job, done = jobs.get()
             failure = None
             try:
                 job()
@@ -140,7 +177,15 @@ def leave(protocol, answer: Answer, *, is_last: bool = False) -> None:
     status, headers, body = answer
     if is_last or draining.has_begun():
         headers = [*headers, ("Connection", "close")]
-    protocol.response_bytes(status, headers, body)
+    if isinstance(body, OpenFile):
+        protocol.response_file(status, headers, body.path)
+    else:
+        protocol.response_bytes(status, headers, body)
+
+
+async def give_up_if_left(permit: Permit, protocol) -> None:
+    await protocol.client_disconnect()
+    permit.give_up()
 
 
 def settle(future: asyncio.Future, failure: BaseException | None) -> None:

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from django.core.wsgi import get_wsgi_application
 
+from ticks.downloads import PERMIT, Download, OpenFile
 from ticks.intake import made_readable
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticks.settings")
@@ -71,8 +72,11 @@ def latin(text: str) -> str:
     return text if text.isascii() else text.encode().decode("latin-1")
 
 
-def respond(environ: dict) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Django's whole answer: a client that reads it slowly holds no thread."""
+def respond(environ: dict) -> tuple[int, list[tuple[str, str]], bytes | OpenFile]:
+    """Django's whole answer: a client that reads it slowly holds no thread.
+
+    A file only for who has a permit to make one, and who must close it.
+    """
     answer = []
 
     def start_response(status, headers, exc_info=None):
@@ -80,7 +84,8 @@ def respond(environ: dict) -> tuple[int, list[tuple[str, str]], bytes]:
 
     parts = application(environ, start_response)
     try:
-        body = b"".join(parts)
+        is_file = isinstance(parts, Download) and environ.get(PERMIT)
+        body = parts.handed_over() if is_file else b"".join(parts)
     finally:
         # Django ends the request here: signals, connections.
         parts.close()

@@ -1,5 +1,5 @@
 """The staff's pages of whatever moves tickets."""
 
-from bookings.admin import bookings, events, ledger
+from bookings.admin import bookings, events, home, ledger
 
-__all__ = ["bookings", "events", "ledger"]
+__all__ = ["bookings", "events", "home", "ledger"]

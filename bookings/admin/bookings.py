@@ -1,30 +1,33 @@
+from functools import partial
+
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ChangeList
-from django.db.models import F, Q
-from django.urls import reverse
+from django.db.models import F
+from django.http import HttpResponseRedirect
+from django.urls import path
 from django.utils.html import format_html
 
-from accounts.models import normalise_email, username_key
-from bookings.admin.selection import KnownRows, confirm_cancellation, selected_ids, too_many
+from bookings.admin.booking_list import BookingList
+from bookings.admin.exporting import Exportable
+from bookings.admin.filters import BookingFilterForm, past_days
+from bookings.admin.links import booking_url, event_link
+from bookings.admin.pages import BOOKING_ACTIONS, told
+from bookings.admin.pages.action import action_view
+from bookings.admin.pages.booking_page import booking_page
+from bookings.admin.selection import KnownRows, confirm_cancellation, is_confirmed, led_to, selected_ids, too_many
 from bookings.exceptions import AlreadyCancelled
-from bookings.models import Booking, attach_positions
+from bookings.models import Booking
 from bookings.services.cancellation import cancel_tickets
-from bookings.services.references import is_reference
+from bookings.services.forecast import foresee_cancellations
 from ticks.refusals import Refusal
+from ticks.shown import shown_moment, with_unit
+from ticks.words import counted, plural
 
 MAX_BOOKINGS_AT_ONCE = 500
 
 
-class BookingList(ChangeList):
-    def get_results(self, request):
-        super().get_results(request)
-        self.result_list = list(self.result_list)
-        attach_positions(self.result_list)
-
-
 @admin.register(Booking)
-class BookingAdmin(KnownRows, admin.ModelAdmin):
-    """Bookings are made by their holders; staff look at them, and cancel them by the list's action."""
+class BookingAdmin(Exportable, KnownRows, admin.ModelAdmin):
+    """The list of bookings and the way to their pages; Django's own form of one is never shown."""
 
     list_display = [
         "reference",
@@ -34,36 +37,21 @@ class BookingAdmin(KnownRows, admin.ModelAdmin):
         "position",
         "event_name",
         "email",
-        "created_at",
+        "made",
     ]
-    list_filter = ["status", "created_at"]
-    list_select_related = ["event"]
+    filter_form = BookingFilterForm
+    quick_spans = staticmethod(past_days)
+    list_select_related = ["event", "user"]
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    empty_value_display = ""
+    preserve_filters = False
     ordering = ["-pk"]
-    # Said to be searchable; `get_search_results` knows how.
+    # Said to be searchable; `bookings.admin.search` knows how.
     search_fields = ["reference"]
-    search_help_text = "Reference, name, email, username or event"
     actions = ["cancel_bookings"]
-    fieldsets = [
-        (None, {"fields": ["reference", "event", "tickets_reserved", "status", "position"]}),
-        (
-            "Booked by",
-            {
-                "fields": ["first_name", "last_name", "email", "user"],
-                "description": "A booking without a user is a guest's.",
-            },
-        ),
-        (
-            "Record",
-            {
-                "fields": ["created_at", "updated_at", "ledger"],
-                "description": "Bookings are cancelled, never deleted: choose the action in the list.",
-            },
-        ),
-    ]
-    readonly_fields = [field for _, options in fieldsets for field in options["fields"]]
 
     def has_add_permission(self, request):
         return False
@@ -75,56 +63,59 @@ class BookingAdmin(KnownRows, admin.ModelAdmin):
     def has_delete_permission(self, request, obj=None):
         return False
 
+    def get_urls(self):
+        wrap = self.admin_site.admin_view
+        actions = [
+            path(f"<str:pk>/{action.name}/", wrap(action_view(self, action)), name=f"bookings_booking_{action.name}")
+            for action in BOOKING_ACTIONS
+        ]
+        page = path("<str:pk>/", wrap(partial(booking_page, model_admin=self)), name="bookings_booking_page")
+        return [*actions, *super().get_urls()[:-1], page, *super().get_urls()[-1:]]
+
     def get_changelist(self, request, **kwargs):
         return BookingList
 
-    def get_queryset(self, request):
-        return super().get_queryset(request).select_related("event", "user")
+    def changelist_view(self, request, extra_context=None):
+        """Who asks for one booking by its reference or number is led to it."""
+        response = super().changelist_view(request, extra_context)
+        listed = (getattr(response, "context_data", None) or {}).get("cl")
+        search = listed and listed.search
+        if request.method == "GET" and search and search.named and len(listed.result_list) == 1:
+            return HttpResponseRedirect(booking_url(listed.result_list[0].pk))
+        return response
 
-    def get_search_results(self, request, queryset, search_term):
-        """Each word must be found somewhere. The exactly collated columns hold one case only."""
-        wanted = search_term.strip().upper()
-        if is_reference(wanted):
-            return queryset.filter(reference=wanted), False
-        for word in search_term.split():
-            queryset = queryset.filter(
-                Q(reference__contains=word.upper())
-                | Q(email__contains=normalise_email(word))
-                | Q(user__username_key__contains=username_key(word))
-                | Q(first_name__icontains=word)
-                | Q(last_name__icontains=word)
-                | Q(event__name__icontains=word)
-            )
-        return queryset, False
-
-    @admin.display(description="name", ordering="first_name")
+    @admin.display(description="name")
     def holder_name(self, booking: Booking) -> str:
-        return f"{booking.first_name} {booking.last_name}".strip()
+        name = booking.full_name
+        return format_html('{} <small class="account">{}</small>', name, booking.user) if booking.user else name
 
-    @admin.display(description="tickets", ordering="tickets_reserved")
-    def tickets(self, booking: Booking) -> int:
-        return booking.tickets_reserved
+    @admin.display(description="tickets")
+    def tickets(self, booking: Booking) -> str:
+        return with_unit(booking.tickets_reserved, plural(booking.tickets_reserved, "ticket"))
 
-    @admin.display(description="status", ordering="status")
+    @admin.display(description="status")
     def short_status(self, booking: Booking) -> str:
-        return booking.status.capitalize()
+        return told.status_badge(booking)
 
-    @admin.display(description="event", ordering="event__name")
+    @admin.display(description="event")
     def event_name(self, booking: Booking) -> str:
-        return format_html(
-            '<a href="{}">{}</a>', reverse("admin:events_event_change", args=[booking.event_id]), booking.event
-        )
+        return event_link(booking.event)
 
-    @admin.display(description="in line", ordering="waitlist_number")
-    def position(self, booking: Booking) -> int | None:
-        return booking.waitlist_position
+    @admin.display(description="in line")
+    def position(self, booking: Booking) -> str:
+        return "" if booking.waitlist_position is None else with_unit(booking.waitlist_position, "in line")
 
-    @admin.display(description="ledger")
-    def ledger(self, booking: Booking) -> str:
-        url = reverse("admin:bookings_ledgerentry_changelist")
-        return format_html('<a href="{}?booking__id__exact={}">What happened to it</a>', url, booking.pk)
+    @admin.display(description="made")
+    def made(self, booking: Booking) -> str:
+        return shown_moment(booking.created_at)
 
-    @admin.action(description="Cancel selected bookings …", permissions=["change"])
+    def change_view(self, request, object_id, form_url="", extra_context=None):
+        return led_to(booking_url, object_id)
+
+    def has_cancel_permission(self, request) -> bool:
+        return request.user.has_perm("bookings.cancel_booking")
+
+    @admin.action(description="Cancel selected bookings …", permissions=["cancel"])
     def cancel_bookings(self, request, queryset):
         ids = selected_ids(request, queryset, at_most=MAX_BOOKINGS_AT_ONCE)
         if len(ids) > MAX_BOOKINGS_AT_ONCE:
@@ -133,14 +124,19 @@ class BookingAdmin(KnownRows, admin.ModelAdmin):
         # From the end of the waitlist up, and who waits before who holds: nobody of the selection
         # is served by what another of it gives back.
         bookings = list(bookings.order_by(F("waitlist_number").desc(nulls_last=True), "pk"))
-        if "confirmed" not in request.POST:
+        rows = [(booking.pk, described(booking)) for booking in bookings]
+        if not is_confirmed(request, rows):
             return confirm_cancellation(
                 self,
                 request,
                 title="Cancel bookings",
                 action="cancel_bookings",
                 question="Cancel these bookings, and serve the waitlist with their tickets? This cannot be undone.",
-                rows=[(booking.pk, described(booking)) for booking in bookings],
+                rows=rows,
+                effects=[
+                    " ".join(filter(None, [f"{forecast.event}:", told.promotes(forecast), told.then(forecast)]))
+                    for forecast in foresee_cancellations(bookings)
+                ],
             )
         self.cancel_each(request, bookings)
         return None
@@ -166,7 +162,5 @@ class BookingAdmin(KnownRows, admin.ModelAdmin):
 
 
 def described(booking: Booking) -> str:
-    tickets = f"{booking.tickets_reserved} ticket{'' if booking.tickets_reserved == 1 else 's'}"
-    return (
-        f"{booking.reference}, {booking.first_name} {booking.last_name}, {booking.event}: {tickets}, {booking.status}"
-    )
+    tickets = counted(booking.tickets_reserved, "ticket")
+    return f"{booking.reference}, {booking.full_name}, {booking.event}: {tickets}, {told.STATUSES[booking.status][0]}"

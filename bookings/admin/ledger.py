@@ -1,35 +1,35 @@
 from django.contrib import admin
-from django.db.models import Q
 
+from bookings.admin.exporting import Exportable
+from bookings.admin.filters import LedgerFilterForm, past_days
+from bookings.admin.ledger_list import LedgerList
+from bookings.admin.links import booking_link, event_link
 from bookings.models import LedgerEntry
+from bookings.wording import worded
+from ticks.shown import shown_moment, with_unit
 
 
 @admin.register(LedgerEntry)
-class LedgerAdmin(admin.ModelAdmin):
+class LedgerAdmin(Exportable, admin.ModelAdmin):
     """What happened to every event's tickets, newest first. For reading only, like the table itself."""
 
-    list_display = [
-        "created_at",
-        "event",
-        "number",
-        "kind",
-        "tickets",
-        "booking_reference",
-        "by",
-        "available",
-        "waiting",
-    ]
-    list_filter = ["kind", "created_at"]
+    list_display = ["moment", "what", "event_name", "booking_reference", "available", "waiting", "number"]
+    list_display_links = ["what"]
+    filter_form = LedgerFilterForm
+    quick_spans = staticmethod(past_days)
     list_select_related = ["event", "booking", "actor"]
     list_per_page = 100
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    empty_value_display = ""
+    preserve_filters = False
     ordering = ["-pk"]
-    # Said to be searchable; `get_search_results` knows how.
-    search_fields = ["event__name"]
-    search_help_text = "Event or booking reference"
+    # Said to be searchable; the form knows how.
+    search_fields = ["booking__reference"]
     actions = None
     fields = [
+        "what",
         "event",
         "sequence",
         "kind",
@@ -38,6 +38,7 @@ class LedgerAdmin(admin.ModelAdmin):
         "waitlisted_after",
         "booking",
         "by",
+        "note",
         "created_at",
     ]
     readonly_fields = fields
@@ -51,28 +52,37 @@ class LedgerAdmin(admin.ModelAdmin):
     def has_delete_permission(self, request, obj=None):
         return False
 
-    def get_search_results(self, request, queryset, search_term):
-        """Each word must be found somewhere. References are upper case and compared exactly."""
-        for word in search_term.split():
-            queryset = queryset.filter(Q(event__name__icontains=word) | Q(booking__reference__contains=word.upper()))
-        return queryset, False
+    def get_changelist(self, request, **kwargs):
+        return LedgerList
 
-    @admin.display(description="#", ordering="sequence")
-    def number(self, entry: LedgerEntry) -> int:
-        return entry.sequence
+    @admin.display(description="when")
+    def moment(self, entry: LedgerEntry) -> str:
+        return shown_moment(entry.created_at)
 
-    @admin.display(description="left", ordering="available_after")
-    def available(self, entry: LedgerEntry) -> int:
-        return entry.available_after
+    @admin.display(description="what happened")
+    def what(self, entry: LedgerEntry) -> str:
+        return worded(entry)
 
-    @admin.display(description="waiting", ordering="waitlisted_after")
-    def waiting(self, entry: LedgerEntry) -> int:
-        return entry.waitlisted_after
+    @admin.display(description="event")
+    def event_name(self, entry: LedgerEntry) -> str:
+        return event_link(entry.event)
 
-    @admin.display(description="booking", ordering="booking__reference")
-    def booking_reference(self, entry: LedgerEntry) -> str | None:
-        return entry.booking and entry.booking.reference
+    @admin.display(description="booking")
+    def booking_reference(self, entry: LedgerEntry) -> str:
+        return booking_link(entry.booking) if entry.booking else ""
 
-    @admin.display(description="by", ordering="actor")
+    @admin.display(description="left")
+    def available(self, entry: LedgerEntry) -> str:
+        return with_unit(entry.available_after, "left")
+
+    @admin.display(description="waiting")
+    def waiting(self, entry: LedgerEntry) -> str:
+        return with_unit(entry.waitlisted_after, "waiting")
+
+    @admin.display(description="#")
+    def number(self, entry: LedgerEntry) -> str:
+        return f"{entry.sequence:,}"
+
+    @admin.display(description="by")
     def by(self, entry: LedgerEntry) -> str:
         return entry.actor.username if entry.actor else "a guest"

@@ -3,40 +3,87 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 from django.conf import settings
 from django.db import connection
 
 DATABASE = "test_ticks_served"
+# Whose rows migrations make.
+OF_MIGRATIONS = (
+    "django_migrations",
+    "django_content_type",
+    "auth_permission",
+    "auth_group",
+    "auth_group_permissions",
+)
 PATIENCE_SECONDS = 30
 
 
 @pytest.fixture
 def port():
+    return free_port()
+
+
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 @pytest.fixture
-def database(tmp_path):
-    """The settings of an empty database for the server, and that alone."""
+def database(tmp_path, request):
+    """The settings of a database for the server, and that alone: migrated, without rows; as parameter `empty`, empty.
+
+    Migrating it would take longer than most tests do.
+    """
+    is_migrated = getattr(request, "param", None) != "empty"
     if connection.vendor == "sqlite":
-        yield {"DATABASE_URL": f"sqlite:///{tmp_path}/served.sqlite3"}
+        path = tmp_path / "served.sqlite3"
+        if is_migrated:
+            copy_of_sqlite(path)
+        yield {"DATABASE_URL": f"sqlite:///{path}"}
         return
     url = os.environ["DATABASE_URL"].partition("?")
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
+        if is_migrated:
+            copy_of_mariadb(cursor, connection.settings_dict["NAME"])
     yield {"DATABASE_URL": f"{url[0].rpartition('/')[0]}/{DATABASE}{url[1]}{url[2]}"}
     with connection.cursor() as cursor:
         cursor.execute(f"DROP DATABASE {DATABASE}")
+
+
+def copy_of_sqlite(path):
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM INTO %s", [str(path)])
+    with closing(sqlite3.connect(path, isolation_level=None)) as copy:
+        # Ids start at 1.
+        kept = ", ".join(f"'{table}'" for table in OF_MIGRATIONS)
+        copy.execute(f"DELETE FROM sqlite_sequence WHERE name NOT IN ({kept})")
+
+
+def copy_of_mariadb(cursor, source):
+    tables = connection.introspection.table_names(cursor)
+    made = []
+    for table in tables:
+        cursor.execute(f"SHOW CREATE TABLE {table}")
+        made.append(re.sub(r" AUTO_INCREMENT=\d+", "", cursor.fetchone()[1]))
+    cursor.execute(f"USE {DATABASE}")
+    with connection.constraint_checks_disabled():
+        for statement in made:
+            cursor.execute(statement)
+        for table in OF_MIGRATIONS:
+            cursor.execute(f"INSERT INTO {table} SELECT * FROM {source}.{table}")
+    cursor.execute(f"USE {source}")
 
 
 @pytest.fixture
@@ -54,35 +101,47 @@ def start(tmp_path, port, database):
     }
 
     def run(*, is_awaited=True, **more):
-        process = subprocess.Popen(
-            [sys.executable, str(settings.BASE_DIR / "manage.py"), "serve", "--prepare"],
-            cwd=tmp_path,
-            env=environment | more,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # As in a terminal: Ctrl-C reaches the whole group.
-            start_new_session=True,
-            # Whoever runs the tests in the background has their children ignore it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        process = launch(tmp_path, environment | more, "--prepare")
         started.append(process)
-        if not is_awaited:
-            return process
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                if request(port, "GET", "/readyz")[0] == 200:
-                    return process
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError(f"not ready: {process.communicate(timeout=1)[0] if process.poll() is not None else ''}")
+        if is_awaited:
+            await_ready(process, port)
+        return process
 
     yield run
     for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=PATIENCE_SECONDS)
+        end(process)
+
+
+def launch(directory, environment, *options, stdout=subprocess.PIPE):
+    return subprocess.Popen(
+        [sys.executable, str(settings.BASE_DIR / "manage.py"), "serve", *options],
+        cwd=directory,
+        env=environment,
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # As in a terminal: Ctrl-C reaches the whole group.
+        start_new_session=True,
+        # Whoever runs the tests in the background has their children ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def await_ready(process, port):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if request(port, "GET", "/readyz")[0] == 200:
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"not ready: {process.communicate(timeout=1)[0] if process.poll() is not None else ''}")
+
+
+def end(process):
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=PATIENCE_SECONDS)
 
 
 def request(port, method, path, body=None):
@@ -134,12 +193,16 @@ def answer_of(client):
 
 def stored_bookings(tmp_path):
     """The ids of all bookings in the server's database."""
-    query = "SELECT id FROM bookings_booking"
+    return {row[0] for row in stored_rows(tmp_path, "bookings_booking", "id")}
+
+
+def stored_rows(tmp_path, table, columns):
+    """All rows of a table in the server's database."""
     if connection.vendor == "sqlite":
         served = sqlite3.connect(tmp_path / "served.sqlite3")
-        ids = {row[0] for row in served.execute(query)}
+        rows = served.execute(f"SELECT {columns} FROM {table}").fetchall()
         served.close()
-        return ids
+        return rows
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT id FROM {DATABASE}.bookings_booking")
-        return {row[0] for row in cursor.fetchall()}
+        cursor.execute(f"SELECT {columns} FROM {DATABASE}.{table}")
+        return list(cursor.fetchall())

@@ -12,7 +12,8 @@ from ticks import bodies
 from ticks.bodies import Bodies
 from ticks.tests.served import PATIENCE_SECONDS, answer_of, booking, post, request, stored_bookings
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# They take long; what they are about is the same on MariaDB.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.embedded]
 BODY = json.dumps(booking(1)).encode()
 BOOKING = post("/api/v1/booking", BODY)
 STATIC = b"GET /static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -1,0 +1,57 @@
+"""What the templates of the staff's pages say and draw."""
+
+from django import template
+from django.utils import timezone
+
+from bookings.admin.pages.told import status_badge
+from bookings.models import Booking, LedgerEntry
+from bookings.statuses import LedgerKind
+from bookings.wording import worded as sentence
+from events.models import Event
+from ticks.shown import bar, shown_moment, told_length
+
+register = template.Library()
+
+ENTRY_TONES = {
+    LedgerKind.BOOKED: "good",
+    LedgerKind.PROMOTED: "good",
+    LedgerKind.WAITLISTED: "warn",
+    LedgerKind.REDUCED: "quiet",
+    LedgerKind.CANCELLED: "quiet",
+    LedgerKind.EVENT_CANCELLED: "bad",
+}
+
+register.filter("moment", shown_moment)
+register.filter("status_badge", status_badge)
+
+
+@register.filter
+def worded(entry: LedgerEntry) -> str:
+    return sentence(entry)
+
+
+@register.filter
+def entry_tone(entry: LedgerEntry) -> str:
+    return ENTRY_TONES.get(entry.kind, "")
+
+
+@register.filter
+def waited(booking: Booking) -> str:
+    return told_length(timezone.now() - booking.created_at)
+
+
+@register.filter
+def fill_bar(event: Event) -> str:
+    return bar(event.held_tickets, event.total_tickets)
+
+
+@register.filter
+def number(value: int) -> str:
+    """With a comma between thousands."""
+    return f"{value:,}"
+
+
+@register.filter
+def plain(value: int) -> str:
+    """For addresses and ids."""
+    return str(value)

@@ -1,0 +1,72 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bookings.admin import bounds
+from bookings.admin.bounds import Span, bounds_of
+from bookings.models import Booking
+from bookings.tests.factories import EventFactory
+
+pytestmark = pytest.mark.django_db
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+HOURS = 3000
+
+
+@pytest.fixture
+def rows():
+    """One an hour, their ids with gaps between them, neighbours in the wrong order."""
+    event = EventFactory()
+    Booking.objects.bulk_create(
+        Booking(
+            pk=1000 + 3 * hour,
+            reference=f"{hour}",
+            event=event,
+            tickets_reserved=1,
+            status="completed",
+            created_at=BEGAN + timedelta(hours=hour, seconds=-(hour % 2) * 3700),
+        )
+        for hour in range(HOURS)
+    )
+    return Booking.objects.all()
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [(None, None), (100, None), (None, 100), (100, 124), (0, 1), (-5, -3), (HOURS + 5, None), (2999, 3000), (7, 7)],
+)
+def test_bounds_hold_every_row_of_the_span(rows, since, until, monkeypatch):
+    monkeypatch.setattr(bounds, "DISORDER", timedelta(hours=2))
+    span = Span(*(None if hour is None else BEGAN + timedelta(hours=hour) for hour in (since, until)))
+
+    low, high = bounds_of(span, rows, "pk")
+
+    within = set(span.among(rows).values_list("pk", flat=True))
+    assert within == set(span.among(rows.filter(pk__gte=low, pk__lte=high)).values_list("pk", flat=True))
+
+
+@pytest.mark.parametrize(("at", "hour"), [(0, 2999), (1500, 0), (2999, 0), (1500, 2999)])
+def test_bounds_hold_every_row_whatever_one_of_them_says(rows, at, hour):
+    rows.filter(pk=1000 + 3 * at).update(created_at=BEGAN + timedelta(hours=hour))
+    span = Span(BEGAN + timedelta(hours=1000), BEGAN + timedelta(hours=1024))
+
+    low, high = bounds_of(span, rows, "pk")
+
+    within = set(span.among(rows).values_list("pk", flat=True))
+    assert within == set(span.among(rows.filter(pk__gte=low, pk__lte=high)).values_list("pk", flat=True))
+
+
+def test_bounds_are_close(rows):
+    low, high = bounds_of(Span(BEGAN + timedelta(hours=1000), BEGAN + timedelta(hours=1024)), rows, "pk")
+
+    assert 1000 + 3 * 980 < low <= 1000 + 3 * 1000
+    assert 1000 + 3 * 1023 <= high < 1000 + 3 * 1045
+
+
+def test_bounds_take_three_queries(rows, django_assert_num_queries):
+    with django_assert_num_queries(3):
+        bounds_of(Span(BEGAN, BEGAN + timedelta(days=1)), rows, "pk")
+
+
+def test_bounds_of_no_rows_are_nothing():
+    assert bounds_of(Span(BEGAN, None), Booking.objects.all(), "pk") == (0, 0)
