@@ -3,10 +3,12 @@ from typing import NamedTuple
 
 import pytest
 from django.db import connection
+from django.test import TransactionTestCase
 from rest_framework.test import APIClient
 
 from accounts import tokens
 from accounts.tests.factories import UserFactory
+from bookings.tests.rows import delete_rows
 from ticks import throttling
 
 pytest_plugins = ["bookings.tests.leaks", "bookings.tests.through_lane", "ticks.tests.faults", "ticks.tests.served"]
@@ -32,6 +34,14 @@ PROFILES = {
 @pytest.fixture(scope="session")
 def hypothesis_profile():
     return PROFILES[os.environ.get("HYPOTHESIS_PROFILE") or "small"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _deleted_not_flushed():
+    """Rows after a transactional test: deleting them takes a tenth of the time of Django's flush."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: delete_rows())
+        yield
 
 
 @pytest.fixture(autouse=True)

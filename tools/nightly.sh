@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [[ -z ${1:-} ]]; then
-    tools/setup.sh --test --db
+    tools/setup.sh --test --db --browser
     # Neither the developer's shell nor .env may decide what is tested.
     unset DATABASE_URL "${!DB_@}"
 fi

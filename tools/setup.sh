@@ -2,6 +2,7 @@
 # Makes .venv ready. Safe at any time, quick when nothing has changed, never asks a question.
 #   --test  also installs what the tests and `make check` need
 #   --db    also makes sure of a MariaDB server program for the tests
+#   --browser  also makes sure of a Chromium for the tests
 #   PYTHON=...  the Python to build .venv with, 3.11 to 3.13
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -119,12 +120,13 @@ make_venv() {
     pip_install -r <(grep -v '^mysqlclient==' requirements.txt)
 }
 
-with_test='' with_db=''
+with_test='' with_db='' with_browser=''
 for option in "$@"; do
     case $option in
         --test) with_test=1 ;;
         --db) with_db=1 ;;
-        *) fail "usage: tools/setup.sh [--test] [--db]" ;;
+        --browser) with_browser=1 ;;
+        *) fail "usage: tools/setup.sh [--test] [--db] [--browser]" ;;
     esac
 done
 
@@ -165,6 +167,16 @@ if [[ -n $with_db ]] && ! { command -v mariadbd && command -v my_print_defaults;
     if ! apt_install "${server[@]}"; then
         echo "*** NO MARIADB: mariadbd is missing and could not be installed; to mend it:" \
             "$(apt_command "${server[@]}")" >&2
+        [[ -z ${CI:-} ]] || exit 1
+    fi
+fi
+
+if [[ -n $with_browser ]] && ! command -v chromium google-chrome >/dev/null; then
+    # Without the fonts, which it only recommends, it draws no letters.
+    browser=(chromium fonts-liberation)
+    if ! apt_install "${browser[@]}"; then
+        echo "*** NO BROWSER: chromium is missing and could not be installed; to mend it:" \
+            "$(apt_command "${browser[@]}")" >&2
         [[ -z ${CI:-} ]] || exit 1
     fi
 fi

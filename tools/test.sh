@@ -18,9 +18,10 @@ fi
 
 tools/setup.sh --test
 [[ -n ${TEST_DATABASE_URL:-} ]] || tools/setup.sh --db || true
+tools/setup.sh --browser || true
 
 # Neither the developer's shell nor .env may decide what is tested.
-unset DATABASE_URL HYPOTHESIS_PROFILE "${!DB_@}"
+unset DATABASE_URL HYPOTHESIS_PROFILE BROWSER_TESTS "${!DB_@}"
 export TICKS_ENV_FILE=
 
 log=$(mktemp)
@@ -54,7 +55,8 @@ tests_on_mariadb() {
     # Ticks makes secrets for itself on SQLite only.
     SECRET_KEY=$(.venv/bin/python -c 'import secrets; print(secrets.token_hex(32))')
     JWT_SECRET=$(.venv/bin/python -c 'import secrets; print(secrets.token_hex(32))')
-    export SECRET_KEY JWT_SECRET
+    # The browser tests take a minute, and this suite takes longer than the other already; `make nightly` has them on both.
+    export SECRET_KEY JWT_SECRET BROWSER_TESTS=off
     if [[ -n ${TEST_DATABASE_URL:-} ]]; then
         DATABASE_URL=$TEST_DATABASE_URL exec tools/test.sh suite
     fi
@@ -93,6 +95,17 @@ if [[ ${report[2]} == *SKIPPED ]]; then
 *  what happens when many people book at once has been tested.       *
 *  What to install: tools/setup.sh --db                              *
 *  or use a server of yours: TEST_DATABASE_URL=mysql://... make test *
+**********************************************************************
+BOX
+fi
+if ! command -v chromium google-chrome >/dev/null; then
+    [[ -z ${CI:-} ]] || status=1
+    cat >&2 <<'BOX'
+
+**********************************************************************
+*  NOT TESTED IN A BROWSER: there is no Chromium, so nobody has seen *
+*  whether the pages of the staff's site work.                       *
+*  What to install: tools/setup.sh --browser                         *
 **********************************************************************
 BOX
 fi

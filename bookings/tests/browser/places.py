@@ -1,0 +1,88 @@
+"""Every page of the staff's site, and who may see it. A new page is added here."""
+
+from typing import NamedTuple
+
+from bookings.management.commands.seed_demo import DEMOS, PEOPLE, make_event, make_person
+from bookings.models import Booking, LedgerEntry
+from bookings.services.cancellation import cancel_tickets
+from events.models import Event
+
+ALL = ("superuser", "manager", "box_office")
+HEADS = ("superuser", "manager")
+SUPERUSER = ("superuser",)
+SOLD_OUT = "The Last Lighthouse (premiere)"
+STRICT = "Chef's Table"
+
+
+class Place(NamedTuple):
+    name: str
+    # With the ids of `ids`.
+    path: str
+    roles: tuple[str, ...]
+
+
+PLACES = [
+    Place("home", "/admin/", (*ALL, "plain")),
+    Place("password", "/admin/password_change/", (*ALL, "plain")),
+    Place("events", "/admin/events/event/", ALL),
+    Place("events-cancelled", "/admin/events/event/?state=cancelled", ALL),
+    Place("event", "/admin/events/event/{event}/", ALL),
+    Place("event-new", "/admin/events/event/add/", HEADS),
+    Place("event-book", "/admin/events/event/{open}/book/", ALL),
+    Place("event-edit", "/admin/events/event/{event}/edit/", HEADS),
+    Place("event-capacity", "/admin/events/event/{event}/capacity/", HEADS),
+    Place("event-sales", "/admin/events/event/{event}/sales/", HEADS),
+    Place("event-cancel", "/admin/events/event/{event}/cancel/", HEADS),
+    Place("event-import", "/admin/events/event/import/", HEADS),
+    Place("event-import-done", "/admin/events/event/import/done/", HEADS),
+    Place("event-history", "/admin/events/event/{event}/history/", ALL),
+    Place("bookings", "/admin/bookings/booking/", ALL),
+    Place("bookings-none", "/admin/bookings/booking/?q=nobody", ALL),
+    Place("booking", "/admin/bookings/booking/{booking}/", ALL),
+    Place("booking-cancel", "/admin/bookings/booking/{booking}/cancel/", ALL),
+    Place("booking-transfer", "/admin/bookings/booking/{booking}/transfer/", HEADS),
+    Place("booking-move", "/admin/bookings/booking/{booking}/move/", HEADS),
+    Place("booking-serve", "/admin/bookings/booking/{fitting}/serve/", HEADS),
+    Place("booking-history", "/admin/bookings/booking/{booking}/history/", ALL),
+    Place("ledger", "/admin/bookings/ledgerentry/", ALL),
+    Place("ledger-entry", "/admin/bookings/ledgerentry/{entry}/change/", ALL),
+    Place("users", "/admin/accounts/user/", HEADS),
+    Place("user", "/admin/accounts/user/{user}/change/", HEADS),
+    Place("user-history", "/admin/accounts/user/{user}/history/", HEADS),
+    Place("user-new", "/admin/accounts/user/add/", HEADS),
+    Place("user-password", "/admin/accounts/user/{user}/password/", HEADS),
+    Place("user-end-logins", "/admin/accounts/user/{user}/end-logins/", HEADS),
+    Place("groups", "/admin/auth/group/", SUPERUSER),
+    Place("group-new", "/admin/auth/group/add/", SUPERUSER),
+]
+
+
+# For everybody who is not logged in.
+OUTSIDE = [
+    Place("login", "/admin/login/", ()),
+    Place("start", "/", ()),
+    Place("api-docs", "/api/docs", ()),
+    Place("api-login", "/api-auth/login/", ()),
+]
+
+
+def seed(admin) -> None:
+    """The demo's events, and tickets left over that who is next in line cannot use."""
+    people = [make_person(*person) for person in PEOPLE]
+    for demo in DEMOS:
+        make_event(demo, admin=admin, people=people)
+    cancel_tickets(Booking.objects.filter(event__name=STRICT).first(), actor=admin)
+
+
+def ids() -> dict[str, int]:
+    """What the places' paths are filled in with."""
+    event = Event.objects.get(name=SOLD_OUT)
+    waiting = Booking.objects.filter(event=event, status="waitlisted", user__isnull=False).first()
+    return {
+        "event": event.pk,
+        "open": Event.objects.get(name=DEMOS[0].name).pk,
+        "booking": waiting.pk,
+        "fitting": Booking.objects.filter(event__name=STRICT, status="waitlisted").last().pk,
+        "user": waiting.user_id,
+        "entry": LedgerEntry.objects.filter(booking=waiting).first().pk,
+    }

@@ -1,0 +1,65 @@
+"""Every page opens for every role that may see it, wide and narrow, light and dark, with nothing amiss."""
+
+import pytest
+
+from bookings.tests.browser.looks import faults, visit
+from bookings.tests.browser.places import OUTSIDE, PLACES, ids, seed
+from bookings.tests.browser.staff import ROLES, person
+
+INSIDE = [role for role in ROLES if role != "outsider"]
+
+
+@pytest.fixture
+def addresses():
+    """A function: the addresses of the places that this role may see, or may not."""
+    seed(person("superuser"))
+    known = ids()
+
+    def of(role, *, is_allowed):
+        return [place.path.format(**known) for place in PLACES if (role in place.roles) == is_allowed]
+
+    return of
+
+
+# The probe takes most of the time, and finds the same for the superuser as for everybody.
+@pytest.mark.parametrize(
+    ("role", "width", "theme", "is_probed"),
+    [
+        ("superuser", 1440, "light", True),
+        ("superuser", 390, "dark", True),
+        ("manager", 1440, "dark", False),
+        ("manager", 390, "light", False),
+        ("box_office", 1440, "light", False),
+        ("box_office", 390, "dark", False),
+        ("plain", 390, "light", False),
+    ],
+)
+def test_pages_of_a_role(page_as, addresses, role, width, theme, is_probed):
+    page = page_as(role, width=width, theme=theme)
+    found = []
+
+    for address in addresses(role, is_allowed=True):
+        visit(page, address)
+        found += [f"{address} {fault}" for fault in faults(page, is_probed=is_probed)]
+
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("role", INSIDE)
+def test_pages_that_a_role_may_not_see(page_as, addresses, role):
+    page = page_as(role)
+
+    for address in addresses(role, is_allowed=False):
+        visit(page, address, status=403)
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
+def test_pages_of_nobody(page_as, width, theme):
+    page = page_as(width=width, theme=theme)
+    found = []
+
+    for place in OUTSIDE:
+        visit(page, place.path)
+        found += [f"{place.path} {fault}" for fault in faults(page, is_probed=place.name != "api-docs")]
+
+    assert not found, "\n".join(found)
