@@ -11,6 +11,7 @@ import os
 import queue
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -74,7 +75,7 @@ class Workshop:
         if getattr(guard, "on_mariadb", True):
             environment["DATABASE_URL"] = self.database.url
         tests = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *guard.tests.split()],
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *shlex.split(guard.tests)],
             cwd=self.tree,
             env=environment,
             stdout=subprocess.PIPE,
@@ -105,13 +106,14 @@ def without(guard: Guard | Constraint, source: str) -> str:
 
 def without_constraint(name: str, source: str) -> str:
     """The migration without the constraint of that name: in a list of options, or an operation of its own."""
-    found = re.search(rf"name='{name}'", source)
-    if found is None:
+    # An operation that takes it away before it is made anew names it as well.
+    named = [match.start() for match in re.finditer(rf"name='{name}'", source)]
+    if not named:
         raise LookupError(f"{name} stands in no migration that tools/guards.py names")
     starts = [match.start() for match in re.finditer(r"migrations\.AddConstraint\(|models\.\w+Constraint\(", source)]
     for start in starts:
         end = closing(source, source.index("(", start)) + 1
-        if start < found.start() < end:
+        if any(start < at < end for at in named):
             return source[:start] + source[end:].lstrip(",").lstrip(" ")
     raise LookupError(f"{name} has no operation that makes it")
 
