@@ -2,13 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-
-from django.utils import timezone
 
 from bookings.models import Booking, LedgerEntry
 from bookings.statuses import LedgerKind
-from events.models import Event
+from events.models import Event, state_of
 from ticks.sheets import Cell
 
 POLICIES = {value: label.partition(":")[0] for value, label in Event.WaitlistPolicy.choices}
@@ -41,17 +38,6 @@ class Export:
 
 def plain(title: str, name: str) -> Column:
     return Column(title, (name,))
-
-
-def state_of(deleted_at: datetime | None, start: datetime | None, end: datetime | None, available: int) -> str:
-    now = timezone.now()
-    if deleted_at:
-        return "Cancelled"
-    if end and end <= now:
-        return "Closed"
-    if start and start > now:
-        return "Not open yet"
-    return "On sale" if available else "Sold out"
 
 
 BOOKINGS = Export(

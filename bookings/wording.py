@@ -97,11 +97,7 @@ WORDS: dict[str, Callable[[LedgerEntry], str]] = {
 
 
 def tickets_of(entry: LedgerEntry) -> str:
-    return counted_tickets(entry.tickets)
-
-
-def counted_tickets(tickets: int) -> str:
-    return counted(tickets, "ticket")
+    return counted(entry.tickets, "ticket")
 
 
 def holder_of(entry: LedgerEntry) -> str:

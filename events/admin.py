@@ -6,7 +6,7 @@ from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextareaWidget
 from django.db import models
 from django.utils import timezone
 
-from events.models import Event, EventQuerySet
+from events.models import Event, EventQuerySet, state_of
 from ticks.shown import badge, fill, shown_moment, with_unit
 from ticks.words import counted
 
@@ -98,14 +98,7 @@ class EventAdminBase(admin.ModelAdmin):
 
     @admin.display(description="state")
     def state(self, event: Event) -> str:
-        now = timezone.now()
-        if event.deleted_at:
-            return "Cancelled"
-        if event.sales_end and event.sales_end <= now:
-            return "Closed"
-        if event.sales_start and event.sales_start > now:
-            return "Not open yet"
-        return "On sale" if event.available_tickets else "Sold out"
+        return state_of(event.deleted_at, event.sales_start, event.sales_end, event.available_tickets)
 
     @admin.display(description="state")
     def state_badge(self, event: Event) -> str:

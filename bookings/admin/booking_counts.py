@@ -9,8 +9,8 @@ from django.utils import timezone
 from bookings.admin.bounds import Span
 from bookings.models import SalesHour
 from bookings.statuses import BookingStatus
-from bookings.wording import counted, counted_tickets
 from events.models import Event
+from ticks.words import counted
 
 # Of all events. Each has rows of its own for its hours, so that more of them take longer to add up.
 MOST_DAYS = timedelta(days=8)
@@ -44,8 +44,8 @@ def counts_of_events(event: Event | None, status: str) -> Counts:
     cancelled = of["booking_count"] - held - waiting
     tickets = of["total_tickets"] - of["available_tickets"]
     in_words = {
-        BookingStatus.COMPLETED: f"{verb(held, 'hold')} {counted_tickets(tickets)}",
-        BookingStatus.WAITLISTED: f"{verb(waiting, 'wait')} for {counted_tickets(of['waitlisted_tickets'])}",
+        BookingStatus.COMPLETED: f"{verb(held, 'hold')} {counted(tickets, 'ticket')}",
+        BookingStatus.WAITLISTED: f"{verb(waiting, 'wait')} for {counted(of['waitlisted_tickets'], 'ticket')}",
         BookingStatus.CANCELLED: f"{cancelled:,} {'is' if cancelled == 1 else 'are'} cancelled",
     }
     counts = {
@@ -73,4 +73,4 @@ def counts_of_hours(event: Event | None, span: Span) -> Counts | None:
         hours = hours.filter(hour__lt=span.until)
     made = hours.aggregate(bookings=Sum("bookings"), tickets=Sum("tickets"))
     bookings, tickets = int(made["bookings"] or 0), int(made["tickets"] or 0)
-    return Counts(bookings, f"{counted(bookings, 'booking')} made, for {counted_tickets(tickets)}")
+    return Counts(bookings, f"{counted(bookings, 'booking')} made, for {counted(tickets, 'ticket')}")

@@ -11,7 +11,7 @@ from bookings.admin.lists import PositionedList
 from bookings.admin.search import Search, search_for
 from bookings.filters import IdFilter, StatusFilter
 from bookings.models import attach_positions
-from bookings.wording import counted, counted_tickets
+from ticks.words import counted
 
 
 class BookingList(PositionedList):
@@ -86,5 +86,5 @@ class BookingList(PositionedList):
         if self.counts:
             return f"{of}{self.counts}"
         tickets = sum(booking.tickets_reserved for booking in self.result_list)
-        shown = f"{of}{counted(len(self.result_list), 'booking')}, {counted_tickets(tickets)}"
+        shown = f"{of}{counted(len(self.result_list), 'booking')}, {counted(tickets, 'ticket')}"
         return shown if self.is_whole else f"{shown} {self.there_may_be_more}"

@@ -7,9 +7,9 @@ from django.db.models import Count, Q, QuerySet, Sum
 from django.urls import reverse
 
 from bookings.admin.lists import FilteredList
-from bookings.wording import counted, counted_tickets
 from events.admin import in_state
 from ticks.ids import parse_id
+from ticks.words import counted
 
 SUMS = ("total_tickets", "available_tickets", "waitlisted_count", "waitlisted_tickets")
 
@@ -52,8 +52,8 @@ class EventList(FilteredList):
         totals = self.paginator.totals
         held = totals["total_tickets"] - totals["available_tickets"]
         waiting = totals["waitlisted_count"]
-        line = f"{counted(waiting, 'booking')} waiting for {counted_tickets(totals['waitlisted_tickets'])}"
+        line = f"{counted(waiting, 'booking')} waiting for {counted(totals['waitlisted_tickets'], 'ticket')}"
         return (
-            f"{counted(totals['events'], 'event')}: {held:,} of {counted_tickets(totals['total_tickets'])} held, "
+            f"{counted(totals['events'], 'event')}: {held:,} of {counted(totals['total_tickets'], 'ticket')} held, "
             f"{line if waiting else 'nobody waits'}"
         )
