@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass, field
 
 from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, InternalError, OperationalError
+from django.db import DatabaseError, InterfaceError
 from django.http import Http404, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.views import defaults
@@ -17,7 +17,7 @@ from ticks.envelope import failure
 from ticks.outage import drop_if_lost
 from ticks.refusal_counts import tally
 from ticks.refusals import Refusal
-from ticks.transactions import Busy, Unavailable
+from ticks.transactions import Busy, ValueRefused, refusal_of_database
 from ticks.words import plural
 
 log = logging.getLogger("ticks.errors")
@@ -79,14 +79,7 @@ def describe(error) -> Failure | None:
     """What to say of an exception; None when it is a fault of ours (500)."""
     match error:
         case Refusal():
-            # That too many wait at once is nothing that failed; its 503 has a line of its own.
-            if error.status >= 500 and (error.__cause__ or not isinstance(error, Busy)):
-                log.error("The database failed: %s", error.__cause__ or error)
-            errors = {error.field: [error.message]} if error.field else {}
-            headers = {"WWW-Authenticate": 'Bearer realm="ticks"'} if error.status == 401 else {}
-            if error.retry_after:
-                headers["Retry-After"] = str(error.retry_after)
-            return Failure(error.status, error.message, error.code, errors, headers)
+            return describe_refusal(error)
         case Http404():
             return Failure(404, "There is nothing at this address.", "not_found")
         case PermissionDenied():
@@ -98,12 +91,24 @@ def describe(error) -> Failure | None:
             return Failure(400, sentence(errors), "invalid", errors)
         case exceptions.APIException():
             return describe_api_exception(error)
-        # Internal: what the driver calls errors of the server's system, such as a full disk.
-        case OperationalError() | InterfaceError() | InternalError():
-            unavailable = Unavailable("The database does not answer; try again shortly.")
-            unavailable.__cause__ = error
-            return describe(unavailable)
+        case DatabaseError() | InterfaceError():
+            refusal = refusal_of_database(error)
+            return refusal and describe(refusal)
     return None
+
+
+def describe_refusal(error: Refusal) -> Failure:
+    # That too many wait at once is nothing that failed; its 503 has a line of its own.
+    if error.status >= 500 and (error.__cause__ or not isinstance(error, Busy)):
+        log.error("The database failed: %s", error.__cause__ or error)
+    if isinstance(error, ValueRefused):
+        # A check of ours is missing. Not the driver's sentence, which may quote what a person has typed.
+        log.error("The database refused a value (error %s).", (error.__cause__.args or ["unknown"])[0])
+    errors = {error.field: [error.message]} if error.field else {}
+    headers = {"WWW-Authenticate": 'Bearer realm="ticks"'} if error.status == 401 else {}
+    if error.retry_after:
+        headers["Retry-After"] = str(error.retry_after)
+    return Failure(error.status, error.message, error.code, errors, headers)
 
 
 def describe_api_exception(error: exceptions.APIException) -> Failure:

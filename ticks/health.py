@@ -5,6 +5,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from ticks import draining
+from ticks.outage import WRITE_PROBE
 
 
 class Probes:
@@ -35,12 +36,12 @@ def readyz(request):
         return JsonResponse({"status": "stopping"}, status=503)
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+            cursor.execute(WRITE_PROBE)
         if not is_migrated():
             return JsonResponse({"status": "migrations are missing"}, status=503)
     except Error:
         connection.close()
-        return JsonResponse({"status": "the database does not answer"}, status=503)
+        return JsonResponse({"status": "the database does not answer, or takes no writes"}, status=503)
     return JsonResponse({"status": "ready"})
 
 

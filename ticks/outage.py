@@ -1,13 +1,22 @@
-"""What this process does while its database is away: it refuses at once instead of waiting anew each time."""
+"""What this process does while its database is away: it refuses at once instead of waiting anew each time.
+
+A database that takes no writes counts as away: it may be a primary that was demoted, whose place another has taken.
+"""
 
 import threading
 import time
 from contextlib import suppress
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, ProgrammingError, connection
 
 # The connection is gone or cannot be made: network, restart, KILL, cluster node not ready, no connection left.
-LOST = {1040, 1047, 1053, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
+UNREACHABLE = {1040, 1047, 1053, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
+# The server takes no writes: `read_only` is on (1290), or InnoDB was started read-only (1836).
+READ_ONLY = {1290, 1836}
+LOST = UNREACHABLE | READ_ONLY
+# Changes no row, and still fails where nothing may be written. It reads a table, since a node that has lost its
+# cluster answers whatever needs none (1047). `/readyz` asks the same.
+WRITE_PROBE = "UPDATE django_migrations SET app = app WHERE id = 0"
 # If only one connection was lost, the first probe gets through in a few milliseconds.
 FIRST_PROBE_SECONDS = 0.1
 PAUSE_SECONDS = 0.2
@@ -23,7 +32,8 @@ class Outage:
     def __init__(self):
         self._is_over = threading.Event()
         self._is_over.set()
-        self._began = float("-inf")
+        # By the monotonic clock, of the last one. Connections that are older than that are not used again.
+        self.began_at = float("-inf")
         self._beginning = threading.Lock()
         self._prober: threading.Thread | None = None
 
@@ -31,13 +41,13 @@ class Outage:
         """Whether the database may be asked; gives a probe that has just begun its moment."""
         if self._is_over.is_set() or threading.current_thread() is self._prober:
             return True
-        return self._is_over.wait(max(0, self._began + FIRST_PROBE_SECONDS - time.monotonic()))
+        return self._is_over.wait(max(0, self.began_at + FIRST_PROBE_SECONDS - time.monotonic()))
 
     def begin(self) -> None:
         with self._beginning:
             if not self._is_over.is_set():
                 return
-            self._began = time.monotonic()
+            self.began_at = time.monotonic()
             self._is_over.clear()
             self._prober = threading.Thread(target=self._probe, name="outage-probe", daemon=True)
             try:
@@ -56,9 +66,13 @@ outage = Outage()
 
 
 def database_answers() -> bool:
+    """Whether it can be reached and takes writes."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+            cursor.execute(WRITE_PROBE)
+    except ProgrammingError:
+        # It has no tables yet.
+        return True
     except Exception:
         # Whatever it is, nobody could be served.
         return False

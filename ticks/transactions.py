@@ -5,7 +5,16 @@ import time
 from collections.abc import Callable
 from functools import wraps
 
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    transaction,
+)
 
 from ticks.outage import drop_if_lost, outage
 from ticks.refusals import Refusal
@@ -14,6 +23,9 @@ from ticks.refusals import Refusal
 # server has rolled back the transaction (1205: one statement of it), so that it may run again.
 ROLLED_BACK = {1213, 1205, 1020}
 SQLITE_LOCKED = "database is locked"
+# Values that the database cannot store, which the driver reports as if the database had failed: wrong characters for a
+# column (1300, 1366, 3988), wrong numbers and times (1292, 1367, 1411), a statement that is too long (1153).
+VALUE_REFUSED = {1153, 1292, 1300, 1366, 1367, 1411, 3988}
 ATTEMPTS = 5
 # Lock waits count in: a few of them must not hold a thread of the server for half a minute.
 PATIENCE_SECONDS = 6
@@ -38,6 +50,17 @@ class Unavailable(Refusal):
     code = "database_unavailable"
     message = "The database does not answer; nothing was changed. Try again shortly."
     retry_after = 2
+
+
+class ValueRefused(Refusal):
+    """The database cannot store a value that passed every check of ours; nothing was changed."""
+
+    status = 400
+    code = "invalid"
+    message = (
+        "The database cannot store a text or number of this request; nothing was changed. "
+        "Leave out unusual characters, and shorten what is long."
+    )
 
 
 class OutcomeUnknown(Refusal):
@@ -108,6 +131,27 @@ def refusal_of(error: Exception, *, is_committing: bool) -> Refusal:
         # The server rolls back what it got no COMMIT for.
         return Unavailable()
     raise error
+
+
+def refusal_of_database(error: Exception) -> Refusal | None:
+    """What to say of an error outside of `in_one_transaction`; None where it is a fault of ours."""
+    if is_rolled_back(error):
+        refusal = Busy()
+    elif is_value_refused(error):
+        refusal = ValueRefused()
+    # Internal: what the driver calls errors of the server's system, such as a full disk.
+    elif isinstance(error, OperationalError | InterfaceError | InternalError):
+        refusal = Unavailable("The database does not answer; try again shortly.")
+    else:
+        return None
+    refusal.__cause__ = error
+    return refusal
+
+
+def is_value_refused(error: Exception) -> bool:
+    if isinstance(error, DataError):
+        return True
+    return isinstance(error, OperationalError) and bool(error.args) and error.args[0] in VALUE_REFUSED
 
 
 def is_rolled_back(error: Exception) -> bool:

@@ -105,8 +105,8 @@ class Counter:
     """Serves orders in groups: an event's in the order of arrival, one group at a time.
 
     `serve(group)` sets each order's result and returns when what they say is committed; it may raise
-    `Contended` having done nothing. At most `limit` orders make a group; at most `length` wait, none longer
-    than `seconds`: beyond that they get `Busy`.
+    `Contended` having done nothing. At most `limit` orders make a group; at most `length` wait, half of them for
+    one event, none longer than `seconds`: beyond that they get `Busy`.
     """
 
     def __init__(self, serve: Callable[[Group], None], *, limit: int, length: int, seconds: float):
@@ -179,10 +179,11 @@ class Counter:
             self.summon()
 
     def _admit(self, order: Order) -> None:
-        if self.waiting >= self.length:
+        line = self.lines.get(order.event_id)
+        # One event, whose lock somebody may hold, must leave room for the others.
+        if self.waiting >= self.length or (line and len(line) >= max(1, self.length // 2)):
             raise Busy
         self.waiting += 1
-        line = self.lines.get(order.event_id)
         if line is None:
             line = self.lines[order.event_id] = deque()
             if order.event_id not in self.served:

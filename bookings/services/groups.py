@@ -23,7 +23,14 @@ from bookings.services.keys import KnownKey, keys_in_hand, known_keys
 from bookings.services.rows import Key
 from events.exceptions import EventNotFound
 from ticks.refusals import Refusal
-from ticks.transactions import Busy, OutcomeUnknown, Unavailable, in_one_transaction, refuse_to_nest
+from ticks.transactions import (
+    Busy,
+    OutcomeUnknown,
+    Unavailable,
+    in_one_transaction,
+    is_value_refused,
+    refuse_to_nest,
+)
 
 log = logging.getLogger("ticks.groups")
 # Statements stay small, and answers wait for no crowd.
@@ -145,8 +152,9 @@ def serve_one_by_one(orders: Sequence[TicketOrder], error: Exception) -> None:
     for place, order in enumerate(orders):
         serve(Group([order]))
         result = order.result
-        # The database's own trouble, such as a full disk; or a text that it refuses, which is this order's alone.
-        failed = failed + 1 if isinstance(result, OperationalError | InternalError) else 0
+        # The database's own trouble, such as a full disk. A value that it refuses is the trouble of this order alone.
+        is_trouble = isinstance(result, OperationalError | InternalError) and not is_value_refused(result)
+        failed = failed + 1 if is_trouble else 0
         if failed == 2 or isinstance(result, Busy | Unavailable):
             # So it would be for each of the others, and take as long to find out.
             refusal = type(result) if isinstance(result, Refusal) else Unavailable

@@ -169,6 +169,21 @@ def test_more_than_the_queue_holds_are_busy_at_once(desk_with):
     assert sorted(name for group in desk.groups for name in group) == ["1a", "1first", "2b"]
 
 
+def test_one_event_fills_no_more_than_half_of_the_queue(desk_with):
+    desk = desk_with(length=6)
+    answers = desk.ask_while_one_is_served(*(Named(1, name) for name in "abc"))
+
+    with pytest.raises(Busy):
+        desk.counter.ask(Named(1, "d"))
+    with pytest.raises(Busy):
+        desk.counter.put(Named(1, "e"))
+    others = [desk.ask(Named(2, name)) for name in "abc"]
+
+    desk.open()
+    assert told(answers) == ["served 1first", "served 1a", "served 1b", "served 1c"]
+    assert told(others) == ["served 2a", "served 2b", "served 2c"]
+
+
 @pytest.mark.usefixtures("soon_slow")
 def test_who_waits_too_long_is_busy_and_never_served(desk_with):
     desk = desk_with(seconds=0.1)

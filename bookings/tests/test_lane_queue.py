@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from bookings.tests.lane.speaking import BOOKING, HOT, OTHER, bytes_for, timed, wanted
-from ticks.tests.served import DATABASE, PATIENCE_SECONDS
+from ticks.tests.served import DATABASE, PATIENCE_SECONDS, request
 
 # Whatever the suite runs with.
 LANE = {"GROUP_BOOKING": "on", "FAST_LANE": "on"}
@@ -85,6 +85,74 @@ def test_locked_event_keeps_only_its_own_waiting(start, port, connect, tmp_path)
     assert [(code, retry, json.loads(said)["code"]) for code, retry, said, _ in refused] == [(503, "1", "busy")] * 4
     assert max(seconds for *_, seconds in refused) < 3
     assert after[0] == 201
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("lane", ["on", "off"])
+@pytest.mark.parametrize("holder", ["FOR UPDATE", "LOCK TABLES"])
+def test_lock_of_somebody_else_is_busy_and_no_outage(start, port, connect, tmp_path, lane, holder):
+    start(FAST_LANE=lane, GROUP_BOOKING=lane, WORKERS="1", THREADS="12")
+    hot, other = (bytes_for("POST", BOOKING, wanted(event)) for event in (HOT, OTHER))
+    hold = lock_held(tmp_path, HOT) if holder == "FOR UPDATE" else table_locked("bookings_ledgerentry")
+    clients = [connect() for _ in range(8)]
+    with ThreadPoolExecutor(len(clients)) as pool, hold:
+        refused = list(pool.map(lambda client: timed(client, hot), clients))
+        passing = timed(connect(), other)[0] if holder == "FOR UPDATE" else 201
+        healthy = request(port, "GET", "/readyz")[0]
+
+    assert {(status, retry, json.loads(content)["code"]) for status, retry, content, _ in refused} == {
+        (503, "1", "busy")
+    }
+    assert (passing, healthy) == (201, 200)
+    assert timed(connect(), hot)[0] == 201
+
+
+@contextmanager
+def table_locked(table):
+    """Nobody else reads or writes the table meanwhile, as in an ALTER TABLE."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLES {DATABASE}.{table} WRITE")
+        try:
+            yield
+        finally:
+            cursor.execute("UNLOCK TABLES")
+
+
+@pytest.mark.mariadb
+def test_locked_event_leaves_half_of_the_queue_to_others(start, port, connect, tmp_path):
+    start(**LANE, WORKERS="1", QUEUE_LENGTH="8")
+    hot, other = (bytes_for("POST", BOOKING, wanted(event)) for event in (HOT, OTHER))
+    clients = [connect() for _ in range(12)]
+    client = connect()
+    with ThreadPoolExecutor(len(clients)) as pool, lock_held(tmp_path, HOT):
+        behind = [pool.submit(timed, one, hot) for one in clients]
+        time.sleep(0.5)
+        passing = [timed(client, other)[0] for _ in range(20)]
+        at_once = sum(one.done() for one in behind)
+        refused = [one.result(PATIENCE_SECONDS) for one in behind]
+
+    assert passing == [201] * 20
+    # One or more are being served, four wait, and the others were refused at once.
+    assert 4 <= at_once <= 7
+    assert {json.loads(content)["code"] for _, _, content, _ in refused} == {"busy"}
+
+
+@pytest.mark.mariadb
+def test_value_that_the_database_refuses_is_invalid_and_no_outage(start, port, connect):
+    start(**LANE, WORKERS="1")
+    plain, odd = bytes_for("POST", BOOKING, wanted(HOT)), bytes_for("POST", BOOKING, wanted(HOT, firstName="Łucja"))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"ALTER TABLE {DATABASE}.bookings_booking MODIFY first_name varchar(100) CHARACTER SET latin1 NOT NULL"
+        )
+    clients = [connect() for _ in range(8)]
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        answers = list(pool.map(timed, clients, [plain, odd] * 4))
+
+    assert [status for status, *_ in answers] == [201, 400] * 4
+    assert {json.loads(content)["code"] for status, _, content, _ in answers if status == 400} == {"invalid"}
+    assert "Leave out unusual characters" in json.loads(answers[1][2])["message"]
 
 
 @pytest.mark.mariadb

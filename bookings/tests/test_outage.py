@@ -53,7 +53,7 @@ def test_outage_gives_its_first_probe_a_moment_and_later_ones_none(answers, monk
     monkeypatch.setattr(outage._is_over, "wait", waited.append)
 
     outage.is_over()
-    outage._began -= FIRST_PROBE_SECONDS
+    outage.began_at -= FIRST_PROBE_SECONDS
     outage.is_over()
 
     assert 0 < waited[0] <= FIRST_PROBE_SECONDS
@@ -140,6 +140,21 @@ def test_idle_connection_that_the_server_closed_is_replaced(anonymous):
 
     assert response.status_code == 200
     assert connection.connection is not closed
+
+
+@pytest.mark.mariadb
+def test_connection_from_before_an_outage_is_not_used_again(answers):
+    older = connection.copy()
+    older.ensure_connection()
+    assert older.is_usable()
+
+    outage_module.outage.begin()
+
+    assert not older.is_usable()
+    answers.set()
+    wait_for_return()
+    assert not older.is_usable()
+    older.close()
 
 
 @pytest.mark.mariadb

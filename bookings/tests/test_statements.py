@@ -37,6 +37,29 @@ def test_each_query_gives_its_rows(way):
     assert [list(rows) for rows in found] == [[(1, "a'\\", None)], [], [("Grace",)]]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_transaction_is_begun_with_autocommit_off(way):
+    """After a BEGIN under autocommit a Galera node that aborts it commits the rest of the packet one by one."""
+    with transaction.atomic():
+        inside = connection.run_all([("SELECT @@autocommit", ())])
+
+    assert inside == [((0,),)]
+    assert connection.run_all([("SELECT @@autocommit", ())]) == [((1,),)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_transactions_that_follow_one_another_turn_autocommit_off_once(way):
+    counts = "SHOW SESSION STATUS WHERE Variable_name IN ('Com_commit', 'Com_set_option')"
+    with transaction.atomic():
+        [before] = connection.run_all([(counts, ())])
+
+    with transaction.atomic():
+        [after] = connection.run_all([(counts, ())])
+
+    assert [name for name, _ in after] == ["Com_commit", "Com_set_option"]
+    assert [int(last) - int(first) for (_, first), (_, last) in zip(before, after, strict=True)] == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("statement", "error"),
     [

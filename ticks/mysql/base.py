@@ -1,11 +1,11 @@
 """Django's MySQL backend, which waits neither for a database that is away nor to see if an idle connection lives."""
 
 import select
+import time
 from collections.abc import Sequence
 
 from django.db import utils as errors
 from django.db.backends.mysql import base
-from django.db.backends.utils import debug_transaction
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 from MySQLdb import OperationalError, connections
@@ -25,9 +25,24 @@ class ErrorWrapper(DatabaseErrorWrapper):
 
 
 class Connection(connections.Connection):
-    """The driver's, which asks what kind a value is in an order of its own: a booking's two dozen values took longer
-    to write into their statements than all else that Python does while the event is locked.
+    """The driver's connection, with two habits that cost every booking more than they should.
+
+    Django turns autocommit off to begin a transaction and on again after it. Here that waits for the next statement:
+    of transactions that follow one another, only the first sends it.
+
+    The driver asks what kind a value is in an order of its own: a booking's two dozen values took longer to write into
+    their statements than all else that Python does while the event is locked.
     """
+
+    wants_autocommit = False
+
+    def autocommit(self, on):
+        self.wants_autocommit = on
+
+    def query(self, query):
+        if self.get_autocommit() != self.wants_autocommit:
+            super().autocommit(self.wants_autocommit)
+        super().query(query)
 
     def literal(self, o):
         kind = type(o)
@@ -46,6 +61,8 @@ class Connection(connections.Connection):
 class DatabaseWrapper(base.DatabaseWrapper):
     # `auto_increment_increment`, once somebody asked.
     id_step: int | None = None
+    # By the monotonic clock.
+    opened_at = float("-inf")
 
     @cached_property
     def wrap_database_errors(self):
@@ -54,16 +71,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params):
         if not outage.is_over():
             raise OperationalError(CANNOT_CONNECT, "The database was lost and is not back yet.")
+        self.opened_at = time.monotonic()
         return Connection(**conn_params)
-
-    def _start_transaction_under_autocommit(self):
-        """Django's hook for BEGIN. Otherwise it turns autocommit off, and on again: a round trip more each time."""
-        with debug_transaction(self, "BEGIN"), self.wrap_database_errors:
-            self.connection.query(b"BEGIN")
-            self.connection.store_result()
 
     def run_all(self, statements: Sequence[tuple[str, Sequence]]) -> list[Sequence[tuple]]:
         """Runs statements, each with its values, in one round trip; what each query among them found.
+
+        Several statements are one packet, so a transaction must have been begun as Django begins it, with autocommit
+        off. A Galera node that aborts the transaction within the packet reports that only then. After a BEGIN under
+        autocommit it reports nothing, and commits the statements that remain in the packet one by one.
 
         Without cursors, whose wrappers take longer than a small statement itself; where somebody listens, with one.
         """
@@ -80,6 +96,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def run_by_driver(self, text: str, values: Sequence) -> list[Sequence[tuple]]:
         self.validate_no_broken_transaction()
+        self.close_if_health_check_failed()
         self.ensure_connection()
         driver = self.connection
         found = []
@@ -104,6 +121,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return found
 
     def is_usable(self):
+        if self.opened_at < outage.began_at:
+            # The server may have been demoted since: it would show old rows, and refuse every write.
+            return False
         if self.errors_occurred:
             # After some the driver has closed its socket, whose number may be another's by now.
             return super().is_usable()

@@ -73,7 +73,7 @@ def check(tmp_path, **given):
             {"TICKS_ENV_FILE": "/nonexistent/.env"},
             "TICKS_ENV_FILE is '/nonexistent/.env', and there is no such file; mend or empty it.",
         ),
-        ({"DB_SECONDS": "0"}, "DB_SECONDS is '0'; set it to a whole number from 1 to 60."),
+        ({"DB_SECONDS": "1"}, "DB_SECONDS is '1'; set it to a whole number from 2 to 60."),
         (
             {"DATABASE_URL": "postgres://u:geheim@h/x"},
             "DATABASE_URL must start with one of sqlite, mysql, mariadb and a colon.",

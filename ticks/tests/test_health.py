@@ -1,4 +1,5 @@
 import pytest
+from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from ticks import health
@@ -71,8 +72,21 @@ def test_ready_without_its_database_is_503(anonymous, unreachable_database, seen
     response = anonymous.get("/readyz")
 
     assert response.status_code == 503
-    assert response.json() == {"status": "the database does not answer"}
+    assert response.json() == {"status": "the database does not answer, or takes no writes"}
     assert anonymous.get("/healthz").status_code == 200
+
+
+@pytest.mark.embedded
+@pytest.mark.django_db(transaction=True)
+def test_ready_on_a_database_that_takes_no_writes_is_503(anonymous):
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA query_only = ON")
+
+    response = anonymous.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json() == {"status": "the database does not answer, or takes no writes"}
+    assert anonymous.get("/readyz").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
