@@ -98,8 +98,8 @@ GUARDS = [
     Guard(
         "COMMIT inside the retry",
         "ticks/transactions.py",
-        "    if is_rolled_back(error):\n",
-        "    if is_rolled_back(error) and not is_committing:\n",
+        "    if is_rolled_back(error):\n        return Busy()\n",
+        "    if is_rolled_back(error) and not is_committing:\n        return Busy()\n",
         "ticks/tests/test_transactions.py",
     ),
     Guard(
@@ -411,8 +411,8 @@ GUARDS = [
     Guard(
         "counter: a bound on the queue",
         "bookings/services/counter.py",
-        "        if self.waiting >= self.length:\n",
-        "        if False:\n",
+        "if self.waiting >= self.length or (",
+        "if (",
         "bookings/tests/test_counter.py",
     ),
     Guard(
