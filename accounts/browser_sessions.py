@@ -1,9 +1,14 @@
-"""The sessions of browsers, kept in the database with the account that each is of."""
+"""The sessions of browsers, kept in the database with the account that each is of.
+
+The cookie has the key, the table only its hash: who reads the table gets no cookie that is good. In the store
+`session_key` is the key, in the model it is the hash.
+"""
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.utils import timezone
 
-from accounts.models import BrowserSession
+from accounts.models import BrowserSession, hash_of
 
 
 class SessionStore(DatabaseStore):
@@ -11,8 +16,29 @@ class SessionStore(DatabaseStore):
     def get_model_class(cls):
         return BrowserSession
 
+    def row(self):
+        """The session's row, as a query."""
+        return self.model.objects.filter(pk=hash_of(self.session_key))
+
+    def load(self):
+        session = self.row().filter(expire_date__gt=timezone.now()).first()
+        if session is None:
+            # A key that is nobody's is not kept: what is saved next gets a key of our own.
+            self.flush()
+            return {}
+        return self.decode(session.session_data)
+
+    def exists(self, session_key):
+        return super().exists(hash_of(session_key))
+
+    def delete(self, session_key=None):
+        key = session_key or self.session_key
+        if key is not None:
+            super().delete(hash_of(key))
+
     def create_model_instance(self, data):
         session = super().create_model_instance(data)
+        session.session_key = hash_of(session.session_key)
         # Text, in what the login left there.
         session.user_id = int(data[SESSION_KEY]) if SESSION_KEY in data else None
         session.auth_hash = data.get(HASH_SESSION_KEY, "")

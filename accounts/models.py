@@ -1,12 +1,13 @@
 import unicodedata
 from functools import lru_cache
+from hashlib import sha256
 from hmac import compare_digest
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, Permission, UserManager
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -32,6 +33,19 @@ def username_key(username: str) -> str:
     return unicodedata.normalize("NFKC", username).casefold()
 
 
+def login_key(name: str) -> str:
+    """What all spellings of a login name have in common, be it a username or an email.
+
+    Hashed, because folding makes an address up to 762 characters long and MariaDB's unique texts end at 255.
+    """
+    return hash_of(username_key(normalise_email(name) or ""))
+
+
+def hash_of(text: str) -> str:
+    """What the table keeps in place of a text. For random secrets too: who reads the table cannot use the hash."""
+    return sha256(text.encode(errors="replace")).hexdigest()
+
+
 class UserQuerySet(models.QuerySet):
     def bearing(self, name: str):
         """Whoever logs in by this name, be it a username or an email: one account at most."""
@@ -43,6 +57,14 @@ class Users(UserManager.from_queryset(UserQuerySet)):
     @classmethod
     def normalize_email(cls, email):
         return normalise_email(email)
+
+    def create_superuser(self, username, email=None, password=None, **fields):
+        try:
+            return super().create_superuser(username, email, password, **fields)
+        except IntegrityError:
+            # The command `createsuperuser` has words for a `ValidationError` alone.
+            User(username=username, email=email).clean()
+            raise
 
     def get_by_natural_key(self, username):
         return self.get(username_key=username_key(username))
@@ -89,19 +111,54 @@ class User(AbstractUser):
     def clean(self):
         super().clean()
         self.email = normalise_email(self.email)
-        others = User.objects.exclude(pk=self.pk)
-        if others.bearing(self.username).exists():
+        if self.is_others(self.username):
             raise ValidationError({"username": NAME_TAKEN})
-        if self.email and others.bearing(self.email).exists():
+        if self.email and self.is_others(self.email):
             raise ValidationError({"email": EMAIL_TAKEN})
 
+    def is_others(self, name: str) -> bool:
+        """Whether another account logs in by this name, or has reserved a spelling of it."""
+        reserved = LoginName.objects.filter(key=login_key(name)).exclude(user=self.pk)
+        return User.objects.exclude(pk=self.pk).bearing(name).exists() or reserved.exists()
+
     def save(self, *args, update_fields=None, **kwargs):
+        """Raises `IntegrityError` where a name is another account's, also if that took it at the same moment."""
         self.username = self.normalize_username(self.username)
         self.username_key = username_key(self.username)
         self.email = normalise_email(self.email)
         if update_fields is not None and "username" in update_fields:
             update_fields = {*update_fields, "username_key"}
-        super().save(*args, update_fields=update_fields, **kwargs)
+        if update_fields is not None and not {"username", "email"} & set(update_fields):
+            super().save(*args, update_fields=update_fields, **kwargs)
+            return
+        with transaction.atomic():
+            super().save(*args, update_fields=update_fields, **kwargs)
+            self.reserve_names()
+
+    def reserve_names(self) -> None:
+        """Makes the account's login names its own, and gives up those that it no longer has."""
+        # As they stand in the row that this transaction has just written: this object may be older than its other name.
+        [names] = User.objects.filter(pk=self.pk).values_list("username", "email")
+        wanted = {login_key(name) for name in names if name}
+        held = set(self.login_names.values_list("key", flat=True))
+        if held - wanted:
+            self.login_names.filter(key__in=held - wanted).delete()
+        LoginName.objects.bulk_create(LoginName(key=key, user=self) for key in sorted(wanted - held))
+
+
+class LoginName(models.Model):
+    """A name that an account logs in by: its username or its email, each with a row of its own.
+
+    Both stand in one unique column, so that the database refuses a username that is another account's email. Two
+    columns of the account could not do that, and a look before the write does not see who writes at the same moment.
+    """
+
+    # The `login_key` of the name.
+    key = ExactCharField(max_length=64, primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="login_names")
+
+    def __str__(self):
+        return f"login name of user {self.user_id}"
 
 
 def is_login_good(auth_hash: str, *, is_active: bool, password: str) -> bool:
@@ -118,12 +175,13 @@ class LoginSession(models.Model):
     """One login, from its first token pair until logout, password change or expiry.
 
     Access tokens carry its id, so that deleting the row ends them at once. Of its refresh tokens
-    only the one whose id stands here is good. It is as old as the password that it was opened with:
+    only the one whose id has the hash that stands here is good. It is as old as the password that it was opened with:
     a new one ends it, whoever sets it and however.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="login_sessions")
-    refresh_id = ExactCharField(max_length=32)
+    # The `hash_of` the id in the refresh token. The column has the name of what it once held.
+    refresh_hash = ExactCharField(max_length=64, db_column="refresh_id")
     # The user's get_session_auth_hash() when it was opened.
     auth_hash = ExactCharField(max_length=64)
     created_at = models.DateTimeField(default=timezone.now)
@@ -139,8 +197,8 @@ class LoginSession(models.Model):
 class BrowserSession(AbstractBaseSession):
     """What a browser's cookie stands for; of an account from the login on. The store writes all of it."""
 
-    # As exact as a token.
-    session_key = ExactCharField("session key", max_length=40, primary_key=True)
+    # The `hash_of` the key in the cookie.
+    session_key = ExactCharField("session key", max_length=64, primary_key=True)
     user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="browser_sessions")
     # The user's get_session_auth_hash() at the login, to tell which sessions a new password has ended.
     auth_hash = ExactCharField(max_length=64, blank=True)

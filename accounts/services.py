@@ -1,4 +1,3 @@
-import secrets
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -10,7 +9,7 @@ from django.utils import timezone
 
 from accounts.exceptions import EmailTaken, LoginsKept, SessionEnded, UsernameTaken, WeakPassword, WrongPassword
 from accounts.logins import Logins, logins_of, may_end_logins
-from accounts.models import AttemptCounter, BrowserSession, LoginSession, User, is_login_good, normalise_email
+from accounts.models import AttemptCounter, BrowserSession, LoginSession, User, hash_of, is_login_good, normalise_email
 from ticks.batches import delete_in_batches
 from ticks.transactions import in_one_transaction
 
@@ -71,22 +70,27 @@ def end_logins(user: User, *, actor: User) -> Logins:
     return ended
 
 
-def open_session(user: User, *, lifetime: timedelta) -> LoginSession:
-    return LoginSession.objects.create(
-        user=user,
-        refresh_id=secrets.token_hex(16),
-        auth_hash=user.get_session_auth_hash(),
-        expires_at=timezone.now() + lifetime,
-    )
+def open_session(user: User, *, refresh_id: str, lifetime: timedelta) -> LoginSession:
+    """Raises `SessionEnded` where the account was deleted since its password was checked."""
+    try:
+        with transaction.atomic():
+            return LoginSession.objects.create(
+                user=user,
+                refresh_hash=hash_of(refresh_id),
+                auth_hash=user.get_session_auth_hash(),
+                expires_at=timezone.now() + lifetime,
+            )
+    except IntegrityError as error:
+        raise SessionEnded from error
 
 
-def rotate_session(*, session_id: int, refresh_id: str, lifetime: timedelta) -> LoginSession:
-    """Exchanges a refresh token: of two at once, one wins. Raises `SessionEnded`.
+def rotate_session(*, session_id: int, refresh_id: str, renewed: str, lifetime: timedelta) -> LoginSession:
+    """Exchanges a refresh token for one with the id `renewed`: of two at once, one wins. Raises `SessionEnded`.
 
     A token that was exchanged before ends the session: either its holder or somebody who stole it
     has the newer one, and nobody can tell which (RFC 9700, section 4.14.2).
     """
-    session = exchange(session_id, refresh_id, lifetime=lifetime)
+    session = exchange(session_id, refresh_id, renewed, lifetime=lifetime)
     if session is None:
         LoginSession.objects.filter(pk=session_id).delete()
         raise SessionEnded
@@ -94,16 +98,14 @@ def rotate_session(*, session_id: int, refresh_id: str, lifetime: timedelta) -> 
 
 
 @in_one_transaction
-def exchange(session_id: int, refresh_id: str, *, lifetime: timedelta) -> LoginSession | None:
+def exchange(session_id: int, refresh_id: str, renewed: str, *, lifetime: timedelta) -> LoginSession | None:
     session = LoginSession.objects.select_related("user").filter(pk=session_id).first()
     if session is None or session.expires_at <= timezone.now() or not session.is_good_for(session.user):
         return None
-    renewed = secrets.token_hex(16)
     # The condition on the old id makes one of two at once win.
-    won = LoginSession.objects.filter(pk=session_id, refresh_id=refresh_id).update(
-        refresh_id=renewed, expires_at=timezone.now() + lifetime
+    won = LoginSession.objects.filter(pk=session_id, refresh_hash=hash_of(refresh_id)).update(
+        refresh_hash=hash_of(renewed), expires_at=timezone.now() + lifetime
     )
-    session.refresh_id = renewed
     return session if won else None
 
 
@@ -201,10 +203,9 @@ def prune_accounts() -> int:
 
 
 def refuse_taken(user: User) -> None:
-    others = User.objects.exclude(pk=user.pk)
-    if others.bearing(user.username).exists():
+    if user.is_others(user.username):
         raise UsernameTaken
-    if user.email and others.bearing(user.email).exists():
+    if user.email and user.is_others(user.email):
         raise EmailTaken
 
 

@@ -1,5 +1,6 @@
 """Bearer tokens: simplejwt's, bound to a `LoginSession`."""
 
+import secrets
 import time
 from functools import lru_cache
 
@@ -20,23 +21,37 @@ KNOWN_TOKENS = 8192
 UNREADABLE = (TokenError, ValueError, TypeError, OverflowError)
 
 
-def token_pair(session: LoginSession) -> dict[str, str]:
+def token_pair(session: LoginSession, *, refresh_id: str) -> dict[str, str]:
     refresh = RefreshToken.for_user(session.user)
     refresh["sid"] = session.pk
-    refresh["jti"] = session.refresh_id
+    refresh["jti"] = refresh_id
+    return {"token": access_token(session), "refreshToken": str(refresh)}
+
+
+def access_token(session: LoginSession) -> str:
     access = AccessToken.for_user(session.user)
     access["sid"] = session.pk
-    return {"token": str(access), "refreshToken": str(refresh)}
+    return str(access)
+
+
+def new_refresh_id() -> str:
+    """128 random bits. The token alone has them, the database has their hash."""
+    return secrets.token_hex(16)
 
 
 def log_in(user: User) -> dict[str, str]:
-    return token_pair(open_session(user, lifetime=LIFETIME))
+    refresh_id = new_refresh_id()
+    return token_pair(open_session(user, refresh_id=refresh_id, lifetime=LIFETIME), refresh_id=refresh_id)
 
 
 def refresh(token: str) -> dict[str, str]:
     """A new pair for a refresh token, which is good once. Raises `SessionEnded`."""
     claims = read_refresh_token(token)
-    return token_pair(rotate_session(session_id=claims["sid"], refresh_id=claims["jti"], lifetime=LIFETIME))
+    renewed = new_refresh_id()
+    session = rotate_session(
+        session_id=claims["sid"], refresh_id=str(claims["jti"]), renewed=renewed, lifetime=LIFETIME
+    )
+    return token_pair(session, refresh_id=renewed)
 
 
 def log_out(token: str) -> None:

@@ -92,8 +92,8 @@ def test_forgive_of_nothing_counts_nothing():
 def test_prune_deletes_what_has_expired_and_nothing_else():
     user = UserFactory()
     now = timezone.now()
-    open_session(user, lifetime=timedelta(seconds=-1))
-    standing = open_session(user, lifetime=timedelta(seconds=60))
+    open_session(user, refresh_id="r", lifetime=timedelta(seconds=-1))
+    standing = open_session(user, refresh_id="r", lifetime=timedelta(seconds=60))
     count("old", now=now - timedelta(seconds=61))
     count("new", now=now)
 

@@ -127,7 +127,7 @@ def test_token_lives_thirty_minutes(claims):
 
 
 def test_token_of_another_users_session_is_401(anonymous, claims):
-    theirs = tokens.open_session(UserFactory(), lifetime=timedelta(days=1))
+    theirs = tokens.open_session(UserFactory(), refresh_id="r", lifetime=timedelta(days=1))
     token = jwt.encode({**claims, "sid": theirs.pk}, KEY, algorithm="HS256")
 
     assert_refused(ask(anonymous, f"Bearer {token}"), "token_not_valid")

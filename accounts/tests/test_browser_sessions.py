@@ -1,6 +1,7 @@
 """The sessions of browsers as rows: whose they are, since when, and when they go."""
 
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
@@ -8,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.browser_sessions import SessionStore
-from accounts.models import BrowserSession
+from accounts.models import BrowserSession, hash_of
 from accounts.services import prune_accounts
 from accounts.tests.factories import PASSWORD, UserFactory
 
@@ -38,7 +39,58 @@ def test_session_without_login_names_nobody():
 
     session = BrowserSession.objects.get()
     assert (session.user, session.auth_hash) == (None, "")
-    assert SessionStore(session.session_key)["seen"] is True
+    assert SessionStore(store.session_key)["seen"] is True
+
+
+def test_table_holds_no_key_that_a_cookie_could_bear(client, clerk):
+    client.force_login(clerk)
+    key = client.cookies["sessionid"].value
+    as_it_is = client.get(HOME)
+
+    [stored] = BrowserSession.objects.values_list("session_key", flat=True)
+    client.cookies["sessionid"] = stored
+
+    assert stored == sha256(key.encode()).hexdigest()
+    assert (as_it_is.status_code, client.get(HOME).status_code) == (200, 302)
+    # It was looked for, and neither found nor ended.
+    assert BrowserSession.objects.get().pk == stored
+
+
+@pytest.mark.parametrize("key", ["x" * 32, "x", "é" * 32, "0" * 64, "0" * 5000])
+def test_key_that_is_nobodys_is_not_taken_over(client, clerk, key):
+    store = SessionStore(key)
+
+    assert dict(store.items()) == {}
+    store["seen"] = True
+    store.save()
+
+    assert store.session_key != key
+    assert SessionStore(store.session_key)["seen"] is True
+    assert not store.exists(key)
+    assert store.exists(store.session_key)
+
+
+def test_expired_session_is_not_taken_over(client, clerk):
+    client.force_login(clerk)
+    key = client.cookies["sessionid"].value
+    BrowserSession.objects.update(expire_date=timezone.now())
+
+    store = SessionStore(key)
+
+    assert dict(store.items()) == {}
+    assert store.session_key is None
+
+
+def test_new_key_leaves_no_session_under_the_old_one(client, clerk):
+    client.force_login(clerk)
+    session = client.session
+    old = session.session_key
+
+    session.cycle_key()
+
+    assert session.session_key != old
+    assert [row.pk for row in BrowserSession.objects.all()] == [hash_of(session.session_key)]
+    assert session["_auth_user_id"] == str(clerk.pk)
 
 
 def test_login_ends_the_session_before_it(client, clerk):
@@ -72,7 +124,7 @@ def test_logout_deletes_the_row(client, clerk):
 
 def test_key_in_another_case_is_no_key(client, clerk):
     client.force_login(clerk)
-    BrowserSession.objects.update(session_key="a" * 32)
+    BrowserSession.objects.update(session_key=hash_of("a" * 32))
     client.cookies["sessionid"] = "a" * 32
     as_it_is = client.get(HOME)
     client.cookies["sessionid"] = "A" * 32
@@ -96,7 +148,7 @@ def test_deleted_session_is_not_written_again(client, clerk):
 def test_prune_deletes_expired_sessions_alone(client, clerk):
     client.force_login(clerk)
     Client().force_login(clerk)
-    expired = BrowserSession.objects.exclude(pk=client.cookies["sessionid"].value)
+    expired = BrowserSession.objects.exclude(pk=hash_of(client.cookies["sessionid"].value))
     expired.update(expire_date=timezone.now())
 
     deleted = prune_accounts()

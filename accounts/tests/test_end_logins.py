@@ -34,7 +34,7 @@ def change_page_of(account):
 def log_in(account, *, browsers=2, tokens=3):
     """Opens logins; returns the browsers."""
     for _ in range(tokens):
-        open_session(account, lifetime=timedelta(days=1))
+        open_session(account, refresh_id="r", lifetime=timedelta(days=1))
     clients = [Client() for _ in range(browsers)]
     for client in clients:
         client.force_login(account)

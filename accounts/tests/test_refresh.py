@@ -1,12 +1,14 @@
 import json
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
 from accounts import tokens
-from accounts.models import LoginSession
+from accounts.models import LoginSession, hash_of
+from accounts.services import open_session
 from accounts.tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +57,27 @@ def test_refresh_answers_a_new_pair_of_the_same_session(anonymous, pair, user):
     assert anonymous.post(URL, {"refreshToken": renewed["refreshToken"]}).status_code == 200
 
 
+def test_table_holds_no_id_that_a_refresh_token_could_bear(anonymous, pair, user):
+    """Even with the key that signs tokens in hand, a reader of the table makes no refresh token."""
+    session = LoginSession.objects.get()
+    stolen = tokens.token_pair(session, refresh_id=session.refresh_hash)["refreshToken"]
+
+    answers = [anonymous.post(URL, {"refreshToken": token}) for token in (pair["refreshToken"], stolen)]
+
+    assert session.refresh_hash == sha256(tokens.read_refresh_token(pair["refreshToken"])["jti"].encode()).hexdigest()
+    assert [answer.status_code for answer in answers] == [200, 401]
+
+
+@pytest.mark.parametrize("jti", [["x"], {"x": 1}, 7, None, ""])
+def test_refresh_with_an_id_that_is_no_text_is_401(anonymous, pair, jti):
+    token = tokens.RefreshToken(pair["refreshToken"])
+    token["jti"] = jti
+
+    response = anonymous.post(URL, {"refreshToken": str(token)})
+
+    assert response.status_code == 401
+
+
 def test_refresh_with_a_used_token_ends_the_session(anonymous, pair):
     renewed = anonymous.post(URL, {"refreshToken": pair["refreshToken"]}).json()["data"]
 
@@ -85,15 +108,15 @@ def test_refresh_of_an_expired_session_is_401(anonymous, pair):
 
 
 def test_refresh_with_an_expired_token_is_401(anonymous, user):
-    session = LoginSession.objects.create(user=user, refresh_id="a" * 32, expires_at=timezone.now() + timedelta(days=1))
+    session = open_session(user, refresh_id="a" * 32, lifetime=timedelta(days=1))
     token = tokens.RefreshToken.for_user(user)
-    token["sid"], token["jti"] = session.pk, session.refresh_id
-    token.set_exp(lifetime=-timedelta(seconds=1))
+    token["sid"], token["jti"] = session.pk, "a" * 32
+    token.set_exp(lifetime=-timedelta(seconds=11))
 
     response = anonymous.post(URL, {"refreshToken": str(token)})
 
     assert_refused(response, INVALID)
-    assert LoginSession.objects.get().refresh_id == "a" * 32
+    assert LoginSession.objects.get().refresh_hash == hash_of("a" * 32)
 
 
 def test_refresh_with_an_access_token_is_401(anonymous, pair):

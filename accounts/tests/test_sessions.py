@@ -20,7 +20,7 @@ def now():
 
 
 def login_of(**user):
-    return open_session(UserFactory(**user), lifetime=DAY)
+    return open_session(UserFactory(**user), refresh_id="r", lifetime=DAY)
 
 
 def test_each_login_has_its_account(now):
@@ -33,7 +33,7 @@ def test_each_login_has_its_account(now):
 
 def test_two_logins_of_one_account(now):
     user = UserFactory(is_staff=True)
-    logins = [open_session(user, lifetime=DAY).pk for _ in range(2)]
+    logins = [open_session(user, refresh_id="r", lifetime=DAY).pk for _ in range(2)]
 
     holders = holders_of_sessions(logins, now=now)
 

@@ -134,7 +134,7 @@ def take_offer(session, token: str) -> bool:
     """Whether it was still there. Of two requests at once, a double click, one gets it: the stored session decides."""
     with transaction.atomic():
         # The lock; what is read after it is what the one before has left.
-        session.model.objects.select_for_update().filter(pk=session.session_key).first()
+        session.row().select_for_update().first()
         stored = type(session)(session.session_key)
         if stored.get(OFFER, {}).get("token") != token:
             return False

@@ -8,8 +8,8 @@ from django.contrib.auth.hashers import make_password
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts.models import LoginSession, User
-from accounts.tokens import token_pair
+from accounts.models import LoginSession, User, hash_of
+from accounts.tokens import access_token, new_refresh_id
 from bookings.services.events import open_event
 from events.models import Event
 
@@ -71,12 +71,15 @@ def hire(run: str, *, numbers: range) -> list[Buyer]:
     expiry = timezone.now() + timedelta(hours=SESSION_HOURS)
     LoginSession.objects.bulk_create(
         LoginSession(
-            user=user, refresh_id=secrets.token_hex(16), auth_hash=user.get_session_auth_hash(), expires_at=expiry
+            user=user,
+            refresh_hash=hash_of(new_refresh_id()),
+            auth_hash=user.get_session_auth_hash(),
+            expires_at=expiry,
         )
         for user in users.values()
     )
     hired = []
     for session in LoginSession.objects.filter(user__in=list(users)):
         session.user = users[session.user_id]
-        hired.append(Buyer(session.user_id, token_pair(session)["token"]))
+        hired.append(Buyer(session.user_id, access_token(session)))
     return hired

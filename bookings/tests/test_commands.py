@@ -96,7 +96,7 @@ def test_prune_deletes_only_what_has_run_out(user):
         IdempotencyKey.objects.filter(booking=Booking.objects.first()).update(created_at=now - timedelta(hours=hours))
     for days in (-1, 1):
         moment = now + timedelta(days=days)
-        LoginSession.objects.create(user=user, refresh_id="x", expires_at=moment)
+        LoginSession.objects.create(user=user, refresh_hash="x", expires_at=moment)
         AttemptCounter.objects.create(key="k", window=days + 1, expires_at=moment)
     for days in (6, 8):
         RefusalMinute.objects.create(minute=now - timedelta(days=days), code="busy", count=1)

@@ -262,7 +262,7 @@ def test_session_of_somebody_else_is_none_of_the_group(event):
         user=user,
         auth_hash=user.get_session_auth_hash(),
         expires_at=timezone.now() + timedelta(hours=1),
-        refresh_id="r",
+        refresh_hash="r",
     )
     orders = [booking_of(event, user=holder, session_id=session.pk) for holder in (user, UserFactory())]
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import sys
 
 import django
@@ -13,8 +12,8 @@ def prepare(accounts: int, *, password: str) -> dict:
     from django.contrib.auth.hashers import make_password
     from django.utils import timezone
 
-    from accounts.models import LoginSession, User, username_key
-    from accounts.tokens import LIFETIME, token_pair
+    from accounts.models import LoginSession, User, hash_of, username_key
+    from accounts.tokens import LIFETIME, access_token, new_refresh_id
 
     # One hash for all, since it takes a while on purpose.
     stored = make_password(password)
@@ -28,14 +27,14 @@ def prepare(accounts: int, *, password: str) -> dict:
     LoginSession.objects.bulk_create(
         LoginSession(
             user=user,
-            refresh_id=secrets.token_hex(16),
+            refresh_hash=hash_of(new_refresh_id()),
             auth_hash=user.get_session_auth_hash(),
             expires_at=timezone.now() + LIFETIME,
         )
         for user in users
     )
     sessions = LoginSession.objects.select_related("user").order_by("user_id")
-    admin_token, *tokens = [token_pair(session)["token"] for session in sessions]
+    admin_token, *tokens = [access_token(session) for session in sessions]
     return {"admin": admin_token, "tokens": tokens, "names": names, "ids": [user.pk for user in users[1:]]}
 
 

@@ -96,7 +96,7 @@ def test_logins_of_an_account_are_ended(page_as, role):
     page = page_as(role)
     lost = person("box_office")
     page_of_lost = page_as("box_office")
-    open_session(lost, lifetime=SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"])
+    open_session(lost, refresh_id="r", lifetime=SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"])
     visit(page_of_lost, "/admin/")
     visit(page, f"/admin/accounts/user/{lost.pk}/end-logins/")
 

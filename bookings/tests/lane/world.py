@@ -65,7 +65,8 @@ def authorizations(admin) -> dict[str, str]:
         "long name": {**good, "sub": "9" * 5000},
         "no name": {**good, "sub": None},
         "empty name": {**good, "sub": ""},
-        "expired": {**good, "exp": good["iat"] - 1},
+        "expired": {**good, "exp": good["iat"] - 11},
+        "of a clock ahead": {**good, "iat": good["iat"] + 9},
         "not yet": {**good, "iat": good["iat"] + 3600},
         "not before": {**good, "nbf": good["iat"] + 3600},
         "refresh": {**good, "token_type": "refresh"},
@@ -99,12 +100,12 @@ def sign(claims: dict) -> str:
 
 
 def claims_of(user, session: LoginSession | None = None) -> dict:
-    session = session or open_session(user, lifetime=tokens.LIFETIME)
-    return AccessToken(tokens.token_pair(session)["token"]).payload
+    session = session or open_session(user, refresh_id="r", lifetime=tokens.LIFETIME)
+    return AccessToken(tokens.access_token(session)).payload
 
 
 def ended(user) -> dict:
-    session = open_session(user, lifetime=tokens.LIFETIME)
+    session = open_session(user, refresh_id="r", lifetime=tokens.LIFETIME)
     claims = claims_of(user, session)
     session.delete()
     return claims
@@ -118,7 +119,7 @@ def deactivated(user) -> dict:
 
 
 def expired_login(user) -> dict:
-    session = open_session(user, lifetime=tokens.LIFETIME)
+    session = open_session(user, refresh_id="r", lifetime=tokens.LIFETIME)
     LoginSession.objects.filter(pk=session.pk).update(expires_at=timezone.now() - DAY)
     return claims_of(user, session)
 
