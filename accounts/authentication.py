@@ -1,11 +1,15 @@
+from django.db import DatabaseError, IntegrityError
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken
 
+from accounts.exceptions import SessionEnded
+from accounts.models import User
 from accounts.services import user_of_session
 from accounts.tokens import is_held_by, read_access_token, session_id
+from ticks import errors
 
 
 class BearerAuthentication(JWTAuthentication):
@@ -50,6 +54,18 @@ def bearer_token(header: bytes | str) -> str:
             "The Authorization header must read: Bearer <access token>.", code="bad_authorization_header"
         )
     return token.decode("latin-1")
+
+
+def answer_exception(error, context):
+    """DRF's exception handler: 401 where a write failed because the caller's account was deleted meanwhile."""
+    # Django's own for a row that is gone, or a foreign key to it. What else the database raises is an outage.
+    if (type(error) is DatabaseError or isinstance(error, IntegrityError)) and is_gone(context["request"].user):
+        error = SessionEnded()
+    return errors.answer_exception(error, context)
+
+
+def is_gone(caller) -> bool:
+    return caller.is_authenticated and not User.objects.filter(pk=caller.pk, is_active=True).exists()
 
 
 class BearerScheme(OpenApiAuthenticationExtension):

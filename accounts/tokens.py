@@ -12,7 +12,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from accounts.exceptions import SessionEnded
 from accounts.models import LoginSession, User
 from accounts.services import end_session, open_session, rotate_session
-from ticks.ids import MAX_ID
+from ticks.ids import MAX_ID, parse_id
 
 LIFETIME = api_settings.REFRESH_TOKEN_LIFETIME
 # Tokens whose signature is known to be good, of about a kilobyte each, in each process.
@@ -55,8 +55,15 @@ def refresh(token: str) -> dict[str, str]:
 
 
 def log_out(token: str) -> None:
-    """Ends the session that a refresh token belongs to, its access tokens included. Raises `SessionEnded`."""
-    end_session(session_id=read_refresh_token(token)["sid"])
+    """Ends the session that a refresh token belongs to, its access tokens included. Twice is as good as once.
+
+    Raises `SessionEnded`, also where the account was deleted or deactivated.
+    """
+    claims = read_refresh_token(token)
+    end_session(session_id=claims["sid"])
+    account = parse_id(str(claims.get("sub")))
+    if not User.objects.filter(pk=account, is_active=True).exists():
+        raise SessionEnded
 
 
 def read_refresh_token(token: str) -> dict:

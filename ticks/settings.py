@@ -223,7 +223,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": THROTTLE_RATES,
     "DEFAULT_PAGINATION_CLASS": "ticks.pagination.Pages",
     "DEFAULT_SCHEMA_CLASS": "ticks.schema.Operation",
-    "EXCEPTION_HANDLER": "ticks.errors.answer_exception",
+    "EXCEPTION_HANDLER": "accounts.authentication.answer_exception",
     "NON_FIELD_ERRORS_KEY": "body",
     "NUM_PROXIES": TRUSTED_PROXIES,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",

@@ -780,6 +780,28 @@ GUARDS = [
         "ticks/tests/test_security_headers.py",
     ),
     Guard(
+        "account that is deleted while its group is served is told so",
+        "bookings/services/groups.py",
+        "        order.draw_anew()\n        sessions.distrust()\n",
+        "        order.draw_anew()\n",
+        "bookings/tests/test_groups.py -k deleted",
+        on_mariadb=True,
+    ),
+    Guard(
+        "account that is deleted before its write is told so",
+        "accounts/authentication.py",
+        "        error = SessionEnded()\n",
+        "        pass\n",
+        "bookings/tests/test_deleted_meanwhile.py",
+    ),
+    Guard(
+        "logout of an account that is gone is refused",
+        "accounts/tokens.py",
+        "    if not User.objects.filter(pk=account, is_active=True).exists():\n        raise SessionEnded\n",
+        "",
+        "bookings/tests/test_deleted_accounts.py -k refresh_token",
+    ),
+    Guard(
         "keys of browsers and ids of refresh tokens are stored hashed",
         "accounts/models.py",
         '    return sha256(text.encode(errors="replace")).hexdigest()\n',

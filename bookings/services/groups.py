@@ -165,9 +165,11 @@ def serve_one_by_one(orders: Sequence[TicketOrder], error: Exception) -> None:
 def serve_again(order: TicketOrder, error: Exception) -> None:
     if isinstance(error, IntegrityError) and not order.is_second_try:
         # The key was committed meanwhile over another node, or the reference is taken (one in 10^14):
-        # the second try finds the key, or draws another reference.
+        # the second try finds the key, or draws another reference. Or the account was deleted, and the foreign key
+        # to it refused the writes: the second try looks at the login before them, and finds that it has ended.
         order.is_second_try = True
         order.draw_anew()
+        sessions.distrust()
         serve(Group([order]))
     else:
         order.result = error

@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.exceptions import SessionEnded
-from accounts.models import LoginSession
+from accounts.models import LoginSession, User
+from accounts.services import open_session
 from accounts.tests.factories import UserFactory
 from bookings.exceptions import AlreadyBooked, AlreadyCancelled, BookingNotFound, KeyReused, MoreThanReserved, SoldOut
 from bookings.models import Booking, IdempotencyKey
@@ -268,6 +269,43 @@ def test_session_of_somebody_else_is_none_of_the_group(event):
 
     assert served(*orders) == [BOOKED, SessionEnded]
     assert counts(event) == (10, 9, 0, 1)
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("is_distrusted", [False, True])
+def test_account_that_is_deleted_meanwhile_is_told_so_and_hurts_nobody_else(event, monkeypatch, is_distrusted):
+    # The logins were good when they were looked at; the account goes while the event is locked.
+    gone, stays = UserFactory(), UserFactory()
+    orders = [booking_of(event), *(booking_of(event, user=user, session_id=login_of(user)) for user in (gone, stays))]
+    monkeypatch.setattr(groups, "sessions", groups.Sessions())
+    if is_distrusted:
+        groups.sessions.distrust()
+    lock_events = groups.lock_events
+
+    def lock_and_delete(ids):
+        locked = lock_events(ids)
+        run_together(1, lambda _: User.objects.filter(pk=gone.pk).delete())
+        return locked
+
+    monkeypatch.setattr(groups, "lock_events", lock_and_delete)
+
+    assert served(*orders) == [BOOKED, SessionEnded, BOOKED]
+    assert counts(event) == (10, 8, 0, 2)
+    assert set(Booking.objects.values_list("user", flat=True)) == {None, stays.pk}
+
+
+def test_account_that_was_deleted_is_told_so_and_hurts_nobody_else(event, monkeypatch):
+    gone, stays = UserFactory(), UserFactory()
+    orders = [booking_of(event), *(booking_of(event, user=user, session_id=login_of(user)) for user in (gone, stays))]
+    monkeypatch.setattr(groups, "sessions", groups.Sessions())
+    User.objects.filter(pk=gone.pk).delete()
+
+    assert served(*orders) == [BOOKED, SessionEnded, BOOKED]
+    assert counts(event) == (10, 8, 0, 2)
+
+
+def login_of(user):
+    return open_session(user, refresh_id="r", lifetime=timedelta(hours=1)).pk
 
 
 def test_nobody_is_told_before_the_commit(event, monkeypatch):
