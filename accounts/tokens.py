@@ -85,7 +85,8 @@ def read_access_token(token: str) -> dict:
         claims, since, until = verified(token, state.token_backend.signing_key)
     except UNREADABLE as error:
         raise InvalidToken from error
-    if not since <= time.time() < until:
+    leeway = api_settings.LEEWAY.total_seconds()
+    if not since - leeway <= time.time() < until + leeway:
         raise InvalidToken
     return claims.copy()
 

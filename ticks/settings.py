@@ -103,6 +103,8 @@ SIMPLE_JWT = {
     "SIGNING_KEY": JWT_SECRET,
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=30),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    # The clocks of several hosts differ by some seconds: a token is good so much before and after its time.
+    "LEEWAY": timedelta(seconds=10),
     "USER_ID_CLAIM": "sub",
 }
 

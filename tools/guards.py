@@ -802,6 +802,20 @@ GUARDS = [
         "bookings/tests/test_deleted_accounts.py -k refresh_token",
     ),
     Guard(
+        "tokens are good before their time by the leeway alone",
+        "accounts/tokens.py",
+        "if not since - leeway <= time.time()",
+        "if not since - 60 <= time.time()",
+        "accounts/tests/test_access_tokens.py",
+    ),
+    Guard(
+        "tokens are good after their time by the leeway alone",
+        "accounts/tokens.py",
+        "< until + leeway:",
+        "< until + 60:",
+        "accounts/tests/test_access_tokens.py",
+    ),
+    Guard(
         "keys of browsers and ids of refresh tokens are stored hashed",
         "accounts/models.py",
         '    return sha256(text.encode(errors="replace")).hexdigest()\n',

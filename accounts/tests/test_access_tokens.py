@@ -48,9 +48,9 @@ def test_known_token_expires(clock):
     token = signed()
     exp = read_access_token(token)["exp"]
 
-    clock.now = exp - 0.001
+    clock.now = exp + 9.999
     read_access_token(token)
-    clock.now = exp
+    clock.now = exp + 10
 
     with pytest.raises(InvalidToken):
         read_access_token(token)
@@ -58,13 +58,42 @@ def test_known_token_expires(clock):
 
 @pytest.mark.parametrize("claim", ["iat", "nbf"])
 def test_known_token_is_not_good_before_its_time(clock, claim):
-    token = signed(**{claim: int(clock.now) - 10})
+    begins = int(clock.now)
+    token = signed(**{claim: begins})
     read_access_token(token)
 
-    clock.now -= 20
+    clock.now = begins - 10
+    read_access_token(token)
+    clock.now = begins - 10.001
 
     with pytest.raises(InvalidToken):
         read_access_token(token)
+
+
+@pytest.mark.parametrize(
+    ("claim", "seconds", "is_good"),
+    [
+        ("iat", 8, True),
+        ("nbf", 8, True),
+        ("exp", -8, True),
+        ("iat", 12, False),
+        ("nbf", 12, False),
+        ("exp", -12, False),
+    ],
+)
+def test_token_of_a_host_whose_clock_is_off_is_good_for_ten_seconds(claim, seconds, is_good):
+    token = signed(**{claim: int(time.time()) + seconds})
+
+    # Read first by the library, and the second time from what is remembered.
+    assert [is_taken(token) for _ in range(2)] == [is_good, is_good]
+
+
+def is_taken(token):
+    try:
+        read_access_token(token)
+    except InvalidToken:
+        return False
+    return True
 
 
 def test_known_token_ends_with_the_key(monkeypatch):

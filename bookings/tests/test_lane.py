@@ -83,7 +83,7 @@ LEFT = {
     "status below another": Draft(method="GET", path=f"{STATUS}7/%s"),
     "status of what is no id": Draft(method="GET", path=f"{STATUS}-%s"),
 }
-GOOD = {"good", "admin", "small", "large", "two spaces"}
+GOOD = {"good", "admin", "small", "large", "two spaces", "of a clock ahead"}
 
 
 @pytest.fixture(scope="module")
