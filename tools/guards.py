@@ -998,6 +998,27 @@ GUARDS = [
         "accounts/tests/test_staff_entry.py",
     ),
     Guard(
+        "lists take the filters that they declare",
+        "ticks/staff_site.py",
+        "return lookup in declared and super().lookup_allowed(lookup, value, request)",
+        "return super().lookup_allowed(lookup, value, request)",
+        "bookings/tests/test_admin_lookups.py",
+    ),
+    Guard(
+        "every list is registered with that guard",
+        "ticks/staff_site.py",
+        "(DeclaredFilters, admin_class)",
+        "(admin_class,)",
+        "bookings/tests/test_admin_lookups.py",
+    ),
+    Guard(
+        "popups refer to a model's own fields",
+        "ticks/staff_site.py",
+        "return to_field in own and super().to_field_allowed(request, to_field)",
+        "return super().to_field_allowed(request, to_field)",
+        "bookings/tests/test_admin_lookups.py -k popup",
+    ),
+    Guard(
         "login page turns away who may not enter",
         "accounts/forms.py",
         "        if not may_enter(user):\n",
