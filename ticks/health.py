@@ -1,11 +1,12 @@
 from django.db import Error, connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 from django.http import JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from ticks import draining
 from ticks.outage import WRITE_PROBE
+from ticks.upgrades import missing_migrations
 
 
 class Probes:
@@ -48,8 +49,7 @@ def readyz(request):
 def is_migrated() -> bool:
     global migrated
     if not migrated:
-        executor = MigrationExecutor(connection)
-        migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+        migrated = not missing_migrations(MigrationLoader(connection))
     return migrated
 
 

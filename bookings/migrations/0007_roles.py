@@ -32,6 +32,8 @@ def make(apps, schema_editor):
 
 class Migration(migrations.Migration):
 
+    runs_beside_server = True
+
     dependencies = [
         ('bookings', '0006_room_in_line'),
         ('events', '0005_waitlisted_tickets'),

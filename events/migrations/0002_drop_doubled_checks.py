@@ -5,6 +5,8 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
 
+    runs_beside_server = True
+
     dependencies = [
         ('events', '0001_initial'),
     ]

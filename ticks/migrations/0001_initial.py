@@ -8,6 +8,8 @@ class Migration(migrations.Migration):
 
     initial = True
 
+    runs_beside_server = True
+
     dependencies = [
     ]
 

@@ -8,6 +8,7 @@ from accounts.services import prune_accounts
 from bookings.models import IdempotencyKey
 from ticks.batches import delete_in_batches
 from ticks.refusal_counts import prune_refusals
+from ticks.upgrades import refuse_other_schema
 
 
 class Command(BaseCommand):
@@ -17,6 +18,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args, **options):
+        refuse_other_schema()
         keys = delete_in_batches(
             IdempotencyKey.objects.filter(created_at__lt=timezone.now() - timedelta(hours=settings.IDEMPOTENCY_HOURS))
         )

@@ -13,6 +13,7 @@ from bookings.rehearsal.report import report
 from bookings.rehearsal.run import Progress, clear_left_overs, put_away, rehearse
 from bookings.rehearsal.scratch import new_run
 from ticks.refusals import Refusal
+from ticks.upgrades import refuse_other_schema
 
 INTERRUPTED = 130
 REST = "What is left is deleted by the next rehearsal, or at once with --clean."
@@ -62,6 +63,7 @@ class Command(BaseCommand):
             raise CommandError(f"The database failed ({error.__cause__ or error}). {REST}") from error
 
     def run(self, options) -> None:
+        refuse_other_schema()
         if options["clean"]:
             self.clean(kept_too=True)
             return

@@ -11,6 +11,7 @@ from accounts.models import User
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.events import change_event, open_event
 from events.models import Event
+from ticks.upgrades import refuse_other_schema
 
 PEOPLE = [
     ("ada", "Ada", "Lovelace"),
@@ -94,6 +95,7 @@ class Command(BaseCommand):
         parser.add_argument("--if-empty", action="store_true", help="only where there is neither a user nor an event")
 
     def handle(self, *args, if_empty, **options):
+        refuse_other_schema()
         if not if_empty or not (User.objects.exists() or Event.objects.exists()):
             admin = make_admin()
             people = [make_person(*person) for person in PEOPLE]

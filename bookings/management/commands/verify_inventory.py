@@ -3,6 +3,7 @@ from django.db import DatabaseError
 
 from bookings.services.checks import store_report
 from bookings.services.verification import Report, verify_events
+from ticks.upgrades import refuse_other_schema
 from ticks.words import counted
 
 ROW = "{:>8}  {:<32}  {:>8}  {:>8}  {:>9}  {:>8}  {:>9}  {}"
@@ -19,6 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--event", type=int, metavar="ID", help="this event only")
 
     def handle(self, *args, event, **options):
+        refuse_other_schema()
         self.stdout.write(ROW.format("event", "name", "total", "held", "available", "waiting", "ledger", "verdict"))
         checked = 0
         for report in verify_events(event):

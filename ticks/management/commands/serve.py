@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import connection
 
+from ticks.upgrades import refuse_newer_schema, refuse_other_schema
+
 # Connections of a worker besides those of its THREADS: of the threads that serve groups, of the one that reads what
 # is polled, of the one that makes files, of the one that looks for a lost database, of the one that writes down what
 # was refused, and of the one that verifies an event's inventory.
@@ -40,9 +42,12 @@ class Command(BaseCommand):
         refuse_unreachable_database()
         refuse_too_few_connections()
         if prepare:
+            refuse_newer_schema()
             call_command("migrate", verbosity=0)
             call_command("seed_demo", if_empty=True, stdout=self.stdout)
             connection.close()
+        else:
+            refuse_other_schema()
         host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST
         address = f"http://{host}:{settings.PORT}"
         self.stdout.write(
