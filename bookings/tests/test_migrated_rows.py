@@ -1,7 +1,6 @@
 """What the migrations make of bookings that were there before: as an installation meets them that is on sale."""
 
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -15,12 +14,10 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
 from bookings.services.verification import verify_events
 from bookings.tests.factories import BookingFactory, EventFactory
+from events.migrations import _fills
 from events.models import Event
 
 pytestmark = pytest.mark.django_db
-counts_and_line = import_module("bookings.migrations.0003_counts_and_line")
-hours_and_waiting = import_module("bookings.migrations.0005_fill_hours_and_waiting")
-room_in_line = import_module("bookings.migrations.0006_room_in_line")
 
 
 @pytest.fixture
@@ -47,7 +44,6 @@ def make_old():
         Booking.objects.filter(pk=booking.pk).update(waitlist_number=booking.waitlist_number // ROOM)
     SalesHour.objects.all().delete()
     LinePart.objects.all().delete()
-    run_sql(counts_and_line.COUNT_PARTS)
 
 
 def run_sql(*statements):
@@ -57,14 +53,14 @@ def run_sql(*statements):
 
 
 def migrate():
-    run_sql(hours_and_waiting.WAITED_FOR)
-    hours_and_waiting.fill_hours(apps, None)
+    run_sql(_fills.WAITED_FOR)
+    _fills.fill_hours(apps, None)
     make_room()
 
 
 def make_room():
     # No true editor: SQLite's would have to forget foreign keys before the test's transaction begins.
-    room_in_line.make_room(apps, SimpleNamespace(connection=connection))
+    _fills.make_room(apps, SimpleNamespace(connection=connection))
 
 
 def findings():
@@ -94,7 +90,7 @@ def test_bookings_are_counted_as_they_stand(events):
     Event.objects.update(booking_count=99, completed_count=0)
     LinePart.objects.all().delete()
 
-    run_sql(counts_and_line.COUNT_BOOKINGS, counts_and_line.COUNT_PARTS)
+    run_sql(*_fills.COUNT_BOOKINGS)
     migrate()
 
     assert findings() == [[], [], []]
@@ -112,7 +108,7 @@ def test_waiting_bookings_of_others_are_not_wanted_here():
     BookingFactory(event=sold, tickets=3)
     Event.objects.update(waitlisted_tickets=F("waitlisted_count"))
 
-    run_sql(hours_and_waiting.WAITED_FOR)
+    run_sql(_fills.WAITED_FOR)
 
     assert rows(Event, "waitlisted_tickets") == [(5,), (0,)]
 
@@ -143,7 +139,7 @@ def test_numbers_get_room_whatever_they_were():
 
 
 def test_hours_are_read_from_the_ledger(monkeypatch, events):
-    monkeypatch.setattr(hours_and_waiting, "ENTRIES", 7)
+    monkeypatch.setattr(_fills, "ENTRIES", 7)
     event = events[0]
     times = iter([10, 10, 11, 11, 11, 14])
     start = datetime(2026, 3, 1, tzinfo=UTC)
@@ -153,9 +149,9 @@ def test_hours_are_read_from_the_ledger(monkeypatch, events):
         models.QuerySet(LedgerEntry).filter(pk=entry.pk).update(created_at=at)
     SalesHour.objects.all().delete()
 
-    hours_and_waiting.fill_hours(apps, None)
+    _fills.fill_hours(apps, None)
     # As after an interruption: it starts anew.
-    hours_and_waiting.fill_hours(apps, None)
+    _fills.fill_hours(apps, None)
 
     told = SalesHour.objects.filter(event=event).order_by("hour")
     assert list(told.values_list("hour", "bookings", "tickets", "held", "waiting")) == [

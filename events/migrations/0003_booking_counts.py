@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
         ('events', '0002_drop_doubled_checks'),
     ]
 
-    # `bookings` 0003 fills them, and only then 0004 can hold them to what they are.
+    # 0004 fills them, in one lock with the constraints that hold them to what they are.
     operations = [
         migrations.AddField(
             model_name='event',

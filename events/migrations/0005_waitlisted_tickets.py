@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
         ('events', '0004_booking_counts_hold'),
     ]
 
-    # `bookings` 0005 fills it, and only then 0006 can hold it to what it is.
+    # 0006 fills it, in one lock with the constraint that holds it to what it is.
     operations = [
         migrations.AlterModelOptions(
             name='event',

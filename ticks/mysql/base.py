@@ -10,6 +10,7 @@ from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 from MySQLdb import OperationalError, connections
 
+from ticks.mysql.schema import DatabaseSchemaEditor
 from ticks.outage import LOST, outage
 
 CANNOT_CONNECT = 2002
@@ -59,6 +60,7 @@ class Connection(connections.Connection):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    SchemaEditorClass = DatabaseSchemaEditor
     # `auto_increment_increment`, once somebody asked.
     id_step: int | None = None
     # By the monotonic clock.

@@ -1,0 +1,63 @@
+"""The operation of migrations that fill what bookings change."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from django.db.migrations.operations import SeparateDatabaseAndState
+from django.db.migrations.operations.base import Operation
+
+
+class LockedTables(SeparateDatabaseAndState):
+    """Carries out operations while nobody else can read or write these tables.
+
+    MariaDB and MySQL cannot take back half a migration: it can be interrupted between any two statements, and
+    a server can book between any two. So these are the rules of Ticks' migrations:
+
+    1. Statements that fill what bookings change, and the constraints on it, stand together in one `LockedTables`.
+       It names every table that they touch, and `events_event`, whose row each booking locks first. Then nobody
+       books between fill and constraint.
+    2. A fill may run any number of times, and relies on nothing that an earlier run left.
+    3. Other changes of the schema stand outside. `ticks.mysql.schema` lets them run again, except renames.
+
+    Within the lock MySQL creates no table, and a statement may name each table once, without an alias. SQLite has
+    nothing to lock: there the whole of `migrate` is one transaction.
+    """
+
+    # Else `sqlmigrate` would carry out what it should only print.
+    reduces_to_sql = False
+
+    def __init__(self, tables: Sequence[str], operations: Sequence[Operation]):
+        super().__init__(database_operations=operations, state_operations=operations)
+        self.tables = tables
+
+    @property
+    def reversible(self):
+        return all(operation.reversible for operation in self.database_operations)
+
+    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+        with locked(schema_editor.connection, self.tables):
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+
+    def describe(self):
+        inner = "; ".join(operation.describe() for operation in self.database_operations)
+        return f"With {', '.join(self.tables)} locked: {inner}"
+
+
+@contextmanager
+def locked(connection, tables: Sequence[str]) -> Iterator[None]:
+    if connection.vendor != "mysql":
+        yield
+        return
+    # As MySQL's manual has it. Not atomic(): BEGIN would give the tables back.
+    connection.set_autocommit(False)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLES {', '.join(f'{table} WRITE' for table in tables)}")
+            yield
+            connection.commit()
+            cursor.execute("UNLOCK TABLES")
+    except BaseException:
+        # With the connection go the locks, and what is not committed.
+        connection.close()
+        raise
+    connection.set_autocommit(True)

@@ -1,0 +1,70 @@
+"""Django's schema editor for MySQL, which passes over what an interrupted migration has done already."""
+
+from django.db import DatabaseError
+from django.db.backends.mysql import schema
+from django.db.models import UniqueConstraint
+
+# "There already": a table, a column, an index, a foreign key or CHECK, a CHECK as MySQL says it.
+THERE_ALREADY = {1050, 1060, 1061, 1826, 3822}
+# MariaDB's "cannot create table" has many causes; this one is a foreign key that is there already.
+CANNOT_CREATE = 1005
+FOREIGN_KEY_IS_THERE = "errno: 121 "
+# "Not there, so it cannot be dropped": a table, a column, index or constraint, a CHECK as MySQL says it.
+GONE_ALREADY = {1051, 1091, 3821}
+
+
+class DatabaseSchemaEditor(schema.DatabaseSchemaEditor):
+    """MariaDB and MySQL commit every change of the schema at once, and Django notes a migration as done at its end.
+
+    So a migration that was interrupted runs again from its first statement. A statement whose work is done already is
+    passed over. For a rename that cannot be told, so no migration may have one.
+    """
+
+    def execute(self, sql, params=()):
+        try:
+            super().execute(sql, params)
+        except DatabaseError as error:
+            if not is_done_already(error):
+                raise
+
+    def create_model(self, model):
+        self.refuse_other_table(model)
+        super().create_model(model)
+
+    def refuse_other_table(self, model):
+        """A table of this name that lacks columns of the model was not made by an interrupted migration."""
+        table = model._meta.db_table
+        with self.connection.cursor() as cursor:
+            introspection = self.connection.introspection
+            if self.collect_sql or table not in introspection.table_names(cursor):
+                return
+            there = {column.name for column in introspection.get_table_description(cursor, table)}
+        missing = sorted({field.column for field in model._meta.local_concrete_fields} - there)
+        if missing:
+            raise DatabaseError(f"There is a table {table} already, without {', '.join(missing)}: it is not Ticks'.")
+
+    def add_constraint(self, model, constraint):
+        # Looked for rather than tried: a table that refuses a change is no longer among those that are locked.
+        if self.collect_sql or self.columns_of(model, constraint) is None:
+            super().add_constraint(model, constraint)
+
+    def remove_constraint(self, model, constraint):
+        # A unique key that the same migration makes anew under its name: if it was made already, it stays.
+        if isinstance(constraint, UniqueConstraint) and not self.collect_sql:
+            columns = [model._meta.get_field(name).column for name in constraint.fields]
+            if self.columns_of(model, constraint) not in (None, columns):
+                return
+        super().remove_constraint(model, constraint)
+
+    def columns_of(self, model, constraint):
+        """Those of the constraint with this name in the database; None where there is none."""
+        with self.connection.cursor() as cursor:
+            found = self.connection.introspection.get_constraints(cursor, model._meta.db_table)
+        return found.get(constraint.name, {}).get("columns")
+
+
+def is_done_already(error: DatabaseError) -> bool:
+    code, *said = error.args
+    if code == CANNOT_CREATE:
+        return FOREIGN_KEY_IS_THERE in said[0]
+    return code in THERE_ALREADY | GONE_ALREADY
