@@ -1414,8 +1414,8 @@ GUARDS = [
     Guard(
         "the lock on an import's offer",
         "bookings/admin/event_import.py",
-        "session.model.objects.select_for_update().filter",
-        "session.model.objects.filter",
+        "session.row().select_for_update().first()",
+        "session.row().first()",
         "bookings/tests/test_event_import.py -k twice_at_once",
         on_mariadb=True,
     ),
