@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from threading import Lock
 
 from django.conf import settings
@@ -98,13 +98,14 @@ def client_network(request) -> str:
 def network_of(meta: dict) -> str:
     """The address that a caller is counted by, trusting `TRUSTED_PROXIES` forwarding hops.
 
-    An IPv6 caller owns at least a /64, so the /64 counts, not the address.
+    An IPv6 caller owns at least a /64, so the /64 counts, not the address. What is no address counts as the peer's,
+    the nearest proxy: no spelling may make a fresh caller.
     """
-    address = address_of(meta)
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
+    peer = meta.get("REMOTE_ADDR", "")
+    parsed = parse_address(address_of(meta)) or parse_address(peer)
+    if parsed is None:
+        # The peer of a unix socket has none.
+        return "no address"
     if isinstance(parsed, IPv6Address):
         if parsed.ipv4_mapped:
             # A dual-stack socket's spelling; as /64 they would all be one caller.
@@ -121,6 +122,19 @@ def address_of(meta: dict) -> str:
         return meta.get("REMOTE_ADDR", "")
     hops = forwarded.split(",")
     return hops[-min(proxies, len(hops))].strip()
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """An address as proxies write it, perhaps with a port, brackets or quotes; None where it is none."""
+    host = text.strip().strip('"')
+    if host.startswith("["):
+        host = host[1:].partition("]")[0]
+    elif host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
 
 
 class CallerThrottle(BaseThrottle):

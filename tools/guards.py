@@ -881,6 +881,20 @@ GUARDS = [
         "accounts/tests/test_browser_session.py",
     ),
     Guard(
+        "ports make no fresh caller",
+        "ticks/throttling.py",
+        '    elif host.count(":") == 1:\n        host = host.partition(":")[0]\n',
+        "",
+        "ticks/tests/test_throttling.py",
+    ),
+    Guard(
+        "what is no address makes no fresh caller",
+        "ticks/throttling.py",
+        "parse_address(address_of(meta)) or parse_address(peer)",
+        "parse_address(address_of(meta))",
+        "ticks/tests/test_throttling.py",
+    ),
+    Guard(
         "forwarding headers are not trusted",
         "ticks/settings.py",
         '"NUM_PROXIES": TRUSTED_PROXIES',

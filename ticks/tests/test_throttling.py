@@ -215,7 +215,10 @@ def test_no_more_callers_are_kept_than_set(two_a_minute, monkeypatch):
         ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
         ("::1", "::/64"),
         ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("not an address", "not an address"),
+        ("fe80::1%eth0", "fe80::/64"),
+        # The peer of a unix socket.
+        ("", "no address"),
+        ("not an address", "no address"),
     ],
 )
 def test_caller_is_counted_by_address_or_ipv6_network(address, network):
@@ -239,6 +242,59 @@ def test_as_many_forwarding_hops_as_set_are_trusted(proxies, number, forwarded, 
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
 
     assert client_network(APIRequestFactory().get("/", REMOTE_ADDR="192.0.2.7", headers=headers)) == counted
+
+
+@pytest.mark.parametrize(
+    ("spelling", "counted"),
+    [
+        ("198.51.100.8:40001", "198.51.100.8"),
+        ('"198.51.100.8:40001"', "198.51.100.8"),
+        ("198.51.100.8:", "198.51.100.8"),
+        ("198.51.100.8:https", "198.51.100.8"),
+        ("[198.51.100.8]:443", "198.51.100.8"),
+        ("[2001:db8:1:2::8]:443", "2001:db8:1:2::/64"),
+        ('"[2001:db8:1:2::8]:443"', "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::8]", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::8", "2001:db8:1:2::/64"),
+        ("2001:0DB8:1:2:0::8", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::8%eth0", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::8%25eth0]:443", "2001:db8:1:2::/64"),
+        ("::ffff:198.51.100.8", "198.51.100.8"),
+        ("[::ffff:198.51.100.8]:40001", "198.51.100.8"),
+        ("::ffff:c633:6408", "198.51.100.8"),
+    ],
+)
+def test_caller_is_counted_by_address_however_the_proxy_spells_it(proxies, spelling, counted):
+    proxies(1)
+
+    assert network_of({"REMOTE_ADDR": "192.0.2.7", "HTTP_X_FORWARDED_FOR": f"10.0.0.1, {spelling}"}) == counted
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        *("", " ", "unknown", "_hidden", "_hidden:40001", "example.org", "198.51.100.8 40001", "198.51.100.8;x"),
+        *("198.51.100.008", "198.51.100", "3325256712", "0xc6336408", "198.51.100.8/32", "\u0661.\u0661.\u0661.\u0661"),
+        *("[", "[]", "[]:443", ":40001", '""', "::ffff:198.51.100.8:40001", "2001:db8::8%", "for=198.51.100.8"),
+    ],
+)
+def test_what_is_no_address_is_counted_as_the_proxy(proxies, spelling):
+    proxies(1)
+
+    assert network_of({"REMOTE_ADDR": "192.0.2.7", "HTTP_X_FORWARDED_FOR": spelling}) == "192.0.2.7"
+    assert network_of({"REMOTE_ADDR": "", "HTTP_X_FORWARDED_FOR": spelling}) == "no address"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("forwarded", ["198.51.100.8:4000{}", "[2001:db8::{}]:443", "hidden{}"])
+def test_no_port_or_spelling_makes_a_fresh_guest(anonymous, two_a_minute, proxies, forwarded):
+    proxies(1)
+
+    answers = [
+        anonymous.get(STATUS, headers={"X-Forwarded-For": forwarded.format(number)}).status_code for number in range(3)
+    ]
+
+    assert answers == [404, 404, 429]
 
 
 def test_environ_and_request_name_the_same_network(proxies):

@@ -24,7 +24,7 @@ ODD = st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.just([1
 PLAIN = {"firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.org", "ticketsReserved": 1}
 VALUES = {"eventId": NUMBERS, "firstName": NAMES, "lastName": NAMES, "email": EMAILS, "ticketsReserved": NUMBERS}
 KEYS = ["k1", '"k1"', " k1 ", "", '""', '"', "a b", "k" * 255, "k" * 256, "ключ", '"k1', "k1,k2"]
-ADDRESSES = ["10.0.0.1", "10.0.0.1, 10.0.0.2", "::1", "nonsense", "", ",", "2001:db8::1, 10.0.0.9"]
+ADDRESSES = ["10.0.0.1", "10.0.0.1, 10.0.0.2", "::1", "nonsense", "", ",", "2001:db8::1, 10.0.0.9", "[::1]:9"]
 HOSTS = ["testserver", "localhost", "LOCALHOST:8000", "tickets.example.org", "a.example.com", "evil.example.org",
          "localhost:x", "localhost,localhost", "", "[::1]", "[::1", "localhost.", "user@localhost"]  # fmt: skip
 # Of one name each: what may be put in the place of the plain value, None: left out.
