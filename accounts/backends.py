@@ -1,22 +1,39 @@
+import logging
+
 from django.contrib.auth.backends import ModelBackend
 
 from accounts.models import User, normalise_email, username_key
+from accounts.throttles import LoginGuess
+
+log = logging.getLogger("ticks.logins")
 
 
 class NameOrEmailBackend(ModelBackend):
-    """Finds the account by username or email; an unknown one costs a password hash as well."""
+    """Finds the account by username or email; an unknown one costs a password hash as well.
+
+    Every login comes through here, so here its guesses are counted, by the name that is really looked for.
+    """
 
     def authenticate(self, request, username=None, password=None, email=None, **kwargs):
+        """Raises `TooManyAttempts`."""
         if password is None or (username is None and email is None):
             return None
         user = find_user(username=username, email=email)
+        guess = LoginGuess(request, name=email if username is None else username, user=user)
+        if not self.is_right(password, user):
+            return None
+        if guess.is_refused:
+            log.warning("User %d was refused with the right password: too many wrong ones were tried.", user.pk)
+            return None
+        guess.forgive()
+        return user
+
+    def is_right(self, password: str, user: User | None) -> bool:
         if user is None:
             # As long as a wrong password takes, so that time does not tell which names exist.
             User().set_password(password)
-            return None
-        if user.check_password(password) and self.user_can_authenticate(user):
-            return user
-        return None
+            return False
+        return user.check_password(password) and self.user_can_authenticate(user)
 
 
 def find_user(*, username: str | None, email: str | None) -> User | None:

@@ -1,6 +1,8 @@
 """Passwords by page, under the same limits as passwords by API."""
 
 import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.contrib.auth.forms import AdminPasswordChangeForm as SetAccountPasswordForm
@@ -8,25 +10,34 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
 from accounts import throttles
+from accounts.exceptions import TooManyAttempts
 from ticks.staff_site import may_enter
 from ticks.words import plural
 
 
-def count(attempt: throttles.AttemptThrottle, request) -> None:
-    if not attempt.allow_request(request, view=None):
-        seconds = math.ceil(attempt.wait())
-        raise ValidationError(f"Too many attempts; try again in {seconds} {plural(seconds, 'second')}.")
+@contextmanager
+def limited(throttle_classes: Iterable[type], request) -> Iterator[None]:
+    """Counts an attempt, which is forgiven if no error comes out of the block."""
+    counted = [throttle() for throttle in throttle_classes]
+    for throttle in counted:
+        if not throttle.allow_request(request, view=None):
+            raise too_many(math.ceil(throttle.wait()))
+    yield
+    for throttle in counted:
+        throttle.forgive()
+
+
+def too_many(seconds: int) -> ValidationError:
+    return ValidationError(f"Too many attempts; try again in {seconds} {plural(seconds, 'second')}.")
 
 
 class LimitedAttempts:
     def clean(self):
-        attempts = [throttle() for throttle in throttles.LOGIN]
-        for attempt in attempts:
-            count(attempt, self.request)
-        cleaned = super().clean()
-        for attempt in attempts:
-            attempt.forgive()
-        return cleaned
+        with limited(throttles.LOGIN, self.request):
+            try:
+                return super().clean()
+            except TooManyAttempts as error:
+                raise too_many(error.retry_after) from error
 
 
 WRONG = {**AuthenticationForm.error_messages, "invalid_login": "The name or the password is wrong."}
@@ -62,9 +73,6 @@ class StaffPasswordChangeForm(AdminPasswordChangeForm):
     """Else who finds a browser logged in could guess the password here without a limit."""
 
     def clean_old_password(self):
-        attempt = throttles.PasswordByAccount()
         # It is counted by its user, whom the form has as well.
-        count(attempt, request=self)
-        old_password = super().clean_old_password()
-        attempt.forgive()
-        return old_password
+        with limited(throttles.PASSWORD, self):
+            return super().clean_old_password()

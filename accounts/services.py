@@ -177,13 +177,12 @@ def user_of_row(columns: list) -> User:
 def count_attempt(key: str, *, window_seconds: int, now: datetime) -> int:
     """Counts one attempt; returns how many the window has seen. Exact across processes."""
     window = int(now.timestamp() // window_seconds)
+    expires_at = now + timedelta(seconds=window_seconds)
     counter = AttemptCounter.objects.filter(key=key, window=window)
-    if not counter.update(count=F("count") + 1):
+    if not counter.update(count=F("count") + 1, expires_at=expires_at):
         try:
             with transaction.atomic():
-                AttemptCounter.objects.create(
-                    key=key, window=window, count=1, expires_at=now + timedelta(seconds=window_seconds)
-                )
+                AttemptCounter.objects.create(key=key, window=window, count=1, expires_at=expires_at)
         except IntegrityError:
             counter.update(count=F("count") + 1)
     return counter.values_list("count", flat=True)[0]
@@ -193,6 +192,11 @@ def forgive_attempt(key: str, *, window_seconds: int, now: datetime) -> None:
     """Takes one attempt back: a right password is no guess."""
     window = int(now.timestamp() // window_seconds)
     AttemptCounter.objects.filter(key=key, window=window, count__gt=0).update(count=F("count") - 1)
+
+
+def was_counted(key: str, *, now: datetime) -> bool:
+    """Whether an attempt was counted less than a window's length ago."""
+    return AttemptCounter.objects.filter(key=key, expires_at__gt=now).exists()
 
 
 def prune_accounts() -> int:

@@ -1,87 +1,176 @@
 """Limits on attempts at passwords and accounts, counted in the database: exact across workers."""
 
+import math
 from hashlib import sha256
 
 from django.conf import settings
 from django.utils import timezone
 from rest_framework.throttling import BaseThrottle
 
-from accounts.exceptions import SessionEnded
+from accounts.exceptions import SessionEnded, TooManyAttempts
 from accounts.models import User, normalise_email, username_key
-from accounts.services import count_attempt, forgive_attempt
+from accounts.services import count_attempt, forgive_attempt, was_counted
 from accounts.tokens import read_refresh_token
 from ticks.errors import sendable
-from ticks.throttling import client_network
+from ticks.throttling import CallerThrottle, client_network
+from ticks.transactions import in_one_transaction
 
-WINDOW_SECONDS = 60
+MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
+# Wrong passwords a minute for one name, or for one account, from one address: more than anybody mistypes.
+GUESSES_FROM_ADDRESS = 10
+# Wrong passwords an hour for one account. NIST SP 800-63B, section 5.2.2, allows 100 in a row; but a limit that time
+# does not lift would let anybody keep an owner out for good. These are 876,000 a year, if somebody keeps at it. There
+# are 209 billion passwords of eight small letters, so one in 240,000 of them is found in that year; the common ones,
+# which are tried first, cannot be set.
+GUESSES_AT_ACCOUNT = 100
+# So long is an address known from which the account has logged in.
+KNOWN_SECONDS = 30 * DAY
+
+
+class Attempt:
+    """One attempt: counted when this is made, before anything is done for it."""
+
+    def __init__(self, purpose: str, subject: str, *, limit: int, seconds: int = MINUTE):
+        self.key, self.seconds, self.now = key_of(purpose, subject), seconds, timezone.now()
+        self.is_allowed = count_attempt(self.key, window_seconds=seconds, now=self.now) <= limit
+
+    def wait(self) -> float:
+        return self.seconds - self.now.timestamp() % self.seconds
+
+    def forgive(self) -> None:
+        forgive_attempt(self.key, window_seconds=self.seconds, now=self.now)
+
+
+def key_of(purpose: str, subject: str) -> str:
+    # Hashed: no mail address lies in a table that nobody thinks of.
+    return f"{purpose}:{sha256(subject.encode(errors='replace')).hexdigest()}"
+
+
+def folded(name: str) -> str:
+    """The same for every spelling that finds the same account."""
+    return sendable(username_key(normalise_email(name) or ""))
+
+
+class LoginGuess:
+    """A password tried for a name: counted before it is looked at, wherever somebody logs in.
+
+    It counts three times: for the name as it was typed and for the account that it finds, each from this address, and
+    for the account from all addresses. A name without an account is an account of its own.
+
+    Only the first count refuses openly (429, `TooManyAttempts`): it tells callers what they have done themselves.
+    The other two would tell that a username and a mail address are one account, what others have tried, and where the
+    owner logs in. So beyond those `is_refused` is set, and the login is answered as a wrong password is, after the
+    same work, even if the password is right.
+
+    Addresses from which the account has logged in lately are not counted with all others, but each by itself (NIST SP
+    800-63B, section 5.2.2, has the same idea). So a stranger elsewhere keeps no owner out who is where they always are.
+    """
+
+    def __init__(self, request, *, name: str, user: User | None):
+        self.attempts: list[Attempt] = []
+        self.is_refused = False
+        if request is not None and settings.THROTTLE_ENABLED:
+            address, name = client_network(request), folded(name)
+            account = f"user {user.pk}" if user else f"name {name}"
+            self.known_key = key_of("login-known", f"{address} {account}")
+            by_name = self.count(address, name=name, account=account)
+            if not by_name.is_allowed:
+                raise TooManyAttempts(math.ceil(by_name.wait()))
+
+    # One COMMIT for all: logins take their turns, and would wait for each.
+    @in_one_transaction
+    def count(self, address: str, *, name: str, account: str) -> Attempt:
+        """Returns the count of the name; where that refuses, the account is not counted."""
+        by_name = Attempt("login-name", f"{address} {name}", limit=GUESSES_FROM_ADDRESS)
+        if not by_name.is_allowed:
+            return by_name
+        pool = address if was_counted(self.known_key, now=by_name.now) else "elsewhere"
+        at_account = [
+            Attempt("login-account", f"{address} {account}", limit=GUESSES_FROM_ADDRESS),
+            Attempt("login-account-hour", f"{pool} {account}", limit=GUESSES_AT_ACCOUNT, seconds=HOUR),
+        ]
+        self.attempts = [by_name, *at_account]
+        self.is_refused = not all(attempt.is_allowed for attempt in at_account)
+        return by_name
+
+    def forgive(self) -> None:
+        """It was the right password, so no guess; and the address is known from now on."""
+        if self.attempts:
+            self.uncount()
+
+    @in_one_transaction
+    def uncount(self) -> None:
+        for attempt in self.attempts:
+            attempt.forgive()
+        count_attempt(self.known_key, window_seconds=KNOWN_SECONDS, now=timezone.now())
 
 
 class AttemptThrottle(BaseThrottle):
-    """At most `limit` attempts a minute by one caller, as `subject` tells callers apart."""
+    """At most `limit` attempts in `seconds` by one caller, as `subjects` tells callers apart."""
 
     purpose: str
     limit: int
+    seconds = MINUTE
 
-    def subject(self, request) -> str | None:
+    def __init__(self):
+        self.attempts: list[Attempt] = []
+
+    def subjects(self, request) -> list[str]:
         raise NotImplementedError
 
     def allow_request(self, request, view):
-        subject = self.subject(request)
-        if not settings.THROTTLE_ENABLED or subject is None:
-            return True
-        # Hashed: no mail address lies in a table that nobody thinks of.
-        self.key = f"{self.purpose}:{sha256(subject.encode(errors='replace')).hexdigest()}"
-        self.now = timezone.now()
-        return count_attempt(self.key, window_seconds=WINDOW_SECONDS, now=self.now) <= self.limit
+        if settings.THROTTLE_ENABLED:
+            self.attempts = [
+                Attempt(self.purpose, subject, limit=self.limit, seconds=self.seconds)
+                for subject in self.subjects(request)
+            ]
+        return all(attempt.is_allowed for attempt in self.attempts)
 
     def wait(self):
-        return WINDOW_SECONDS - self.now.timestamp() % WINDOW_SECONDS
+        return self.attempts[0].wait()
 
     def forgive(self):
-        if hasattr(self, "key"):
-            forgive_attempt(self.key, window_seconds=WINDOW_SECONDS, now=self.now)
+        for attempt in self.attempts:
+            attempt.forgive()
 
 
 class ByAddress(AttemptThrottle):
-    def subject(self, request):
-        return client_network(request)
-
-
-class ByAccount(AttemptThrottle):
-    """By the account that the request names, whether it exists or not."""
-
-    fields: tuple[str, ...]
-
-    def subject(self, request):
-        # A form's request has no `data`; a body of JSON need not be an object.
-        body = getattr(request, "data", request.POST)
-        body = body if hasattr(body, "get") else {}
-        named = next((body[name] for name in self.fields if isinstance(body.get(name), str)), None)
-        # Every spelling that finds the same account counts together.
-        return sendable(username_key(normalise_email(named) or "")) or None
+    def subjects(self, request):
+        return [client_network(request)]
 
 
 class LoginByAddress(ByAddress):
+    """Wrong ones, and those that were no login at all."""
+
     purpose, limit = "login-address", 30
 
 
-class LoginByAccount(ByAccount):
-    """By the account that logs in, whichever of its names is used; by the name where there is none."""
+class EveryLogin(CallerThrottle):
+    """Right ones too, by address, since each takes some 20 ms of a core. In memory: it is not about guesses."""
 
-    purpose, limit, fields = "login-account", 10, ("email", "username")
+    scope = "login"
 
-    def subject(self, request):
-        named = super().subject(request)
-        known = named and User.objects.bearing(named).values_list("pk", flat=True).first()
-        return f"user {known}" if known else named
+    def key_of(self, request):
+        return client_network(request)
+
+    def forgive(self):
+        """A right password was work as well."""
 
 
 class RegisterByAddress(ByAddress):
     purpose, limit = "register-address", 30
 
 
-class RegisterByAccount(ByAccount):
-    purpose, limit, fields = "register-account", 10, ("email", "username")
+class RegisterByName(AttemptThrottle):
+    """By each name in the request, so that none that is made up stands for the one that is tried."""
+
+    purpose, limit = "register-name", 10
+
+    def subjects(self, request):
+        # A body of JSON need not be an object.
+        body = request.data if hasattr(request.data, "get") else {}
+        names = [body[field] for field in ("username", "email") if isinstance(body.get(field), str)]
+        return sorted({folded(name) for name in names} - {""})
 
 
 class RefreshByAddress(ByAddress):
@@ -93,21 +182,28 @@ class RefreshByAccount(AttemptThrottle):
 
     purpose, limit = "refresh-account", 30
 
-    def subject(self, request):
+    def subjects(self, request):
         body = request.data if hasattr(request.data, "get") else {}
         try:
-            return str(read_refresh_token(str(body.get("refreshToken", "")))["sub"])
+            return [str(read_refresh_token(str(body.get("refreshToken", "")))["sub"])]
         except SessionEnded:
-            return None
+            return []
 
 
 class PasswordByAccount(AttemptThrottle):
     purpose, limit = "password-account", 10
 
-    def subject(self, request):
-        return str(request.user.pk)
+    def subjects(self, request):
+        return [str(request.user.pk)]
 
 
-LOGIN = (LoginByAddress, LoginByAccount)
-REGISTER = (RegisterByAddress, RegisterByAccount)
+class PasswordByAccountAnHour(PasswordByAccount):
+    """Who has found a browser logged in may guess no more than anybody else."""
+
+    purpose, limit, seconds = "password-account-hour", GUESSES_AT_ACCOUNT, HOUR
+
+
+LOGIN = (EveryLogin, LoginByAddress)
+REGISTER = (RegisterByAddress, RegisterByName)
 REFRESH = (RefreshByAddress, RefreshByAccount)
+PASSWORD = (PasswordByAccount, PasswordByAccountAnHour)

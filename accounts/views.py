@@ -127,7 +127,7 @@ class PasswordViewSet(AttemptsMixin, GenericViewSet):
 
     permission_classes = [IsAuthenticated]
     serializer_class = PasswordChangeSerializer
-    throttle_classes = [throttles.PasswordByAccount]
+    throttle_classes = throttles.PASSWORD
     pagination_class = None
     tag = "Accounts"
 

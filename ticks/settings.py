@@ -35,10 +35,11 @@ LANE = "bookings.lane.Lane"
 # How long a request's body may take to arrive.
 BODY_SECONDS = environment.whole("BODY_SECONDS", 10, 1, 300)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-# A guest's or user's request to the API, by address or account.
+# A guest's or user's request to the API, by address or account; and logins by address, right ones too.
 THROTTLE_RATES = {
     "guest": environment.rate("THROTTLE_GUEST", "300/min"),
     "user": environment.rate("THROTTLE_USER", "600/min"),
+    "login": environment.rate("THROTTLE_LOGIN", "60/min"),
 }
 
 # Database

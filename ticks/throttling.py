@@ -59,7 +59,7 @@ def forget(times: list[float], *, until: float) -> None:
     del times[:past]
 
 
-COUNTS = {"guest": Counts(), "user": Counts()}
+COUNTS = {"guest": Counts(), "user": Counts(), "login": Counts()}
 
 
 @lru_cache(maxsize=64)

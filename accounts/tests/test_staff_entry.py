@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from accounts.models import AttemptCounter, BrowserSession
+from accounts.models import AttemptCounter, BrowserSession, User
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.tests.personas import PERSONAS, as_persona, clerks, member, permissions
 
@@ -136,14 +136,20 @@ def test_login_page_says_one_second(client, stopped_clock):
     assert "Too many attempts; try again in 1 second." in log_in(client, "somebody", "wrong").content.decode()
 
 
-def test_login_page_counts_right_passwords_of_who_may_not_enter(client, stopped_clock):
+def test_login_page_counts_right_passwords_of_who_may_not_enter_by_address(client, stopped_clock, monkeypatch):
+    monkeypatch.setattr(User, "check_password", lambda self, password: password == PASSWORD)
     stopped_clock(seconds_left=45)
-    UserFactory(username="somebody", password=PASSWORD)
+    UserFactory(username="somebody")
 
-    shown = [log_in(client, "somebody").content.decode() for _ in range(11)]
+    shown = [log_in(client, "somebody").content.decode() for _ in range(31)]
 
-    assert [NO_ENTRY in page for page in shown] == [True] * 10 + [False]
-    assert sorted(AttemptCounter.objects.values_list("count", flat=True)) == [11, 11]
+    # They are no guesses at the account.
+    assert [NO_ENTRY in page for page in shown] == [True] * 30 + [False]
+    counts = AttemptCounter.objects.filter(count__gt=0).values_list("key", "count")
+    assert sorted((key.partition(":")[0], count) for key, count in counts) == [
+        ("login-address", 31),
+        ("login-known", 30),
+    ]
 
 
 @pytest.mark.parametrize("persona", PERSONAS)

@@ -9,6 +9,7 @@ from accounts import tokens
 from accounts.hashers import OwaspArgon2
 from accounts.models import AttemptCounter, LoginSession, User, hash_of
 from accounts.tests.factories import PASSWORD, UserFactory
+from accounts.throttles import key_of
 
 pytestmark = pytest.mark.django_db
 
@@ -69,7 +70,7 @@ def assert_throttled(response, wait=45):
     }
 
 
-def test_login_by_account_stops_after_ten_wrong_passwords(anonymous, account):
+def test_login_by_name_stops_after_ten_wrong_passwords(anonymous, account):
     answers = [log_in(anonymous).status_code for _ in range(10)]
 
     response = log_in(anonymous, password=PASSWORD)
@@ -79,7 +80,7 @@ def test_login_by_account_stops_after_ten_wrong_passwords(anonymous, account):
     assert not LoginSession.objects.exists()
 
 
-def test_login_by_account_goes_on_in_the_next_minute(anonymous, account, clock):
+def test_login_by_name_goes_on_in_the_next_minute(anonymous, account, clock):
     for _ in range(11):
         log_in(anonymous)
     clock.time = NOON + timedelta(seconds=45)
@@ -89,7 +90,7 @@ def test_login_by_account_goes_on_in_the_next_minute(anonymous, account, clock):
     assert response.status_code == 200
 
 
-def test_login_by_account_counts_every_spelling_together(anonymous, account):
+def test_login_by_name_counts_every_spelling_together(anonymous, account):
     spellings = ["divine", "DIVINE", " Divine ", "\uff44ivine", "\U0001d41divine"]
     answers = [log_in(anonymous, name).status_code for name in spellings for _ in range(2)]
 
@@ -99,14 +100,7 @@ def test_login_by_account_counts_every_spelling_together(anonymous, account):
     assert_throttled(response)
 
 
-def test_login_by_account_counts_every_address_together(anonymous, account):
-    for number in range(10):
-        log_in(anonymous, REMOTE_ADDR=f"192.0.2.{number}")
-
-    assert_throttled(log_in(anonymous, REMOTE_ADDR="192.0.2.99"))
-
-
-def test_login_by_account_leaves_other_accounts(anonymous, account):
+def test_login_by_name_leaves_other_accounts(anonymous, account):
     UserFactory(username="other", password=PASSWORD)
     for _ in range(11):
         log_in(anonymous)
@@ -116,7 +110,7 @@ def test_login_by_account_leaves_other_accounts(anonymous, account):
     assert response.status_code == 200
 
 
-def test_login_by_account_counts_unknown_accounts_the_same(anonymous):
+def test_login_by_name_counts_unknown_names_the_same(anonymous):
     answers = [log_in(anonymous, "nobody").status_code for _ in range(10)]
 
     assert answers == [401] * 10
@@ -140,7 +134,15 @@ def test_login_with_right_password_is_forgiven(anonymous, account):
     answers = [log_in(anonymous, password=PASSWORD).status_code for _ in range(12)]
 
     assert answers == [200] * 12
-    assert list(AttemptCounter.objects.values_list("count", flat=True)) == [0, 0]
+    counts = {key.partition(":")[0]: count for key, count in AttemptCounter.objects.values_list("key", "count")}
+    # The last is no limit: it knows the address again.
+    assert counts == {
+        "login-address": 0,
+        "login-name": 0,
+        "login-account": 0,
+        "login-account-hour": 0,
+        "login-known": 12,
+    }
 
 
 def test_login_by_address_stops_after_thirty(anonymous):
@@ -154,7 +156,7 @@ def test_login_by_address_stops_after_thirty(anonymous):
     assert log_in(anonymous, "fresh", REMOTE_ADDR="192.0.2.1").status_code == 401
 
 
-def test_registration_by_account_stops_after_ten(anonymous):
+def test_registration_by_name_stops_after_ten(anonymous):
     sent = {"username": "divine", "email": "divine@example.com", "password": "weak"}
     answers = [anonymous.post(REGISTER, sent, REMOTE_ADDR=f"192.0.2.{number}").status_code for number in range(10)]
 
@@ -239,14 +241,14 @@ def test_password_change_with_right_password_is_forgiven(client_of, account):
     )
 
     assert response.status_code == 200
-    assert AttemptCounter.objects.get().count == 0
+    assert list(AttemptCounter.objects.values_list("count", flat=True)) == [0, 0]
 
 
 def test_counters_hold_no_names_or_addresses(anonymous, account):
     log_in(anonymous, "divine@example.com", REMOTE_ADDR="192.0.2.7")
 
     keys = " ".join(AttemptCounter.objects.values_list("key", flat=True))
-    assert len(keys.split()) == 2
+    assert len(keys.split()) == 4
     assert "divine" not in keys
     assert "192.0.2.7" not in keys
 
@@ -305,21 +307,12 @@ def test_throttles_take_any_body(anonymous, url, sent):
     assert response.status_code == 400
 
 
-def test_login_by_either_name_counts_for_one_account(anonymous):
-    UserFactory(username="divine", email="divine@example.com", password=PASSWORD)
-
-    tries = [{"username": "divine"}, {"email": "divine@example.com"}] * 6
-    statuses = [anonymous.post(LOGIN, {**name, "password": "wrong"}).status_code for name in tries]
-
-    assert statuses == [401] * 10 + [429] * 2
-
-
 def test_refused_address_counts_for_no_account(anonymous):
     for number in range(33):
         anonymous.post(LOGIN, {"username": f"nobody{number}", "password": "wrong"})
 
-    # One for the address, one for each name of its first 30 attempts.
-    assert AttemptCounter.objects.count() == 31
+    # One for the address, three for each name of its first 30 attempts.
+    assert AttemptCounter.objects.count() == 1 + 3 * 30
 
 
 FORWARDING = ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "Via"]
@@ -346,14 +339,65 @@ def test_no_forwarding_header_makes_a_fresh_caller_of_a_login(client, trust, pag
 
 
 @pytest.mark.parametrize("page", ["/api-auth/login/", "/admin/login/"])
-def test_login_page_by_account_counts_every_address_and_way_together(client, anonymous, account, page, monkeypatch):
+def test_login_page_counts_with_the_api(client, anonymous, account, page, monkeypatch):
     monkeypatch.setattr(User, "check_password", lambda self, password: password == PASSWORD)
-    for number in range(5):
-        client.post(page, {"username": "divine", "password": WRONG}, REMOTE_ADDR=f"192.0.2.{number}")
-        log_in(anonymous, "divine@example.com", REMOTE_ADDR=f"192.0.2.1{number}")
+    for _ in range(5):
+        client.post(page, {"username": "divine", "password": WRONG})
+        log_in(anonymous)
 
-    by_page = client.post(page, {"username": "DIVINE", "password": PASSWORD}, REMOTE_ADDR="192.0.2.99")
+    by_page = client.post(page, {"username": "DIVINE", "password": PASSWORD})
 
-    assert b"Too many attempts" in by_page.content
+    assert b"Too many attempts; try again in 45 seconds." in by_page.content
     assert "sessionid" not in by_page.cookies
     assert_throttled(log_in(anonymous, password=PASSWORD))
+
+
+def test_right_logins_are_limited_by_address(anonymous, account, settings, monkeypatch):
+    monkeypatch.setattr(User, "check_password", lambda self, password: True)
+    settings.REST_FRAMEWORK = {
+        **django_settings.REST_FRAMEWORK,
+        "DEFAULT_THROTTLE_RATES": {**django_settings.THROTTLE_RATES, "login": "12/min"},
+    }
+    answers = [log_in(anonymous).status_code for _ in range(12)]
+
+    refused = log_in(anonymous)
+    on_a_page = anonymous.post("/admin/login/", {"username": "divine", "password": PASSWORD}, format="multipart")
+
+    assert answers == [200] * 12
+    assert (refused.status_code, refused.json()["code"]) == (429, "throttled")
+    assert 58 <= int(refused["Retry-After"]) <= 60
+    assert b"Too many attempts; try again in " in on_a_page.content
+    assert log_in(anonymous, REMOTE_ADDR="192.0.2.1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("url", "field"), [("/api/users/register", "username"), (REGISTER, "username"), (REGISTER, "email")]
+)
+def test_registration_by_name_is_not_fooled_by_another_made_up_one(anonymous, url, field):
+    other = "email" if field == "username" else "username"
+
+    def attempt(number):
+        sent = {field: "divine@example.com", other: f"n{number}@example.com", "password": "weak"}
+        return anonymous.post(url, sent, REMOTE_ADDR=f"192.0.2.{number}")
+
+    answers = [attempt(number).status_code for number in range(11)]
+
+    assert answers == [400] * 10 + [429]
+    assert not User.objects.exists()
+
+
+def test_password_change_stops_after_a_hundred_wrong_ones_an_hour(client_of, account, clock):
+    holder = client_of(account)
+    AttemptCounter.objects.create(
+        key=key_of("password-account-hour", str(account.pk)),
+        window=NOON.timestamp() // 3600,
+        count=99,
+        expires_at=NOON + timedelta(hours=1),
+    )
+    wrong = {"currentPassword": "wrong", "newPassword": "another 9 password"}
+
+    answers = [holder.post(PASSWORD_CHANGE, wrong).status_code for _ in range(2)]
+
+    assert answers == [400, 429]
+    clock.time = NOON + timedelta(hours=1)
+    assert holder.post(PASSWORD_CHANGE, wrong).status_code == 400

@@ -30,7 +30,7 @@ CONFIGURATIONS = {
     "viewset": {"FAST_LANE": "off", "GROUP_BOOKING": "on"},
     "ungrouped": {"FAST_LANE": "off", "GROUP_BOOKING": "off"},
     # Passwords take much memory for a moment: beside bookings nobody could tell whose it is.
-    "logins": {"FAST_LANE": "on", "GROUP_BOOKING": "on"},
+    "logins": {"FAST_LANE": "on", "GROUP_BOOKING": "on", "TRUSTED_PROXIES": "1"},
     "behind a proxy": {"FAST_LANE": "on", "GROUP_BOOKING": "on", "TRUSTED_PROXIES": "1"},
 }
 NOT_INHERITED = ("DB_", "DATABASE_URL", "THROTTLE_", "TRUSTED_PROXIES")

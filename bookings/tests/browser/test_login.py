@@ -6,7 +6,7 @@ import pytest
 
 from accounts.models import AttemptCounter, BrowserSession
 from accounts.tests.factories import PASSWORD
-from accounts.throttles import LoginByAccount
+from accounts.throttles import GUESSES_FROM_ADDRESS
 from bookings.tests.browser.looks import see, visit
 from bookings.tests.browser.staff import person
 
@@ -49,7 +49,7 @@ def test_right_password_after_too_many_attempts_waits(page_as):
     page.goto("/admin/")
     log_in(page, "superuser", WRONG)
     see(page, REFUSED)
-    AttemptCounter.objects.filter(key__startswith="login-account").update(count=LoginByAccount.limit)
+    AttemptCounter.objects.filter(key__startswith="login-name:").update(count=GUESSES_FROM_ADDRESS)
 
     log_in(page, "superuser", PASSWORD)
 
