@@ -2,6 +2,7 @@ import logging
 
 from django.contrib.auth.backends import ModelBackend
 
+from accounts.hashers import turn_to_hash
 from accounts.models import User, normalise_email, username_key
 from accounts.throttles import LoginGuess
 
@@ -15,18 +16,20 @@ class NameOrEmailBackend(ModelBackend):
     """
 
     def authenticate(self, request, username=None, password=None, email=None, **kwargs):
-        """Raises `TooManyAttempts`."""
+        """Raises `TooManyAttempts`, and `Busy` where many log in at once."""
         if password is None or (username is None and email is None):
             return None
-        user = find_user(username=username, email=email)
-        guess = LoginGuess(request, name=email if username is None else username, user=user)
-        if not self.is_right(password, user):
-            return None
-        if guess.is_refused:
-            log.warning("User %d was refused with the right password: too many wrong ones were tried.", user.pk)
-            return None
-        guess.forgive()
-        return user
+        # All of it: the queries of many logins at once would keep bookings waiting as their hashes do.
+        with turn_to_hash():
+            user = find_user(username=username, email=email)
+            guess = LoginGuess(request, name=email if username is None else username, user=user)
+            if not self.is_right(password, user):
+                return None
+            if guess.is_refused:
+                log.warning("User %d was refused with the right password: too many wrong ones were tried.", user.pk)
+                return None
+            guess.forgive()
+            return user
 
     def is_right(self, password: str, user: User | None) -> bool:
         if user is None:

@@ -897,8 +897,8 @@ GUARDS = [
     Guard(
         "guesses beyond an account's limit do not succeed",
         "accounts/backends.py",
-        "        if guess.is_refused:\n",
-        "        if False:\n",
+        "            if guess.is_refused:\n",
+        "            if False:\n",
         "accounts/tests/test_login_guesses.py",
     ),
     Guard(
@@ -935,6 +935,27 @@ GUARDS = [
         "parse_address(address_of(meta)) or parse_address(peer)",
         "parse_address(address_of(meta))",
         "ticks/tests/test_throttling.py",
+    ),
+    Guard(
+        "one hash at a time",
+        "accounts/hashers.py",
+        "hashing = threading.RLock()",
+        "hashing = threading.Semaphore(99)",
+        "accounts/tests/test_turn_to_hash.py",
+    ),
+    Guard(
+        "few wait for a turn to hash",
+        "accounts/hashers.py",
+        "        if not waiting.acquire(blocking=False):\n",
+        "        if not waiting.acquire():\n",
+        "accounts/tests/test_turn_to_hash.py",
+    ),
+    Guard(
+        "login takes its turn before it asks the database",
+        "accounts/backends.py",
+        "        with turn_to_hash():\n",
+        "        if True:\n",
+        "accounts/tests/test_turn_to_hash.py",
     ),
     Guard(
         "forwarding headers are not trusted",

@@ -114,6 +114,7 @@ SCENARIOS = [
     Scenario("mix", "book and cancel 60/40, sold out, 64", mix),
     Scenario("status", "status reads, guests, 64", polls_of_guests, server="behind a proxy"),
     Scenario("status-users", "status reads, accounts, 64", polls_of_users),
+    # Fewer than may wait for their turn to hash.
     Scenario("login", "logins, 8 connections", logins, 8, server="logins"),
 ]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
