@@ -1,19 +1,26 @@
-"""Large answers: made into a file by a thread of their own, one at a time in each worker, and sent from that file.
+"""Large answers: made into a file, one at a time in each worker, and sent from that file.
 
 Not in parts while they are made. The server takes in all that its streams are given, read or not, so that a slow
 client would cost as much memory as the answer has bytes; and parts that have left cannot be taken back when the rest
 fails. A file costs no memory and, once it is made, no thread and no database connection, whatever the client does.
 The answer says how long it is, so that nobody takes the beginning of it for all.
+
+A view makes its file while it holds `making`, in the thread of its request. It takes that lock last, when it knows
+who asks, that they may, and what for. A worker has one thread more than THREADS, so that all of those are left to
+other requests while a file is made.
 """
 
 import os
+import threading
 
 from django.http import FileResponse
 
 from ticks import draining
 
-# In a request's environ: its turn, or None where another request has it.
+# In the environ of a request that may be answered by a file.
 PERMIT = "ticks.permit"
+# Held while a file is made.
+making = threading.Lock()
 
 
 class GivenUp(Exception):
@@ -21,7 +28,7 @@ class GivenUp(Exception):
 
 
 class Permit:
-    """A request's turn to make a file: until its client leaves, or the server begins to stop."""
+    """How long a request may go on to make its file: until its client leaves, or the server begins to stop."""
 
     def __init__(self):
         self.is_given_up = False
@@ -36,13 +43,13 @@ class Permit:
 
 
 def makes_file(path: str) -> bool:
-    """Whether what is asked for at this address is made by the thread for it."""
+    """Whether a request for this address may be answered by a file."""
     return "/export/" in path and path.startswith("/admin/")
 
 
-def permit_of(request) -> Permit | None:
-    """None: not now, another file is being made. Where nobody deals out turns, in tests say, each has one."""
-    return request.META.get(PERMIT, Permit())
+def permit_of(request) -> Permit:
+    """The server's; where there is none, in tests say, one of its own."""
+    return request.META.get(PERMIT) or Permit()
 
 
 class Download(FileResponse):

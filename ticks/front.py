@@ -37,10 +37,9 @@ class Front:
         self.bodies = Bodies(limit=settings.BODY_LIMIT, seconds=settings.BODY_SECONDS)
         self.lane = import_string(settings.LANE)() if settings.FAST_LANE else None
         self.jobs = SimpleQueue()
-        for _ in range(threads):
-            threading.Thread(target=self.work, args=[self.jobs], name="django", daemon=True).start()
-        self.files_to_make, self.is_making_file = SimpleQueue(), False
-        threading.Thread(target=self.work, args=[self.files_to_make], name="files", daemon=True).start()
+        # One more, as one of them may be making a file (`ticks.downloads`).
+        for _ in range(threads + 1):
+            threading.Thread(target=self.work, name="django", daemon=True).start()
 
     def __rsgi_init__(self, loop) -> None:
         self.loop, self.returns = loop, Returns(loop)
@@ -96,45 +95,31 @@ class Front:
             is_whole = await self.bodies.read_into(environ, protocol)
         else:
             is_whole = put_body(environ, body)
+        watch = None
         if makes_file(scope.path):
-            await self.by_file(environ, is_whole, protocol)
-        else:
-            await self.in_thread(partial(answer_by_django, environ, is_whole, protocol))
-
-    async def by_file(self, environ: dict, is_whole: bool, protocol) -> None:
-        """One at a time, in the thread for it. Who comes meanwhile is told so, in the thread of any request."""
-        if self.is_making_file:
-            environ[PERMIT] = None
-            await self.in_thread(partial(answer_by_django, environ, is_whole, protocol))
-            return
-        self.is_making_file = True
-        environ[PERMIT] = permit = Permit()
-        watch = self.loop.create_task(give_up_if_left(permit, protocol))
+            environ[PERMIT] = permit = Permit()
+            watch = self.loop.create_task(give_up_if_left(permit, protocol))
         try:
-            await self.in_thread(partial(self.make_file, environ, is_whole, protocol), self.files_to_make)
+            await self.in_thread(partial(self.answer_by_django, environ, is_whole, protocol))
         finally:
-            watch.cancel()
-            self.is_making_file = False
+            if watch:
+                watch.cancel()
 
-    def make_file(self, environ: dict, is_whole: bool, protocol) -> None:
-        try:
-            status, headers, body = respond(environ)
-        finally:
-            # Seldom needed, so not kept.
-            connections.close_all()
+    def answer_by_django(self, environ: dict, is_whole: bool, protocol) -> None:
+        status, headers, body = respond(environ)
         if isinstance(body, OpenFile):
             # First, so that it is closed whatever becomes of the answer: until then it takes its room on the disk.
             self.loop.call_soon_threadsafe(self.loop.call_later, OPENING_SECONDS, body.close)
         leave(protocol, (status, headers, body), is_last=not is_whole)
 
-    def in_thread(self, job: Callable[[], None], jobs: SimpleQueue | None = None) -> asyncio.Future:
+    def in_thread(self, job: Callable[[], None]) -> asyncio.Future:
         done = self.loop.create_future()
-        (jobs or self.jobs).put((job, done))
+        self.jobs.put((job, done))
         return done
 
-    def work(self, jobs: SimpleQueue) -> None:
+    def work(self) -> None:
         while True:
-            job, done = jobs.get()
+            job, done = self.jobs.get()
             failure = None
             try:
                 job()
@@ -166,11 +151,6 @@ class Returns:
         self.is_called = False
         while self.done:
             settle(*self.done.popleft())
-
-
-def answer_by_django(environ: dict, is_whole: bool, protocol) -> None:
-    status, headers, body = respond(environ)
-    leave(protocol, (status, headers, body), is_last=not is_whole)
 
 
 def leave(protocol, answer: Answer, *, is_last: bool = False) -> None:

@@ -1445,11 +1445,26 @@ GUARDS = [
     ),
     Guard(
         "one export at a time",
-        "ticks/front.py",
-        "        if self.is_making_file:\n",
+        "bookings/admin/exporting.py",
+        "        if not making.acquire(blocking=False):\n",
         "        if False:\n",
         "bookings/tests/test_exports_served.py -k beside",
         on_mariadb=True,
+    ),
+    Guard(
+        "requests beside an export",
+        "ticks/front.py",
+        "range(threads + 1)",
+        "range(threads)",
+        "bookings/tests/test_exports_served.py -k beside",
+        on_mariadb=True,
+    ),
+    Guard(
+        "no turn to export before it is known that there is something to export",
+        "bookings/admin/exporting.py",
+        "            rows = filtered(self, request)\n",
+        "            making.acquire(blocking=False)\n            rows = filtered(self, request)\n",
+        "bookings/tests/test_exports.py -k turn",
     ),
     Guard(
         "an export given up when its client leaves",
@@ -1472,14 +1487,6 @@ GUARDS = [
         "isinstance(parts, Download) and environ.get(PERMIT)",
         "isinstance(parts, Download)",
         "ticks/tests/test_downloads.py",
-    ),
-    Guard(
-        "no connection kept for exports",
-        "ticks/front.py",
-        "            connections.close_all()\n",
-        "            pass\n",
-        "bookings/tests/test_exports_served.py -k sent_whole",
-        on_mariadb=True,
     ),
     Guard(
         "an import once",

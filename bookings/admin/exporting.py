@@ -11,6 +11,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import path, reverse
@@ -22,7 +23,7 @@ from xlsxwriter.exceptions import XlsxWriterException
 
 from bookings.admin.lists import NO_FILTERS
 from bookings.exports import EXPORTS
-from ticks.downloads import Download, GivenUp, permit_of
+from ticks.downloads import Download, GivenUp, making, permit_of
 from ticks.patience import TookTooLong
 from ticks.sheets import Cell, write_csv, write_xlsx
 from ticks.walking import pages_of
@@ -76,15 +77,17 @@ class Exportable:
             raise PermissionDenied
         if kind not in TYPES:
             raise Http404
-        permit = permit_of(request)
-        if permit is None:
-            return not_now(TAKEN, retry_after=30)
         try:
-            return self.exported(request, kind, permit.check)
+            rows = filtered(self, request)
         except IncorrectLookupParameters:
             return HttpResponseRedirect(f"{changelist_url(self.opts)}?{ERROR_FLAG}=1")
         except WrongFilter:
             return HttpResponseRedirect(f"{changelist_url(self.opts)}?{request.GET.urlencode()}")
+        # Not before: whoever may not export, or asks for rows that a list does not have, must not keep others from it.
+        if not making.acquire(blocking=False):
+            return not_now(TAKEN, retry_after=30)
+        try:
+            return self.exported(request, kind, rows)
         except GivenUp:
             return not_now(STOPPING, retry_after=5)
         except TookTooLong:
@@ -92,10 +95,12 @@ class Exportable:
         except (OSError, XlsxWriterException):
             log.exception("An export could not be written.")
             return not_now(NO_ROOM, retry_after=60)
+        finally:
+            making.release()
 
-    def exported(self, request, kind: str, check) -> Download:
-        export = EXPORTS[self.model]
-        pages = pages_of(filtered(self, request), *export.needs, check=check)
+    def exported(self, request, kind: str, rows: QuerySet) -> Download:
+        export, check = EXPORTS[self.model], permit_of(request).check
+        pages = pages_of(rows, *export.needs, check=check)
         # Without a name, so that nothing is left of it, however this process ends.
         file = tempfile.TemporaryFile()  # noqa: SIM115 (the answer closes it)
         try:

@@ -13,13 +13,15 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.tests.factories import UserFactory
+from bookings.admin import exporting
+from bookings.admin.exporting import filtered
 from bookings.models import Booking
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
 from bookings.tests.factories import BookingFactory, EventFactory
 from events.models import Event
 from ticks import walking
-from ticks.downloads import PERMIT, Permit
+from ticks.downloads import PERMIT, Permit, making
 from ticks.patience import TookTooLong
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -316,11 +318,72 @@ def test_export_by_a_wrong_filter_leads_to_the_list_that_says_so(box_office):
 
 
 def test_export_beside_another_is_asked_to_wait(box_office):
-    response = box_office.get(f"{BOOKINGS}export/csv/", **{PERMIT: None})
+    with making:
+        response = box_office.get(f"{BOOKINGS}export/csv/")
 
     assert (response.status_code, response["Retry-After"]) == (503, "30")
     assert "Another export is being made, and there is one at a time." in response.content.decode()
     assert LogEntry.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("persona", "path", "status"),
+    [
+        ("anonymous", f"{BOOKINGS}export/csv/", 302),
+        ("anonymous", "/admin/zzz/export/", 302),
+        ("clerk", f"{BOOKINGS}export/csv/", 403),
+        ("superuser", f"{BOOKINGS}export/pdf/", 404),
+        ("superuser", "/admin/zzz/export/csv/", 404),
+        ("superuser", f"{BOOKINGS}export/csv/?status=gone", 302),
+        ("superuser", f"{BOOKINGS}export/csv/?colour=red", 302),
+    ],
+)
+def test_export_that_is_refused_needs_no_turn(client, staff_with, persona, path, status):
+    """While somebody else's is made it is refused as always; and it leaves no turn taken."""
+    if persona != "anonymous":
+        staff_with("view_booking")
+    if persona == "superuser":
+        client.force_login(UserFactory(is_staff=True, is_superuser=True))
+
+    with making:
+        beside_another = client.get(path)
+    alone = client.get(path)
+
+    assert (beside_another.status_code, alone.status_code) == (status, status)
+    assert not making.locked()
+
+
+def test_export_takes_its_turn_when_its_filters_have_been_read(box_office, monkeypatch):
+    turns = []
+
+    def read_filters(*given):
+        turns.append(("filters", making.locked()))
+        return filtered(*given)
+
+    def find_pages(*given, **more):
+        turns.append(("rows", making.locked()))
+        return walking.pages_of(*given, **more)
+
+    monkeypatch.setattr(exporting, "filtered", read_filters)
+    monkeypatch.setattr(exporting, "pages_of", find_pages)
+
+    status = status_of(box_office.get(f"{BOOKINGS}export/csv/", {"q": "ada"}))
+
+    assert status == 200
+    assert turns == [("filters", False), ("rows", True)]
+    assert not making.locked()
+
+
+def test_export_that_fails_gives_its_turn_back(box_office, monkeypatch):
+    def fail(*given):
+        raise KeyError
+
+    monkeypatch.setattr(exporting, "write", fail)
+
+    with pytest.raises(KeyError):
+        box_office.get(f"{BOOKINGS}export/csv/")
+
+    assert not making.locked()
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
