@@ -18,6 +18,16 @@ from ticks.columns import ExactCharField, ExactEmailField
 MAX_USERNAME = 80
 NAME_TAKEN = "This username is taken."
 EMAIL_TAKEN = "This email is taken."
+# Nobody's name or address is longer.
+MAX_NAME = 254
+
+
+def normalised(form: str, text: str) -> str:
+    """A text in a normal form of Unicode, unless it is too long to be anybody's name.
+
+    A long run of accents takes Python time that grows with its square, and nobody else is served meanwhile.
+    """
+    return unicodedata.normalize(form, text) if len(text) <= MAX_NAME else text
 
 
 def normalise_email(email: str | None) -> str | None:
@@ -25,12 +35,12 @@ def normalise_email(email: str | None) -> str | None:
 
     Not left to a collation: MySQL's would also take different emoji and accents for the same.
     """
-    return unicodedata.normalize("NFC", (email or "").strip()).lower() or None
+    return normalised("NFC", (email or "").strip()).lower() or None
 
 
 def username_key(username: str) -> str:
     """What two usernames that a person would take for the same have in common."""
-    return unicodedata.normalize("NFKC", username).casefold()
+    return normalised("NFKC", username).casefold()
 
 
 def login_key(name: str) -> str:
@@ -86,7 +96,7 @@ class User(AbstractUser):
     )
     username_key = ExactCharField(max_length=3 * MAX_USERNAME, unique=True, editable=False)
     email = ExactEmailField(
-        "email", max_length=254, null=True, blank=True, unique=True, error_messages={"unique": EMAIL_TAKEN}
+        "email", max_length=MAX_NAME, null=True, blank=True, unique=True, error_messages={"unique": EMAIL_TAKEN}
     )
 
     objects = Users()

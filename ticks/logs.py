@@ -19,8 +19,10 @@ log = logging.getLogger("ticks.request")
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 FACTS = ("method", "path", "status", "ms", "user")
 # A database quotes what it refuses, be it somebody's mail address: "Duplicate entry 'ada@example.org' for key ...".
+# Where the closing quote is missing, all that follows counts as quoted.
 QUOTED = re.compile(
-    r"""(?s)((?:Duplicate entry|[Ii]ncorrect [A-Za-z ]*value:?|Out of range value:?) )'.*?'(?= for | at row |"|$|\n)"""
+    r"""(?s)((?:Duplicate entry|[Ii]ncorrect [A-Za-z ]{0,30}value:?|Out of range value:?) )"""
+    r"""'.*?(?:'(?= for | at row |"|$|\n)|\Z)"""
 )
 
 

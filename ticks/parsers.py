@@ -13,8 +13,7 @@ from ticks.errors import TooLarge
 # A string, kept as it is; or a comma between a value and a closing bracket. Possessive, so that a
 # long string costs neither memory nor a second look.
 TRAILING_COMMA = re.compile(r"""(?s)("(?:[^"\\]++|\\.)*+"?)|(?<![{\[,\s]),(\s*+[}\]])""")
-
-
+MAX_MENDED = 64 * 1024
 MAX_DIGITS = 100
 
 
@@ -34,7 +33,10 @@ class JSONParser(parsers.JSONParser):
             try:
                 return parse(text)
             except json.JSONDecodeError:
-                # Two bodies that the first reference prints end so, and must work as printed.
+                # Two bodies that the first reference prints end so, and must work as printed. They are short, and 1 MB
+                # of quotes would keep Python busy for half a second.
+                if len(text) > MAX_MENDED:
+                    raise
                 return parse(TRAILING_COMMA.sub(r"\1\2", text))
         except RecursionError as error:
             raise ParseError("JSON parse error: it is nested too deeply.") from error

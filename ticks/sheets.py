@@ -17,11 +17,14 @@ Cell = str | int | bool | datetime | None
 Pages = Iterable[Iterable[Sequence[Cell]]]
 
 # What begins a formula, in full width too (OWASP's list), behind anything that does not show.
-UNSEEN = r"[\s\0\u00ad\u200b-\u200f\u2060\ufeff]*"
+UNSEEN = r"[\s\0\u00ad\u200b-\u200f\u2060\ufeff]"
 SIGN = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
 # A program that splits at semicolons or tabs, as Excel does in much of Europe, takes our commas and quotes for text
 # and begins a cell where ours goes on: after these, a sign is as good as the first.
-FORMULA = re.compile(rf"(?:^|(?<=[;\t\r\n]))(?={UNSEEN}{SIGN})|^(?=[\t\r\n\0])")
+SEPARATOR = re.compile(r"[\t\r\n]")
+# What does not show before a sign; it may have separators in it. It is looked at from its beginning alone: looked at
+# from each separator, a long run of them would take time that grows with the square of its length.
+BEFORE_SIGN = re.compile(rf"(?<!{UNSEEN})(?:(?<![^;])|(?={UNSEEN})){UNSEEN}*+(?={SIGN})")
 ROWS_A_SHEET = 1_048_576
 LONGEST_TEXT = 32_767
 MOMENT = "yyyy-mm-dd hh:mm:ss"
@@ -56,7 +59,14 @@ def in_csv(value: Cell) -> str | int | None:
 
 def harmless(text: str) -> str:
     """With an apostrophe before what a spreadsheet program would carry out as a formula: then it is text to it."""
-    return FORMULA.sub("'", text)
+    text = BEFORE_SIGN.sub(with_apostrophes, text)
+    return f"'{text}" if text.startswith(("\t", "\r", "\n", "\0")) else text
+
+
+def with_apostrophes(before_sign: re.Match) -> str:
+    """One wherever a cell may begin, for one program or another."""
+    begins_cell = before_sign.start() == 0 or before_sign.string[before_sign.start() - 1] == ";"
+    return ("'" if begins_cell else "") + SEPARATOR.sub(r"\g<0>'", before_sign[0])
 
 
 def yes_or_no(value: bool) -> str:

@@ -17,6 +17,13 @@ from events.admin import EventForm, LinesField
 from events.models import Event
 
 MAX_ROWS = 1000
+# What is larger is no table of events. It is refused before anything else reads it.
+MAX_COLUMNS = 100
+# Twice as long as the longest description.
+MAX_CELL = 10_000
+MAX_HEAD = 10_000
+# Spreadsheet programs leave many at the end.
+MAX_EMPTY_ROWS = 10_000
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 # What else people call a column, in lower case and without signs.
 ALSO = {
@@ -84,8 +91,8 @@ class YesNoField(forms.Field):
 
 class PolicyField(forms.ChoiceField):
     def to_python(self, value):
-        said = re.sub(r"[\s-]+", "_", (value or "").partition(":")[0].strip().casefold())
-        return said or Event.WaitlistPolicy.FIRST_FIT
+        words = (value or "").partition(":")[0].casefold().replace("-", " ").split()
+        return "_".join(words) or Event.WaitlistPolicy.FIRST_FIT
 
 
 class RowForm(EventForm):
@@ -136,9 +143,13 @@ class RowForm(EventForm):
 LABELS = {name: RowForm.base_fields[name].label or name.replace("_", " ").capitalize() for name in RowForm.Meta.fields}
 
 
+# Every sign, and a remark in brackets such as (UTC). A bracket that is not closed is looked at up to the next one.
+NO_WORDS = re.compile(r"\([^()]*\)|[^a-z0-9]")
+
+
 def plain_title(title: str) -> str:
     """`Total-Tickets (UTC)` and `total tickets` are the same."""
-    return " ".join(re.sub(r"\(.*?\)|[^a-z0-9]", " ", title.casefold()).split())
+    return " ".join(NO_WORDS.sub(" ", title.casefold()).split())
 
 
 COLUMNS = {plain_title(label): name for name, label in LABELS.items()} | ALSO
@@ -218,6 +229,8 @@ def read_sheet(text: str) -> Sheet:
     head = next(lines, None)
     if head is None:
         raise Unreadable("There is nothing here yet. The first line names the columns, each further line an event.")
+    if sum(map(len, head[1])) > MAX_HEAD:
+        raise Unreadable(f"Line {head[0]}: the names of columns have more than {MAX_HEAD:,} characters together.")
     names, ignored = columns_of(head[1])
     rows = []
     for line, cells in lines:
@@ -231,24 +244,39 @@ def read_sheet(text: str) -> Sheet:
 
 def delimiter_of(text: str) -> str:
     """The one by which most cells of the first line are names of columns."""
-    head = next((line for line in text.splitlines() if line.strip()), "")
+    head = text.lstrip()[:MAX_HEAD].partition("\n")[0].partition("\r")[0]
     return max(DELIMITERS, key=lambda one: sum(plain_title(cell) in COLUMNS for cell in head.split(one)))
 
 
 def numbered(text: str, delimiter: str):
     """The number of the line that a row begins in, and its cells, without empty rows."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    line = 1
+    line, empty = 1, 0
     while True:
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise Unreadable(f"Line {line}: the quotes do not match ({error}).") from error
+            said = f"the quotes do not match, or a cell has more than {MAX_CELL:,} characters ({error})"
+            raise Unreadable(f"Line {line}: {said}.") from error
         if cells is None:
             return
+        refuse_large(line, cells)
         if any(cell.strip() for cell in cells):
             yield line, cells
+        else:
+            empty += 1
+        if empty > MAX_EMPTY_ROWS:
+            raise Unreadable(f"Line {line}: there are more than {MAX_EMPTY_ROWS:,} empty lines. Delete them.")
         line = reader.line_num + 1
+
+
+def refuse_large(line: int, cells: list[str]) -> None:
+    if len(cells) > MAX_COLUMNS:
+        raise Unreadable(f"Line {line}: it has {len(cells):,} cells, and at most {MAX_COLUMNS} columns can be read.")
+    for column, cell in enumerate(cells, 1):
+        if len(cell) > MAX_CELL:
+            said = f"the cell has {len(cell):,} characters, and at most {MAX_CELL:,} can be read"
+            raise Unreadable(f"Line {line}, column {column}: {said}.")
 
 
 def columns_of(head: list[str]) -> tuple[list[str | None], list[str]]:

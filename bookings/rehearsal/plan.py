@@ -12,6 +12,7 @@ SECONDS = (1, 600)
 CONNECTIONS = (1, 500)
 TICKETS = (1, 4)
 USUAL_TICKETS = (1, 2)
+SIZES = re.compile(r"([1-9])(?:-([1-9]))?")
 
 
 class Unfit(Exception):
@@ -67,7 +68,7 @@ def sizes(given, *, event: Event) -> tuple[int, int]:
     limit = min(event.max_tickets_per_booking or event.total_tickets, event.total_tickets)
     if given is None:
         return USUAL_TICKETS[0], min(USUAL_TICKETS[1], limit)
-    asked = re.fullmatch(r"([1-9])(?:-([1-9]))?", str(given).strip())
+    asked = SIZES.fullmatch(str(given).strip())
     low, high = (int(asked[1]), int(asked[2] or asked[1])) if asked else (0, 0)
     if not TICKETS[0] <= low <= high <= TICKETS[1]:
         raise Unfit(f"--tickets is {str(given)!r}; give a size such as 2, or a range such as 1-4, from 1 to 4.")

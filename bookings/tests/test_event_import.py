@@ -181,7 +181,24 @@ def test_import_says_all_that_is_wrong(box_office):
         ('Name,Total tickets\nRight,5\n"Concert,5\n', "Line 3: the quotes do not match"),
         ('Name,Total tickets\n"Con"cert,5\n', "Line 2: the quotes do not match"),
         ("Name,Total tickets\n" + "a,5\n" * 1001, "There are more than 1000 events. Import them in parts."),
-        (f"Name,Total tickets\n{'a' * 200_000},5\n", "Line 2: the quotes do not match"),
+        (f"Name,Total tickets\n{'a' * 200_000},5\n", "Line 2: the quotes do not match, or a cell has more than 10,000"),
+        (
+            f"Name,Total tickets\n\nRight,5\n{'a' * 10_001},5\n",
+            "Line 4, column 1: the cell has 10,001 characters, and at most 10,000 can be read.",
+        ),
+        (
+            f"{'(' * 16_000},Name\n",
+            "Line 1, column 1: the cell has 16,000 characters, and at most 10,000 can be read.",
+        ),
+        (
+            "\n" + f"{'(' * 9_000}," * 2 + "Name\n",
+            "Line 2: the names of columns have more than 10,000 characters together.",
+        ),
+        ("," * 100, "Line 1: it has 101 cells, and at most 100 columns can be read."),
+        ("Name,Total tickets\nRight,5" + "," * 99, "Line 2: it has 101 cells, and at most 100 columns can be read."),
+        ("Name,Total tickets\n" + "\n" * 10_001, "Line 10002: there are more than 10,000 empty lines. Delete them."),
+        ("Name,Total tickets\n" + ",\n" * 10_001, "Line 10002: there are more than 10,000 empty lines. Delete them."),
+        ('Name,Total tickets\n"' + "\n" * 200_000, "Line 2: the quotes do not match, or a cell has more than 10,000"),
     ],
 )
 def test_import_refuses_what_is_no_table_of_events(box_office, text, said):
@@ -200,6 +217,18 @@ def test_import_refuses_a_file_that_is_no_text(box_office, content):
     response = box_office.post(PAGE, {"file": file})
 
     assert "This file is not text in UTF-8 or Windows-1252." in response.context["problem"]
+
+
+def test_import_reads_what_is_as_large_as_may_be(box_office):
+    """The last line is right, and stands behind as many columns, characters and empty lines as there may be."""
+    names = ["Name", "Total tickets", "Description", *("x" * 90 for _ in range(97))]
+    head = ",".join(names).ljust(10_000, "y")
+    cells = ",".join(["Right", "5", " " * 10_000, *[""] * 97])
+
+    sheet = sheet_of(box_office, f"{head}\n" + ",\n" * 10_000 + f"{cells}\n")
+
+    assert [(row.line, row.errors) for row in sheet.rows] == [(10_002, [])]
+    assert len(sheet.ignored) == 97
 
 
 def test_import_names_lines_as_an_editor_does(box_office):

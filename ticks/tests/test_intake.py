@@ -69,6 +69,14 @@ def test_usual_content_types_are_read(content_type):
     assert json.loads(content)["errors"] == {"password": ["This field is required."]}
 
 
+def test_session_is_read_beside_a_cookie_with_backslashes(box_office):
+    session = box_office.cookies["sessionid"].value
+
+    status, _ = send("GET", "/admin/", HTTP_COOKIE=f'other="\\\\ \\054"; sessionid={session}; last="\\"')
+
+    assert status == 200
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
 def test_compressed_body_is_no_json(coding):
     body = gzip.compress(b'{"username": "a", "password": "b"}' + b" " * 100_000)

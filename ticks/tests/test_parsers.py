@@ -162,3 +162,13 @@ def test_byte_order_mark_is_said_to_be_one(anonymous):
 
     assert response.status_code == 400
     assert response.json()["message"].startswith("JSON parse error: Unexpected UTF-8 BOM")
+
+
+@pytest.mark.parametrize(("spaces", "status"), [(60_000, 201), (70_000, 400)])
+def test_comma_too_many_is_mended_in_short_bodies_alone(anonymous, spaces, status):
+    """In 1 MB of quotes the search for it would take half a second, in which nobody else is served."""
+    body = '{"username": "ada", "password": "nine lovely engines",' + " " * spaces + "}"
+
+    response = anonymous.post("/api/users/register", body, content_type="application/json")
+
+    assert response.status_code == status
