@@ -388,6 +388,13 @@ GUARDS = [
         "bookings/tests/test_groups.py",
     ),
     Guard(
+        "group: a key's answer goes before a refusal",
+        "bookings/services/groups.py",
+        "            replay_keys_of_refused(ordered, results)\n",
+        "",
+        "bookings/tests/test_idempotency.py",
+    ),
+    Guard(
         "group: a key's answer is for who is logged in",
         "bookings/services/groups.py",
         "    refuse_ended_sessions(answered, results)\n",

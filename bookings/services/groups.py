@@ -204,6 +204,7 @@ class Attempt:
                 self.late.update(order.digest for order in late if order.digest)
                 ordered += screened(late, results, self.late)
             results |= settle_orders(ordered, events)
+            replay_keys_of_refused(ordered, results)
         self.is_ending = True
         return results
 
@@ -282,6 +283,22 @@ def replay_known_keys(orders: Sequence[TicketOrder], results: dict[TicketOrder, 
                 results[order] = answer_of_key(order, known.get(order.digest))
             except Refusal as refusal:
                 results[order] = refusal
+
+
+def replay_keys_of_refused(orders: Sequence[TicketOrder], results: dict[TicketOrder, Any]) -> None:
+    """Gives refused orders whose keys are known by now the first answers to their keys.
+
+    Another node of a cluster may have carried out the same order while this one waited for its event's lock. The
+    refusal would come of that: the order itself has taken the last ticket.
+    """
+    refused = {order.digest: order for order in orders if order.digest and isinstance(results[order], Refusal)}
+    if not refused:
+        return
+    for digest, key in known_keys(list(refused)).items():
+        try:
+            results[refused[digest]] = refused[digest].replay(key)
+        except Refusal as refusal:
+            results[refused[digest]] = refusal
 
 
 def answer_of_key(order: TicketOrder, known: KnownKey | None) -> Any:

@@ -10,6 +10,7 @@ from bookings.exceptions import SoldOut
 from bookings.models import Booking, IdempotencyKey
 from bookings.services import booking as booking_service
 from bookings.services import groups
+from bookings.services.keys import known_keys
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import counts, everything
 from bookings.tests.threads import PATIENCE_SECONDS
@@ -145,6 +146,26 @@ def test_book_with_known_key_replays_after_sales_closed_and_tickets_went(anonymo
     again = book(anonymous, event, "k1")
 
     assert_replays(first, again)
+
+
+@pytest.mark.parametrize(("tickets", "answered"), [(2, 201), (1, 422)])
+def test_book_with_key_that_another_node_commits_meanwhile_is_answered_by_the_key(
+    anonymous, monkeypatch, tickets, answered
+):
+    event = EventFactory(total_tickets=2, waitlist_enabled=False)
+    first = book(anonymous, event, "k1", ticketsReserved=2)
+    before = everything()
+    # The first look at the keys comes too early: the other node's booking is not here yet.
+    looks = iter([lambda digests: {}])
+    monkeypatch.setattr(groups, "known_keys", lambda digests: next(looks, known_keys)(digests))
+
+    again = book(anonymous, event, "k1", ticketsReserved=tickets)
+
+    if answered == 201:
+        assert_replays(first, again)
+    else:
+        assert (again.status_code, again.json()) == (422, REUSED)
+    assert everything() == before
 
 
 @pytest.mark.parametrize(
