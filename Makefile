@@ -12,7 +12,7 @@ help:
 run: ## set up what is missing, then serve Ticks; HOST and PORT are honoured
 	@tools/setup.sh && exec .venv/bin/python manage.py serve --prepare
 
-test: ## the checks, then the tests on SQLite and on MariaDB
+test: ## the checks, then the tests on SQLite, on MariaDB and on a Galera cluster
 	@tools/test.sh
 
 nightly: ## long walks and conformance on SQLite and on MariaDB; SEED=N takes the same ones again

@@ -16,13 +16,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
+from typing import Any
 from urllib.parse import quote
 
 START_SECONDS = 60
 STOP_SECONDS = 30
 # A unix socket's path has 108 bytes in the kernel, its closing NUL among them.
 SOCKET_PATH_BYTES = 106
+# mariadbd refuses root unless told; another user could not read a directory under root's TMPDIR.
+AS_ROOT = ["--user=root"] if os.geteuid() == 0 else []
 
 
 class MariaDBFailed(Exception):
@@ -38,6 +41,8 @@ class MariaDB:
     log: Path
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    # `user`, `group` and `extra_groups` of `subprocess.Popen`; empty: the server runs as whoever starts it.
+    account: Mapping[str, Any] = field(default_factory=dict)
     process: subprocess.Popen | None = None
 
     @property
@@ -55,16 +60,20 @@ class MariaDB:
 
     def start(self) -> None:
         """Starts the server and waits until it greets. Raises MariaDBFailed when it does not come up."""
+        self.launch()
+        wait_until_ready(self)
+
+    def launch(self, *options: str) -> None:
         self.process = subprocess.Popen(  # noqa: S603
-            self.command,
+            [*self.command, *options],
             env={**os.environ, **self.environment},
+            **self.account,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             # Out of the terminal's reach: Ctrl-C is for the command, which still needs its database.
             start_new_session=True,
         )
-        _wait_until_ready(self)
 
     def kill(self) -> None:
         """Ends the server as a crash would; `start` finds what it had made durable."""
@@ -73,7 +82,7 @@ class MariaDB:
 
     def stop(self) -> None:
         if self.process is not None:
-            _stop(self.process, patience=STOP_SECONDS)
+            end_process(self.process, patience=STOP_SECONDS)
 
 
 @contextmanager
@@ -85,17 +94,17 @@ def private_mariadb(
     Raises MariaDBFailed when there is no server program, or when it does not come up.
     """
     with ExitStack() as stack:
-        home = Path(stack.enter_context(_directory()))
+        home = Path(stack.enter_context(private_directory()))
         socket_path = home / "mariadb.sock"
         if len(os.fsencode(socket_path)) > SOCKET_PATH_BYTES:
-            socket_path = Path(stack.enter_context(_directory(parent="/tmp"))) / "mariadb.sock"  # noqa: S108
+            socket_path = Path(stack.enter_context(private_directory(parent="/tmp"))) / "mariadb.sock"  # noqa: S108
 
-        _install(home)
+        install(home)
         mariadb = MariaDB(
             socket=str(socket_path),
             data=home / "data",
             log=home / "error.log",
-            command=[_program("mariadbd"), *_options(home, socket_path), *extra_options],
+            command=[program("mariadbd"), *server_options(home, socket_path), *AS_ROOT, *extra_options],
             environment=environment or {},
         )
         stack.callback(mariadb.stop)
@@ -103,26 +112,26 @@ def private_mariadb(
         yield mariadb
 
 
-def _directory(parent: str | None = None) -> tempfile.TemporaryDirectory:
+def private_directory(parent: str | None = None) -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="ticks-db-", dir=parent, ignore_cleanup_errors=True)
 
 
-def _program(name: str) -> str:
+def program(name: str, *, option: str = "--db") -> str:
     # Debian keeps servers in /usr/sbin, which is not in everybody's PATH.
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/usr/bin"])
     found = shutil.which(name, path=path)
     if found is None:
-        raise MariaDBFailed(f"There is no {name}; install it with: tools/setup.sh --db")
+        raise MariaDBFailed(f"There is no {name}; install it with: tools/setup.sh {option}")
     return found
 
 
-def _install(home: Path) -> None:
+def install(home: Path, account: Mapping[str, Any] = MappingProxyType({})) -> None:
     # No --user, even for root: with it the script would change the owner of the system's PAM plugin.
     # The script also runs a mariadbd, hence a session of their own: both can be stopped together.
     with (home / "install.log").open("w+b") as log:
         script = subprocess.Popen(  # noqa: S603
             [
-                _program("mariadb-install-db"),
+                program("mariadb-install-db"),
                 "--no-defaults",
                 f"--datadir={home / 'data'}",
                 "--auth-root-authentication-method=normal",
@@ -133,6 +142,7 @@ def _install(home: Path) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            **account,
         )
         try:
             status = script.wait(START_SECONDS)
@@ -145,11 +155,11 @@ def _install(home: Path) -> None:
             raise MariaDBFailed(f"mariadb-install-db failed:\n{log.read().decode(errors='replace')}")
 
 
-def _options(home: Path, socket_path: Path) -> list[str]:
+def server_options(home: Path, socket_path: Path) -> list[str]:
     init_file = home / "init.sql"
     # The command line client may not be installed, so the server creates the database itself.
     init_file.write_text("CREATE DATABASE IF NOT EXISTS ticks;\n")
-    options = [
+    return [
         "--no-defaults",
         f"--datadir={home / 'data'}",
         f"--tmpdir={home}",
@@ -166,13 +176,9 @@ def _options(home: Path, socket_path: Path) -> list[str]:
         "--innodb-buffer-pool-size=256M",
         "--max-connections=300",
     ]
-    if os.geteuid() == 0:
-        # mariadbd refuses root unless told; another user could not read a directory under root's TMPDIR.
-        options.append("--user=root")
-    return options
 
 
-def _wait_until_ready(mariadb: MariaDB) -> None:
+def wait_until_ready(mariadb: MariaDB) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if mariadb.process.poll() is not None:
@@ -194,7 +200,7 @@ def _greets(socket_path: str) -> bool:
             return False
 
 
-def _stop(process: subprocess.Popen, *, patience: float) -> None:
+def end_process(process: subprocess.Popen, *, patience: float) -> None:
     process.terminate()
     try:
         process.wait(patience)
@@ -211,7 +217,7 @@ def _run(command: Sequence[str], *, url: str) -> int:
         # Ctrl-C has reached the command too: let it end in its own way first.
         if stopped.code == 128 + signal.SIGINT:
             _wait_quietly(process, seconds=10)
-        _stop(process, patience=10)
+        end_process(process, patience=10)
         raise
     return status if status >= 0 else 128 - status
 
@@ -223,7 +229,7 @@ def _wait_quietly(process: subprocess.Popen, *, seconds: float) -> None:
         return
 
 
-def _exit_on_signals() -> None:
+def exit_on_signals() -> None:
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def leave(number: int, _frame: FrameType | None) -> None:
@@ -242,7 +248,7 @@ def main() -> int:
     parser.add_argument("command", nargs="+", metavar="COMMAND")
     arguments = parser.parse_args()
 
-    _exit_on_signals()
+    exit_on_signals()
     try:
         with private_mariadb() as mariadb:
             try:

@@ -3,6 +3,7 @@
 #   --test  also installs what the tests and `make check` need
 #   --db    also makes sure of a MariaDB server program for the tests
 #   --browser  also makes sure of a Chromium for the tests
+#   --galera  also makes sure of what the tests on a Galera cluster need
 #   PYTHON=...  the Python to build .venv with, 3.11 to 3.13
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,6 +43,29 @@ apt_install() {
     [[ $status -eq 0 ]] || tail -n 5 "$log" >&2
     rm -f "$log"
     return "$status"
+}
+
+# The scripts with which a Galera node gets another's data. Their package is only unpacked: installed, it would start
+# a server.
+fetch_transfer_scripts() {
+    local place scripts=.venv/galera
+    [[ ! -x $scripts/wsrep_sst_rsync ]] || return 0
+    command -v apt-get >/dev/null || return 1
+    place=$(mktemp -d)
+    echo "Fetching Galera's scripts ..."
+    # As above, the package lists may be absent or stale.
+    if (
+        cd "$place"
+        { apt-get download mariadb-server || { as_root apt-get update && apt-get download mariadb-server; }; } &&
+            dpkg-deb -x mariadb-server_*.deb .
+    ) </dev/null >"$place/log" 2>&1; then
+        mkdir -p "$scripts"
+        cp "$place"/usr/bin/wsrep_sst_{common,rsync} "$scripts"
+    else
+        tail -n 5 "$place/log" >&2
+    fi
+    rm -rf "$place"
+    [[ -x $scripts/wsrep_sst_rsync ]]
 }
 
 python_version() {
@@ -120,13 +144,14 @@ make_venv() {
     pip_install -r <(grep -v '^mysqlclient==' requirements.txt)
 }
 
-with_test='' with_db='' with_browser=''
+with_test='' with_db='' with_browser='' with_galera=''
 for option in "$@"; do
     case $option in
         --test) with_test=1 ;;
         --db) with_db=1 ;;
         --browser) with_browser=1 ;;
-        *) fail "usage: tools/setup.sh [--test] [--db] [--browser]" ;;
+        --galera) with_galera=1 ;;
+        *) fail "usage: tools/setup.sh [--test] [--db] [--browser] [--galera]" ;;
     esac
 done
 
@@ -177,6 +202,22 @@ if [[ -n $with_browser ]] && ! command -v chromium google-chrome >/dev/null; the
     if ! apt_install "${browser[@]}"; then
         echo "*** NO BROWSER: chromium is missing and could not be installed; to mend it:" \
             "$(apt_command "${browser[@]}")" >&2
+        [[ -z ${CI:-} ]] || exit 1
+    fi
+fi
+
+has_cluster_programs() {
+    [[ -f /usr/lib/galera/libgalera_smm.so ]] || return 1
+    for program in mariadbd mariadb my_print_defaults rsync haproxy ss ps; do
+        command -v "$program" >/dev/null || return 1
+    done
+}
+
+if [[ -n $with_galera ]]; then
+    cluster=(mariadb-server-core mariadb-client-core galera-4 rsync haproxy iproute2 procps)
+    if ! { has_cluster_programs || apt_install "${cluster[@]}"; } || ! fetch_transfer_scripts; then
+        echo "*** NO GALERA: what a cluster needs is missing and could not be installed; to mend it:" \
+            "$(apt_command "${cluster[@]}") && tools/setup.sh --galera" >&2
         [[ -z ${CI:-} ]] || exit 1
     fi
 fi

@@ -6,6 +6,7 @@ import secrets
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +19,7 @@ STOP_SECONDS = 20
 
 
 class Service:
-    def __init__(self, *, database_url: str, port: int, directory: Path):
+    def __init__(self, *, database_url: str, port: int, directory: Path, settings: Mapping[str, str] | None = None):
         self.log = (directory / "server.log").open("ab")
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("DB_")},
@@ -33,6 +34,7 @@ class Service:
             "THROTTLE_ENABLED": "on",
             "THROTTLE_GUEST": "10000000/min",
             "THROTTLE_USER": "10000000/min",
+            **(settings or {}),
         }
         self.process: subprocess.Popen | None = None
         self.is_expected_to_end = False
