@@ -33,6 +33,8 @@ class Stage(IntEnum):
     DRAINING = 1
     # Workers take no new connection either.
     CLOSING = 2
+    # Workers answer what is in flight and end, at SIGTERM.
+    ENDING = 3
 
 
 class Board:

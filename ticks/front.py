@@ -7,6 +7,8 @@ large to leave whole, is made into a file (ticks.downloads).
 """
 
 import asyncio
+import faulthandler
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -26,6 +28,10 @@ from ticks.refusal_counts import tally
 from ticks.wsgi import environ_of, respond
 
 LOOK_SECONDS = 0.05
+# A worker whose event loop has stood still for this long writes to stderr where its threads are, and ends. The main
+# process replaces it: this is longer than `ticks.server.START_SECONDS`, so it does not count as unable to start.
+HANG_SECONDS = 30
+BEAT_SECONDS = 1
 # In which the server opens a file that it was told to send: it does so at once, and does not say when.
 OPENING_SECONDS = 10
 
@@ -48,6 +54,15 @@ class Front:
             self.lane.open()
         tally.start()
         loop.call_soon(self.look_out)
+        loop.call_soon(self.beat)
+
+    def __rsgi_del__(self, loop) -> None:
+        faulthandler.cancel_dump_traceback_later()
+
+    def beat(self) -> None:
+        """Sets the alarm anew. It needs no GIL, so it also goes off where a call into C keeps the GIL."""
+        faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
+        self.loop.call_later(BEAT_SECONDS, self.beat)
 
     def look_out(self) -> None:
         """For what has waited too long; and for the end of the server, when slow bodies are not waited for."""
@@ -55,11 +70,15 @@ class Front:
         if self.lane:
             self.lane.look()
         self.bodies.look()
-        if self.board.stage is Stage.CLOSING:
+        stage = self.board.stage
+        if stage >= Stage.CLOSING:
             if not self.is_closed:
                 draining.accept_no_more(self.listener)
                 self.is_closed = True
             self.bodies.give_all_slow_up()
+        if stage is Stage.ENDING:
+            # Blocked until now (`ticks.server.stop_on_signal`); granian ends this worker at it.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     async def __rsgi__(self, scope, protocol) -> None:
         self.board.enter(self.worker)

@@ -40,6 +40,8 @@ UNREAD_SECONDS = 30
 # Objects made, and not gone again, until Python looks for cycles among them. With its 700 that is a twentieth of all
 # that a worker computes, and finds next to nothing.
 GARBAGE_LOOK_EVERY = 20_000
+# Each of them ends the server.
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 PR_SET_PDEATHSIG = 1
 M_MMAP_THRESHOLD = -3
 LARGE_BYTES = 1024 * 1024
@@ -56,6 +58,8 @@ class Server(Granian):
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
         self.board = Board(self.workers)
+        # Set when a worker ends by itself at its start: then the server ends too, with exit status 1.
+        self.has_unfit_worker = False
 
     def _init_shared_socket(self):
         # granian's own sockets are made by the workers, and who waits in one is reset when its worker ends. These
@@ -86,6 +90,7 @@ class Server(Granian):
             idx for idx in workers if ended_by_itself(self.wrks[idx]) and now - self.wrks[idx].birth < START_SECONDS
         ]
         if unfit:
+            self.has_unfit_worker = True
             self.interrupt_children.extend(unfit)
             self.signal_handler_interrupt()
             return
@@ -100,12 +105,16 @@ class Server(Granian):
             queue.start()
         # Who has just connected to a worker has asked by then, and is answered.
         time.sleep(SETTLE_SECONDS)
+        self.board.stage = Stage.ENDING
         self._end_workers()
         super()._stop_workers()
         for queue in refusals:
             queue.finish()
         for queue in refusals:
             queue.join()
+        if not self.has_unfit_worker:
+            # granian makes exit status 1 of a worker that was killed right before the stop, and not replaced any more.
+            self.interrupt_children.clear()
 
     def _drain(self):
         self.board.stage = Stage.DRAINING
@@ -121,8 +130,7 @@ class Server(Granian):
             alive = [worker for worker in self.wrks if worker.is_alive()]
             if not alive:
                 break
-            # A worker can miss a SIGTERM, right after its fork and in the moment in which it starts to serve,
-            # so one is not enough. A second one hurts nobody who heard the first.
+            # A worker takes SIGTERM once it has seen that the server is in stage ENDING.
             for worker in alive:
                 worker.terminate()
             idle = [worker for worker in alive if not self.board.in_flight(worker.idx)]
@@ -140,7 +148,8 @@ def ended_by_itself(worker) -> bool:
 
 
 def serve(host: str, port: int, workers: int, threads: int) -> None:
-    keep_interrupts_from_workers()
+    # Before the first thread and the first worker, which inherit it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     allow_many_connections()
     # Workers share the board and the socket as they are.
     multiprocessing.set_start_method("fork")
@@ -162,17 +171,15 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
         # The application writes the access log.
         log_level=LogLevels.error,
     )
+    stop_on_signal(server)
     server.serve(target_loader=partial(load_in_worker, os.getpid(), threads, server), wrap_loader=False)
 
 
 def load_in_worker(main_process: int, threads: int, server: Server, worker: int, listener: int):
     """The application, in a worker that ends when the main process does, however that ends."""
-    # Forked with the main process's handler, which means nothing here: until granian sets its own,
-    # a worker has no request to finish and may just end.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
-        # Not SIGTERM, which a worker misses in the moment in which it starts to serve: one that is left
-        # would share the port with the next server.
+        # Not SIGTERM, which waits for the main process's word: a worker that is left would share the port with the
+        # next server.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != main_process:
         sys.exit("The main process has ended.")
@@ -209,21 +216,22 @@ def allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def keep_interrupts_from_workers() -> None:
-    """Ctrl-C, and a terminal that is closed, end the server as SIGTERM does.
+def stop_on_signal(server: Server) -> None:
+    """The main process alone decides when the server stops, however many processes get the signal.
 
-    A terminal sends its signals to the workers too, and the main process SIGTERM right after it: the
-    second signal finds a worker in the handler of the first, where it can deadlock. Workers inherit
-    the blocked signal; the thread takes it for the main process.
+    A service manager sends SIGTERM to all processes of the server, and a terminal SIGINT or SIGHUP. So these signals
+    are blocked in all of them. A thread waits for the main process's; a worker's SIGTERM stays pending until the main
+    process has reached the stage in which workers end (`Front.look_out`).
     """
-    of_terminals = {signal.SIGINT, signal.SIGHUP}
-    signal.pthread_sigmask(signal.SIG_BLOCK, of_terminals)
 
-    def pass_on():
-        signal.sigwait(of_terminals)
-        os.kill(os.getpid(), signal.SIGTERM)
+    def wait_and_stop():
+        signal.sigwait(STOP_SIGNALS)
+        while True:
+            # Repeated, since granian forgets a call that comes in the moment in which it replaces a worker.
+            server.signal_handler_interrupt()
+            time.sleep(0.1)
 
-    threading.Thread(target=pass_on, daemon=True).start()
+    threading.Thread(target=wait_and_stop, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -1008,6 +1008,27 @@ GUARDS = [
         "ticks/tests/test_stop.py",
     ),
     Guard(
+        "signals to all processes of the server wait for the main process",
+        "ticks/server.py",
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)\n",
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS - {signal.SIGTERM})\n",
+        "ticks/tests/test_stop.py -k alone",
+    ),
+    Guard(
+        "a worker that was killed right before a stop is no failure of the server",
+        "ticks/server.py",
+        "            self.interrupt_children.clear()\n",
+        "            pass\n",
+        "ticks/tests/test_stop.py -k replaced_is_clean",
+    ),
+    Guard(
+        "a worker that stands still ends itself",
+        "ticks/front.py",
+        "        faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)\n",
+        "        faulthandler.dump_traceback_later(HANG_SECONDS)\n",
+        "ticks/tests/test_watchdog.py -k replaced",
+    ),
+    Guard(
         "killed workers are replaced",
         "ticks/server.py",
         "        self.respawned_wrks.clear()\n",

@@ -65,7 +65,33 @@ def freeze(worker):
         time.sleep(0.01)
 
 
-def test_stop_under_load_answers_every_request(start, port, tmp_path):
+def stop_main_process(process):
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+
+
+def stop_all_processes(process):
+    """As systemd does, whose KillMode is control-group unless it is told otherwise."""
+    os.killpg(process.pid, signal.SIGTERM)
+
+
+def stop_all_processes_again_and_again(process):
+    for number in [signal.SIGTERM, signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGTERM]:
+        os.killpg(process.pid, number)
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        stop_main_process,
+        stop_all_processes,
+        pytest.param(stop_all_processes_again_and_again, marks=pytest.mark.embedded),
+    ],
+)
+def test_stop_under_load_answers_every_request(start, port, tmp_path, stop):
     process = start(THROTTLE_ENABLED="off")
     clients = [Client(port, keeps=number % 2 == 0) for number in range(CLIENTS)]
     for client in clients:
@@ -73,18 +99,16 @@ def test_stop_under_load_answers_every_request(start, port, tmp_path):
     time.sleep(1)
     before = sum(client.counts[201] for client in clients)
 
-    process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    time.sleep(0.3)
-    process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=PATIENCE_SECONDS)
+    stop(process)
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
     took = time.monotonic() - began
     for client in clients:
         client.join(PATIENCE_SECONDS)
 
     counts = sum((client.counts for client in clients), Counter())
     assert process.returncode == 0
+    assert "Unexpected exit" not in said
     assert took < 10
     assert counts["broken"] == 0
     assert set(counts) <= {201, 503, "broken"}
@@ -148,6 +172,55 @@ def test_stop_waits_for_no_silent_connection(start, port, connect):
 
     assert time.monotonic() - began < 5
     assert process.returncode == 0
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("seconds", [0, 0.5])
+def test_stop_while_workers_start_is_clean(start, seconds):
+    process = start(is_awaited=False)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(workers_of(process)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(seconds)
+
+    stop_all_processes(process)
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 0
+    assert "Unexpected exit" not in said
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("seconds", [0, 0.05])
+def test_stop_while_a_worker_is_replaced_is_clean(start, seconds):
+    process = start()
+    os.kill(workers_of(process)[0], signal.SIGKILL)
+    time.sleep(seconds)
+
+    stop_all_processes(process)
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 0
+    # The one that was killed.
+    assert said.count("Unexpected exit") <= 1
+
+
+@pytest.mark.embedded
+def test_signal_to_a_worker_alone_ends_nothing(start, port, connect):
+    process = start()
+    workers = workers_of(process)
+    kept = connect(HEALTH)
+    answer_of(kept)
+
+    for worker in workers:
+        os.kill(worker, signal.SIGTERM)
+        os.kill(worker, signal.SIGINT)
+    time.sleep(0.5)
+    kept.sendall(HEALTH)
+    status, headers, _ = answer_of(kept)
+
+    assert (status, headers.get("connection")) == (200, None)
+    assert workers_of(process) == workers
 
 
 def test_killed_workers_are_replaced_and_the_others_go_on(start, port):
