@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from queue import SimpleQueue
 
 from django.conf import settings
@@ -178,6 +179,8 @@ def leave(protocol, answer: Answer, *, is_last: bool = False) -> None:
         headers = [*headers, ("Connection", "close")]
     if isinstance(body, OpenFile):
         protocol.response_file(status, headers, body.path)
+    elif isinstance(body, Path):
+        protocol.response_file(status, headers, str(body))
     else:
         protocol.response_bytes(status, headers, body)
 

@@ -131,7 +131,7 @@ MIDDLEWARE = [
     "ticks.headers.ProtectiveHeaders",
     "ticks.health.Probes",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "ticks.static_files.StaticFiles",
     "ticks.programs.Sessions",
     "django.middleware.common.CommonMiddleware",
     "ticks.programs.Csrf",
@@ -158,9 +158,11 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# Static files: the server finds them in the applications and serves them itself; no build step.
+# Static files: the server finds them in the applications and serves them itself. Those of packages it sends
+# compressed, where `tools/setup.sh` has put a compressed copy beside each.
 
 STATIC_URL = "/static/"
+STATICFILES_FINDERS = ["ticks.static_files.UsedFiles"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 600
 WHITENOISE_ALLOW_ALL_ORIGINS = False

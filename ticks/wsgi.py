@@ -3,8 +3,10 @@
 import os
 import sys
 from functools import lru_cache
+from pathlib import Path
 
 from django.core.wsgi import get_wsgi_application
+from whitenoise.middleware import WhiteNoiseFileResponse
 
 from ticks.downloads import PERMIT, Download, OpenFile
 from ticks.intake import made_readable
@@ -72,10 +74,11 @@ def latin(text: str) -> str:
     return text if text.isascii() else text.encode().decode("latin-1")
 
 
-def respond(environ: dict) -> tuple[int, list[tuple[str, str]], bytes | OpenFile]:
+def respond(environ: dict) -> tuple[int, list[tuple[str, str]], bytes | OpenFile | Path]:
     """Django's whole answer: a client that reads it slowly holds no thread.
 
-    A file only for who has a permit to make one, and who must close it.
+    A static file is left on the disk, so that each slow client does not cost as much memory as it has bytes.
+    An open file only for who has a permit to make one, and who must close it.
     """
     answer = []
 
@@ -85,7 +88,12 @@ def respond(environ: dict) -> tuple[int, list[tuple[str, str]], bytes | OpenFile
     parts = application(environ, start_response)
     try:
         is_file = isinstance(parts, Download) and environ.get(PERMIT)
-        body = parts.handed_over() if is_file else b"".join(parts)
+        if is_file:
+            body = parts.handed_over()
+        elif isinstance(parts, WhiteNoiseFileResponse) and parts.file_to_stream:
+            body = Path(parts.file_to_stream.name)
+        else:
+            body = b"".join(parts)
     finally:
         # Django ends the request here: signals, connections.
         parts.close()

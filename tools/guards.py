@@ -1029,6 +1029,27 @@ GUARDS = [
         "ticks/tests/test_watchdog.py -k replaced",
     ),
     Guard(
+        "static files stay on the disk",
+        "ticks/wsgi.py",
+        "elif isinstance(parts, WhiteNoiseFileResponse) and parts.file_to_stream:",
+        "elif False:",
+        "ticks/tests/test_static_files.py -k slow_readers",
+    ),
+    Guard(
+        "no part of a static file",
+        "ticks/static_files.py",
+        '        request.META.pop("HTTP_RANGE", None)\n',
+        "",
+        "ticks/tests/test_static_files.py -k part_of",
+    ),
+    Guard(
+        "only static files that are used",
+        "ticks/static_files.py",
+        "return super().list([*(ignore_patterns or []), *UNUSED])",
+        "return super().list(ignore_patterns)",
+        "ticks/tests/test_static_files.py -k no_page_uses",
+    ),
+    Guard(
         "killed workers are replaced",
         "ticks/server.py",
         "        self.respawned_wrks.clear()\n",

@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 stamp=.venv/ticks-runtime
 test_stamp=.venv/ticks-test
 no_driver=.venv/ticks-no-mysqlclient
+compressed=.venv/ticks-compressed
 
 fail() {
     echo "$1" >&2
@@ -131,6 +132,16 @@ install_mysqlclient() {
     echo "$missing" >"$no_driver"
 }
 
+# Beside each static file of the packages a compressed copy, which WhiteNoise sends to who takes it. They are remade
+# with .venv, so none is older than its file.
+compress_static_files() {
+    local package
+    for package in drf_spectacular_sidecar rest_framework django/contrib/admin; do
+        .venv/bin/python -m whitenoise.compress --quiet --no-brotli ".venv/lib/python$version/site-packages/$package/static"
+    done
+    touch "$compressed"
+}
+
 make_venv() {
     pick_python
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
@@ -169,6 +180,8 @@ if [[ -n $with_test ]] && ! is_current "$test_stamp" requirements-dev.txt; then
     stamp_of requirements-dev.txt >"$test_stamp"
     stamp_of requirements.txt >"$stamp"
 fi
+
+[[ -f $compressed ]] || compress_static_files
 
 if ! has_mysqlclient; then
     # A failed try is repeated only when the system has changed, or when MariaDB is asked for.

@@ -1,0 +1,141 @@
+"""Static files: only those that pages use, compressed, cached, and never read into memory."""
+
+import gzip
+import re
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from django.test import RequestFactory
+
+from ticks.tests.served import PATIENCE_SECONDS, answer_of, request
+from ticks.tests.test_stop import workers_of
+from ticks.wsgi import respond
+
+BUNDLE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
+READERS = 150
+
+
+def served(path, method="GET", **headers):
+    status, headers, body = respond(RequestFactory(headers=headers).generic(method, path).environ)
+    return status, {name.lower(): value for name, value in headers}, body
+
+
+def test_file_stays_on_the_disk():
+    status, headers, body = served(BUNDLE)
+
+    assert status == 200
+    assert isinstance(body, Path)
+    assert int(headers["content-length"]) == body.stat().st_size > 1_000_000
+    assert headers["content-type"] == 'text/javascript; charset="utf-8"'
+    assert headers["vary"] == "Accept-Encoding"
+
+
+def test_file_of_a_package_is_sent_compressed():
+    """By the copies that tools/setup.sh makes."""
+    _, plain, whole = served(BUNDLE)
+    status, headers, body = served(BUNDLE, **{"Accept-Encoding": "gzip, deflate, br"})
+
+    assert (status, headers["content-encoding"]) == (200, "gzip")
+    assert int(headers["content-length"]) == body.stat().st_size < 500_000
+    assert headers["etag"] == plain["etag"]
+    assert gzip.decompress(body.read_bytes()) == whole.read_bytes()
+
+
+def test_file_that_is_known_is_not_sent_again():
+    _, headers, _ = served(BUNDLE)
+
+    status, again, body = served(BUNDLE, **{"If-None-Match": headers["etag"]})
+
+    assert (status, body) == (304, b"")
+    assert (again["etag"], again["cache-control"]) == (headers["etag"], "max-age=600, public")
+
+
+def test_head_of_a_file_has_its_length_alone():
+    status, headers, body = served(BUNDLE, method="HEAD")
+
+    assert (status, body) == (200, b"")
+    assert int(headers["content-length"]) > 1_000_000
+
+
+@pytest.mark.parametrize("part", ["bytes=0-1500000", "bytes=5-", "bytes=-1000000", "bytes=1-2,4-5"])
+def test_part_of_a_file_is_all_of_it(part):
+    status, headers, body = served(BUNDLE, Range=part)
+
+    assert status == 200
+    assert isinstance(body, Path)
+    assert int(headers["content-length"]) == body.stat().st_size
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{BUNDLE}.map",
+        f"{BUNDLE}.gz",
+        "/static/drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js",
+        "/static/drf_spectacular_sidecar/swagger-ui-dist/oauth2-redirect.html",
+        "/static/rest_framework/css/bootstrap.min.css.map",
+        "/static/rest_framework/fonts/fontawesome-webfont.woff",
+        "/static/admin/js/vendor/xregexp/xregexp.js",
+        "/static/admin/js/vendor/jquery/LICENSE.txt",
+        "/static/../manage.py",
+        "/static/ticks/../../settings.py",
+    ],
+)
+@pytest.mark.django_db
+def test_file_that_no_page_uses_is_not_found(path):
+    status, headers, _ = served(path)
+
+    assert status == 404
+    assert headers["cache-control"] == "no-store"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", ["/", "/api/docs", "/api-auth/login/", "/admin/login/", "/api/v1/event"])
+def test_files_that_a_page_names_are_found(page):
+    # The browser tests see the rest: what scripts and stylesheets ask for, and the pages of the staff's site.
+    _, _, body = served(page, Accept="text/html")
+    named = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', body.decode()))
+
+    assert named
+    assert {path: served(path)[0] for path in named} == dict.fromkeys(named, 200)
+
+
+def dial_to_read_slowly(port):
+    """With a buffer so small that the kernel takes in little of an answer."""
+    reader = socket.socket()
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    reader.settimeout(PATIENCE_SECONDS)
+    reader.connect(("127.0.0.1", port))
+    return reader
+
+
+def resident_bytes(process):
+    [worker] = workers_of(process)
+    [line] = [line for line in Path(f"/proc/{worker}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.embedded
+@pytest.mark.django_db(transaction=True)
+def test_slow_readers_of_a_file_cost_little_memory(start, port, tmp_path):
+    process = start(WORKERS="1")
+    whole = len(request(port, "GET", BUNDLE)[1])
+    before = resident_bytes(process)
+    asked = f"GET {BUNDLE} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+    readers = [dial_to_read_slowly(port) for _ in range(READERS)]
+    for reader in readers:
+        reader.sendall(asked)
+    # Until the server has begun to answer each of them, as its log says.
+    log, deadline = tmp_path / "logs" / "combined.log", time.monotonic() + PATIENCE_SECONDS
+    while log.read_text().count(BUNDLE) <= READERS and time.monotonic() < deadline:
+        time.sleep(0.1)
+    grown = resident_bytes(process) - before
+    answers = [answer_of(reader) for reader in readers[:3]]
+    for reader in readers:
+        reader.close()
+
+    assert grown < READERS * whole / 3
+    assert [(status, len(body)) for status, _, body in answers] == [(200, whole)] * 3
