@@ -18,6 +18,12 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 log = logging.getLogger("ticks.request")
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 FACTS = ("method", "path", "status", "ms", "user")
+# Characters of what a caller can choose. Else few requests with long addresses would rotate all old logs away.
+METHOD_LENGTH = 20
+PATH_LENGTH = 256
+MESSAGE_LENGTH = 2000
+TRACEBACK_LINE_LENGTH = 500
+TRACEBACK_LENGTH = 16_000
 # A database quotes what it refuses, be it somebody's mail address: "Duplicate entry 'ada@example.org' for key ...".
 # Where the closing quote is missing, all that follows counts as quoted.
 QUOTED = re.compile(
@@ -80,8 +86,8 @@ def log_request(*, method: str, path: str, status: int, seconds: float, user: in
         **BLANK_RECORD,
         "created": now,
         "msecs": int(now % 1 * 1000),
-        "method": method,
-        "path": path,
+        "method": shortened(method, METHOD_LENGTH),
+        "path": shortened(path, PATH_LENGTH),
         "status": status,
         "ms": round(seconds * 1000, 1),
         "user": user,
@@ -103,10 +109,28 @@ def request_id_of(record) -> str:
 
 
 class Discreet(logging.Formatter):
-    """Keeps to itself what a database quotes in an error."""
+    """Keeps to itself what a database quotes in an error, and shortens what may quote a caller."""
+
+    def message_of(self, record) -> str:
+        return shortened(without_values(record.getMessage()), MESSAGE_LENGTH)
+
+    def traceback_of(self, record) -> str | None:
+        # What Django refuses is no fault of ours: the message says what it was, and anybody can cause many of them.
+        if not record.exc_info or record.name.startswith("django.security."):
+            return None
+        return self.formatException(record.exc_info)
 
     def formatException(self, ei):  # noqa: N802 (logging's name)
-        return without_values(super().formatException(ei))
+        lines = without_values(super().formatException(ei)).split("\n")
+        return shortened("\n".join(shortened(line, TRACEBACK_LINE_LENGTH) for line in lines), TRACEBACK_LENGTH)
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text's beginning and end, if it has more characters than `limit`."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}...({len(text) - 2 * half} more)...{text[-half:]}"
 
 
 def without_values(text: str) -> str:
@@ -128,12 +152,13 @@ class JsonFormatter(Discreet):
             "time": moment_of(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": without_values(record.getMessage()),
+            "message": self.message_of(record),
             "requestId": request_id_of(record),
         }
         line.update({name: getattr(record, name) for name in FACTS if hasattr(record, name)})
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        traceback = self.traceback_of(record)
+        if traceback:
+            line["traceback"] = traceback
         # In ASCII: no separator of lines, control character or half a surrogate pair reaches the file.
         return json.dumps(line)
 
@@ -159,9 +184,10 @@ class ReadableFormatter(Discreet):
             user = f"user {record.user}" if record.user else "guest"
             said = f"{record.status} {record.method} {printable(record.path)} {record.ms} ms, {user}"
         else:
-            said = f"{record.levelname} {record.name}: {without_values(record.getMessage())}"
+            said = f"{record.levelname} {record.name}: {self.message_of(record)}"
         line = f"{clock} {said} [{request_id_of(record)}]"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        traceback = self.traceback_of(record)
+        return f"{line}\n{traceback}" if traceback else line
 
 
 @lru_cache(maxsize=8)

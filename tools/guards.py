@@ -1071,6 +1071,34 @@ GUARDS = [
         "path=request.get_full_path(),",
         "ticks/tests/test_request_log.py",
     ),
+    Guard(
+        "a bound on paths in the log",
+        "ticks/logs.py",
+        '"path": shortened(path, PATH_LENGTH),',
+        '"path": path,',
+        "ticks/tests/test_request_log.py",
+    ),
+    Guard(
+        "a bound on methods in the log",
+        "ticks/logs.py",
+        '"method": shortened(method, METHOD_LENGTH),',
+        '"method": method,',
+        "ticks/tests/test_request_log.py",
+    ),
+    Guard(
+        "a bound on messages in the log",
+        "ticks/logs.py",
+        "return shortened(without_values(record.getMessage()), MESSAGE_LENGTH)",
+        "return without_values(record.getMessage())",
+        "ticks/tests/test_request_log.py",
+    ),
+    Guard(
+        "a bound on tracebacks in the log",
+        "ticks/logs.py",
+        "for line in lines), TRACEBACK_LENGTH)",
+        "for line in lines), 10**9)",
+        "ticks/tests/test_request_log.py",
+    ),
     # Input
     Guard(
         "charsets that are none",

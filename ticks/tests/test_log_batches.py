@@ -121,8 +121,8 @@ def test_request_that_cannot_be_worded_takes_no_other_with_it(handler, monkeypat
     monkeypatch.setattr(log_batches, "WINDOW_SECONDS", 0.01)
     handler.setFormatter(JsonFormatter())
     logging.getLogger("ticks.request").addHandler(handler)
-    for method in ("GET", None, "POST"):
-        log_request(method=method, path="/x", status=201, seconds=0.0123, user=None, identity="given")
+    for method, identity in [("GET", "given"), ("PUT", None), ("POST", "given")]:
+        log_request(method=method, path="/x", status=201, seconds=0.0123, user=None, identity=identity)
     logging.getLogger("ticks.request").removeHandler(handler)
 
     def written():

@@ -2,13 +2,14 @@ import io
 import json
 import logging
 import re
+import time
 
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError
 
-from ticks.logs import JsonFormatter, ReadableFormatter, log_request, request_id
+from ticks.logs import JsonFormatter, ReadableFormatter, log_request, request_id, without_values
 
 pytestmark = pytest.mark.django_db
 
@@ -157,6 +158,82 @@ def test_readable_line_says_the_same(owner, user, readable_log):
     assert re.fullmatch(
         rf"\d\d:\d\d:\d\d 200 GET /api/v1/auth/me \d+\.\d ms, user {user.pk} \[abc-1\]\n", readable_log.getvalue()
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/" + "a" * 60_000),
+        ("GET", "/" + "\N{PARTY POPPER}" * 16_000),
+        ("M" * 60_000, "/"),
+        ("GET", "/" * 60_000),
+    ],
+)
+def test_line_of_a_request_has_a_bound(machine_log, readable_log, method, path):
+    for _ in range(3):
+        log_request(method=method, path=path, status=404, seconds=0.1, user=7, identity="a" * 128)
+
+    # What is not ASCII takes six bytes, or twelve.
+    assert [len(line) < 4000 for log in (machine_log, readable_log) for line in log.getvalue().splitlines()] == [
+        True
+    ] * 6
+
+
+def test_path_is_shortened_in_the_middle(anonymous, machine_log):
+    anonymous.get("/api/" + "a" * 2000 + "/end")
+
+    assert lines(machine_log)[0]["path"] == f"/api/{'a' * 123}...(1753 more)...{'a' * 124}/end"
+
+
+@pytest.mark.parametrize("said", ["a" * 1_000_000, "a\n" * 500_000, "\N{PARTY POPPER}" * 1_000_000])
+def test_line_of_an_error_has_a_bound(machine_log, readable_log, said):
+    try:
+        raise ZeroDivisionError(said)
+    except ZeroDivisionError:
+        logging.getLogger("django.request").exception("It broke: %s", said)
+
+    (line,) = lines(machine_log)
+    assert "in test_line_of_an_error_has_a_bound" in line["traceback"]
+    assert len(line["message"]) < 2100
+    assert len(line["traceback"]) < 17_000
+    assert len(machine_log.getvalue()) < 250_000
+    assert len(readable_log.getvalue()) < 100_000
+
+
+def test_refusal_of_django_is_one_line_without_a_traceback(anonymous, machine_log, readable_log):
+    form = {f"field_{number}": "1" for number in range(1001)}
+
+    response = anonymous.post("/admin/login/", form, format="multipart")
+
+    refused, request = lines(machine_log)
+    assert response.status_code == 400
+    assert (refused["logger"], request["status"]) == ("django.security.TooManyFieldsSent", 400)
+    assert "traceback" not in refused
+    assert len(readable_log.getvalue().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "worst",
+    [
+        "incorrect " * 100_000,
+        "incorrect " + "a " * 500_000,
+        "Duplicate entry '" * 60_000,
+        "Duplicate entry '" + "' " * 500_000,
+        "Duplicate entry ''" + "\n" * 1_000_000,
+    ],
+)
+def test_what_a_database_quotes_is_found_in_linear_time(worst):
+    began = time.perf_counter()
+
+    without_values(worst)
+
+    assert time.perf_counter() - began < 1
+
+
+def test_value_whose_closing_quote_is_missing_is_left_out(machine_log):
+    logging.getLogger("ticks.errors").error("Duplicate entry 'ada@example.org")
+
+    assert lines(machine_log)[0]["message"] == "Duplicate entry '...'"
 
 
 def test_error_has_its_traceback_inside_the_line(machine_log):
