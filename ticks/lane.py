@@ -26,6 +26,8 @@ PLAIN_HEADERS = {
     *("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip", "x-request-id"),
 }
 MAX_BODY = 16 * 1024
+# A name in the DNS has 253 characters at most; then comes the port.
+MAX_HOST = 260
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
 
@@ -63,7 +65,8 @@ def is_plain(head: Head) -> bool:
         not head.query
         and headers.keys() <= PLAIN_HEADERS
         and headers.get("accept", "*/*") in JSON_ACCEPTED
-        and is_our_host(headers.get("host", ""), tuple(settings.ALLOWED_HOSTS))
+        and len(host := headers.get("host", "")) <= MAX_HOST
+        and is_our_host(host, tuple(settings.ALLOWED_HOSTS))
         and (is_secure(head) or not settings.SECURE_SSL_REDIRECT)
     )
 

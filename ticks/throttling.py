@@ -13,6 +13,8 @@ from rest_framework.throttling import BaseThrottle
 PERIODS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Of each scope. With more callers at once, those who were silent longest are forgotten first.
 MAX_CALLERS = 100_000
+# An address has less. What a proxy passed on as one may be any text, and longer ones count as what they begin with.
+MAX_KEY = 64
 clock = time.monotonic
 
 
@@ -26,6 +28,7 @@ class Counts:
 
     def count(self, key: str, *, limit: int, period: float) -> float | None:
         """Counts a request; how many seconds to wait instead if it is one too many."""
+        key = key[:MAX_KEY]
         with self.lock:
             now = clock()
             times = self.callers.setdefault(key, [])
@@ -39,7 +42,7 @@ class Counts:
 
     def take_back(self, key: str) -> None:
         with self.lock:
-            times = self.callers.get(key)
+            times = self.callers.get(key[:MAX_KEY])
             if times:
                 times.pop()
 

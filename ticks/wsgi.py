@@ -2,7 +2,6 @@
 
 import os
 import sys
-from functools import lru_cache
 from pathlib import Path
 
 from django.core.wsgi import get_wsgi_application
@@ -64,7 +63,6 @@ def headers_of(headers) -> dict[str, str]:
     }
 
 
-@lru_cache(maxsize=1024)
 def variable(header: str) -> str:
     return PLAIN_HEADERS.get(header) or "HTTP_" + header.upper().replace("-", "_")
 

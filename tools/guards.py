@@ -1099,6 +1099,35 @@ GUARDS = [
         "for line in lines), 10**9)",
         "ticks/tests/test_request_log.py",
     ),
+    # Memory that callers could fill
+    Guard(
+        "names of charsets are not kept",
+        "ticks/intake.py",
+        "codecs.unregister(encodings.search_function)\n",
+        "",
+        "ticks/tests/test_memory.py",
+    ),
+    Guard(
+        "long content types are not read",
+        "ticks/intake.py",
+        "if len(content_type) > MAX_CONTENT_TYPE or not is_readable(content_type):",
+        "if not is_readable(content_type):",
+        "ticks/tests/test_memory.py",
+    ),
+    Guard(
+        "long hosts are not kept",
+        "ticks/lane.py",
+        'len(host := headers.get("host", "")) <= MAX_HOST',
+        'len(host := headers.get("host", "")) <= 10**9',
+        "ticks/tests/test_memory.py",
+    ),
+    Guard(
+        "long callers are not kept whole",
+        "ticks/throttling.py",
+        "        key = key[:MAX_KEY]\n",
+        "",
+        "ticks/tests/test_memory.py",
+    ),
     # Input
     Guard(
         "charsets that are none",

@@ -113,7 +113,7 @@ def test_malformed_requests_are_refused_and_the_server_goes_on(start, port, conn
         "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200) + b"\r\n\r\n", 400),
         "a huge header": (get + b"X: " + b"a" * 300_000 + b"\r\n\r\n", 431),
         "many headers": (get + b"".join(b"X-%d: 1\r\n" % number for number in range(300)) + b"\r\n", 431),
-        "a long address": (b"GET /" + b"a" * 66_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+        "a long address": (b"GET /" + b"a" * 66_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431),
         "two lengths": (post("/api/v1/booking", BODY, f"{len(BODY)}\r\nContent-Length: 1"), 400),
         "a negative length": (post("/api/v1/booking", BODY, -1), 400),
         "a length beyond counting": (post("/api/v1/booking", BODY, "9" * 30), 400),
