@@ -32,7 +32,11 @@ def show(windows):
         ('<p style="color: red">Red</p>', "console error: Applying inline style violates"),
         ('<script src="https://example.org/a.js"></script>', "console error: Loading the script 'https://example.org"),
         ('<img src="/static/missing.png" alt="">', "console error: Failed to load resource: the server responded"),
-        ('<a href="/admin/" onclick="alert(1)">Home</a>', "console error: Executing inline event handler violates"),
+        # A handler is looked at when its event comes.
+        (
+            '<img src="/static/ticks/favicon.svg" alt="" onload="alert(1)">',
+            "console error: Executing inline event handler violates",
+        ),
     ],
 )
 def test_content_that_is_refused_is_noted(show, windows, content, finding):
