@@ -1,6 +1,5 @@
 from accounts.models import EMAIL_TAKEN, NAME_TAKEN
 from ticks.refusals import Refusal
-from ticks.words import plural
 
 
 class UsernameTaken(Refusal):
@@ -33,15 +32,6 @@ class SessionEnded(Refusal):
     status = 401
     code = "token_not_valid"
     message = "This token is no longer valid; log in again."
-
-
-class TooManyAttempts(Refusal):
-    status = 429
-    code = "throttled"
-
-    def __init__(self, seconds: int):
-        self.retry_after = seconds
-        super().__init__(f"Too many requests; try again in {seconds} {plural(seconds, 'second')}.")
 
 
 class LoginsKept(Refusal):

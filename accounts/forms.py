@@ -10,19 +10,28 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
 from accounts import throttles
-from accounts.exceptions import TooManyAttempts
 from ticks.staff_site import may_enter
+from ticks.throttling import TooManyRequests
+from ticks.transactions import Busy
 from ticks.words import plural
 
 
 @contextmanager
 def limited(throttle_classes: Iterable[type], request) -> Iterator[None]:
-    """Counts an attempt, which is forgiven if no error comes out of the block."""
+    """Counts an attempt, which is forgiven if no error comes out of the block, or `Busy`: then nothing was tried."""
     counted = [throttle() for throttle in throttle_classes]
     for throttle in counted:
         if not throttle.allow_request(request, view=None):
             raise too_many(math.ceil(throttle.wait()))
-    yield
+    try:
+        yield
+    except Busy:
+        forgive(counted)
+        raise
+    forgive(counted)
+
+
+def forgive(counted: Iterable) -> None:
     for throttle in counted:
         throttle.forgive()
 
@@ -36,7 +45,7 @@ class LimitedAttempts:
         with limited(throttles.LOGIN, self.request):
             try:
                 return super().clean()
-            except TooManyAttempts as error:
+            except TooManyRequests as error:
                 raise too_many(error.retry_after) from error
 
 

@@ -7,12 +7,12 @@ from django.conf import settings
 from django.utils import timezone
 from rest_framework.throttling import BaseThrottle
 
-from accounts.exceptions import SessionEnded, TooManyAttempts
+from accounts.exceptions import SessionEnded
 from accounts.models import User, normalise_email, username_key
 from accounts.services import count_attempt, forgive_attempt, was_counted
 from accounts.tokens import read_refresh_token
 from ticks.errors import sendable
-from ticks.throttling import CallerThrottle, client_network
+from ticks.throttling import CallerThrottle, TooManyRequests, client_network
 from ticks.transactions import in_one_transaction
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
@@ -23,12 +23,12 @@ GUESSES_FROM_ADDRESS = 10
 # are 209 billion passwords of eight small letters, so one in 240,000 of them is found in that year; the common ones,
 # which are tried first, cannot be set.
 GUESSES_AT_ACCOUNT = 100
-# So long is an address known from which the account has logged in.
+# For how long after a login its address counts as known for the account.
 KNOWN_SECONDS = 30 * DAY
 
 
 class Attempt:
-    """One attempt: counted when this is made, before anything is done for it."""
+    """One attempt. The constructor counts it, before anything else is done for it."""
 
     def __init__(self, purpose: str, subject: str, *, limit: int, seconds: int = MINUTE):
         self.key, self.seconds, self.now = key_of(purpose, subject), seconds, timezone.now()
@@ -42,7 +42,7 @@ class Attempt:
 
 
 def key_of(purpose: str, subject: str) -> str:
-    # Hashed: no mail address lies in a table that nobody thinks of.
+    # Hashed, so that the table of counters holds no mail address.
     return f"{purpose}:{sha256(subject.encode(errors='replace')).hexdigest()}"
 
 
@@ -57,7 +57,7 @@ class LoginGuess:
     It counts three times: for the name as it was typed and for the account that it finds, each from this address, and
     for the account from all addresses. A name without an account is an account of its own.
 
-    Only the first count refuses openly (429, `TooManyAttempts`): it tells callers what they have done themselves.
+    Only the first count refuses openly (429, `TooManyRequests`): it tells callers what they have done themselves.
     The other two would tell that a username and a mail address are one account, what others have tried, and where the
     owner logs in. So beyond those `is_refused` is set, and the login is answered as a wrong password is, after the
     same work, even if the password is right.
@@ -75,9 +75,9 @@ class LoginGuess:
             self.known_key = key_of("login-known", f"{address} {account}")
             by_name = self.count(address, name=name, account=account)
             if not by_name.is_allowed:
-                raise TooManyAttempts(math.ceil(by_name.wait()))
+                raise TooManyRequests(math.ceil(by_name.wait()))
 
-    # One COMMIT for all: logins take their turns, and would wait for each.
+    # In one transaction, since the next login waits for each COMMIT of this one.
     @in_one_transaction
     def count(self, address: str, *, name: str, account: str) -> Attempt:
         """Returns the count of the name; where that refuses, the account is not counted."""
@@ -94,7 +94,7 @@ class LoginGuess:
         return by_name
 
     def forgive(self) -> None:
-        """It was the right password, so no guess; and the address is known from now on."""
+        """The password was right: the attempt is uncounted, and the address is known from now on."""
         if self.attempts:
             self.uncount()
 
@@ -162,7 +162,7 @@ class RegisterByAddress(ByAddress):
 
 
 class RegisterByName(AttemptThrottle):
-    """By each name in the request, so that none that is made up stands for the one that is tried."""
+    """By each name in the request, so that a made-up name beside the one that is tried gives no fresh counter."""
 
     purpose, limit = "register-name", 10
 
@@ -198,7 +198,7 @@ class PasswordByAccount(AttemptThrottle):
 
 
 class PasswordByAccountAnHour(PasswordByAccount):
-    """Who has found a browser logged in may guess no more than anybody else."""
+    """Somebody who finds a browser logged in may guess no more often than anybody else."""
 
     purpose, limit, seconds = "password-account-hour", GUESSES_AT_ACCOUNT, HOUR
 

@@ -1,7 +1,10 @@
+from collections.abc import Sequence
+
 from django.contrib.auth import authenticate
 from rest_framework.decorators import action
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.throttling import BaseThrottle
 from rest_framework.viewsets import GenericViewSet
 
 from accounts import throttles, tokens
@@ -19,10 +22,13 @@ from accounts.serializers import (
 from accounts.services import change_password, change_profile, register_user
 from ticks.envelope import answer
 from ticks.schema import describes
+from ticks.transactions import Busy
 
 
 class AttemptsMixin:
     """Views that count attempts and forgive those that turn out to be right."""
+
+    attempts: Sequence[BaseThrottle] = ()
 
     def check_throttles(self, request):
         # One after the other: an address that is refused must not go on to fill the table of accounts.
@@ -31,6 +37,12 @@ class AttemptsMixin:
             self.attempts.append(throttle)
             if not throttle.allow_request(request, self):
                 self.throttled(request, throttle.wait())
+
+    def handle_exception(self, exc):
+        if isinstance(exc, Busy):
+            # No password was looked at, and the answer asks the caller to try again in a second.
+            self.forgive()
+        return super().handle_exception(exc)
 
     def forgive(self):
         for attempt in self.attempts:

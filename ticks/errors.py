@@ -17,8 +17,8 @@ from ticks.envelope import failure
 from ticks.outage import drop_if_lost
 from ticks.refusal_counts import tally
 from ticks.refusals import Refusal
+from ticks.throttling import TooManyRequests
 from ticks.transactions import Busy, ValueRefused, refusal_of_database
-from ticks.words import plural
 
 log = logging.getLogger("ticks.errors")
 
@@ -89,11 +89,13 @@ def describe(error) -> Failure | None:
         case exceptions.ValidationError():
             errors = flatten(error.detail)
             return Failure(400, sentence(errors), "invalid", errors)
+        case exceptions.Throttled():
+            return describe_refusal(TooManyRequests(error.wait or 1))
         case exceptions.APIException():
             return describe_api_exception(error)
         case DatabaseError() | InterfaceError():
             refusal = refusal_of_database(error)
-            return refusal and describe(refusal)
+            return refusal and describe_refusal(refusal)
     return None
 
 
@@ -102,7 +104,7 @@ def describe_refusal(error: Refusal) -> Failure:
     if error.status >= 500 and (error.__cause__ or not isinstance(error, Busy)):
         log.error("The database failed: %s", error.__cause__ or error)
     if isinstance(error, ValueRefused):
-        # A check of ours is missing. Not the driver's sentence, which may quote what a person has typed.
+        # A check of ours is missing. The driver's sentence is not logged, since it may quote what a person has typed.
         log.error("The database refused a value (error %s).", (error.__cause__.args or ["unknown"])[0])
     errors = {error.field: [error.message]} if error.field else {}
     headers = {"WWW-Authenticate": 'Bearer realm="ticks"'} if error.status == 401 else {}
@@ -118,10 +120,6 @@ def describe_api_exception(error: exceptions.APIException) -> Failure:
     headers = {}
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = error.auth_header
-    if isinstance(error, exceptions.Throttled):
-        wait = error.wait or 1
-        headers["Retry-After"] = str(wait)
-        detail = f"Too many requests; try again in {wait} {plural(wait, 'second')}."
     return Failure(error.status_code, str(detail), str(code), headers=headers)
 
 

@@ -10,12 +10,24 @@ from django.conf import settings
 from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 
+from ticks.refusals import Refusal
+from ticks.words import plural
+
 PERIODS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Of each scope. With more callers at once, those who were silent longest are forgotten first.
 MAX_CALLERS = 100_000
 # An address has less. What a proxy passed on as one may be any text, and longer ones count as what they begin with.
 MAX_KEY = 64
 clock = time.monotonic
+
+
+class TooManyRequests(Refusal):
+    status = 429
+    code = "throttled"
+
+    def __init__(self, seconds: int):
+        self.retry_after = seconds
+        super().__init__(f"Too many requests; try again in {seconds} {plural(seconds, 'second')}.")
 
 
 class Counts:
@@ -128,7 +140,7 @@ def address_of(meta: dict) -> str:
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """An address as proxies write it, perhaps with a port, brackets or quotes; None where it is none."""
+    """An address as proxies write it, perhaps with a port, brackets or quotes; None if it is no address."""
     host = text.strip().strip('"')
     if host.startswith("["):
         host = host[1:].partition("]")[0]

@@ -7,7 +7,9 @@ from django.db import connection
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
-# Applications of earlier versions: their tables are gone, the notes of their migrations stayed.
+from ticks.words import plural
+
+# Applications that earlier versions had: their tables are gone, but django_migrations still names their migrations.
 FORMER_APPS = {"sessions"}
 
 
@@ -25,7 +27,7 @@ def unknown_migrations(loader: MigrationLoader) -> list[str]:
 
 
 def refuse_newer_schema() -> None:
-    """Raises `CommandError`: what a newer version keeps in order besides, this one would not."""
+    """Raises `CommandError`: this version would not keep up to date what a newer one has added."""
     unknown = unknown_migrations(MigrationLoader(connection))
     if unknown:
         raise CommandError(
@@ -35,7 +37,7 @@ def refuse_newer_schema() -> None:
 
 
 def refuse_other_schema() -> None:
-    """Raises `CommandError`: on half an upgrade, tickets would be sold that no count knows of."""
+    """Raises `CommandError`: on half an upgrade, bookings would be missing from the counts."""
     refuse_newer_schema()
     missing = missing_migrations(MigrationLoader(connection))
     if missing:
@@ -47,4 +49,4 @@ def refuse_other_schema() -> None:
 
 def shortened(migrations: Sequence[Migration | str]) -> str:
     first, *others = map(str, migrations)
-    return f"{first} and {len(others)} more migrations" if others else first
+    return f"{first} and {len(others)} more {plural(len(others), 'migration')}" if others else first

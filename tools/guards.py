@@ -890,7 +890,7 @@ GUARDS = [
     Guard(
         "guesses at one name",
         "accounts/throttles.py",
-        "                raise TooManyAttempts(math.ceil(by_name.wait()))\n",
+        "                raise TooManyRequests(math.ceil(by_name.wait()))\n",
         "                pass\n",
         "accounts/tests/test_login_guesses.py",
     ),
@@ -955,6 +955,13 @@ GUARDS = [
         "accounts/hashers.py",
         "        if not waiting.acquire(blocking=False):\n",
         "        if not waiting.acquire():\n",
+        "accounts/tests/test_turn_to_hash.py",
+    ),
+    Guard(
+        "who is turned away from hashing has not guessed",
+        "accounts/views.py",
+        "        if isinstance(exc, Busy):\n",
+        "        if False:\n",
         "accounts/tests/test_turn_to_hash.py",
     ),
     Guard(
@@ -1675,7 +1682,7 @@ GUARDS = [
     Guard(
         "short lists of entity tags",
         "ticks/conditional.py",
-        "if len(if_none_match) > MAX_NAMED:",
+        "if len(if_none_match) > MAX_IF_NONE_MATCH:",
         "if False:",
         "bookings/tests/test_event_status.py -k other_etag",
     ),

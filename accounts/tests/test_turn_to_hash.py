@@ -11,7 +11,7 @@ from django.contrib.auth.hashers import check_password, make_password
 
 from accounts import hashers
 from accounts.hashers import Argon2PasswordHasher, turn_to_hash
-from accounts.models import BrowserSession, LoginSession, User
+from accounts.models import AttemptCounter, BrowserSession, LoginSession, User
 from accounts.tests.factories import PASSWORD, UserFactory
 from ticks.transactions import Busy
 
@@ -40,8 +40,9 @@ def somebody_hashing():
 
 
 @pytest.fixture
-def busy(monkeypatch):
-    """A hash is under way, and nobody waits for long."""
+def busy(monkeypatch, settings):
+    """A hash is under way, and nobody waits for long. Attempts at passwords are counted."""
+    settings.THROTTLE_ENABLED = True
     monkeypatch.setattr(hashers, "WAIT_SECONDS", 0.05)
     with somebody_hashing():
         yield
@@ -177,3 +178,5 @@ def test_pages_say_busy_where_no_turn_comes(request, hashed, client, url, sent):
 def assert_nothing_changed(account):
     stored = User.objects.get()
     assert (stored.pk, stored.password) == (account.pk, account.password)
+    # Who was turned away has not guessed at anything.
+    assert not AttemptCounter.objects.filter(count__gt=0).exists()

@@ -15,6 +15,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from ticks.management.commands import migrate
 from ticks.tests.served import PATIENCE_SECONDS, launch
+from ticks.upgrades import shortened
 
 OLDER = (
     "The database is older than this version of Ticks, it lacks events.0006_waitlisted_tickets_hold; "
@@ -105,6 +106,13 @@ def test_command_refuses_a_database_of_another_version(command, change, sentence
         call_command(*command)
 
     assert str(refusal.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "a.1"), (2, "a.1 and 1 more migration"), (3, "a.1 and 2 more migrations")]
+)
+def test_migrations_are_named_by_the_first_and_how_many_more(count, words):
+    assert shortened([f"a.{number + 1}" for number in range(count)]) == words
 
 
 @pytest.mark.django_db

@@ -45,9 +45,9 @@ class Command(BaseCommand):
             refuse_newer_schema()
             call_command("migrate", verbosity=0)
             call_command("seed_demo", if_empty=True, stdout=self.stdout)
-            connection.close()
         else:
             refuse_other_schema()
+        connection.close()
         host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST
         address = f"http://{host}:{settings.PORT}"
         self.stdout.write(
