@@ -58,7 +58,8 @@ def bearer_token(header: bytes | str) -> str:
 
 def answer_exception(error, context):
     """DRF's exception handler: 401 where a write failed because the caller's account was deleted meanwhile."""
-    # Django's own for a row that is gone, or a foreign key to it. What else the database raises is an outage.
+    # Django raises a plain `DatabaseError` where a row to update is gone, and the database an `IntegrityError` where a
+    # foreign key points to it.
     if (type(error) is DatabaseError or isinstance(error, IntegrityError)) and is_gone(context["request"].user):
         error = SessionEnded()
     return errors.answer_exception(error, context)

@@ -12,14 +12,14 @@ log = logging.getLogger("ticks.logins")
 class NameOrEmailBackend(ModelBackend):
     """Finds the account by username or email; an unknown one costs a password hash as well.
 
-    Every login comes through here, so here its guesses are counted, by the name that is really looked for.
+    Every login comes through here, so guesses are counted here, by the name that is really looked up.
     """
 
     def authenticate(self, request, username=None, password=None, email=None, **kwargs):
-        """Raises `TooManyAttempts`, and `Busy` where many log in at once."""
+        """Raises `TooManyRequests`, and `Busy` where many log in at once."""
         if password is None or (username is None and email is None):
             return None
-        # All of it: the queries of many logins at once would keep bookings waiting as their hashes do.
+        # The queries belong to the turn: those of many logins at once would delay bookings as their hashes do.
         with turn_to_hash():
             user = find_user(username=username, email=email)
             guess = LoginGuess(request, name=email if username is None else username, user=user)

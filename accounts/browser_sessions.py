@@ -1,7 +1,7 @@
 """The sessions of browsers, kept in the database with the account that each is of.
 
-The cookie has the key, the table only its hash: who reads the table gets no cookie that is good. In the store
-`session_key` is the key, in the model it is the hash.
+The cookie holds the key and the table only its hash, so that nobody can log in with what the table holds.
+`session_key` is the key in the store, and the hash in the model.
 """
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
@@ -23,7 +23,7 @@ class SessionStore(DatabaseStore):
     def load(self):
         session = self.row().filter(expire_date__gt=timezone.now()).first()
         if session is None:
-            # A key that is nobody's is not kept: what is saved next gets a key of our own.
+            # The key is given up, so that no client can choose the key of the session that is saved next.
             self.flush()
             return {}
         return self.decode(session.session_data)

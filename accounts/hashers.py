@@ -11,14 +11,17 @@ from ticks.transactions import Busy
 # booking took 646 ms at the median without a limit, 119 ms with one hash at a time in each worker, and 48 ms with one
 # login at a time, its queries included (73 ms with two).
 hashing = threading.RLock()
-# Who waits for a turn keeps a thread from other requests, so no more than half of a worker's threads may wait.
+# A request that waits for its turn occupies a thread, so no more than half of a worker's threads may wait.
 waiting = threading.BoundedSemaphore(max(1, settings.THREADS // 2))
 WAIT_SECONDS = 2
 
 
 @contextmanager
 def turn_to_hash() -> Iterator[None]:
-    """For one thread of this process at a time, which may enter again. Raises `Busy` where the wait would be long."""
+    """Lets one thread of this process in at a time; that thread may enter again.
+
+    Raises `Busy` after `WAIT_SECONDS`, and at once where enough threads wait already.
+    """
     if not hashing.acquire(blocking=False):
         if not waiting.acquire(blocking=False):
             raise Busy
@@ -36,7 +39,7 @@ def turn_to_hash() -> Iterator[None]:
 class OwaspArgon2(Argon2PasswordHasher):
     """argon2id with 19 MiB, two passes, one lane: the minimum of OWASP's Password Storage Cheat Sheet.
 
-    Every password is hashed and checked here, so here is the limit to how many are at once.
+    Every password is hashed and checked here, so the limit to how many are hashed at once is here too.
     """
 
     time_cost = 2

@@ -25,7 +25,7 @@ MAX_NAME = 254
 def normalised(form: str, text: str) -> str:
     """A text in a normal form of Unicode, unless it is too long to be anybody's name.
 
-    A long run of accents takes Python time that grows with its square, and nobody else is served meanwhile.
+    Python takes quadratic time for a long run of accents, and serves nobody else meanwhile.
     """
     return unicodedata.normalize(form, text) if len(text) <= MAX_NAME else text
 
@@ -52,7 +52,7 @@ def login_key(name: str) -> str:
 
 
 def hash_of(text: str) -> str:
-    """What the table keeps in place of a text. For random secrets too: who reads the table cannot use the hash."""
+    """What a table keeps in place of a text: nobody can log in with the hash of a random secret."""
     return sha256(text.encode(errors="replace")).hexdigest()
 
 
@@ -72,7 +72,7 @@ class Users(UserManager.from_queryset(UserQuerySet)):
         try:
             return super().create_superuser(username, email, password, **fields)
         except IntegrityError:
-            # The command `createsuperuser` has words for a `ValidationError` alone.
+            # `createsuperuser` prints the message of a `ValidationError`, and a traceback for any other error.
             User(username=username, email=email).clean()
             raise
 
@@ -147,7 +147,8 @@ class User(AbstractUser):
 
     def reserve_names(self) -> None:
         """Makes the account's login names its own, and gives up those that it no longer has."""
-        # As they stand in the row that this transaction has just written: this object may be older than its other name.
+        # Read from the row, which this transaction has just written: this object may hold an older value of the name
+        # that is not being changed.
         [names] = User.objects.filter(pk=self.pk).values_list("username", "email")
         wanted = {login_key(name) for name in names if name}
         held = set(self.login_names.values_list("key", flat=True))
@@ -184,9 +185,9 @@ def session_auth_hash(password: str, secret_key: str) -> str:
 class LoginSession(models.Model):
     """One login, from its first token pair until logout, password change or expiry.
 
-    Access tokens carry its id, so that deleting the row ends them at once. Of its refresh tokens
-    only the one whose id has the hash that stands here is good. It is as old as the password that it was opened with:
-    a new one ends it, whoever sets it and however.
+    Access tokens carry its id, so that deleting the row ends them at once. Only the refresh token whose id has the
+    hash `refresh_hash` is good. It is as old as the password that it was opened with: a new one ends it, whoever sets
+    it and however.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="login_sessions")

@@ -35,7 +35,7 @@ def access_token(session: LoginSession) -> str:
 
 
 def new_refresh_id() -> str:
-    """128 random bits. The token alone has them, the database has their hash."""
+    """128 random bits in hexadecimal. Only the token holds them; the database holds their hash."""
     return secrets.token_hex(16)
 
 
@@ -55,7 +55,7 @@ def refresh(token: str) -> dict[str, str]:
 
 
 def log_out(token: str) -> None:
-    """Ends the session that a refresh token belongs to, its access tokens included. Twice is as good as once.
+    """Ends the session that a refresh token belongs to, its access tokens included; no error if it has ended.
 
     Raises `SessionEnded`, also where the account was deleted or deactivated.
     """

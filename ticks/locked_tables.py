@@ -23,7 +23,7 @@ class LockedTables(SeparateDatabaseAndState):
     nothing to lock: there the whole of `migrate` is one transaction.
     """
 
-    # Else `sqlmigrate` would carry out what it should only print.
+    # If it were true, `sqlmigrate` would carry out the fills instead of printing them.
     reduces_to_sql = False
 
     def __init__(self, tables: Sequence[str], operations: Sequence[Operation]):
@@ -48,7 +48,7 @@ def locked(connection, tables: Sequence[str]) -> Iterator[None]:
     if connection.vendor != "mysql":
         yield
         return
-    # As MySQL's manual has it. Not atomic(): BEGIN would give the tables back.
+    # In the order that MySQL's manual gives. Not in `atomic()`, within which Django refuses to change the schema.
     connection.set_autocommit(False)
     try:
         with connection.cursor() as cursor:
@@ -57,7 +57,7 @@ def locked(connection, tables: Sequence[str]) -> Iterator[None]:
             connection.commit()
             cursor.execute("UNLOCK TABLES")
     except BaseException:
-        # With the connection go the locks, and what is not committed.
+        # This also releases the locks, and rolls back what is not committed.
         connection.close()
         raise
     connection.set_autocommit(True)

@@ -32,7 +32,7 @@ class Outage:
     def __init__(self):
         self._is_over = threading.Event()
         self._is_over.set()
-        # By the monotonic clock, of the last one. Connections that are older than that are not used again.
+        # When the last outage began, by the monotonic clock. Connections opened before it are not used again.
         self.began_at = float("-inf")
         self._beginning = threading.Lock()
         self._prober: threading.Thread | None = None

@@ -22,8 +22,8 @@ SIGN = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
 # A program that splits at semicolons or tabs, as Excel does in much of Europe, takes our commas and quotes for text
 # and begins a cell where ours goes on: after these, a sign is as good as the first.
 SEPARATOR = re.compile(r"[\t\r\n]")
-# What does not show before a sign; it may have separators in it. It is looked at from its beginning alone: looked at
-# from each separator, a long run of them would take time that grows with the square of its length.
+# What does not show before a sign; separators may be part of it. It matches only from its first character on. A match
+# tried from each separator would take quadratic time for a long run of them.
 BEFORE_SIGN = re.compile(rf"(?<!{UNSEEN})(?:(?<![^;])|(?={UNSEEN})){UNSEEN}*+(?={SIGN})")
 ROWS_A_SHEET = 1_048_576
 LONGEST_TEXT = 32_767
@@ -64,7 +64,7 @@ def harmless(text: str) -> str:
 
 
 def with_apostrophes(before_sign: re.Match) -> str:
-    """One wherever a cell may begin, for one program or another."""
+    """An apostrophe wherever some program may begin a cell."""
     begins_cell = before_sign.start() == 0 or before_sign.string[before_sign.start() - 1] == ";"
     return ("'" if begins_cell else "") + SEPARATOR.sub(r"\g<0>'", before_sign[0])
 

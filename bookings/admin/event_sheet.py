@@ -17,12 +17,12 @@ from events.admin import EventForm, LinesField
 from events.models import Event
 
 MAX_ROWS = 1000
-# What is larger is no table of events. It is refused before anything else reads it.
+# A larger text is no table of events. It is refused before anything else reads it.
 MAX_COLUMNS = 100
 # Twice as long as the longest description.
 MAX_CELL = 10_000
 MAX_HEAD = 10_000
-# Spreadsheet programs leave many at the end.
+# Spreadsheet programs leave many empty rows at the end.
 MAX_EMPTY_ROWS = 10_000
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 # What else people call a column, in lower case and without signs.
@@ -143,7 +143,8 @@ class RowForm(EventForm):
 LABELS = {name: RowForm.base_fields[name].label or name.replace("_", " ").capitalize() for name in RowForm.Meta.fields}
 
 
-# Every sign, and a remark in brackets such as (UTC). A bracket that is not closed is looked at up to the next one.
+# Every sign, and a remark in brackets such as (UTC). The search for a closing bracket ends at the next opening one:
+# to look for it as far as the end of the text, from each opening one anew, would take quadratic time.
 NO_WORDS = re.compile(r"\([^()]*\)|[^a-z0-9]")
 
 
@@ -256,8 +257,8 @@ def numbered(text: str, delimiter: str):
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            said = f"the quotes do not match, or a cell has more than {MAX_CELL:,} characters ({error})"
-            raise Unreadable(f"Line {line}: {said}.") from error
+            problem = f"the quotes do not match, or a cell has more than {MAX_CELL:,} characters ({error})"
+            raise Unreadable(f"Line {line}: {problem}.") from error
         if cells is None:
             return
         refuse_large(line, cells)
@@ -275,8 +276,8 @@ def refuse_large(line: int, cells: list[str]) -> None:
         raise Unreadable(f"Line {line}: it has {len(cells):,} cells, and at most {MAX_COLUMNS} columns can be read.")
     for column, cell in enumerate(cells, 1):
         if len(cell) > MAX_CELL:
-            said = f"the cell has {len(cell):,} characters, and at most {MAX_CELL:,} can be read"
-            raise Unreadable(f"Line {line}, column {column}: {said}.")
+            problem = f"the cell has {len(cell):,} characters, and at most {MAX_CELL:,} can be read"
+            raise Unreadable(f"Line {line}, column {column}: {problem}.")
 
 
 def columns_of(head: list[str]) -> tuple[list[str | None], list[str]]:

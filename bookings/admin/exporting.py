@@ -83,7 +83,7 @@ class Exportable:
             return HttpResponseRedirect(f"{changelist_url(self.opts)}?{ERROR_FLAG}=1")
         except WrongFilter:
             return HttpResponseRedirect(f"{changelist_url(self.opts)}?{request.GET.urlencode()}")
-        # Not before: whoever may not export, or asks for rows that a list does not have, must not keep others from it.
+        # Taken last, so that somebody who may not export, or whose filters are wrong, keeps nobody else from it.
         if not making.acquire(blocking=False):
             return not_now(TAKEN, retry_after=30)
         try:

@@ -288,8 +288,8 @@ def replay_known_keys(orders: Sequence[TicketOrder], results: dict[TicketOrder, 
 def replay_keys_of_refused(orders: Sequence[TicketOrder], results: dict[TicketOrder, Any]) -> None:
     """Gives refused orders whose keys are known by now the first answers to their keys.
 
-    Another node of a cluster may have carried out the same order while this one waited for its event's lock. The
-    refusal would come of that: the order itself has taken the last ticket.
+    Another node of a cluster may have carried out the same order while this one waited for its event's lock. It may
+    then be refused because of itself, such as where it has taken the last ticket there.
     """
     refused = {order.digest: order for order in orders if order.digest and isinstance(results[order], Refusal)}
     if not refused:

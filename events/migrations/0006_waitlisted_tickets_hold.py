@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         ('bookings', '0005_fill_hours_and_waiting'),
     ]
 
-    # `migrate` fills here for the last time. So this fills all that an old server may have left behind until now.
+    # No later migration fills anything. So this one fills again whatever an old server has changed until now.
     operations = [
         LockedTables(TABLES, [
             migrations.RunSQL(_fills.COUNT_BOOKINGS, migrations.RunSQL.noop),

@@ -1,11 +1,12 @@
-"""What follows from bookings and ledger, filled by several migrations, and all of it again by the last of them.
+"""The migrations' fills of what is derived from bookings and the ledger. Each may run any number of times.
 
-An old server that is still running keeps none of it up to date. Each of these may run any number of times.
+A server of an earlier version that is still running does not keep these values up to date. So the last migration that
+fills, `events` 0006, runs all of them again.
 """
 
 ENTRIES = 10_000
-# One statement for all events, by the indexes, with a million bookings too. Under MySQL's lock none may name a table
-# twice.
+# Each is one statement for all events, which uses the indexes, so that it is quick with a million bookings too. Within
+# MySQL's LOCK TABLES a statement may name a table only once.
 COUNT_BOOKINGS = [
     "UPDATE events_event SET booking_count ="
     " (SELECT COUNT(*) FROM bookings_booking WHERE event_id = events_event.id)",
@@ -21,7 +22,7 @@ UPDATE events_event SET waitlisted_tickets = (
 # `bookings.line.ROOM` and `NUMBERS_A_PART` as they were then.
 ROOM = 2**20
 NUMBERS_A_PART = 256 * ROOM
-# Who has the number of its ledger entry yet; so it does no harm to run it again.
+# Only bookings that still have the number of their ledger entry, so that a second run does no harm.
 GIVE_ROOM = f"""
 UPDATE bookings_booking SET waitlist_number = waitlist_number * {ROOM}
 WHERE waitlist_number %s {ROOM} AND EXISTS (

@@ -26,13 +26,14 @@ class ErrorWrapper(DatabaseErrorWrapper):
 
 
 class Connection(connections.Connection):
-    """The driver's connection, with two habits that cost every booking more than they should.
+    """The driver's connection, without two costs that every booking would have.
 
-    Django turns autocommit off to begin a transaction and on again after it. Here that waits for the next statement:
-    of transactions that follow one another, only the first sends it.
+    Django turns autocommit off to begin a transaction, and on again after it. Each takes a round trip. Here the change
+    is sent with the next statement, and only if it is still needed: of several transactions in a row only the first
+    sends it.
 
-    The driver asks what kind a value is in an order of its own: a booking's two dozen values took longer to write into
-    their statements than all else that Python does while the event is locked.
+    The driver's own `literal` finds out slowly what type a value has: for a booking's two dozen values it took longer
+    than everything else that Python does while the event is locked.
     """
 
     wants_autocommit = False
@@ -63,7 +64,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     SchemaEditorClass = DatabaseSchemaEditor
     # `auto_increment_increment`, once somebody asked.
     id_step: int | None = None
-    # By the monotonic clock.
+    # When the connection was opened, by the monotonic clock.
     opened_at = float("-inf")
 
     @cached_property
@@ -124,7 +125,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def is_usable(self):
         if self.opened_at < outage.began_at:
-            # The server may have been demoted since: it would show old rows, and refuse every write.
+            # Its server may have been demoted since, and would then return old rows and refuse every write.
             return False
         if self.errors_occurred:
             # After some the driver has closed its socket, whose number may be another's by now.

@@ -4,12 +4,12 @@ from django.db import DatabaseError
 from django.db.backends.mysql import schema
 from django.db.models import UniqueConstraint
 
-# "There already": a table, a column, an index, a foreign key or CHECK, a CHECK as MySQL says it.
+# It exists already: a table, a column, an index, a foreign key or CHECK, a CHECK in MySQL's own code.
 THERE_ALREADY = {1050, 1060, 1061, 1826, 3822}
 # MariaDB's "cannot create table" has many causes; this one is a foreign key that is there already.
 CANNOT_CREATE = 1005
 FOREIGN_KEY_IS_THERE = "errno: 121 "
-# "Not there, so it cannot be dropped": a table, a column, index or constraint, a CHECK as MySQL says it.
+# It does not exist, so it cannot be dropped: a table; a column, index or constraint; a CHECK in MySQL's own code.
 GONE_ALREADY = {1051, 1091, 3821}
 
 
@@ -44,12 +44,12 @@ class DatabaseSchemaEditor(schema.DatabaseSchemaEditor):
             raise DatabaseError(f"There is a table {table} already, without {', '.join(missing)}: it is not Ticks'.")
 
     def add_constraint(self, model, constraint):
-        # Looked for rather than tried: a table that refuses a change is no longer among those that are locked.
+        # Looked up instead of tried: after a change that fails, the table is no longer locked.
         if self.collect_sql or self.columns_of(model, constraint) is None:
             super().add_constraint(model, constraint)
 
     def remove_constraint(self, model, constraint):
-        # A unique key that the same migration makes anew under its name: if it was made already, it stays.
+        # The same migration may add another unique key under this name. If an earlier run has added it, it stays.
         if isinstance(constraint, UniqueConstraint) and not self.collect_sql:
             columns = [model._meta.get_field(name).column for name in constraint.fields]
             if self.columns_of(model, constraint) not in (None, columns):
@@ -57,7 +57,7 @@ class DatabaseSchemaEditor(schema.DatabaseSchemaEditor):
         super().remove_constraint(model, constraint)
 
     def columns_of(self, model, constraint):
-        """Those of the constraint with this name in the database; None where there is none."""
+        """The columns of the constraint with this name in the database; None where there is none."""
         with self.connection.cursor() as cursor:
             found = self.connection.introspection.get_constraints(cursor, model._meta.db_table)
         return found.get(constraint.name, {}).get("columns")

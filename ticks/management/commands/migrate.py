@@ -20,7 +20,8 @@ PAUSE_SECONDS = 0.2
 
 class Command(migrate.Command):
     def execute(self, *args, **options):
-        # Not only `handle`: some of the checks before it ask the database, and take a locked one for an old one.
+        # Around `execute` and not only `handle`: some checks run between the two and query the database. On SQLite a
+        # locked database would look to them like an old one.
         if options.get("stdout"):
             self.stdout = OutputWrapper(options["stdout"])
         connection = connections[options["database"]]
@@ -42,7 +43,7 @@ class Command(migrate.Command):
     def say_what_must_stop(self, connection):
         loader = MigrationLoader(connection)
         if not loader.applied_migrations:
-            # No server has run on it yet.
+            # The database is new, so no server runs on it.
             return
         stopping = [one for one in missing_migrations(loader) if not getattr(one, "runs_beside_server", False)]
         if stopping:
@@ -52,9 +53,9 @@ class Command(migrate.Command):
 
 @contextmanager
 def in_one_transaction(connection, *, on_wait: Callable[[], None]) -> Iterator[None]:
-    """SQLite can take back changes of its schema: an interrupted migrate has done nothing, a second one waits."""
+    """SQLite rolls back changes of the schema too: an interrupted migrate has done nothing, and a second one waits."""
     with ExitStack() as stack:
-        # As the schema editor needs it, which cannot turn them off within a transaction.
+        # The schema editor needs them off, and cannot turn them off within a transaction.
         stack.enter_context(connection.constraint_checks_disabled())
         deadline = time.monotonic() + WAIT_SECONDS
         is_waiting = False
@@ -77,9 +78,9 @@ def in_one_transaction(connection, *, on_wait: Callable[[], None]) -> Iterator[N
 
 @contextmanager
 def under_a_name(connection, *, on_wait: Callable[[], None]) -> Iterator[None]:
-    """By a lock with a name in the database, which goes with the connection that migrates.
+    """Holds a named lock of the database server (GET_LOCK), which ends with the connection that migrates.
 
-    A cluster does not hand it to its other nodes: there migrate runs on one node.
+    The other nodes of a cluster do not see it, so only one node of a cluster may migrate.
     """
     # Names are the server's, whichever the database, and at most 64 characters long.
     name = sha256(f"{connection.settings_dict['NAME']} migrate".encode()).hexdigest()
