@@ -1,4 +1,4 @@
-from django.db import DatabaseError, IntegrityError
+from django.db import DatabaseError, Error, IntegrityError
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.exceptions import AuthenticationFailed
@@ -66,7 +66,11 @@ def answer_exception(error, context):
 
 
 def is_gone(caller) -> bool:
-    return caller.is_authenticated and not User.objects.filter(pk=caller.pk, is_active=True).exists()
+    try:
+        return caller.is_authenticated and not User.objects.filter(pk=caller.pk, is_active=True).exists()
+    except Error:
+        # The first error is the one to tell.
+        return False
 
 
 class BearerScheme(OpenApiAuthenticationExtension):

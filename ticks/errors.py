@@ -105,7 +105,8 @@ def describe_refusal(error: Refusal) -> Failure:
         log.error("The database failed: %s", error.__cause__ or error)
     if isinstance(error, ValueRefused):
         # A check of ours is missing. The driver's sentence is not logged, since it may quote what a person has typed.
-        log.error("The database refused a value (error %s).", (error.__cause__.args or ["unknown"])[0])
+        code = next(iter(getattr(error.__cause__, "args", ())), "unknown")
+        log.error("The database refused a value (error %s).", code)
     errors = {error.field: [error.message]} if error.field else {}
     headers = {"WWW-Authenticate": 'Bearer realm="ticks"'} if error.status == 401 else {}
     if error.retry_after:

@@ -169,7 +169,8 @@ def serve_again(order: TicketOrder, error: Exception) -> None:
         # to it refused the writes: the second try looks at the login before them, and finds that it has ended.
         order.is_second_try = True
         order.draw_anew()
-        sessions.distrust()
+        if order.session_id is not None:
+            sessions.distrust()
         serve(Group([order]))
     else:
         order.result = error

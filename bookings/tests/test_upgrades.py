@@ -282,7 +282,7 @@ def test_table_of_somebody_else_is_not_taken_for_one_of_an_interrupted_migrate()
 
 
 @pytest.mark.embedded
-def test_no_migration_renames():
+def test_no_migration_renames_in_the_database():
     renames = (RenameField, RenameIndex, RenameModel)
 
     operations = [

@@ -11,15 +11,15 @@ from django.db import connection
 from ticks.upgrades import refuse_newer_schema, refuse_other_schema
 
 # Connections of a worker besides those of its THREADS: of the threads that serve groups, of the one that reads what
-# is polled, of the one that makes files, of the one that looks for a lost database, of the one that writes down what
-# was refused, and of the one that verifies an event's inventory.
+# is polled, of one more thread of Django while another makes an export, of the one that looks for a lost database, of
+# the one that writes down what was refused, and of the one that verifies an event's inventory.
 LEADERS = 4
 POLLS = 1
-FILES = 1
+EXPORTS = 1
 PROBES = 1
 TALLIES = 1
 CHECKS = 1
-OTHERS = LEADERS + POLLS + FILES + PROBES + TALLIES + CHECKS
+OTHERS = LEADERS + POLLS + EXPORTS + PROBES + TALLIES + CHECKS
 # For commands, backups, and whoever looks what is wrong.
 RESERVE = 5
 
