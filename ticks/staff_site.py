@@ -9,6 +9,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import BadRequest
+from django.db.models import DateField
 from django.urls import reverse
 
 # As long as the API's: every word is a condition on every searched column.
@@ -38,18 +39,15 @@ class DeclaredFilters:
         return to_field in own and super().to_field_allowed(request, to_field)
 
 
-# What Django's filters of one field call themselves in a query string, after the field's name.
-LOOKUPS = ("", "__exact", "__isnull", "__isempty", "__gte", "__lt")
-
-
 def names_of(list_filter, model) -> list[str]:
-    """What an entry of `list_filter` is called in a query string."""
+    """What the links of an entry of `list_filter` have in their query strings."""
     if hasattr(list_filter, "parameter_name"):
         return [list_filter.parameter_name]
     path = list_filter if isinstance(list_filter, str) else list_filter[0]
     field = get_fields_from_path(model, path)[-1]
-    of_key = [f"{path}__{field.target_field.name}__exact"] if field.is_relation else []
-    return [*(path + lookup for lookup in LOOKUPS), *of_key]
+    value = f"{path}__{field.target_field.name}" if field.is_relation else path
+    ranges = [f"{path}__gte", f"{path}__lt"] if isinstance(field, DateField) else []
+    return [f"{path}__isnull", f"{value}__exact", *ranges]
 
 
 class StaffSite(AdminSite):

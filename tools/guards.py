@@ -1040,7 +1040,7 @@ GUARDS = [
         "ticks/wsgi.py",
         "elif isinstance(parts, WhiteNoiseFileResponse) and parts.file_to_stream:",
         "elif False:",
-        "ticks/tests/test_static_files.py -k slow_readers",
+        "ticks/tests/test_static_files.py -k stays_on_the_disk",
     ),
     Guard(
         "no part of a static file",

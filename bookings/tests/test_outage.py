@@ -143,6 +143,19 @@ def test_idle_connection_that_the_server_closed_is_replaced(anonymous):
 
 
 @pytest.mark.mariadb
+def test_idle_connection_that_the_server_closed_is_seen_before_it_is_used():
+    idle = connection.copy()
+    idle.ensure_connection()
+    assert idle.is_usable()
+
+    kill(idle.connection.thread_id())
+
+    assert not idle.is_usable()
+    idle.close()
+    wait_for_return()
+
+
+@pytest.mark.mariadb
 def test_connection_from_before_an_outage_is_not_used_again(answers):
     older = connection.copy()
     older.ensure_connection()
