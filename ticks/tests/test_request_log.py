@@ -163,10 +163,10 @@ def test_readable_line_says_the_same(owner, user, readable_log):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/" + "a" * 60_000),
-        ("GET", "/" + "\N{PARTY POPPER}" * 16_000),
-        ("M" * 60_000, "/"),
-        ("GET", "/" * 60_000),
+        ("GET", "/" + "a" * 10_000),
+        ("GET", "/" + "\N{PARTY POPPER}" * 3000),
+        ("M" * 10_000, "/"),
+        ("GET", "/" * 10_000),
     ],
 )
 def test_line_of_a_request_has_a_bound(machine_log, readable_log, method, path):
@@ -185,7 +185,7 @@ def test_path_is_shortened_in_the_middle(anonymous, machine_log):
     assert lines(machine_log)[0]["path"] == f"/api/{'a' * 123}...(1753 more)...{'a' * 124}/end"
 
 
-@pytest.mark.parametrize("said", ["a" * 1_000_000, "a\n" * 500_000, "\N{PARTY POPPER}" * 1_000_000])
+@pytest.mark.parametrize("said", ["a" * 50_000, "a\n" * 25_000, "\N{PARTY POPPER}" * 50_000])
 def test_line_of_an_error_has_a_bound(machine_log, readable_log, said):
     try:
         raise ZeroDivisionError(said)
