@@ -1,4 +1,4 @@
-"""The operation of migrations that fill what bookings change."""
+"""The operation of migrations that fill what running servers change."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ class LockedTables(SeparateDatabaseAndState):
     """Carries out operations while nobody else can read or write these tables.
 
     MariaDB and MySQL cannot take back half a migration: it can be interrupted between any two statements, and
-    a server can book between any two. So these are the rules of Ticks' migrations:
+    a server can book, register or log in between any two. So these are the rules of Ticks' migrations:
 
-    1. Statements that fill what bookings change, and the constraints on it, stand together in one `LockedTables`.
-       It names every table that they touch, and `events_event`, whose row each booking locks first. Then nobody
-       books between fill and constraint.
+    1. Statements that fill what servers change, and the constraints on it, stand together in one `LockedTables`.
+       It names every table that they touch. If one of them is a table of bookings, it also names `events_event`,
+       whose row each booking locks first. Then nothing is written between fill and constraint.
     2. A fill may run any number of times, and relies on nothing that an earlier run left.
     3. Other changes of the schema stand outside. `ticks.mysql.schema` lets them run again, except renames.
 

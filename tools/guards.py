@@ -1394,6 +1394,14 @@ GUARDS = [
         on_mariadb=True,
     ),
     Guard(
+        "nobody registers between reading the names and reserving them",
+        "accounts/migrations/0003_hashed_sessions_and_login_names.py",
+        "        LockedTables(TABLES, [\n",
+        "        migrations.SeparateDatabaseAndState([\n",
+        "bookings/tests/test_upgrades.py -k nobody_registers",
+        on_mariadb=True,
+    ),
+    Guard(
         "an interrupted migration runs again",
         "ticks/mysql/schema.py",
         "            if not is_done_already(error):\n",
@@ -1402,9 +1410,17 @@ GUARDS = [
         on_mariadb=True,
     ),
     Guard(
+        "a column of another type is not taken for one that is done",
+        "ticks/mysql/schema.py",
+        "        self.refuse_other_column(model, field)\n",
+        "",
+        "bookings/tests/test_upgrades.py -k column_of_another_type",
+        on_mariadb=True,
+    ),
+    Guard(
         "a unique key that was made anew stays",
         "ticks/mysql/schema.py",
-        "            if self.columns_of(model, constraint) not in (None, columns):\n",
+        "            if there not in (None, columns):\n",
         "            if False:\n",
         "bookings/tests/test_upgrades.py -k every_statement",
         on_mariadb=True,

@@ -8,9 +8,12 @@ from django.conf import settings
 from django.db import migrations, models
 from django.db.models.functions import SHA256, Length
 
+from ticks.locked_tables import LockedTables
+
 log = logging.getLogger("ticks.migrations")
 HASH_LENGTH = 64
 ROWS = 1000
+TABLES = ['accounts_user', 'accounts_loginname', 'accounts_browsersession', 'accounts_loginsession']
 
 
 def login_key(name):
@@ -72,7 +75,6 @@ class Migration(migrations.Migration):
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='login_names', to=settings.AUTH_USER_MODEL)),
             ],
         ),
-        migrations.RunPython(reserve_names, migrations.RunPython.noop),
         migrations.AlterField(
             model_name='browsersession',
             name='session_key',
@@ -89,5 +91,9 @@ class Migration(migrations.Migration):
                 migrations.RenameField(model_name='loginsession', old_name='refresh_id', new_name='refresh_hash'),
             ],
         ),
-        migrations.RunPython(hash_secrets, end_logins),
+        # A server of the version before registers accounts and opens logins until it is stopped.
+        LockedTables(TABLES, [
+            migrations.RunPython(reserve_names, migrations.RunPython.noop),
+            migrations.RunPython(hash_secrets, end_logins),
+        ]),
     ]

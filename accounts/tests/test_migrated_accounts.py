@@ -91,8 +91,15 @@ def test_migration_that_was_interrupted_hashes_nothing_twice():
     assert sorted(columns()[1]) == sorted([hash_of(PLAIN_ID), hash_of("another")])
 
 
-@pytest.mark.parametrize("place", range(len(migration.Migration.operations)))
-def test_migration_that_stopped_anywhere_is_run_again(migrated, monkeypatch, place):
+OPERATIONS = [
+    inner
+    for operation in migration.Migration.operations
+    for inner in (operation, *getattr(operation, "database_operations", ()))
+]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_migration_that_stopped_anywhere_is_run_again(migrated, monkeypatch, operation):
     """MariaDB keeps what the operations before have done."""
     UserFactory(username="ada")
     migrated(BEFORE)
@@ -101,7 +108,7 @@ def test_migration_that_stopped_anywhere_is_run_again(migrated, monkeypatch, pla
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(migration.Migration.operations[place], "database_forwards", stop)
+        patch.setattr(operation, "database_forwards", stop)
         with pytest.raises(KeyboardInterrupt):
             migrated(AFTER)
     migrated(AFTER)

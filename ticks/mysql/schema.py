@@ -1,9 +1,14 @@
 """Django's schema editor for MySQL, which passes over what an interrupted migration has done already."""
 
+import logging
+
 from django.db import DatabaseError
 from django.db.backends.mysql import schema
 from django.db.models import UniqueConstraint
 
+log = logging.getLogger("ticks.migrations")
+# Characters of a statement in the log.
+BEGINNING = 200
 # It exists already: a table, a column, an index, a foreign key or CHECK, a CHECK in MySQL's own code.
 THERE_ALREADY = {1050, 1060, 1061, 1826, 3822}
 # MariaDB's "cannot create table" has many causes; this one is a foreign key that is there already.
@@ -17,7 +22,8 @@ class DatabaseSchemaEditor(schema.DatabaseSchemaEditor):
     """MariaDB and MySQL commit every change of the schema at once, and Django notes a migration as done at its end.
 
     So a migration that was interrupted runs again from its first statement. A statement whose work is done already is
-    passed over. For a rename that cannot be told, so no migration may have one.
+    passed over, with a warning in the log: what is there under this name may also be somebody else's, and differ. For
+    a rename that cannot be told, so no migration may have one.
     """
 
     def execute(self, sql, params=()):
@@ -26,6 +32,7 @@ class DatabaseSchemaEditor(schema.DatabaseSchemaEditor):
         except DatabaseError as error:
             if not is_done_already(error):
                 raise
+            warn_passed_over(sql, error)
 
     def create_model(self, model):
         self.refuse_other_table(model)
@@ -43,16 +50,45 @@ class DatabaseSchemaEditor(schema.DatabaseSchemaEditor):
         if missing:
             raise DatabaseError(f"There is a table {table} already, without {', '.join(missing)}: it is not Ticks'.")
 
+    def add_field(self, model, field):
+        self.refuse_other_column(model, field)
+        super().add_field(model, field)
+
+    def refuse_other_column(self, model, field):
+        """A column of this name that has another type was not made by an interrupted migration."""
+        table = model._meta.db_table
+        introspection = self.connection.introspection
+        if self.collect_sql:
+            return
+        with self.connection.cursor() as cursor:
+            columns = {column.name: column for column in introspection.get_table_description(cursor, table)}
+        if field.column not in columns:
+            return
+        found = columns[field.column]
+        kind = introspection.get_field_type(found.type_code, found)
+        sizes = {"max_length": found.internal_size, "max_digits": found.precision, "decimal_places": found.scale}
+        present, wanted = self.connection.data_types[kind] % sizes, field.db_type(self.connection)
+        # Django reads a bool, which MySQL keeps as a small number, as an integer.
+        if present != wanted and (present, wanted) != ("integer", "bool"):
+            raise DatabaseError(
+                f"There is a column {field.column} of {table} already, {present} instead of {wanted}: it is not Ticks'."
+            )
+
     def add_constraint(self, model, constraint):
         # Looked up instead of tried: after a change that fails, the table is no longer locked.
-        if self.collect_sql or self.columns_of(model, constraint) is None:
+        there = None if self.collect_sql else self.columns_of(model, constraint)
+        if there is None:
             super().add_constraint(model, constraint)
+        else:
+            warn_of_constraint(f"ADD CONSTRAINT {constraint.name} to {model._meta.db_table}", there)
 
     def remove_constraint(self, model, constraint):
         # The same migration may add another unique key under this name. If an earlier run has added it, it stays.
         if isinstance(constraint, UniqueConstraint) and not self.collect_sql:
             columns = [model._meta.get_field(name).column for name in constraint.fields]
-            if self.columns_of(model, constraint) not in (None, columns):
+            there = self.columns_of(model, constraint)
+            if there not in (None, columns):
+                warn_of_constraint(f"DROP CONSTRAINT {constraint.name} of {model._meta.db_table}", there)
                 return
         super().remove_constraint(model, constraint)
 
@@ -68,3 +104,12 @@ def is_done_already(error: DatabaseError) -> bool:
     if code == CANNOT_CREATE:
         return FOREIGN_KEY_IS_THERE in said[0]
     return code in THERE_ALREADY | GONE_ALREADY
+
+
+def warn_passed_over(statement, reason) -> None:
+    beginning = " ".join(str(statement).split())[:BEGINNING]
+    log.warning("Passed over as done already, make sure that it is the same: %s (%s)", beginning, reason)
+
+
+def warn_of_constraint(change, columns) -> None:
+    warn_passed_over(change, f"a constraint of this name is there, on {', '.join(columns)}")
