@@ -45,8 +45,7 @@ GARBAGE_LOOK_EVERY = 20_000
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 PR_SET_PDEATHSIG = 1
 M_MMAP_THRESHOLD = -3
-M_ARENA_MAX = -8
-LARGE_BYTES = 128 * 1024
+LARGE_BYTES = 1024 * 1024
 
 
 class Server(Granian):
@@ -201,15 +200,13 @@ def load_in_worker(main_process: int, threads: int, server: Server, worker: int,
 
 
 def give_large_memory_back() -> None:
-    """What one password's hash (19 MiB) or a large body took goes back to the system.
+    """What one password's hash took, 19 MiB, goes back to the system.
 
-    glibc would learn from the first of them to keep such blocks, and each thread would keep its own: 400 MB after 39
-    logins, 900 MB after some hundred bodies of 1 MB.
+    glibc would learn from the first of them to keep such blocks, for each thread its own: 400 MB after 39 logins.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
         mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
-        mallopt(M_ARENA_MAX, 1)
 
 
 def allow_many_connections() -> None:
