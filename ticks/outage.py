@@ -32,8 +32,10 @@ class Outage:
     def __init__(self):
         self._is_over = threading.Event()
         self._is_over.set()
-        # When the last outage began, by the monotonic clock. Connections opened before it are not used again.
-        self.began_at = float("-inf")
+        # By the monotonic clock. When connections were last found to lead to a database that is away or takes no
+        # writes: those that were opened before are not used again.
+        self.distrusted_at = float("-inf")
+        self._began = float("-inf")
         self._beginning = threading.Lock()
         self._prober: threading.Thread | None = None
 
@@ -41,13 +43,15 @@ class Outage:
         """Whether the database may be asked; gives a probe that has just begun its moment."""
         if self._is_over.is_set() or threading.current_thread() is self._prober:
             return True
-        return self._is_over.wait(max(0, self.began_at + FIRST_PROBE_SECONDS - time.monotonic()))
+        return self._is_over.wait(max(0, self._began + FIRST_PROBE_SECONDS - time.monotonic()))
 
-    def begin(self) -> None:
+    def begin(self, *, is_read_only: bool = False) -> None:
         with self._beginning:
+            if is_read_only:
+                self.distrusted_at = time.monotonic()
             if not self._is_over.is_set():
                 return
-            self.began_at = time.monotonic()
+            self._began = time.monotonic()
             self._is_over.clear()
             self._prober = threading.Thread(target=self._probe, name="outage-probe", daemon=True)
             try:
@@ -58,6 +62,7 @@ class Outage:
 
     def _probe(self) -> None:
         while not database_answers():
+            self.distrusted_at = time.monotonic()
             time.sleep(PAUSE_SECONDS)
         self._is_over.set()
 

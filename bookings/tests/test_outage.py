@@ -53,7 +53,7 @@ def test_outage_gives_its_first_probe_a_moment_and_later_ones_none(answers, monk
     monkeypatch.setattr(outage._is_over, "wait", waited.append)
 
     outage.is_over()
-    outage.began_at -= FIRST_PROBE_SECONDS
+    outage._began -= FIRST_PROBE_SECONDS
     outage.is_over()
 
     assert 0 < waited[0] <= FIRST_PROBE_SECONDS
@@ -155,19 +155,46 @@ def test_idle_connection_that_the_server_closed_is_seen_before_it_is_used():
     wait_for_return()
 
 
-@pytest.mark.mariadb
-def test_connection_from_before_an_outage_is_not_used_again(answers):
+@pytest.fixture
+def older(transactional_db):
+    """A good connection of another thread."""
     older = connection.copy()
     older.ensure_connection()
     assert older.is_usable()
+    yield older
+    older.close()
 
+
+@pytest.mark.mariadb
+def test_connection_from_before_the_database_was_away_is_not_used_again(answers, older):
     outage_module.outage.begin()
-
-    assert not older.is_usable()
+    deadline = time.monotonic() + 2
+    while older.is_usable() and time.monotonic() < deadline:
+        time.sleep(0.01)
     answers.set()
     wait_for_return()
+
     assert not older.is_usable()
-    older.close()
+
+
+@pytest.mark.mariadb
+def test_connection_from_before_a_server_turned_read_only_is_not_used_again(answers, older):
+    answers.set()
+
+    outage_module.outage.begin(is_read_only=True)
+    wait_for_return()
+
+    assert not older.is_usable()
+
+
+@pytest.mark.mariadb
+def test_one_lost_connection_leaves_the_others_in_use(answers, older):
+    answers.set()
+
+    outage_module.outage.begin()
+    wait_for_return()
+
+    assert older.is_usable()
 
 
 @pytest.mark.mariadb

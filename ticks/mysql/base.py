@@ -11,7 +11,7 @@ from django.utils.functional import cached_property
 from MySQLdb import OperationalError, connections
 
 from ticks.mysql.schema import DatabaseSchemaEditor
-from ticks.outage import LOST, outage
+from ticks.outage import LOST, READ_ONLY, outage
 
 CANNOT_CONNECT = 2002
 
@@ -21,7 +21,7 @@ class ErrorWrapper(DatabaseErrorWrapper):
 
     def __exit__(self, kind, error, traceback):
         if error and error.args and error.args[0] in LOST:
-            outage.begin()
+            outage.begin(is_read_only=error.args[0] in READ_ONLY)
         super().__exit__(kind, error, traceback)
 
 
@@ -124,7 +124,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return found
 
     def is_usable(self):
-        if self.opened_at < outage.began_at:
+        if self.opened_at < outage.distrusted_at:
             # Its server may have been demoted since, and would then return old rows and refuse every write.
             return False
         if self.errors_occurred:

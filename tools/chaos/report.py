@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from tools.chaos.board import BETWEEN, PROMISED_SECONDS, Board, Toll
+from tools.chaos.board import ANSWERED_SECONDS, BETWEEN, PROMISED_SECONDS, Board, Toll
 from tools.chaos.faults import RETURNS
 from tools.chaos.verification import Verdict
 
@@ -18,7 +18,7 @@ COLUMNS = (
     "held",
     "longest stall",
     "slowest answer",
-    "over 2 s",
+    f"over {ANSWERED_SECONDS} s",
     "acknowledged",
     "lost",
     "duplicated",
@@ -58,7 +58,7 @@ class Progress:
 LEGEND = """\
 held            requests on their way when it struck, or failed while it lasted
 longest stall   from a request's first try to its last answer, with the pauses that Retry-After asks for
-slowest answer  of one try, whatever it was; over 2 s: how many took longer than that
+slowest answer  of one try, whatever it was; over 3 s: how many took longer than that
 404, 409        of cancellations that an earlier attempt had carried out, and of what is sold out
 none            connection refused or reset, or no answer in time
 books again     from the database's return, else from the fault, to the next booking; ready again: to /readyz 200
@@ -169,6 +169,6 @@ def promise(board: Board) -> str:
     slowest = max((toll.slowest_answer for toll in tolls), default=0)
     return (
         f"Promised within {PROMISED_SECONDS} s of the database's return: {'; '.join(told)}.\n"
-        f"Promised within {PROMISED_SECONDS} s while it is away: an answer; the slowest took {slowest:.1f} s,"
+        f"Promised within {ANSWERED_SECONDS} s while it is away: an answer; the slowest took {slowest:.1f} s,"
         f" {sum(len(toll.late) for toll in tolls)} of {sum(toll.answers.total() for toll in tolls)} were late."
     )
