@@ -82,7 +82,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
         Several statements are one packet, so a transaction must have been begun as Django begins it, with autocommit
         off. A Galera node that aborts the transaction within the packet reports that only then. After a BEGIN under
-        autocommit it reports nothing, and commits the statements that remain in the packet one by one.
+        autocommit it takes the aborted statement for one of autocommit and retries it (`wsrep_retry_autocommit`). It
+        reports no error, and commits the statements that remain in the packet one by one.
 
         Without cursors, whose wrappers take longer than a small statement itself; where somebody listens, with one.
         """
