@@ -42,7 +42,7 @@ class Front:
         self.board, self.worker, self.listener = board, worker, listener
         connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
         self.bodies = Bodies(limit=settings.BODY_LIMIT, seconds=settings.BODY_SECONDS)
-        self.lane = import_string(settings.LANE)() if settings.FAST_LANE else None
+        self.lane = import_string(settings.LANE)()
         self.jobs = SimpleQueue()
         # One more, as one of them may be making a file (`ticks.downloads`).
         for _ in range(threads + 1):
@@ -51,8 +51,7 @@ class Front:
     def __rsgi_init__(self, loop) -> None:
         self.loop, self.returns = loop, Returns(loop)
         self.is_closed = False
-        if self.lane:
-            self.lane.open()
+        self.lane.open()
         tally.start()
         loop.call_soon(self.look_out)
         loop.call_soon(self.beat)
@@ -68,8 +67,7 @@ class Front:
     def look_out(self) -> None:
         """For what has waited too long; and for the end of the server, when slow bodies are not waited for."""
         self.loop.call_later(LOOK_SECONDS, self.look_out)
-        if self.lane:
-            self.lane.look()
+        self.lane.look()
         self.bodies.look()
         stage = self.board.stage
         if stage >= Stage.CLOSING:
@@ -85,7 +83,7 @@ class Front:
         self.board.enter(self.worker)
         try:
             body = None
-            head = self.lane and head_of_scope(scope)
+            head = head_of_scope(scope) if settings.FAST_LANE else None
             visit = head and self.lane.visit(head)
             if visit:
                 body = await self.bodies.read_plain(protocol) if visit.has_body else b""

@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 from bookings.lane.visits import Visit
 from bookings.serializers import BOOKING_FIELDS, wanted_booking
-from bookings.services.booking import BookingOrder, BookingRequest, book_or_find
-from bookings.services.groups import counter
+from bookings.services.batches import queue
+from bookings.services.booking import BookingJob, BookingRequest, book_or_find
 from bookings.services.keys import Receipt
 from bookings.views.bookings import receipt_answer
 from bookings.views.headers import key_in
@@ -16,10 +16,10 @@ from ticks.transactions import Busy, OutcomeUnknown
 JSON_SENT = {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
 
 
-class LaneOrder(BookingOrder):
-    """A booking that no thread waits for: `done` is called with it, from the thread that served it."""
+class LaneJob(BookingJob):
+    """A booking that no thread waits for: `done` is called with it, from the thread that carried it out."""
 
-    done: Callable[["LaneOrder"], None]
+    done: Callable[["LaneJob"], None]
 
     def finish(self) -> None:
         self.done(self)
@@ -41,7 +41,7 @@ class BookingVisit(Visit):
             and 0 < int(length) <= MAX_BODY
         )
 
-    def read(self, body: bytes) -> LaneOrder | None:
+    def read(self, body: bytes) -> LaneJob | None:
         fields = parse(body.decode())
         # One name more, or one that is missing, is Django's to judge.
         if len(body) != int(self.head.headers["content-length"]) or not isinstance(fields, dict):
@@ -52,25 +52,25 @@ class BookingVisit(Visit):
         key = None if given is None else key_in(given)
         request = BookingRequest(**wanted_booking(fields), user=self.caller)
         digest = request.key_digest(key) if key else None
-        return LaneOrder(request, digest=digest, session_id=self.caller and self.caller.session)
+        return LaneJob(request, digest=digest, session_id=self.caller and self.caller.session)
 
-    def put(self, order: LaneOrder) -> None:
+    def put(self, job: LaneJob) -> None:
         try:
-            counter().put(order)
+            queue().submit(job)
         except Busy as busy:
             # Too many wait.
-            order.result = busy
-            order.finish()
+            job.result = busy
+            job.finish()
 
-    def is_unsettled(self, order: LaneOrder) -> bool:
-        return isinstance(order.result, OutcomeUnknown) and order.digest is not None
+    def is_unsettled(self, job: LaneJob) -> bool:
+        return isinstance(job.result, OutcomeUnknown) and job.digest is not None
 
-    def settle(self, order: LaneOrder) -> None:
+    def settle(self, job: LaneJob) -> None:
         """By its key."""
         try:
-            order.result = book_or_find(order, order.result)
+            job.result = book_or_find(job, job.result)
         except Refusal as refusal:
-            order.result = refusal
+            job.result = refusal
 
     def success(self, receipt: Receipt) -> tuple[int, dict[str, str], dict]:
         message, data, headers = receipt_answer(receipt)

@@ -9,8 +9,8 @@ from accounts.models import User, normalise_email
 from bookings.allocation import Book, Claim, Outcome
 from bookings.exceptions import AlreadyBooked
 from bookings.models import Booking
+from bookings.services.batches import Found, TicketJob, run_job
 from bookings.services.desk import LockedEvent
-from bookings.services.groups import Found, TicketOrder, carried_out
 from bookings.services.keys import KnownKey, Receipt, key_of, known_keys, replay
 from bookings.services.references import guest_token, hash_token, new_nonce, new_reference
 from bookings.services.rows import Key
@@ -61,8 +61,8 @@ def book_tickets(request: BookingRequest, *, key: str | None = None, session_id:
     only when the database stays away. Rules: API.md, Bookings.
     """
     if key is None:
-        return carried_out(BookingOrder(request, session_id=session_id))
-    return book_by_key(BookingOrder(request, digest=request.key_digest(key), session_id=session_id))
+        return run_job(BookingJob(request, session_id=session_id))
+    return book_by_key(BookingJob(request, digest=request.key_digest(key), session_id=session_id))
 
 
 def find_booked(request: BookingRequest, *, key: str) -> Receipt | None:
@@ -71,24 +71,24 @@ def find_booked(request: BookingRequest, *, key: str) -> Receipt | None:
     return replay(*known.values(), fingerprint=request.fingerprint()) if known else None
 
 
-def book_by_key(order: "BookingOrder") -> Receipt:
+def book_by_key(job: "BookingJob") -> Receipt:
     try:
-        return carried_out(order)
+        return run_job(job)
     except OutcomeUnknown as unknown:
-        return book_or_find(order, unknown)
+        return book_or_find(job, unknown)
 
 
-def book_or_find(order: "BookingOrder", unknown: OutcomeUnknown) -> Receipt:
-    """Carries out again an order with a key whose COMMIT was not answered.
+def book_or_find(job: "BookingJob", unknown: OutcomeUnknown) -> Receipt:
+    """Carries out again a job with a key whose COMMIT was not answered.
 
     If it was committed, the key is there: the next attempt finds it and books nothing.
     """
     try:
         for _ in range(ATTEMPTS - 1):
-            if time.monotonic() - order.arrived > PATIENCE_SECONDS:
+            if time.monotonic() - job.arrived > PATIENCE_SECONDS:
                 break
             try:
-                return carried_out(BookingOrder(order.request, digest=order.digest, session_id=order.session_id))
+                return run_job(BookingJob(job.request, digest=job.digest, session_id=job.session_id))
             except OutcomeUnknown as error:
                 unknown = error
     except (Refusal, Error):
@@ -97,7 +97,7 @@ def book_or_find(order: "BookingOrder", unknown: OutcomeUnknown) -> Receipt:
     raise unknown
 
 
-class BookingOrder(TicketOrder):
+class BookingJob(TicketJob):
     """All that can be drawn and hashed before the event is locked is made here."""
 
     def __init__(self, request: BookingRequest, *, digest: str | None = None, session_id: int | None = None):
@@ -110,11 +110,11 @@ class BookingOrder(TicketOrder):
             holder = (request.event_id, self.user_id)
             if request.is_only_one:
                 self.seat = holder
-                self.touches = (("seat", holder), *keys)
+                self.writes = (("seat", holder), *keys)
             else:
-                self.brushes, self.touches = (("seat", holder),), keys
+                self.reads, self.writes = (("seat", holder),), keys
         else:
-            self.touches = keys
+            self.writes = keys
         self.draw_anew()
 
     def draw_anew(self) -> None:

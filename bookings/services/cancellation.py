@@ -4,8 +4,8 @@ from accounts.models import User
 from bookings.allocation import Cancel, Outcome
 from bookings.exceptions import BookingChanged, BookingNotFound
 from bookings.models import Booking
+from bookings.services.batches import Found, TicketJob, run_job
 from bookings.services.desk import LockedEvent, claim_of
-from bookings.services.groups import Found, TicketOrder, carried_out
 from events.exceptions import EventNotFound
 
 
@@ -31,7 +31,7 @@ def cancel_tickets(
     `session_id`: the actor's login, where it is still to be confirmed. `of`: how many the booking must have for it.
     Raises `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `SessionEnded`, `Busy`.
     """
-    return carried_out(CancelOrder(booking, tickets=tickets, actor=actor, session_id=session_id, of=of))
+    return run_job(CancelJob(booking, tickets=tickets, actor=actor, session_id=session_id, of=of))
 
 
 def cancel_seat(event_id: int, *, user: User, actor: User) -> Cancellation:
@@ -39,10 +39,10 @@ def cancel_seat(event_id: int, *, user: User, actor: User) -> Cancellation:
 
     Raises `EventNotFound`, `BookingNotFound`, `Busy`.
     """
-    return carried_out(SeatOrder(event_id, user=user, actor=actor))
+    return run_job(SeatJob(event_id, user=user, actor=actor))
 
 
-class CancelOrder(TicketOrder):
+class CancelJob(TicketJob):
     of: int | None = None
 
     def __init__(
@@ -58,9 +58,9 @@ class CancelOrder(TicketOrder):
         self.of = of
         self.session_id, self.user_id = session_id, actor and actor.pk
         self.booking_id, self.tickets, self.actor = booking.pk, tickets, actor
-        self.touches = (("booking", booking.pk),)
+        self.writes = (("booking", booking.pk),)
         if booking.user_id:
-            self.brushes = (("seat", (booking.event_id, booking.user_id)),)
+            self.reads = (("seat", (booking.event_id, booking.user_id)),)
 
     def command(self, event: LockedEvent, found: Found) -> Cancel:
         return self.give_back(found.by_id.get(self.booking_id))
@@ -78,14 +78,14 @@ class CancelOrder(TicketOrder):
         return Cancellation(self.booking, len(outcome.promoted))
 
 
-class SeatOrder(CancelOrder):
+class SeatJob(CancelJob):
     tickets = None
 
     def __init__(self, event_id: int, *, user: User, actor: User):
-        TicketOrder.__init__(self, event_id)
+        TicketJob.__init__(self, event_id)
         self.actor = actor
         self.seat = (event_id, user.pk)
-        self.touches = (("seat", self.seat),)
+        self.writes = (("seat", self.seat),)
 
     def command(self, event: LockedEvent, found: Found) -> Cancel:
         if event.deleted_at:

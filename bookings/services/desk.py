@@ -83,7 +83,7 @@ def lock_event(event_id: int) -> Event:
 
 
 def lock_events(event_ids: Collection[int]) -> dict[int, LockedEvent]:
-    """Those that there are, by id, locked in the order of their ids: two groups never wait for each other."""
+    """Those that there are, by id, locked in the order of their ids: two batches never wait for each other."""
     events = [LockedEvent(*row) for row in rows.run(lock_statement(len(event_ids)), event_ids)]
     for event in events:
         event.sales_start = rows.aware(event.sales_start)

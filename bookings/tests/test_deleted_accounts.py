@@ -4,7 +4,7 @@ import pytest
 
 from accounts import tokens
 from accounts.models import LoginSession, User
-from bookings.services import groups
+from bookings.services import batches
 from bookings.tests.state import digest_of_all_tables, undone
 from bookings.tests.test_access import answered, ask
 from bookings.tests.wire import CHALLENGE
@@ -38,7 +38,7 @@ def deactivate(user):
 @pytest.fixture(autouse=True)
 def _nobody_distrusted(monkeypatch):
     """For a second after a login that has ended all are looked up first, and another test would hide behind it."""
-    monkeypatch.setattr(groups, "sessions", groups.Sessions())
+    monkeypatch.setattr(batches, "sessions", batches.Sessions())
 
 
 @pytest.fixture(params=["lane", "viewset"])

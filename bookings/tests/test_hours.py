@@ -6,10 +6,10 @@ import pytest
 from django.utils import timezone
 
 from bookings.models import SalesHour
-from bookings.services import groups
-from bookings.services.booking import BookingOrder, BookingRequest
+from bookings.services import batches
+from bookings.services.batch_queue import Batch
+from bookings.services.booking import BookingJob, BookingRequest
 from bookings.services.cancellation import cancel_tickets
-from bookings.services.counter import Group
 from bookings.services.events import cancel_event, change_event
 from bookings.services.verification import verify_events
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -69,8 +69,8 @@ def test_hours_of_two_events_in_one_group_are_apart(clock):
     events = EventFactory.create_batch(2, total_tickets=2)
     clock(TEN)
 
-    groups.serve(
-        Group([BookingOrder(BookingRequest(events[number % 2].pk, 1 + number // 2, "Ada")) for number in range(4)])
+    batches.carry_out(
+        Batch([BookingJob(BookingRequest(events[number % 2].pk, 1 + number // 2, "Ada")) for number in range(4)])
     )
 
     assert [hours(event) for event in events] == [[(TEN, 2, 3, 1, 1)]] * 2

@@ -8,8 +8,8 @@ from rest_framework.test import APIClient
 from bookings.allocation import Outcome
 from bookings.exceptions import SoldOut
 from bookings.models import Booking, IdempotencyKey
+from bookings.services import batches
 from bookings.services import booking as booking_service
-from bookings.services import groups
 from bookings.services.keys import known_keys
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import counts, everything
@@ -157,7 +157,7 @@ def test_book_with_key_that_another_node_commits_meanwhile_is_answered_by_the_ke
     before = everything()
     # The first look at the keys comes too early: the other node's booking is not here yet.
     looks = iter([lambda digests: {}])
-    monkeypatch.setattr(groups, "known_keys", lambda digests: next(looks, known_keys)(digests))
+    monkeypatch.setattr(batches, "known_keys", lambda digests: next(looks, known_keys)(digests))
 
     again = book(anonymous, event, "k1", ticketsReserved=tickets)
 
@@ -386,8 +386,8 @@ def test_book_with_key_that_fails_after_a_commit_that_was_not_answered_is_unknow
     # In a cluster the next node may not have seen the booking yet: what it says of the tickets decides nothing.
     event = EventFactory()
     commits(LOST)
-    outcomes = [groups.settle_all, then]
-    monkeypatch.setattr(groups, "settle_all", lambda *args, **kwargs: outcomes.pop(0)(*args, **kwargs))
+    outcomes = [batches.settle_all, then]
+    monkeypatch.setattr(batches, "settle_all", lambda *args, **kwargs: outcomes.pop(0)(*args, **kwargs))
 
     response = book(anonymous, event, "k1")
 
@@ -413,7 +413,7 @@ def test_cancel_whose_commit_was_not_answered_frees_once(owner, user, commits, t
 def first_of_two(monkeypatch):
     """A function: books in a thread that holds still before the event's lock, until the second one was asked."""
     has_begun, may_go_on = threading.Event(), threading.Event()
-    lock_events = groups.lock_events
+    lock_events = batches.lock_events
 
     def lock_slowly(event_ids):
         has_begun.set()
@@ -421,7 +421,7 @@ def first_of_two(monkeypatch):
         return lock_events(event_ids)
 
     def run(event, ask_second):
-        monkeypatch.setattr(groups, "lock_events", lock_slowly)
+        monkeypatch.setattr(batches, "lock_events", lock_slowly)
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(lambda: (book(APIClient(), event, "k1"), connection.close())[0])
             has_begun.wait(PATIENCE_SECONDS)

@@ -11,7 +11,7 @@ from accounts.models import LoginSession, User
 from accounts.tests.factories import UserFactory
 from bookings import services
 from bookings.models import Booking
-from bookings.services import groups
+from bookings.services import batches
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import digest_of_all_tables
 from bookings.tests.wire import CHALLENGE, booking_body, failure
@@ -96,7 +96,7 @@ REQUESTS = [
 def _way(request, settings, monkeypatch):
     settings.FAST_LANE = request.param == "lane"
     # For a second after one that has ended all logins are looked up first, and another test would hide behind it.
-    monkeypatch.setattr(groups, "sessions", groups.Sessions())
+    monkeypatch.setattr(batches, "sessions", batches.Sessions())
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def lost_commit(monkeypatch):
         raise OutcomeUnknown
 
     for service in (services.booking, services.cancellation):
-        monkeypatch.setattr(service, "carried_out", lose)
+        monkeypatch.setattr(service, "run_job", lose)
 
 
 def away(*_, **__):

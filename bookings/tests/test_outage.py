@@ -7,7 +7,7 @@ import pytest
 from django.db import OperationalError, close_old_connections, connection
 
 from bookings.models import Booking
-from bookings.services import groups
+from bookings.services import batches
 from bookings.tests.factories import EventFactory
 from bookings.tests.wire import booking_body, failure
 from ticks import outage as outage_module
@@ -214,7 +214,7 @@ def test_connection_whose_socket_is_gone_is_not_taken_for_another_that_has_its_n
 @pytest.mark.parametrize("when", ["before the lock", "after the lock"])
 def test_connection_killed_in_the_middle_books_once_on_another(anonymous, monkeypatch, when):
     event = EventFactory()
-    lock_events = groups.lock_events
+    lock_events = batches.lock_events
     killed = []
 
     def lock_events_and_be_killed(event_ids):
@@ -225,7 +225,7 @@ def test_connection_killed_in_the_middle_books_once_on_another(anonymous, monkey
         kill(killed[0])
         return locked or lock_events(event_ids)
 
-    monkeypatch.setattr(groups, "lock_events", lock_events_and_be_killed)
+    monkeypatch.setattr(batches, "lock_events", lock_events_and_be_killed)
 
     response = anonymous.post("/api/v1/booking", booking_body(event))
 

@@ -12,10 +12,10 @@ from django.db.models import Sum
 
 from bookings.exceptions import KeyInFlight
 from bookings.models import Booking, LedgerEntry
-from bookings.services import desk, groups
-from bookings.services.booking import BookingOrder, BookingRequest, book_tickets
+from bookings.services import batches, desk
+from bookings.services.batch_queue import Batch
+from bookings.services.booking import BookingJob, BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
-from bookings.services.counter import Group
 from bookings.services.events import change_event
 from bookings.services.keys import Receipt
 from bookings.services.verification import verify_events
@@ -83,22 +83,22 @@ def ask_unlocked(monkeypatch):
     """
     everybody_has_read = threading.Barrier(CROWD)
     writing = threading.Lock()
-    settle_all = groups.settle_all
+    settle_all = batches.settle_all
 
     def settle_when_all_have_read(*args, **kwargs):
         everybody_has_read.wait(PATIENCE_SECONDS)
         writing.acquire(timeout=PATIENCE_SECONDS)
         return settle_all(*args, **kwargs)
 
-    monkeypatch.setattr(groups, "lock_events", Event.objects.in_bulk)
-    monkeypatch.setattr(groups, "settle_all", settle_when_all_have_read)
+    monkeypatch.setattr(batches, "lock_events", Event.objects.in_bulk)
+    monkeypatch.setattr(batches, "settle_all", settle_when_all_have_read)
 
     def ask(event, *, digest=None, **changes):
         request = BookingRequest(event_id=event.pk, tickets=1, first_name="Ada", **changes)
         try:
             # Each by itself, as if it were the only one in its process.
-            order = BookingOrder(request, digest=digest)
-            receipt = groups.Attempt(Group([order])).carry_out()[order]
+            order = BookingJob(request, digest=digest)
+            receipt = batches.Attempt(Batch([order])).run()[order]
             return receipt.booking.status
         finally:
             writing.release()
@@ -189,7 +189,7 @@ def test_one_key_on_two_events_books_one_of_them():
 @pytest.mark.mariadb
 def test_control_without_lock_one_key_gets_errors(monkeypatch, ask_unlocked):
     """Nobody finds the key; its unique index is the last line, and the retries get no answer."""
-    monkeypatch.setattr(groups, "keys_in_hand", nullcontext)
+    monkeypatch.setattr(batches, "keys_in_hand", nullcontext)
     monkeypatch.setattr(desk, "ledger_of", lambda *args: [])
     event = EventFactory(total_tickets=100)
 

@@ -12,7 +12,7 @@ from django.test.client import ClientHandler
 from bookings.lane import Lane
 from bookings.lane.status import Poll, read
 from bookings.lane.visits import Visit
-from bookings.services.groups import carried_out
+from bookings.services.batches import run_job
 from ticks.lane import Answer, Head
 
 OF_CGI = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
@@ -59,7 +59,7 @@ def carry_out(visit: Visit, body: bytes) -> Answer | None:
     else:
         # The result says all; it is raised too.
         with suppress(Exception):
-            carried_out(order)
+            run_job(order)
     if visit.is_unsettled(order):
         visit.settle(order)
     return visit.answer(order)

@@ -10,16 +10,16 @@ from django.db import connection
 
 from ticks.upgrades import refuse_newer_schema, refuse_other_schema
 
-# Connections of a worker besides those of its THREADS: of the threads that serve groups, of the one that reads what
-# is polled, of one more thread of Django while another makes an export, of the one that looks for a lost database, of
-# the one that writes down what was refused, and of the one that verifies an event's inventory.
-LEADERS = 4
+# Connections of a worker besides those of its THREADS: of the threads that carry out batches, of the one that reads
+# what is polled, of one more thread of Django while another makes an export, of the one that looks for a lost
+# database, of the one that writes down what was refused, and of the one that verifies an event's inventory.
+BATCHES = 4
 POLLS = 1
 EXPORTS = 1
 PROBES = 1
 TALLIES = 1
 CHECKS = 1
-OTHERS = LEADERS + POLLS + EXPORTS + PROBES + TALLIES + CHECKS
+OTHERS = BATCHES + POLLS + EXPORTS + PROBES + TALLIES + CHECKS
 # For commands, backups, and whoever looks what is wrong.
 RESERVE = 5
 

@@ -1,4 +1,4 @@
-"""Orders of several callers in one transaction, on a real database."""
+"""Jobs of several callers in one transaction, on a real database."""
 
 import threading
 import time
@@ -16,16 +16,16 @@ from accounts.services import open_session
 from accounts.tests.factories import UserFactory
 from bookings.exceptions import AlreadyBooked, AlreadyCancelled, BookingNotFound, KeyReused, MoreThanReserved, SoldOut
 from bookings.models import Booking, IdempotencyKey
-from bookings.services import groups, rows
-from bookings.services.booking import BookingOrder, BookingRequest, book_or_find, book_tickets
-from bookings.services.cancellation import Cancellation, CancelOrder, SeatOrder, cancel_tickets
-from bookings.services.counter import Contended, Counter, Group
+from bookings.services import batches, rows
+from bookings.services.batch_queue import Batch, BatchQueue, Contended
+from bookings.services.batches import run_job
+from bookings.services.booking import BookingJob, BookingRequest, book_or_find, book_tickets
+from bookings.services.cancellation import CancelJob, Cancellation, SeatJob, cancel_tickets
 from bookings.services.desk import lock_event, lock_statement
-from bookings.services.groups import carried_out
 from bookings.services.keys import Receipt
 from bookings.services.verification import verify_events
-from bookings.tests.counters import until
 from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.queues import until
 from bookings.tests.state import counts, everything, ledger, statuses
 from bookings.tests.threads import PATIENCE_SECONDS, run_together
 from events.exceptions import EventNotFound
@@ -45,16 +45,16 @@ def request_of(event, tickets=1, **changes):
 
 def booking_of(event, tickets=1, *, key=None, session_id=None, **changes):
     request = request_of(event, tickets, **changes)
-    return BookingOrder(request, digest=key and request.key_digest(key), session_id=session_id)
+    return BookingJob(request, digest=key and request.key_digest(key), session_id=session_id)
 
 
 def cancelling(booking, tickets=None):
-    return CancelOrder(booking, tickets=tickets, actor=None)
+    return CancelJob(booking, tickets=tickets, actor=None)
 
 
-def served(*orders):
-    groups.serve(Group(orders))
-    return [said(order.result) for order in orders]
+def served(*jobs):
+    batches.carry_out(Batch(jobs))
+    return [said(job.result) for job in jobs]
 
 
 def said(result):
@@ -87,9 +87,9 @@ def commit_count(monkeypatch):
 
 
 def unknown_event(event):
-    order = booking_of(event)
-    order.event_id += 1000
-    return order
+    job = booking_of(event)
+    job.event_id += 1000
+    return job
 
 
 def sold_out(event):
@@ -119,7 +119,7 @@ def too_many_back(event):
 
 def no_seat(event):
     user = UserFactory()
-    return SeatOrder(event.pk, user=user, actor=user)
+    return SeatJob(event.pk, user=user, actor=user)
 
 
 def second_seat(event):
@@ -141,12 +141,12 @@ def second_seat(event):
         (second_seat, AlreadyBooked),
     ],
 )
-def test_order_that_is_refused_fails_alone_in_the_same_transaction(event, commit_count, bad, error):
-    bad_order = bad(event)
+def test_job_that_is_refused_fails_alone_in_the_same_transaction(event, commit_count, bad, error):
+    bad_job = bad(event)
     before = Booking.objects.count()
     commit_count.clear()
 
-    results = served(booking_of(event), bad_order, booking_of(event))
+    results = served(booking_of(event), bad_job, booking_of(event))
 
     assert results == [BOOKED, error, BOOKED]
     assert len(commit_count) == 1
@@ -154,22 +154,22 @@ def test_order_that_is_refused_fails_alone_in_the_same_transaction(event, commit
     assert findings() == []
 
 
-def test_order_whose_reference_is_taken_draws_another(event):
+def test_job_whose_reference_is_taken_draws_another(event):
     taken = BookingFactory(event=event, user=None)
-    order = booking_of(event)
-    order.booking.reference = taken.reference
-    token = order.token
+    job = booking_of(event)
+    job.booking.reference = taken.reference
+    token = job.token
 
-    results = served(booking_of(event), order, booking_of(event))
+    results = served(booking_of(event), job, booking_of(event))
 
     assert results == [BOOKED] * 3
-    assert order.result.booking.reference != taken.reference
-    assert order.result.token != token
+    assert job.result.booking.reference != taken.reference
+    assert job.result.token != token
     assert Booking.objects.filter(event=event).count() == 4
     assert findings() == []
 
 
-def test_order_that_the_database_refuses_fails_alone(event):
+def test_job_that_the_database_refuses_fails_alone(event):
     # No request gets so far with it: a name longer than its column; SQLite takes any length, but no such text.
     bad = booking_of(event)
     bad.booking.first_name = "Ada " * 250 if connection.vendor == "mysql" else "\ud800"
@@ -184,15 +184,15 @@ def test_order_that_the_database_refuses_fails_alone(event):
     assert findings() == []
 
 
-def test_group_that_books_cancels_and_promotes_tells_one_story():
+def test_batch_that_books_cancels_and_promotes_tells_one_story():
     event = EventFactory(total_tickets=4)
     holder = BookingFactory(event=event, tickets=4)
     first, second = BookingFactory(event=event, tickets=3), BookingFactory(event=event, tickets=2)
     part = BookingFactory(event=event, tickets=4)
     start = ledger(event)[-1][0]
-    orders = [booking_of(event, 2), cancelling(holder), booking_of(event, 1), cancelling(part, 3), booking_of(event, 1)]
+    jobs = [booking_of(event, 2), cancelling(holder), booking_of(event, 1), cancelling(part, 3), booking_of(event, 1)]
 
-    results = served(*orders)
+    results = served(*jobs)
 
     # Freed are 4: three for the first, and one that fits nobody but the newcomer. Positions are as after the commit.
     assert results == [("waitlisted", 3), 1, ("completed", None), 0, ("waitlisted", 4)]
@@ -200,11 +200,11 @@ def test_group_that_books_cancels_and_promotes_tells_one_story():
     assert counts(event) == (4, 0, 4, 4)
     kinds = [entry[1] for entry in ledger(event, after=start)]
     assert kinds == ["waitlisted", "cancelled", "promoted", "booked", "reduced", "waitlisted"]
-    assert Booking.objects.get(pk=orders[2].result.booking.pk).status == "completed"
+    assert Booking.objects.get(pk=jobs[2].result.booking.pk).status == "completed"
     assert findings() == []
 
 
-def test_group_of_several_events_is_one_commit(commit_count):
+def test_batch_of_several_events_is_one_commit(commit_count):
     events = [EventFactory(total_tickets=2) for _ in range(3)]
     commit_count.clear()
 
@@ -216,13 +216,13 @@ def test_group_of_several_events_is_one_commit(commit_count):
     assert findings() == []
 
 
-def test_group_of_twenty_takes_as_many_statements_as_one_of_two():
+def test_batch_of_twenty_takes_as_many_statements_as_one_of_two():
     def statements(size):
         events = [EventFactory(total_tickets=100), EventFactory(total_tickets=100)]
         held = [BookingFactory(event=events[number % 2], user=None) for number in range(size)]
-        orders = [booking_of(events[number % 2], key=f"k{size}.{number}") for number in range(size)]
+        jobs = [booking_of(events[number % 2], key=f"k{size}.{number}") for number in range(size)]
         with CaptureQueriesContext(connection) as queries:
-            assert served(*orders, *map(cancelling, held)) == [BOOKED] * size + [0] * size
+            assert served(*jobs, *map(cancelling, held)) == [BOOKED] * size + [0] * size
         return len(queries)
 
     assert statements(20) == statements(2)
@@ -231,12 +231,12 @@ def test_group_of_twenty_takes_as_many_statements_as_one_of_two():
 def test_known_key_is_replayed_beside_new_ones(event):
     first = book_tickets(request_of(event, 2), key="known")
 
-    orders = [booking_of(event, key="new"), booking_of(event, 2, key="known"), booking_of(event)]
+    jobs = [booking_of(event, key="new"), booking_of(event, 2, key="known"), booking_of(event)]
 
-    assert served(*orders) == [BOOKED] * 3
-    assert [order.result.is_replayed for order in orders] == [False, True, False]
-    assert orders[1].result.booking.pk == first.booking.pk
-    assert orders[1].result.token == first.token
+    assert served(*jobs) == [BOOKED] * 3
+    assert [job.result.is_replayed for job in jobs] == [False, True, False]
+    assert jobs[1].result.booking.pk == first.booking.pk
+    assert jobs[1].result.token == first.token
     assert counts(event) == (10, 6, 0, 4)
     assert IdempotencyKey.objects.count() == 2
 
@@ -251,13 +251,13 @@ def test_known_key_alone_locks_no_event(event):
 
 
 def test_ended_session_is_told_so_though_nothing_is_written(event):
-    order = sold_out(event)
-    order.session_id, order.user_id = 4711, UserFactory().pk
+    job = sold_out(event)
+    job.session_id, job.user_id = 4711, UserFactory().pk
 
-    assert served(order) == [SessionEnded]
+    assert served(job) == [SessionEnded]
 
 
-def test_session_of_somebody_else_is_none_of_the_group(event):
+def test_session_of_somebody_else_is_none_of_the_batch(event):
     user = UserFactory()
     session = LoginSession.objects.create(
         user=user,
@@ -265,9 +265,9 @@ def test_session_of_somebody_else_is_none_of_the_group(event):
         expires_at=timezone.now() + timedelta(hours=1),
         refresh_hash="r",
     )
-    orders = [booking_of(event, user=holder, session_id=session.pk) for holder in (user, UserFactory())]
+    jobs = [booking_of(event, user=holder, session_id=session.pk) for holder in (user, UserFactory())]
 
-    assert served(*orders) == [BOOKED, SessionEnded]
+    assert served(*jobs) == [BOOKED, SessionEnded]
     assert counts(event) == (10, 9, 0, 1)
 
 
@@ -276,31 +276,31 @@ def test_session_of_somebody_else_is_none_of_the_group(event):
 def test_account_that_is_deleted_meanwhile_is_told_so_and_hurts_nobody_else(event, monkeypatch, is_distrusted):
     # The logins were good when they were looked at; the account goes while the event is locked.
     gone, stays = UserFactory(), UserFactory()
-    orders = [booking_of(event), *(booking_of(event, user=user, session_id=login_of(user)) for user in (gone, stays))]
-    monkeypatch.setattr(groups, "sessions", groups.Sessions())
+    jobs = [booking_of(event), *(booking_of(event, user=user, session_id=login_of(user)) for user in (gone, stays))]
+    monkeypatch.setattr(batches, "sessions", batches.Sessions())
     if is_distrusted:
-        groups.sessions.distrust()
-    lock_events = groups.lock_events
+        batches.sessions.distrust()
+    lock_events = batches.lock_events
 
     def lock_and_delete(ids):
         locked = lock_events(ids)
         run_together(1, lambda _: User.objects.filter(pk=gone.pk).delete())
         return locked
 
-    monkeypatch.setattr(groups, "lock_events", lock_and_delete)
+    monkeypatch.setattr(batches, "lock_events", lock_and_delete)
 
-    assert served(*orders) == [BOOKED, SessionEnded, BOOKED]
+    assert served(*jobs) == [BOOKED, SessionEnded, BOOKED]
     assert counts(event) == (10, 8, 0, 2)
     assert set(Booking.objects.values_list("user", flat=True)) == {None, stays.pk}
 
 
 def test_account_that_was_deleted_is_told_so_and_hurts_nobody_else(event, monkeypatch):
     gone, stays = UserFactory(), UserFactory()
-    orders = [booking_of(event), *(booking_of(event, user=user, session_id=login_of(user)) for user in (gone, stays))]
-    monkeypatch.setattr(groups, "sessions", groups.Sessions())
+    jobs = [booking_of(event), *(booking_of(event, user=user, session_id=login_of(user)) for user in (gone, stays))]
+    monkeypatch.setattr(batches, "sessions", batches.Sessions())
     User.objects.filter(pk=gone.pk).delete()
 
-    assert served(*orders) == [BOOKED, SessionEnded, BOOKED]
+    assert served(*jobs) == [BOOKED, SessionEnded, BOOKED]
     assert counts(event) == (10, 8, 0, 2)
 
 
@@ -309,33 +309,33 @@ def login_of(user):
 
 
 def test_nobody_is_told_before_the_commit(event, monkeypatch):
-    orders = [booking_of(event, key="k1"), booking_of(event), cancelling(BookingFactory(event=event))]
+    jobs = [booking_of(event, key="k1"), booking_of(event), cancelling(BookingFactory(event=event))]
     told = []
     commit = connection.commit
 
     def look_and_commit():
-        told.append([type(order.result) for order in orders])
+        told.append([type(job.result) for job in jobs])
         commit()
 
     monkeypatch.setattr(connection, "commit", look_and_commit)
 
-    assert served(*orders) == [BOOKED, BOOKED, 0]
+    assert served(*jobs) == [BOOKED, BOOKED, 0]
     assert told == [[Busy] * 3]
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
 def test_lost_commit_is_unknown_to_everybody_and_keys_find_their_bookings(event, commits, carried_out):
     booking = BookingFactory(event=event, tickets=4)
-    orders = [booking_of(event), booking_of(event, 2, key="k1"), cancelling(booking)]
+    jobs = [booking_of(event), booking_of(event, 2, key="k1"), cancelling(booking)]
     commits(LOST, carried_out=carried_out)
 
-    assert served(*orders) == [OutcomeUnknown] * 3
-    assert {order.result.status for order in orders} == {503}
+    assert served(*jobs) == [OutcomeUnknown] * 3
+    assert {job.result.status for job in jobs} == {503}
     wait_for_return()
     assert counts(event) == ((10, 7, 0, 3) if carried_out else (10, 6, 0, 4))
     assert statuses(booking) == ["cancelled" if carried_out else "completed"]
 
-    found = book_or_find(orders[1], orders[1].result)
+    found = book_or_find(jobs[1], jobs[1].result)
 
     assert found.is_replayed is carried_out
     assert IdempotencyKey.objects.get().booking_id == found.booking.pk
@@ -343,7 +343,7 @@ def test_lost_commit_is_unknown_to_everybody_and_keys_find_their_bookings(event,
     assert findings() == []
 
 
-def test_deadlock_repeats_the_whole_group(event, commits):
+def test_deadlock_repeats_the_whole_batch(event, commits):
     done = commits(DEADLOCK)
 
     assert served(booking_of(event), booking_of(event, key="k1"), booking_of(event)) == [BOOKED] * 3
@@ -353,36 +353,36 @@ def test_deadlock_repeats_the_whole_group(event, commits):
 
 
 def test_deadlock_of_several_events_is_contended_and_nothing_is_done(event, commits):
-    orders = [booking_of(event), booking_of(EventFactory(), key="k1")]
+    jobs = [booking_of(event), booking_of(EventFactory(), key="k1")]
     before = everything()
     done = commits(DEADLOCK)
 
     with pytest.raises(Contended):
-        groups.serve(Group(orders))
+        batches.carry_out(Batch(jobs))
 
     assert len(done) == 1
-    assert [type(order.result) for order in orders] == [Busy, Busy]
+    assert [type(job.result) for job in jobs] == [Busy, Busy]
     assert everything() == before
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
-def test_leader_interrupted_while_it_commits_leaves_the_outcome_unknown(event, commits, carried_out):
-    orders = [booking_of(event), booking_of(event)]
+def test_batch_interrupted_while_it_commits_leaves_the_outcome_unknown(event, commits, carried_out):
+    jobs = [booking_of(event), booking_of(event)]
     commits(KeyboardInterrupt(), carried_out=carried_out)
 
     with pytest.raises(KeyboardInterrupt):
-        groups.serve(Group(orders))
+        batches.carry_out(Batch(jobs))
     # As the end of its thread does.
     connection.close()
 
-    assert [type(order.result) for order in orders] == [OutcomeUnknown] * 2
+    assert [type(job.result) for job in jobs] == [OutcomeUnknown] * 2
     # Django may commit what it was kept from committing, when it turns autocommit on again.
     assert Booking.objects.count() in ([2] if carried_out else [0, 2])
     assert findings() == []
 
 
-def test_leader_interrupted_before_it_commits_leaves_everybody_busy(event, monkeypatch):
-    orders = [booking_of(event), booking_of(event)]
+def test_batch_interrupted_before_it_commits_leaves_everybody_busy(event, monkeypatch):
+    jobs = [booking_of(event), booking_of(event)]
     write = rows.run_all
 
     def write_and_die(*statements):
@@ -392,39 +392,48 @@ def test_leader_interrupted_before_it_commits_leaves_everybody_busy(event, monke
     monkeypatch.setattr(rows, "run_all", write_and_die)
 
     with pytest.raises(KeyboardInterrupt):
-        groups.serve(Group(orders))
+        batches.carry_out(Batch(jobs))
 
-    assert [type(order.result) for order in orders] == [Busy] * 2
+    assert [type(job.result) for job in jobs] == [Busy] * 2
     assert Booking.objects.count() == 0
     assert findings() == []
 
 
 @pytest.fixture
-def counter(monkeypatch, settings):
+def queue(monkeypatch, settings):
     """The process's, anew."""
     settings.GROUP_BOOKING = True
-    counter = Counter(groups.serve, limit=groups.ORDERS_A_GROUP, length=1000, seconds=2)
-    monkeypatch.setattr(groups, "counter", lambda: counter)
-    return counter
+    queue = BatchQueue(carry_out_and_close, limit=batches.JOBS_A_BATCH, length=1000, seconds=2)
+    monkeypatch.setattr(batches, "queue", lambda: queue)
+    queue.start()
+    yield queue
+    queue.stop()
+
+
+def carry_out_and_close(batch):
+    try:
+        batches.carry_out(batch)
+    finally:
+        # The worker's connection, which would outlive the test.
+        connection.close()
 
 
 @pytest.mark.parametrize("is_on", [True, False])
-def test_service_inside_another_transaction_is_refused_though_others_lead(event, counter, settings, is_on):
+def test_service_inside_another_transaction_is_refused_though_a_queue_runs(event, queue, settings, is_on):
     settings.GROUP_BOOKING = is_on
     booking = BookingFactory(event=event)
-    counter.leaders[object()] = time.monotonic() + PATIENCE_SECONDS
 
     with transaction.atomic():
         for service in (lambda: book_tickets(request_of(event)), lambda: cancel_tickets(booking)):
             with pytest.raises(RuntimeError, match="transaction of its own"):
                 service()
 
-    assert counter.waiting == 0
+    assert queue.waiting == 0
     assert counts(event) == (10, 9, 0, 1)
 
 
 @pytest.mark.parametrize("is_on", [True, False])
-def test_services_tell_the_same_with_grouping_and_without(settings, is_on):
+def test_services_tell_the_same_with_batches_and_without(settings, is_on):
     settings.GROUP_BOOKING = is_on
     event = EventFactory(total_tickets=3)
 
@@ -446,33 +455,34 @@ def test_services_tell_the_same_with_grouping_and_without(settings, is_on):
     assert findings() == []
 
 
-def test_who_comes_while_the_events_are_locked_is_told_after_the_same_commit(event, counter, commit_count, monkeypatch):
+def test_who_comes_while_the_events_are_locked_is_told_after_the_same_commit(event, queue, monkeypatch):
     followers = [booking_of(event), booking_of(event, key="late")]
-    threads = [threading.Thread(target=ask_and_close, args=[order]) for order in followers]
-    lock_events = groups.lock_events
+    threads = [threading.Thread(target=ask_and_close, args=[job]) for job in followers]
+    lock_events = batches.lock_events
+    locked = []
 
     def lock_while_they_come(event_ids):
+        locked.append(event_ids)
         events = lock_events(event_ids)
         for thread in threads:
             thread.start()
-        until(lambda: counter.waiting == len(followers))
+        until(lambda: queue.waiting == len(followers))
         return events
 
-    monkeypatch.setattr(groups, "lock_events", lock_while_they_come)
-    commit_count.clear()
+    monkeypatch.setattr(batches, "lock_events", lock_while_they_come)
 
-    assert said(carried_out(booking_of(event))) == BOOKED
+    assert said(run_job(booking_of(event))) == BOOKED
     for thread in threads:
         thread.join(PATIENCE_SECONDS)
 
-    assert [said(order.result) for order in followers] == [BOOKED, BOOKED]
-    assert len(commit_count) == 1
+    assert [said(job.result) for job in followers] == [BOOKED, BOOKED]
+    assert locked == [[event.pk]]
     assert counts(event) == (10, 7, 0, 3)
     assert findings() == []
 
 
-def ask_and_close(order):
-    carried_out(order)
+def ask_and_close(job):
+    run_job(job)
     connection.close()
 
 
@@ -498,7 +508,7 @@ def lock_held_elsewhere(event):
 
 
 @pytest.mark.mariadb
-def test_lock_that_is_held_elsewhere_keeps_only_its_own_event_waiting(counter, monkeypatch):
+def test_lock_that_is_held_elsewhere_keeps_only_its_own_event_waiting(queue, monkeypatch):
     monkeypatch.setattr(transactions, "PATIENCE_SECONDS", 1.5)
     events = [EventFactory() for _ in range(3)]
     began = time.monotonic()
