@@ -9,9 +9,14 @@ from rest_framework.test import APIClient
 from accounts import tokens
 from accounts.tests.factories import UserFactory
 from bookings.tests.rows import delete_rows
-from ticks import throttling
+from ticks.api import throttling
 
-pytest_plugins = ["bookings.tests.leaks", "bookings.tests.through_lane", "ticks.tests.faults", "ticks.tests.served"]
+pytest_plugins = [
+    "bookings.tests.leaks",
+    "bookings.tests.api.fast_path.through_lane",
+    "ticks.tests.faults",
+    "ticks.tests.served",
+]
 
 
 class Profile(NamedTuple):

@@ -9,7 +9,7 @@ from accounts.exceptions import SessionEnded
 from accounts.models import User
 from accounts.services import user_of_session
 from accounts.tokens import is_held_by, read_access_token, session_id
-from ticks import errors
+from ticks.api import errors
 
 
 class BearerAuthentication(JWTAuthentication):

@@ -1,5 +1,5 @@
 from accounts.models import EMAIL_TAKEN, NAME_TAKEN
-from ticks.refusals import Refusal
+from ticks.exceptions import Refusal
 
 
 class UsernameTaken(Refusal):

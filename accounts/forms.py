@@ -10,9 +10,9 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
 from accounts import throttles
+from ticks.api.throttling import TooManyRequests
+from ticks.db.transactions import Busy
 from ticks.staff_site import may_enter
-from ticks.throttling import TooManyRequests
-from ticks.transactions import Busy
 from ticks.words import plural
 
 

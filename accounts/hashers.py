@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.contrib.auth.hashers import Argon2PasswordHasher
 
-from ticks.transactions import Busy
+from ticks.db.transactions import Busy
 
 # A hash takes a core for some 20 ms, and bookings want the cores. Beside 32 callers who logged in all the time, a
 # booking took 646 ms at the median without a limit, 119 ms with one hash at a time in each worker, and 48 ms with one

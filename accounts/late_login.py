@@ -6,9 +6,9 @@ from rest_framework.exceptions import Throttled
 from accounts.authentication import BearerAuthentication, login_ended
 from accounts.callers import Caller, caller_of
 from accounts.exceptions import SessionEnded
+from ticks.api.throttling import take_back
+from ticks.exceptions import Refusal
 from ticks.programs import is_program
-from ticks.refusals import Refusal
-from ticks.throttling import take_back
 
 
 class LateBearerAuthentication(BearerAuthentication):

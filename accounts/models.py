@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-from ticks.columns import ExactCharField, ExactEmailField
+from ticks.db.fields import ExactCharField, ExactEmailField
 
 # Folding case makes a name up to three times as long, and MariaDB's unique texts end at 255.
 MAX_USERNAME = 80

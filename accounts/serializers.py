@@ -4,7 +4,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import MAX_USERNAME, User, normalise_email
-from ticks.fields import LineField, TextField
+from ticks.api.fields import LineField, TextField
 
 # Letters, digits and @ . + - _ in words that every dialect of patterns knows: which letters there are
 # beyond ASCII it leaves to Django's validator.

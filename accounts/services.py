@@ -10,8 +10,8 @@ from django.utils import timezone
 from accounts.exceptions import EmailTaken, LoginsKept, SessionEnded, UsernameTaken, WeakPassword, WrongPassword
 from accounts.logins import Logins, logins_of, may_end_logins
 from accounts.models import AttemptCounter, BrowserSession, LoginSession, User, hash_of, is_login_good, normalise_email
-from ticks.batches import delete_in_batches
-from ticks.transactions import in_one_transaction
+from ticks.db.deletion import delete_in_batches
+from ticks.db.transactions import in_one_transaction
 
 
 def register_user(*, username: str, password: str, email: str | None = None) -> User:

@@ -11,9 +11,9 @@ from accounts.exceptions import SessionEnded
 from accounts.models import User, normalise_email, username_key
 from accounts.services import count_attempt, forgive_attempt, was_counted
 from accounts.tokens import read_refresh_token
-from ticks.errors import sendable
-from ticks.throttling import CallerThrottle, TooManyRequests, client_network
-from ticks.transactions import in_one_transaction
+from ticks.api.errors import sendable
+from ticks.api.throttling import CallerThrottle, TooManyRequests, client_network
+from ticks.db.transactions import in_one_transaction
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 # Wrong passwords a minute for one name, or for one account, from one address: more than anybody mistypes.

@@ -20,9 +20,9 @@ from accounts.serializers import (
     TokenPairSerializer,
 )
 from accounts.services import change_password, change_profile, register_user
-from ticks.envelope import answer
-from ticks.schema import describes
-from ticks.transactions import Busy
+from ticks.api.envelope import answer
+from ticks.api.schema import describes
+from ticks.db.transactions import Busy
 
 
 class AttemptsMixin:

@@ -10,10 +10,10 @@ from django.db.models.base import ModelState
 from django.utils import timezone
 from django.utils.functional import cached_property
 
+from bookings.enums import BookingStatus, LedgerKind
 from bookings.line import part_of_line
-from bookings.statuses import BookingStatus, LedgerKind
 from events.models import Event
-from ticks.columns import ExactCharField, ExactEmailField
+from ticks.db.fields import ExactCharField, ExactEmailField
 
 MAX_NOTE = 1000
 # Controls of the direction of writing, and spaces without width; not the joiners, which letters need.

@@ -1,4 +1,4 @@
-"""How staff see events. Saving one moves tickets, so `bookings.admin.events` registers this."""
+"""How staff see events. Saving one moves tickets, so `bookings.admin.events.admin` registers this."""
 
 from django import forms
 from django.contrib import admin
@@ -7,7 +7,7 @@ from django.db import models
 from django.utils import timezone
 
 from events.models import Event, EventQuerySet, state_of
-from ticks.shown import badge, fill, shown_moment, with_unit
+from ticks.formatting import badge, fill, shown_moment, with_unit
 from ticks.words import counted
 
 STATES = [

@@ -1,4 +1,4 @@
-from ticks.refusals import Refusal
+from ticks.exceptions import Refusal
 
 
 class EventNotFound(Refusal):

@@ -5,8 +5,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from events.models import Event
-from ticks.fields import MomentField
-from ticks.filtering import given
+from ticks.api.fields import MomentField
+from ticks.api.filters import given
 
 
 class MomentFormField(forms.Field):

@@ -7,7 +7,7 @@ from django.db import connection, models
 from django.db.models import F, Q, Sum
 from django.utils import timezone
 
-from ticks.columns import MAX_TICKETS
+from ticks.db.fields import MAX_TICKETS
 from ticks.moments import EARLIEST, LATEST
 
 BOUNDS = [

@@ -4,8 +4,8 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from events.models import Event
-from ticks.columns import MAX_TICKETS
-from ticks.fields import LineField, MomentField, SwitchField, TextField, WholeNumberField
+from ticks.api.fields import LineField, MomentField, SwitchField, TextField, WholeNumberField
+from ticks.db.fields import MAX_TICKETS
 from ticks.moments import iso_milliseconds
 
 POLICIES = Event.WaitlistPolicy.choices

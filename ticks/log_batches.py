@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from concurrent_log_handler import ConcurrentRotatingFileHandler
 
-from ticks.logs import RequestRecord
+from ticks.logging import RequestRecord
 
 WINDOW_SECONDS = 0.05
 # Of each handler. Whoever finds more waiting writes them, and waits for the disk as all did before.

@@ -1,6 +1,6 @@
 from django.db import models
 
-from ticks.columns import ExactCharField
+from ticks.db.fields import ExactCharField
 
 
 class RefusalMinute(models.Model):

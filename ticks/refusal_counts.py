@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.utils import timezone
 
-from ticks.batches import delete_in_batches
+from ticks.db.deletion import delete_in_batches
 from ticks.models import RefusalMinute
 
 log = logging.getLogger("ticks.refusal_counts")

@@ -31,7 +31,7 @@ QUEUE_LENGTH = environment.whole("QUEUE_LENGTH", 2000, 1, 100_000)
 QUEUE_SECONDS = environment.whole("QUEUE_SECONDS", 3, 1, 60)
 # The plain valid booking, and reads of an event's status, in front of Django.
 FAST_LANE = environment.switch("FAST_LANE", True)
-LANE = "bookings.lane.Lane"
+LANE = "bookings.api.fast_path.Lane"
 # How long a request's body may take to arrive.
 BODY_SECONDS = environment.whole("BODY_SECONDS", 10, 1, 300)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
@@ -61,14 +61,14 @@ if EMBEDDED:
 else:
     if importlib.util.find_spec("MySQLdb") is None:
         raise ImproperlyConfigured("mysqlclient is not installed; run `make run` and follow what it says.")
-    DATABASE["ENGINE"] = "ticks.mysql"
+    DATABASE["ENGINE"] = "ticks.db.mysql"
     DATABASE["OPTIONS"] = {
         **DATABASE.get("OPTIONS", {}),
         "charset": "utf8mb4",
         # A lock on the event row orders all writers; what they read after it must be what the
         # writer before them committed. REPEATABLE READ would show an older snapshot.
         "isolation_level": "read committed",
-        # A lock is waited for in the database for a second, and then again (ticks.transactions).
+        # A lock is waited for in the database for a second, and then again (ticks.db.transactions).
         "init_command": (
             "SET SESSION sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION',"
             f" innodb_lock_wait_timeout={LOCK_SECONDS}"
@@ -77,9 +77,9 @@ else:
     }
     DATABASE["TEST"] = {"CHARSET": "utf8mb4"}
 DATABASES = {"default": {**DATABASE, "CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}}
-# What `ticks.front` adds: even if the database hangs, a request is answered within three seconds; a command may take
-# its time. The driver waits longer than a statement waits for a lock, be it a row's or a table's. Otherwise a lock that
-# somebody holds would look like a database that is away.
+# What `ticks.server.front` adds: even if the database hangs, a request is answered within three seconds; a command
+# may take its time. The driver waits longer than a statement waits for a lock, be it a row's or a table's. Otherwise
+# a lock that somebody holds would look like a database that is away.
 REQUEST_DATABASE_SECONDS = environment.whole("DB_SECONDS", LOCK_SECONDS + 1, LOCK_SECONDS + 1, 60)
 REQUEST_DATABASE_OPTIONS = (
     {}
@@ -127,9 +127,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
-    "ticks.logs.RequestLog",
-    "ticks.headers.ProtectiveHeaders",
-    "ticks.health.Probes",
+    "ticks.logging.RequestLog",
+    "ticks.api.headers.ProtectiveHeaders",
+    "ticks.server.health.Probes",
     "django.middleware.security.SecurityMiddleware",
     "ticks.static_files.StaticFiles",
     "ticks.programs.Sessions",
@@ -140,7 +140,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "ticks.urls"
-WSGI_APPLICATION = "ticks.wsgi.application"
+WSGI_APPLICATION = "ticks.server.app.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -215,19 +215,19 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": [
-        "ticks.parsers.JSONParser",
-        "ticks.parsers.FormParser",
-        "ticks.parsers.MultiPartParser",
+        "ticks.api.parsers.JSONParser",
+        "ticks.api.parsers.FormParser",
+        "ticks.api.parsers.MultiPartParser",
     ],
     "DEFAULT_RENDERER_CLASSES": [
-        "ticks.rendering.JSONRenderer",
-        "ticks.browsable.BrowsableAPIRenderer",
+        "ticks.api.rendering.JSONRenderer",
+        "ticks.api.browsable.BrowsableAPIRenderer",
     ],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ticks.programs.Negotiation",
-    "DEFAULT_THROTTLE_CLASSES": ["ticks.throttling.GuestThrottle", "ticks.throttling.UserThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["ticks.api.throttling.GuestThrottle", "ticks.api.throttling.UserThrottle"],
     "DEFAULT_THROTTLE_RATES": THROTTLE_RATES,
-    "DEFAULT_PAGINATION_CLASS": "ticks.pagination.Pages",
-    "DEFAULT_SCHEMA_CLASS": "ticks.schema.Operation",
+    "DEFAULT_PAGINATION_CLASS": "ticks.api.pagination.Pages",
+    "DEFAULT_SCHEMA_CLASS": "ticks.api.schema.Operation",
     "EXCEPTION_HANDLER": "accounts.authentication.answer_exception",
     "NON_FIELD_ERRORS_KEY": "body",
     "NUM_PROXIES": TRUSTED_PROXIES,
@@ -268,10 +268,10 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "json": {"()": "ticks.logs.JsonFormatter"},
-        "readable": {"()": "ticks.logs.ReadableFormatter"},
+        "json": {"()": "ticks.logging.JsonFormatter"},
+        "readable": {"()": "ticks.logging.ReadableFormatter"},
     },
-    "filters": {"but_503": {"()": "ticks.logs.But503"}},
+    "filters": {"but_503": {"()": "ticks.logging.But503"}},
     "handlers": {
         "console": {"class": "ticks.log_batches.Console", "formatter": "readable"},
         "combined": {

@@ -31,7 +31,7 @@ class UsedFiles(AppDirectoriesFinder):
 
 
 class StaticFiles(WhiteNoiseMiddleware):
-    """WhiteNoise, whose answers the server sends from the disk (`ticks.wsgi.respond`).
+    """WhiteNoise, whose answers the server sends from the disk (`ticks.server.app.respond`).
 
     A part of a file it would read into memory, so `Range` counts as unsent, as HTTP allows.
     """

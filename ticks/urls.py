@@ -4,9 +4,9 @@ from django.urls import include, path, re_path
 from django.views.generic import TemplateView
 
 from accounts.forms import LoginForm, StaffLoginForm, StaffPasswordChangeForm
-from ticks.docs import Docs
-from ticks.openapi import SchemaView
-from ticks.unknown import no_route
+from ticks.api.docs import Docs
+from ticks.api.openapi import SchemaView
+from ticks.api.unknown import no_route
 
 admin.site.site_header = "Ticks"
 admin.site.site_title = "Ticks"
@@ -14,8 +14,8 @@ admin.site.index_title = "Box office"
 admin.site.login_form = StaffLoginForm
 admin.site.password_change_form = StaffPasswordChangeForm
 
-handler400 = "ticks.errors.bad_request"
-handler500 = "ticks.errors.server_error"
+handler400 = "ticks.api.errors.bad_request"
+handler500 = "ticks.api.errors.server_error"
 
 # DRF's two pages, under the names by which its templates link to them.
 browser_login = [
@@ -29,13 +29,13 @@ browser_login = [
 
 urlpatterns = [
     # First, as crowds ask for it: Django tries one pattern after the other.
-    path("api/v1/", include("bookings.urls")),
+    path("api/v1/", include("bookings.api.urls")),
     path("", TemplateView.as_view(template_name="ticks/index.html"), name="index"),
     path("admin/", admin.site.urls),
     path("api-auth/", include((browser_login, "rest_framework"))),
     path("api/schema", SchemaView.as_view(), name="schema"),
     path("api/docs", Docs.as_view(url_name="schema", title="Ticks API docs"), name="docs"),
     path("api/v1/auth/", include("accounts.urls")),
-    path("api/", include("bookings.one_ticket.urls")),
+    path("api/", include("bookings.api.one_ticket.urls")),
     re_path(r"^api/", no_route()),
 ]

@@ -33,8 +33,8 @@ part() {
 }
 
 # Not captured: it takes a while, and says how far it is and what it came to.
-walks() { .venv/bin/python -m pytest -q -s --hypothesis-seed="$SEED" bookings/tests/test_stateful.py; }
-conformance() { .venv/bin/python -m pytest -q bookings/tests/test_conformance.py; }
+walks() { .venv/bin/python -m pytest -q -s --hypothesis-seed="$SEED" bookings/tests/stateful/test_stateful.py; }
+conformance() { .venv/bin/python -m pytest -q bookings/tests/api/test_conformance.py; }
 # As `make test` does not: each database the other way.
 suite() { tools/test.sh suite; }
 on_mariadb() { .venv/bin/python tools/private_mariadb.py -- "$0" "$@"; }

@@ -15,8 +15,8 @@ from accounts.forms import AccountPasswordForm
 from accounts.models import User, normalise_email, username_key
 from accounts.powers import givable_groups, is_within
 from accounts.services import end_sessions
-from ticks.ids import parse_id
-from ticks.shown import ago
+from ticks.api.ids import parse_id
+from ticks.formatting import ago
 
 DEACTIVATE = (
     "Accounts are never deleted, since bookings and the ledger name them: take away “Active” instead. "

@@ -11,9 +11,9 @@ from django.utils.html import format_html, format_html_join
 from accounts.logins import Logins, logins_of, may_end_logins
 from accounts.models import User
 from accounts.services import end_logins
-from ticks.ids import find, parse_id
-from ticks.refusals import Refusal
-from ticks.shown import ago
+from ticks.api.ids import find, parse_id
+from ticks.exceptions import Refusal
+from ticks.formatting import ago
 from ticks.words import counted
 
 MAX_ACCOUNTS_AT_ONCE = 100

@@ -4,7 +4,7 @@ import accounts.models
 import django.contrib.auth.validators
 import django.db.models.deletion
 import django.utils.timezone
-import ticks.columns
+import ticks.db.fields
 from django.conf import settings
 from django.db import migrations, models
 
@@ -30,9 +30,9 @@ class Migration(migrations.Migration):
                 ('is_staff', models.BooleanField(default=False, help_text='Designates whether the user can log into this admin site.', verbose_name='staff status')),
                 ('is_active', models.BooleanField(default=True, help_text='Designates whether this user should be treated as active. Unselect this instead of deleting accounts.', verbose_name='active')),
                 ('date_joined', models.DateTimeField(default=django.utils.timezone.now, verbose_name='date joined')),
-                ('username', ticks.columns.ExactCharField(error_messages={'unique': 'This username is taken.'}, help_text='At most 80 letters, digits and @ . + - _', max_length=80, unique=True, validators=[django.contrib.auth.validators.UnicodeUsernameValidator()], verbose_name='username')),
-                ('username_key', ticks.columns.ExactCharField(editable=False, max_length=240, unique=True)),
-                ('email', ticks.columns.ExactEmailField(blank=True, error_messages={'unique': 'This email is taken.'}, max_length=254, null=True, unique=True, verbose_name='email')),
+                ('username', ticks.db.fields.ExactCharField(error_messages={'unique': 'This username is taken.'}, help_text='At most 80 letters, digits and @ . + - _', max_length=80, unique=True, validators=[django.contrib.auth.validators.UnicodeUsernameValidator()], verbose_name='username')),
+                ('username_key', ticks.db.fields.ExactCharField(editable=False, max_length=240, unique=True)),
+                ('email', ticks.db.fields.ExactEmailField(blank=True, error_messages={'unique': 'This email is taken.'}, max_length=254, null=True, unique=True, verbose_name='email')),
                 ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
                 ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
             ],
@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
             name='AttemptCounter',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', ticks.columns.ExactCharField(max_length=120)),
+                ('key', ticks.db.fields.ExactCharField(max_length=120)),
                 ('window', models.BigIntegerField()),
                 ('count', models.PositiveIntegerField(default=0)),
                 ('expires_at', models.DateTimeField(db_index=True)),
@@ -62,8 +62,8 @@ class Migration(migrations.Migration):
             name='LoginSession',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('refresh_id', ticks.columns.ExactCharField(max_length=32)),
-                ('auth_hash', ticks.columns.ExactCharField(max_length=64)),
+                ('refresh_id', ticks.db.fields.ExactCharField(max_length=32)),
+                ('auth_hash', ticks.db.fields.ExactCharField(max_length=64)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('expires_at', models.DateTimeField(db_index=True)),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='login_sessions', to=settings.AUTH_USER_MODEL)),

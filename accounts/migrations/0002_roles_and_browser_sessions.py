@@ -2,7 +2,7 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import ticks.columns
+import ticks.db.fields
 from django.conf import settings
 from django.db import migrations, models
 
@@ -23,8 +23,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('session_data', models.TextField(verbose_name='session data')),
                 ('expire_date', models.DateTimeField(db_index=True, verbose_name='expire date')),
-                ('session_key', ticks.columns.ExactCharField(max_length=40, primary_key=True, serialize=False, verbose_name='session key')),
-                ('auth_hash', ticks.columns.ExactCharField(blank=True, max_length=64)),
+                ('session_key', ticks.db.fields.ExactCharField(max_length=40, primary_key=True, serialize=False, verbose_name='session key')),
+                ('auth_hash', ticks.db.fields.ExactCharField(blank=True, max_length=64)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='browser_sessions', to=settings.AUTH_USER_MODEL)),
             ],

@@ -3,12 +3,12 @@ import unicodedata
 from hashlib import sha256
 
 import django.db.models.deletion
-import ticks.columns
+import ticks.db.fields
 from django.conf import settings
 from django.db import migrations, models
 from django.db.models.functions import SHA256, Length
 
-from ticks.locked_tables import LockedTables
+from ticks.db.locked_tables import LockedTables
 
 log = logging.getLogger("ticks.migrations")
 HASH_LENGTH = 64
@@ -71,20 +71,20 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='LoginName',
             fields=[
-                ('key', ticks.columns.ExactCharField(max_length=64, primary_key=True, serialize=False)),
+                ('key', ticks.db.fields.ExactCharField(max_length=64, primary_key=True, serialize=False)),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='login_names', to=settings.AUTH_USER_MODEL)),
             ],
         ),
         migrations.AlterField(
             model_name='browsersession',
             name='session_key',
-            field=ticks.columns.ExactCharField(max_length=64, primary_key=True, serialize=False, verbose_name='session key'),
+            field=ticks.db.fields.ExactCharField(max_length=64, primary_key=True, serialize=False, verbose_name='session key'),
         ),
         # The field gets another name, and its column keeps the old one: a rename cannot be run again.
         migrations.AlterField(
             model_name='loginsession',
             name='refresh_id',
-            field=ticks.columns.ExactCharField(db_column='refresh_id', max_length=64),
+            field=ticks.db.fields.ExactCharField(db_column='refresh_id', max_length=64),
         ),
         migrations.SeparateDatabaseAndState(
             state_operations=[

@@ -18,7 +18,7 @@ from accounts import throttles
 from accounts.hashers import OwaspArgon2
 from accounts.models import AttemptCounter, User
 from accounts.tests.factories import PASSWORD, UserFactory
-from ticks import throttling
+from ticks.api import throttling
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from accounts.models import LoginName, User, login_key, normalise_email, username_key
 from accounts.services import change_profile, register_user
 from accounts.tests.factories import PASSWORD, UserFactory
-from ticks.refusals import Refusal
+from ticks.exceptions import Refusal
 
 NAME = "ada@example.org"
 

@@ -13,7 +13,7 @@ from accounts import hashers
 from accounts.hashers import Argon2PasswordHasher, turn_to_hash
 from accounts.models import AttemptCounter, BrowserSession, LoginSession, User
 from accounts.tests.factories import PASSWORD, UserFactory
-from ticks.transactions import Busy
+from ticks.db.transactions import Busy
 
 NEW = "another 9 horses"
 BUSY = "Too many people are at this at once; nothing was changed. Try again in a second."

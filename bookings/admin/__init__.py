@@ -1,5 +1,7 @@
 """The staff's pages of whatever moves tickets."""
 
-from bookings.admin import bookings, events, home, ledger
+from bookings.admin import home, ledger
+from bookings.admin.bookings import admin as bookings_admin
+from bookings.admin.events import admin as events_admin
 
-__all__ = ["bookings", "events", "home", "ledger"]
+__all__ = ["bookings_admin", "events_admin", "home", "ledger"]

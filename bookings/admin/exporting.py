@@ -21,12 +21,12 @@ from django.utils.text import Truncator
 from django.views.decorators.http import require_GET
 from xlsxwriter.exceptions import XlsxWriterException
 
+from bookings.admin.exports import EXPORTS
 from bookings.admin.lists import NO_FILTERS
-from bookings.exports import EXPORTS
-from ticks.downloads import Download, GivenUp, making, permit_of
-from ticks.patience import TookTooLong
+from ticks.db.scanning import pages_of
+from ticks.db.time_limit import TookTooLong
+from ticks.server.downloads import Download, GivenUp, making, permit_of
 from ticks.sheets import Cell, write_csv, write_xlsx
-from ticks.walking import pages_of
 
 log = logging.getLogger("ticks.exports")
 TYPES = {"csv": "text/csv; charset=utf-8", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, time, timedelta
 from django import forms
 from django.utils import timezone
 
+from bookings.admin.bookings.search import bookings_named
 from bookings.admin.bounds import Span
-from bookings.admin.search import bookings_named
-from bookings.statuses import LedgerKind
+from bookings.enums import LedgerKind
 from events.admin import STATES
 from events.models import Event
-from ticks.columns import MAX_TICKETS
-from ticks.ids import parse_id
+from ticks.api.ids import parse_id
+from ticks.db.fields import MAX_TICKETS
 from ticks.moments import EARLIEST, LATEST
 from ticks.staff_site import MAX_SEARCH
 

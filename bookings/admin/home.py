@@ -10,7 +10,6 @@ from django.utils import timezone
 from bookings.admin.links import list_of_events
 from bookings.admin.notices import about_events, about_refusals, gravest_first
 from bookings.models import Booking, LedgerEntry
-from bookings.periods import midnight
 from bookings.services.overview import (
     InAll,
     OnSale,
@@ -19,9 +18,10 @@ from bookings.services.overview import (
     latest_entries,
     on_sale_in_all,
 )
+from bookings.services.periods import midnight
 from bookings.services.sales import sold_since, tickets_since
 from events.models import Event
-from ticks.shown import bar
+from ticks.formatting import bar
 from ticks.words import counted, plural
 
 # However many there are: a page to look at, not to scroll.

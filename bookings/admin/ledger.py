@@ -4,9 +4,9 @@ from bookings.admin.exporting import Exportable
 from bookings.admin.filters import LedgerFilterForm, past_days
 from bookings.admin.ledger_list import LedgerList
 from bookings.admin.links import booking_link, event_link
+from bookings.admin.wording import worded
 from bookings.models import LedgerEntry
-from bookings.wording import worded
-from ticks.shown import shown_moment, with_unit
+from ticks.formatting import shown_moment, with_unit
 
 
 @admin.register(LedgerEntry)

@@ -7,9 +7,9 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ALL_VAR, IGNORED_PARAMS, PAGE_VAR, SEARCH_VAR, ChangeList
 from django.db.models import QuerySet
 
-from bookings.admin.looking import look_for
-from ticks.ids import parse_id
-from ticks.shown import shown_moment
+from bookings.admin.scanning import look_for
+from ticks.api.ids import parse_id
+from ticks.formatting import shown_moment
 
 AFTER, BEFORE = "after", "before"
 NO_FILTERS = {*IGNORED_PARAMS, AFTER, BEFORE} - {SEARCH_VAR}

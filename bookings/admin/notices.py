@@ -14,8 +14,8 @@ from bookings.services.overview import (
     sold_out_with_waitlist,
 )
 from events.models import Event
+from ticks.formatting import told_length, told_moment
 from ticks.refusal_spikes import refusals_lately
-from ticks.shown import told_length, told_moment
 from ticks.words import counted
 
 # Of one kind.

@@ -3,7 +3,7 @@
 import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
-import ticks.columns
+import ticks.db.fields
 from django.conf import settings
 from django.db import migrations, models
 
@@ -22,14 +22,14 @@ class Migration(migrations.Migration):
             name='Booking',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('reference', ticks.columns.ExactCharField(editable=False, max_length=16, unique=True)),
+                ('reference', ticks.db.fields.ExactCharField(editable=False, max_length=16, unique=True)),
                 ('first_name', models.CharField(max_length=150)),
                 ('last_name', models.CharField(blank=True, max_length=150)),
-                ('email', ticks.columns.ExactEmailField(blank=True, db_index=True, max_length=254)),
+                ('email', ticks.db.fields.ExactEmailField(blank=True, db_index=True, max_length=254)),
                 ('tickets_reserved', models.PositiveIntegerField(editable=False, help_text='Tickets held or waited for; once cancelled, how many it had.', validators=[django.core.validators.MinValueValidator(1)])),
                 ('status', models.CharField(choices=[('completed', 'Completed: tickets held'), ('waitlisted', 'Waitlisted'), ('cancelled', 'Cancelled')], editable=False, max_length=16)),
                 ('waitlist_number', models.PositiveBigIntegerField(editable=False, help_text="Orders the event's waitlist; set only while waiting.", null=True)),
-                ('token_hash', ticks.columns.ExactCharField(editable=False, max_length=64, null=True)),
+                ('token_hash', ticks.db.fields.ExactCharField(editable=False, max_length=64, null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('event', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='bookings', to='events.event')),
@@ -44,10 +44,10 @@ class Migration(migrations.Migration):
             name='IdempotencyKey',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('digest', ticks.columns.ExactCharField(max_length=64, unique=True)),
-                ('fingerprint', ticks.columns.ExactCharField(max_length=64)),
+                ('digest', ticks.db.fields.ExactCharField(max_length=64, unique=True)),
+                ('fingerprint', ticks.db.fields.ExactCharField(max_length=64)),
                 ('answer', models.JSONField(help_text="The booking as it was first answered, without the guest's token.")),
-                ('token_nonce', ticks.columns.ExactCharField(max_length=64, null=True)),
+                ('token_nonce', ticks.db.fields.ExactCharField(max_length=64, null=True)),
                 ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
                 ('booking', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='bookings.booking')),
             ],

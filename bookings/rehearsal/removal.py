@@ -10,7 +10,7 @@ from bookings.rehearsal.scratch import CLERK, MARK, ROWS, accounts_of, copies_of
 from bookings.services.events import cancel_event
 from events.exceptions import EventNotFound
 from events.models import Event
-from ticks.transactions import in_one_transaction
+from ticks.db.transactions import in_one_transaction
 
 
 @dataclass(slots=True)

@@ -12,14 +12,14 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
 
-from ticks.transactions import Busy, OutcomeUnknown
+from ticks.db.transactions import Busy, OutcomeUnknown
 
-log = logging.getLogger("ticks.batches")
+log = logging.getLogger("ticks.db.deletion")
 # One worker takes all that waits, which makes batches large. The next one begins only when all others have been at
 # their batches for this long, because somebody else holds the lock of an event.
 SLOW_SECONDS = 0.1
 WORKERS = 4
-# Carrying out a batch ends sooner than this, whatever the database does (ticks.transactions).
+# Carrying out a batch ends sooner than this, whatever the database does (ticks.db.transactions).
 BATCH_SECONDS = 15
 
 

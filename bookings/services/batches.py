@@ -14,17 +14,16 @@ from django.utils import timezone
 
 from accounts.exceptions import SessionEnded
 from accounts.services import good_holders, holders_query
-from bookings.allocation import Command, Outcome
 from bookings.exceptions import KeyInFlight
 from bookings.models import Booking
-from bookings.services import rows
+from bookings.rules import Command, Outcome
+from bookings.services import sql
 from bookings.services.batch_queue import Batch, BatchQueue, Contended, Job
-from bookings.services.desk import Check, LockedEvent, Work, lock_events, settle_all
-from bookings.services.keys import KnownKey, keys_in_hand, known_keys
-from bookings.services.rows import Key
+from bookings.services.idempotency import KnownKey, keys_in_hand, known_keys
+from bookings.services.inventory import Check, LockedEvent, Work, lock_events, settle_all
+from bookings.services.sql import Key
 from events.exceptions import EventNotFound
-from ticks.refusals import Refusal
-from ticks.transactions import (
+from ticks.db.transactions import (
     Busy,
     OutcomeUnknown,
     Unavailable,
@@ -32,8 +31,9 @@ from ticks.transactions import (
     is_value_refused,
     refuse_to_nest,
 )
+from ticks.exceptions import Refusal
 
-log = logging.getLogger("ticks.batches")
+log = logging.getLogger("ticks.db.deletion")
 # Statements stay small, and nobody waits for a crowd.
 JOBS_A_BATCH = 256
 DISTRUST_SECONDS = 1
@@ -279,7 +279,7 @@ def refuse_ended_sessions(jobs: Sequence[TicketJob], results: dict[TicketJob, An
     if check is None:
         return
     try:
-        check.look(*rows.run_all([check.statement]))
+        check.look(*sql.run_all([check.statement]))
     except EndedSessions as ended:
         results |= {job: SessionEnded() for job in ended.jobs}
 
@@ -352,7 +352,7 @@ def find_bookings(jobs: Sequence[TicketJob]) -> Found:
     found = Found()
     ids = sorted({job.booking_id for job in jobs if job.booking_id is not None})
     if ids:
-        found.by_id = {booking.pk: booking for booking in rows.lock_bookings(ids)}
+        found.by_id = {booking.pk: booking for booking in sql.lock_bookings(ids)}
     seats = {job.seat for job in jobs if job.seat is not None}
     if seats:
         live = Booking.objects.live().filter(

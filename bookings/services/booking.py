@@ -6,16 +6,16 @@ from hashlib import sha256
 from django.db import Error
 
 from accounts.models import User, normalise_email
-from bookings.allocation import Book, Claim, Outcome
 from bookings.exceptions import AlreadyBooked
 from bookings.models import Booking
+from bookings.rules import Book, Claim, Outcome
 from bookings.services.batches import Found, TicketJob, run_job
-from bookings.services.desk import LockedEvent
-from bookings.services.keys import KnownKey, Receipt, key_of, known_keys, replay
+from bookings.services.idempotency import KnownKey, Receipt, key_of, known_keys, replay
+from bookings.services.inventory import LockedEvent
 from bookings.services.references import guest_token, hash_token, new_nonce, new_reference
-from bookings.services.rows import Key
-from ticks.refusals import Refusal
-from ticks.transactions import OutcomeUnknown
+from bookings.services.sql import Key
+from ticks.db.transactions import OutcomeUnknown
+from ticks.exceptions import Refusal
 
 # With a key, a COMMIT that was not answered is tried again: once to find it, and once more in case that is
 # lost too. Not by whom a time-out has kept waiting, and the next one would again.

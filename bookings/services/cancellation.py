@@ -1,11 +1,11 @@
 from dataclasses import dataclass
 
 from accounts.models import User
-from bookings.allocation import Cancel, Outcome
 from bookings.exceptions import BookingChanged, BookingNotFound
 from bookings.models import Booking
+from bookings.rules import Cancel, Outcome
 from bookings.services.batches import Found, TicketJob, run_job
-from bookings.services.desk import LockedEvent, claim_of
+from bookings.services.inventory import LockedEvent, claim_of
 from events.exceptions import EventNotFound
 
 

@@ -5,15 +5,15 @@ from django.utils import timezone
 from django.utils.text import Truncator
 
 from accounts.models import User
-from bookings.allocation import CancelEvent, ChangeTerms, Claim, Note
+from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import InvalidTerms, StaleVersion
 from bookings.models import MAX_NOTE, Booking, LedgerEntry
-from bookings.services.desk import lock_event, settle
+from bookings.rules import CancelEvent, ChangeTerms, Claim, Note
+from bookings.services.inventory import lock_event, settle
 from bookings.services.line import clear_line
-from bookings.statuses import BookingStatus, LedgerKind
 from events.exceptions import EventNotFound
 from events.models import Event
-from ticks.transactions import in_one_transaction
+from ticks.db.transactions import in_one_transaction
 
 BOOKINGS_A_QUERY = 10_000
 

@@ -7,7 +7,7 @@ from functools import cache
 from django.db import connection
 
 from bookings.models import SalesHour
-from bookings.services.rows import ROWS_A_QUERY, Statement, adapted, batched
+from bookings.services.sql import ROWS_A_QUERY, Statement, adapted, batched
 
 
 def hour_of(moment: datetime) -> datetime:

@@ -6,7 +6,7 @@ from functools import cache
 from django.db import connection
 
 from bookings.models import LinePart
-from bookings.services.rows import ROWS_A_QUERY, Statement, batched
+from bookings.services.sql import ROWS_A_QUERY, Statement, batched
 
 
 def line_moves(moves: Mapping[tuple[int, int], int]) -> list[Statement]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from django.db.models import Sum
 
 from bookings.models import SalesHour
-from bookings.periods import Hour, Sales, in_periods
+from bookings.services.periods import Hour, Sales, in_periods
 from events.models import Event
 
 

@@ -4,13 +4,13 @@ from django.utils import timezone
 from django.utils.text import Truncator
 
 from accounts.models import User, normalise_email
-from bookings.allocation import Note
+from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import AlreadyCancelled
 from bookings.models import MAX_NOTE, Booking
-from bookings.services.desk import claim_of, lock_event, settle
-from bookings.services.rows import lock_bookings
-from bookings.statuses import BookingStatus, LedgerKind
-from ticks.transactions import in_one_transaction
+from bookings.rules import Note
+from bookings.services.inventory import claim_of, lock_event, settle
+from bookings.services.sql import lock_bookings
+from ticks.db.transactions import in_one_transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from accounts.models import User
-from bookings.allocation import Claim, Command, Move, Serve
 from bookings.exceptions import NotInLine, NotWaiting
 from bookings.line import number_of_arrival, numbers_between
 from bookings.models import Booking, LinePart
-from bookings.services.desk import claim_of, lock_event, settle
-from bookings.services.rows import lock_bookings
+from bookings.rules import Claim, Command, Move, Serve
+from bookings.services.inventory import claim_of, lock_event, settle
+from bookings.services.sql import lock_bookings
 from events.models import Event
-from ticks.transactions import in_one_transaction
+from ticks.db.transactions import in_one_transaction
 
 # Who follows is moved as well where no number is left between two; then for a while nobody has to.
 ENOUGH_ROOM = 2**10

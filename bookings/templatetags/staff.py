@@ -3,12 +3,12 @@
 from django import template
 from django.utils import timezone
 
-from bookings.admin.pages.told import status_badge
+from bookings.admin.formatting import status_badge
+from bookings.admin.wording import worded as sentence
+from bookings.enums import LedgerKind
 from bookings.models import Booking, LedgerEntry
-from bookings.statuses import LedgerKind
-from bookings.wording import worded as sentence
 from events.models import Event
-from ticks.shown import bar, shown_moment, told_length
+from ticks.formatting import bar, shown_moment, told_length
 
 register = template.Library()
 

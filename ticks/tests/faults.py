@@ -5,7 +5,7 @@ import time
 import pytest
 from django.db import connection
 
-from ticks.outage import outage
+from ticks.db.outage import outage
 
 RETURN_SECONDS = 2
 

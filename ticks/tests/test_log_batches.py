@@ -12,7 +12,7 @@ import pytest
 
 from ticks import log_batches
 from ticks.log_batches import InBatches, RotatingFile, Writer
-from ticks.logs import JsonFormatter, log_request, request_id
+from ticks.logging import JsonFormatter, log_request, request_id
 from ticks.tests.served import request as ask
 
 PATIENCE_SECONDS = 20

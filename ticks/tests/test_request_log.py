@@ -9,7 +9,7 @@ from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError
 
-from ticks.logs import JsonFormatter, ReadableFormatter, log_request, request_id, without_values
+from ticks.logging import JsonFormatter, ReadableFormatter, log_request, request_id, without_values
 
 pytestmark = pytest.mark.django_db
 
@@ -44,7 +44,7 @@ def lines(log):
 def test_log_file_has_the_format_for_machines():
     handler = django_settings.LOGGING["handlers"]["combined"]
 
-    assert django_settings.LOGGING["formatters"][handler["formatter"]] == {"()": "ticks.logs.JsonFormatter"}
+    assert django_settings.LOGGING["formatters"][handler["formatter"]] == {"()": "ticks.logging.JsonFormatter"}
     assert handler["filename"].endswith("combined.log")
     assert "combined" in django_settings.LOGGING["root"]["handlers"]
 
@@ -146,7 +146,7 @@ def test_path_cannot_start_a_second_line(anonymous, machine_log, readable_log):
 
 
 def test_half_a_surrogate_pair_is_logged(machine_log):
-    logging.getLogger("ticks.errors").error("Refused: %s", "\ud800")
+    logging.getLogger("ticks.api.errors").error("Refused: %s", "\ud800")
 
     assert lines(machine_log)[0]["message"] == "Refused: \ud800"
     assert machine_log.getvalue().isascii()
@@ -231,7 +231,7 @@ def test_what_a_database_quotes_is_found_in_linear_time(worst):
 
 
 def test_value_whose_closing_quote_is_missing_is_left_out(machine_log):
-    logging.getLogger("ticks.errors").error("Duplicate entry 'ada@example.org")
+    logging.getLogger("ticks.api.errors").error("Duplicate entry 'ada@example.org")
 
     assert lines(machine_log)[0]["message"] == "Duplicate entry '...'"
 
@@ -293,7 +293,7 @@ def test_log_does_not_say_what_a_database_quotes(machine_log, readable_log, mess
     try:
         raise IntegrityError(message)
     except IntegrityError as error:
-        logging.getLogger("ticks.errors").exception("The database failed: %s", error)
+        logging.getLogger("ticks.api.errors").exception("The database failed: %s", error)
 
     for log in (machine_log.getvalue(), readable_log.getvalue()):
         assert "ada@example.org" not in log
@@ -306,6 +306,6 @@ def test_refusal_without_the_database_takes_two_lines(anonymous, unreachable_dat
     anonymous.get("/api/v1/booking/status/1")
 
     assert [record.name for record in caplog.records if record.levelname != "DEBUG"] == [
-        "ticks.errors",
+        "ticks.api.errors",
         "ticks.request",
     ]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from django.test import RequestFactory
 
+from ticks.server.app import respond
 from ticks.tests.served import PATIENCE_SECONDS, answer_of, request
-from ticks.wsgi import respond
 
 BUNDLE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
 READERS = 10

@@ -6,9 +6,9 @@ from django.utils import timezone
 
 from accounts.services import prune_accounts
 from bookings.models import IdempotencyKey
-from ticks.batches import delete_in_batches
+from ticks.db.deletion import delete_in_batches
+from ticks.db.upgrades import refuse_other_schema
 from ticks.refusal_counts import prune_refusals
-from ticks.upgrades import refuse_other_schema
 
 
 class Command(BaseCommand):

@@ -12,8 +12,8 @@ from bookings.rehearsal.removal import Removed
 from bookings.rehearsal.report import report
 from bookings.rehearsal.run import Progress, clear_left_overs, put_away, rehearse
 from bookings.rehearsal.scratch import new_run
-from ticks.refusals import Refusal
-from ticks.upgrades import refuse_other_schema
+from ticks.db.upgrades import refuse_other_schema
+from ticks.exceptions import Refusal
 
 INTERRUPTED = 130
 REST = "What is left is deleted by the next rehearsal, or at once with --clean."

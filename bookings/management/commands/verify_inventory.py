@@ -3,7 +3,7 @@ from django.db import DatabaseError
 
 from bookings.services.checks import store_report
 from bookings.services.verification import Report, verify_events
-from ticks.upgrades import refuse_other_schema
+from ticks.db.upgrades import refuse_other_schema
 from ticks.words import counted
 
 ROW = "{:>8}  {:<32}  {:>8}  {:>8}  {:>9}  {:>8}  {:>9}  {}"

@@ -3,7 +3,7 @@
 import pytest
 
 from bookings.tests.browser.looks import barriers, faults, moved, too_wide
-from ticks.headers import PAGE_POLICY
+from ticks.api.headers import PAGE_POLICY
 
 POLICY = {"Content-Security-Policy": PAGE_POLICY, "Content-Type": "text/html"}
 START = '<!doctype html><html lang="en"><title>Made up</title><meta name="viewport" content="width=device-width">'

@@ -29,7 +29,7 @@ class Tally:
         lines = [
             f"{self.examples} examples, {steps} steps, {refused} of them refused ({100 * refused // max(steps, 1)} %),"
             f" {time.monotonic() - self.began:.0f} s",
-            f"the last round again: pytest bookings/tests/test_stateful.py --hypothesis-seed={self.seed}",
+            f"the last round again: pytest bookings/tests/stateful/test_stateful.py --hypothesis-seed={self.seed}",
             "by status: " + ", ".join(f"{status}: {count}" for status, count in sorted(self.statuses.items())),
             *(f"{count:7} {rule}, {self.refusals[rule]} refused" for rule, count in self.requests.most_common()),
             "what came about:",

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import connection
 
-from ticks.upgrades import refuse_newer_schema, refuse_other_schema
+from ticks.db.upgrades import refuse_newer_schema, refuse_other_schema
 
 # Connections of a worker besides those of its THREADS: of the threads that carry out batches, of the one that reads
 # what is polled, of one more thread of Django while another makes an export, of the one that looks for a lost
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         logging.shutdown()
         # The server takes this process's place: signals reach it, and Django is not kept in memory twice.
         options = [settings.HOST, settings.PORT, settings.WORKERS, settings.THREADS]
-        os.execv(sys.executable, [sys.executable, "-m", "ticks.server", *map(str, options)])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-m", "ticks.server.process", *map(str, options)])  # noqa: S606
 
 
 def refuse_taken_port() -> None:

@@ -1,0 +1,57 @@
+"""What happens to an event, in words for staff."""
+
+from collections.abc import Sequence
+
+from bookings.enums import BookingStatus
+from bookings.models import Booking
+from bookings.rules import Claim
+from bookings.services.preview import Forecast, bookings_of
+from events.models import Event
+from ticks.formatting import badge
+from ticks.words import counted
+
+NAMED = 8
+STATUSES = {
+    BookingStatus.COMPLETED: ("holds", "good"),
+    BookingStatus.WAITLISTED: ("waits", "warn"),
+    BookingStatus.CANCELLED: ("cancelled", "quiet"),
+}
+
+
+def status_badge(booking: Booking) -> str:
+    return badge(*STATUSES[booking.status])
+
+
+def served(claims: Sequence[Claim], *, verb: str) -> str:
+    """Such as "Promotes 3 bookings, 17 tickets: Ada Lovelace (4), ..."; empty for nobody."""
+    if not claims:
+        return ""
+    tickets = sum(claim.tickets for claim in claims)
+    named = [f"{booking.full_name} ({booking.tickets_reserved})" for booking in bookings_of(claims, at_most=NAMED)]
+    more = f" and {len(claims) - NAMED:,} more" if len(claims) > NAMED else ""
+    said = f"{counted(len(claims), 'booking')}, {counted(tickets, 'ticket')}: {', '.join(named)}{more}"
+    return f"{verb} {said}."
+
+
+def promotes(forecast: Forecast) -> str:
+    """Whom a forecast serves from the waitlist."""
+    if forecast.served or not forecast.event.waitlisted_count:
+        return served(forecast.served, verb="Promotes")
+    return "Nobody who waits is served by it."
+
+
+def counts(available: int, waitlisted: int, waitlisted_tickets: int) -> str:
+    """Such as "3 tickets available, 2 bookings (5 tickets) waiting"."""
+    left = f"{counted(available, 'ticket')} available"
+    if not waitlisted:
+        return f"{left}, nobody waiting"
+    return f"{left}, {counted(waitlisted, 'booking')} ({counted(waitlisted_tickets, 'ticket')}) waiting"
+
+
+def counts_of(event: Event) -> str:
+    return counts(event.available_tickets, event.waitlisted_count, event.waitlisted_tickets)
+
+
+def then(forecast: Forecast) -> str:
+    inventory = forecast.inventory
+    return f"Then {counts(inventory.available, inventory.waitlisted, inventory.waitlisted_tickets)}."

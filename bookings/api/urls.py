@@ -1,0 +1,16 @@
+from django.urls import path
+
+from bookings.api.views.bookings import BookingViewSet, EventStatusViewSet
+from bookings.api.views.events import EventViewSet
+
+urlpatterns = [
+    path("booking", BookingViewSet.as_view({"get": "list", "post": "create"}), name="booking-list"),
+    path("booking/status/<str:pk>", EventStatusViewSet.as_view({"get": "retrieve"}), name="event-status"),
+    path("booking/<str:pk>", BookingViewSet.as_view({"get": "retrieve", "delete": "destroy"}), name="booking-detail"),
+    path("event", EventViewSet.as_view({"get": "list", "post": "create"}), name="event-list"),
+    path(
+        "event/<str:pk>",
+        EventViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+        name="event-detail",
+    ),
+]

@@ -1,0 +1,171 @@
+"""How staff find a booking by what a caller says."""
+
+import pytest
+
+from accounts.tests.factories import UserFactory
+from bookings.admin import scanning
+from bookings.admin.bookings.admin import BookingAdmin
+from bookings.models import Booking
+from bookings.tests.factories import BookingFactory, EventFactory
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/bookings/booking/"
+
+
+def listed(client, term, **query):
+    return client.get(LIST, {"q": term, **query}).context["cl"]
+
+
+def found(client, term, **query):
+    return list(listed(client, term, **query).result_list)
+
+
+@pytest.fixture
+def booking():
+    """José Núñez Carrión's, between those of others."""
+    BookingFactory()
+    user = UserFactory(username="Grace")
+    made = BookingFactory(
+        event=EventFactory(name="Chamber night"),
+        user=user,
+        first_name="José Luis",
+        last_name="Núñez-Carrión",
+        email="jl.nunez_7@example.org",
+    )
+    Booking.objects.filter(pk=made.pk).update(reference="KQ4M7-X9PDRA")
+    BookingFactory()
+    return made
+
+
+WHOLE = ["KQ4M7-X9PDRA", "kq4m7-x9pdra", "kq4m7x9pdra", " KQ4M7 X9PDRA ", "kq4m7", "KQ4M7-", "kq4m7-x9", "KQ4M7X9P"]
+
+
+@pytest.mark.parametrize("term", [*WHOLE, "{id}", "#{id}"])
+def test_one_booking_by_its_reference_or_number_is_led_to(box_office, booking, term):
+    response = box_office.get(LIST, {"q": term.format(id=booking.pk), "status": "cancelled"})
+
+    assert response.status_code == 302
+    assert response["Location"] == f"/admin/bookings/booking/{booking.pk}/"
+
+
+def test_several_bookings_of_one_beginning_are_listed(box_office, booking):
+    other = BookingFactory()
+    Booking.objects.filter(pk=other.pk).update(reference="KQ4M7-AAAAAA")
+
+    assert found(box_office, "kq4m7") == [other, booking]
+
+
+def test_reference_without_permission_leads_nowhere(client, booking):
+    client.force_login(UserFactory(is_staff=True))
+
+    assert client.get(LIST, {"q": "KQ4M7-X9PDRA"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        "José",
+        "luis",
+        "Núñez",
+        "carrión",
+        "núñez jos",
+        "LUIS Núñ",
+        "jl.nunez_7@example.org",
+        "JL.Nunez_7@EXAMPLE.org",
+        "jl.nun",
+        "nunez_7",
+        "_7@exam",
+        "gRACE",
+        "gra",
+    ],
+)
+def test_name_address_or_username_finds_its_booking(box_office, booking, term):
+    assert found(box_office, term) == [booking]
+
+
+@pytest.mark.parametrize(
+    "term", ["ouis", "José Nobody", "jl%nunez", "example.net", "KQ4M7-X9PDRX", "chamber", "%", "_7x"]
+)
+def test_what_no_booking_has_finds_none(box_office, booking, term):
+    assert found(box_office, term) == []
+
+
+def test_search_goes_with_the_filters(box_office, booking):
+    assert found(box_office, "josé", event="chamber", status="completed", least=1) == [booking]
+    assert found(box_office, "josé", status="cancelled") == []
+    assert found(box_office, "josé", least=2) == []
+    assert found(box_office, "gra", since="2000-01-01", until="2000-01-02") == []
+
+
+def test_search_of_more_words_than_it_takes_looks_for_the_first(box_office, booking):
+    assert found(box_office, "josé luis núñez carrión jl. nunez nowhere") == [booking]
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Looks through one row, and gives up."""
+    monkeypatch.setattr(scanning, "FIRST_WIDTH", 1)
+    monkeypatch.setattr(scanning, "SECONDS", -1)
+
+    class Clock:
+        now = 0.0
+
+        def monotonic(self):
+            Clock.now += 0.6
+            return Clock.now
+
+    monkeypatch.setattr(scanning, "SECONDS", 1)
+    monkeypatch.setattr(scanning, "time", Clock())
+
+
+def test_search_that_takes_long_tells_how_far_it_got_and_goes_on_from_there(box_office, impatient):
+    old = BookingFactory(first_name="Grace", last_name="", email="")
+    for _ in range(3):
+        BookingFactory()
+
+    first = listed(box_office, "grace")
+
+    assert list(first.result_list) == []
+    content = box_office.get(LIST, {"q": "grace"}).content.decode()
+    assert "Looked back to <time datetime=" in content
+    assert "Look further back</a>, or narrow it" in content
+    assert first.summary == "0 bookings, 0 tickets found so far"
+    page, seen = first, 0
+    while not page.result_list and seen < 10:
+        page, seen = box_office.get(LIST + page.link_to_older).context["cl"], seen + 1
+    assert list(page.result_list) == [old]
+    assert 0 < seen < 5
+
+
+def test_search_that_takes_long_still_finds_what_an_index_leads_to(box_office, impatient, booking):
+    for _ in range(3):
+        BookingFactory()
+
+    assert found(box_office, "gra") == [booking]
+    assert found(box_office, "jl.nun") == [booking]
+
+
+def test_old_booking_is_found_by_an_address_that_begins_with_the_name(box_office, impatient):
+    old = BookingFactory(first_name="Grace", last_name="Hopper", email="ghopper@example.org")
+    other = BookingFactory(first_name="Grace", last_name="Hopper", email="hopper.grace@example.org")
+    BookingFactory(first_name="Gina", last_name="Hopper", email="ghopper2@example.org")
+    for _ in range(3):
+        BookingFactory()
+
+    assert found(box_office, "grace hopper") == [other, old]
+
+
+def test_search_through_pages_finds_each_once(box_office, monkeypatch):
+    monkeypatch.setattr(BookingAdmin, "list_per_page", 2)
+    event = EventFactory()
+    expected = [BookingFactory(event=event, email=f"lovelace{n}@example.org").pk for n in range(5)][::-1]
+
+    seen, page = [], listed(box_office, "lovelace")
+    for _ in range(10):
+        seen += [booking.pk for booking in page.result_list]
+        if page.page.older is None:
+            break
+        page = box_office.get(LIST + page.link_to_older).context["cl"]
+
+    assert seen == expected

@@ -1,0 +1,98 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from bookings.admin.events.admin import EventAdmin
+from bookings.services.events import cancel_event
+from bookings.tests.factories import BookingFactory, EventFactory
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/events/event/"
+
+
+def found(client, **query):
+    return [event.name for event in client.get(LIST, query).context["cl"].result_list]
+
+
+def test_event_list_shows_how_each_event_stands(box_office):
+    now = timezone.now()
+    EventFactory(name="Open", total_tickets=10)
+    full = EventFactory(name="Full", total_tickets=2)
+    BookingFactory(event=full, tickets=2)
+    BookingFactory(event=full, tickets=2)
+    EventFactory(name="Later", sales_start=now + timedelta(days=1))
+    EventFactory(name="Over", sales_end=now - timedelta(days=1))
+    gone = EventFactory(name="Gone")
+    cancel_event(gone.pk, actor=gone.created_by)
+
+    states = ("", "on_sale", "sold_out", "not_open", "closed", "cancelled")
+    rows = {state: found(box_office, **({"state": state} if state else {})) for state in states}
+
+    assert rows == {
+        "": ["Over", "Later", "Full", "Open"],
+        "on_sale": ["Open"],
+        "sold_out": ["Full"],
+        "not_open": ["Later"],
+        "closed": ["Over"],
+        "cancelled": ["Gone"],
+    }
+    assert found(box_office, waits="on") == ["Full"]
+    content = box_office.get(LIST, {"state": "sold_out"}).content.decode()
+    assert '<span class="badge warn">Sold out</span>' in content
+    assert '<span class="fill-label">2 / 2</span><svg class="fill full"' in content
+    assert '<rect class="held" width="100.0" height="8"/>' in content
+    assert '1 <span class="unit">waiting for 2 tickets</span>' in content
+    assert f'<a href="/admin/events/event/{full.pk}/">Full</a>' in content
+    assert f'<a href="/admin/bookings/booking/?event={full.pk}">Bookings</a>' in content
+
+
+def test_event_list_finds_by_name_venue_and_number(box_office):
+    event = EventFactory(name="Matinée", venue="Brewery", date=datetime(2030, 12, 1, 20, tzinfo=UTC))
+    EventFactory(name="Other", date=datetime(2030, 12, 2, tzinfo=UTC))
+
+    for term in ("matin", "brew", "matin brew", str(event.pk), f"#{event.pk}"):
+        assert found(box_office, q=term) == ["Matinée"], term
+    assert found(box_office, q="matin other") == []
+    assert found(box_office, since="2030-12-01", until="2030-12-01") == ["Matinée"]
+    assert found(box_office, since="2030-12-02") == ["Other"]
+    assert found(box_office, o="6") == ["Matinée", "Other"]
+    assert found(box_office, o="-6") == ["Other", "Matinée"]
+
+
+def test_event_list_adds_up_what_it_lists(box_office, monkeypatch):
+    monkeypatch.setattr(EventAdmin, "list_per_page", 1)
+    first = EventFactory(name="First", total_tickets=3)
+    BookingFactory(event=first, tickets=3)
+    BookingFactory(event=first, tickets=2)
+    EventFactory(name="Second", total_tickets=1000)
+
+    listed = box_office.get(LIST).context["cl"]
+
+    assert listed.summary == "2 events: 3 of 1,003 tickets held, 1 booking waiting for 2 tickets"
+    assert found(box_office) == ["Second"]
+    assert found(box_office, p=2) == ["First"]
+    alone = box_office.get(LIST, {"q": "second"}).context["cl"].summary
+    assert alone == "1 event: 0 of 1,000 tickets held, nobody waits"
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("query", ["", "?q=concert", "?state=on_sale&since=2000-01-01", "?o=6"])
+def test_event_list_costs_the_same_for_any_length(box_office, rows, query, django_assert_num_queries):
+    for _ in range(rows):
+        BookingFactory(event=EventFactory(date=datetime(2030, 1, 1, tzinfo=UTC)))
+
+    # Session, user, totals, rows.
+    with django_assert_num_queries(4):
+        box_office.get(LIST + query)
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("state=x", 200), ("since=%00", 200), ("p=x", 200), ("p=0", 200), ("name=x", 302), ("o=x", 200)],
+)
+def test_event_list_takes_any_query_string(box_office, query, status):
+    EventFactory()
+
+    assert box_office.get(f"{LIST}?{query}").status_code == status

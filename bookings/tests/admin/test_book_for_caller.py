@@ -1,0 +1,75 @@
+"""Staff book for a caller: by the event's terms, and once, however often the page is confirmed."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.contrib.admin.models import LogEntry
+
+from accounts.tests.factories import UserFactory
+from bookings.models import Booking
+from bookings.services.events import change_event
+from bookings.tests.admin.confirming import CALLER, confirm, counts, errors, fields_of, look, said, url_of
+from bookings.tests.factories import EventFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"waitlist_enabled": False}, "Not enough tickets are left, and this event has no waitlist."),
+        ({"sales_end": datetime(2020, 1, 1, tzinfo=UTC)}, "Sales for this event are closed."),
+        ({"sales_start": datetime(2100, 1, 1, tzinfo=UTC)}, "Sales for this event have not opened yet."),
+    ],
+)
+def test_booking_against_the_event_s_terms_is_refused(box_office, gala, terms, message):
+    change_event(gala.pk, changes=terms, actor=gala.created_by)
+
+    response = look(box_office, gala, "book", **CALLER)
+
+    assert errors(response) == {"__all__": [message]}
+    assert fields_of(response)["email"] == ["Emmy@Example.org"]
+    assert Booking.objects.count() == 3
+
+
+def confirmed_twice(client, event, **typed):
+    """A double click: two answers to the same page."""
+    shown = look(client, event, "book", **{**CALLER, **typed})
+    return [confirm(client, event, "book", shown) for _ in range(2)]
+
+
+@pytest.mark.parametrize("account", ["", "caller"])
+@pytest.mark.parametrize("waitlist_enabled", [True, False])
+def test_last_tickets_confirmed_twice_are_booked_once_and_told_twice(box_office, account, waitlist_enabled):
+    UserFactory(username="caller")
+    event = EventFactory(total_tickets=2, waitlist_enabled=waitlist_enabled)
+
+    first, second = confirmed_twice(box_office, event, account=account)
+
+    booking = Booking.objects.get()
+    assert said(first) == said(second) == [f"Booked 2 tickets for Emmy Noether. Reference: {booking.reference}."]
+    assert first.redirect_chain == second.redirect_chain == [(url_of(booking), 302)]
+    assert (booking.email, booking.user and booking.user.username) == ("emmy@example.org", account or None)
+    assert counts(event) == (2, 0, 0, 0)
+    assert LogEntry.objects.count() == 1
+
+
+def test_page_that_has_booked_books_again_for_other_input_alone(box_office):
+    event = EventFactory(total_tickets=9)
+    shown = look(box_office, event, "book", **CALLER)
+    confirm(box_office, event, "book", shown)
+
+    # Back in the browser, and another name.
+    url = url_of(event, "book")
+    other = box_office.post(url, fields_of(shown) | {"first_name": "Lise", "last_name": "Meitner"})
+    refused = confirm(box_office, event, "book", other)
+
+    assert errors(refused) == {
+        "__all__": [
+            "This page has booked already, for other input. Look whether you want this as well, and confirm again."
+        ]
+    }
+    assert Booking.objects.count() == 1
+    again = box_office.post(url, fields_of(refused))
+    confirm(box_office, event, "book", again)
+    assert list(Booking.objects.order_by("pk").values_list("first_name", flat=True)) == ["Emmy", "Lise"]

@@ -1,0 +1,145 @@
+"""A booking's page: whose it is, where it stands, its story, and what may be done by whom."""
+
+import re
+
+import pytest
+
+from bookings.models import Booking
+from bookings.services.cancellation import cancel_tickets
+from bookings.tests.admin.confirming import PERSONAS, as_persona, url_of
+from bookings.tests.factories import BookingFactory, EventFactory
+
+pytestmark = pytest.mark.django_db
+
+ACTIONS = ["cancel", "transfer", "move", "serve"]
+
+
+@pytest.fixture
+def waiting(db):
+    event = EventFactory(name="Gala", total_tickets=1)
+    BookingFactory(event=event, user=None)
+    return BookingFactory(event=event, first_name="Grace", last_name="Hopper", tickets=1)
+
+
+def facts(response) -> dict[str, str]:
+    content = response.content.decode()
+    found = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", content, re.S)
+    return {name: re.sub(r"<[^>]+>", "", said).strip() for name, said in found}
+
+
+def story(response) -> list[str]:
+    listed = response.content.decode().partition('<ol class="timeline">')[2].partition("</ol>")[0]
+    return [re.sub(r"<[^>]+>", "", line).strip() for line in re.findall(r"<p>(.*?)</p>", listed, re.S)]
+
+
+def actions(response) -> list[str]:
+    return re.findall(r'class="button[^"]*" href="(\w+)/">', response.content.decode())
+
+
+def test_page_says_whose_it_is_where_it_stands_and_its_story(box_office, waiting):
+    response = box_office.get(url_of(waiting))
+
+    said = facts(response)
+    assert (said["Name"], said["Mail address"], said["Tickets"]) == ("Grace Hopper", waiting.email, "1")
+    assert (said["Place in line"], said["Why not served"]) == ("1 of 1", "needs 1, 0 available")
+    assert said["Account"] == waiting.user.username
+    assert story(response) == ["Grace Hopper joined the waitlist for 1 ticket"]
+    assert actions(response) == ACTIONS
+
+
+def test_page_of_who_holds_has_no_place_in_line(box_office, waiting):
+    held = Booking.objects.get(event=waiting.event, status="completed")
+
+    response = box_office.get(url_of(held))
+
+    assert "Place in line" not in facts(response)
+    assert facts(response)["Account"] == "none, a guest's"
+    assert actions(response) == ["cancel", "transfer"]
+
+
+def test_page_of_a_cancelled_booking_has_nothing_to_do(box_office, waiting):
+    cancel_tickets(waiting, actor=waiting.user)
+
+    response = box_office.get(url_of(waiting))
+
+    assert actions(response) == []
+    assert facts(response)["Tickets"] == "1, given back"
+    assert story(response)[-1] == "Grace Hopper cancelled 1 ticket"
+
+
+def test_page_tells_no_token(box_office, waiting):
+    guests = BookingFactory(event=waiting.event, user=None)
+
+    content = box_office.get(url_of(guests)).content.decode()
+
+    assert guests.token not in content
+    assert guests.token_hash not in content
+
+
+@pytest.mark.parametrize("others", [1, 20])
+def test_page_costs_the_same_for_any_line(box_office, waiting, others, django_assert_num_queries):
+    for _ in range(others):
+        BookingFactory(event=waiting.event, user=None)
+
+    # Session, user, booking, its place (two counts), its story.
+    with django_assert_num_queries(5):
+        box_office.get(url_of(waiting))
+
+
+# Besides session and user: the booking, its place, and what the rules need to say what will happen.
+PREVIEWS = {"cancel": 3, "transfer": 3, "move": 7, "serve": 5}
+
+
+@pytest.mark.parametrize("others", [2, 20])
+@pytest.mark.parametrize("action", PREVIEWS)
+def test_preview_costs_the_same_for_any_line(box_office, waiting, action, others, django_assert_num_queries):
+    for _ in range(others):
+        BookingFactory(event=waiting.event, user=None)
+    typed = {"tickets": 1, "first_name": "Lise", "who": "same", "position": 2, "reason": "x", "adds": "on"}
+
+    with django_assert_num_queries(PREVIEWS[action]):
+        response = box_office.post(url_of(waiting, action), typed)
+    assert response.context["lines"]
+
+
+@pytest.mark.parametrize("identity", ["0", "-1", "x", "9" * 30, "1.0", "%00"])
+def test_page_of_no_booking_is_404(box_office, identity):
+    for action in ("", "cancel/"):
+        assert box_office.get(f"/admin/bookings/booking/{identity}/{action}").status_code == 404
+
+
+def test_form_of_django_leads_to_the_page(box_office, waiting):
+    posted = {"first_name": "Other", "status": "cancelled", "tickets_reserved": 5, "_save": "Save"}
+
+    for ask in (box_office.get, box_office.post):
+        assert ask(url_of(waiting, "change"), posted)["Location"] == url_of(waiting)
+    assert box_office.get("/admin/bookings/booking/add/").status_code == 403
+    assert box_office.post(url_of(waiting, "delete"), {"post": "yes"}).status_code == 403
+    waiting.refresh_from_db()
+    assert (waiting.first_name, waiting.status, waiting.tickets_reserved) == ("Grace", "waitlisted", 1)
+
+
+# The page, cancel, transfer, move, serve.
+MAY = {
+    "superuser": [200] * 5,
+    "manager": [200] * 5,
+    "box office": [200, 200, 403, 403, 403],
+    "plain staff": [403] * 5,
+    "user": [302] * 5,
+    "anonymous": [302] * 5,
+}
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_page_and_actions_by_role(client, waiting, persona):
+    as_persona(client, persona)
+    may = dict(zip(["", *ACTIONS], MAY[persona], strict=True))
+
+    page = client.get(url_of(waiting))
+
+    assert {action: client.get(url_of(waiting, action)).status_code for action in may} == may
+    assert {action: client.post(url_of(waiting, action)).status_code for action in may} == may
+    if may[""] == 302:
+        assert page["Location"] == f"/admin/login/?next={url_of(waiting)}"
+    if may[""] == 200:
+        assert actions(page) == [action for action in ACTIONS if may[action] == 200]

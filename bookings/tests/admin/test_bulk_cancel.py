@@ -1,0 +1,271 @@
+"""Cancelling what was chosen in a list: shown with what follows, and done for what was shown."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from accounts.tests.factories import UserFactory
+from bookings.admin import selection
+from bookings.admin.bookings import admin as booking_list
+from bookings.admin.events import admin as event_list
+from bookings.models import Booking, LedgerEntry
+from bookings.services.cancellation import cancel_tickets
+from bookings.tests.admin.confirming import PERSONAS, as_persona, counts, said
+from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.state import digest_of_all_tables, statuses
+from events.models import Event
+from ticks.db.transactions import Busy
+
+pytestmark = pytest.mark.django_db
+
+LISTS = {"cancel_bookings": "/admin/bookings/booking/", "cancel_events": "/admin/events/event/"}
+
+
+def act(client, action, *rows, query="", **posted):
+    chosen = {"action": action, "_selected_action": [row.pk for row in rows]}
+    return client.post(LISTS[action] + query, chosen | posted, follow=True)
+
+
+def confirm(client, action, *rows, **posted):
+    """Looks, and confirms what is shown."""
+    looked = act(client, action, *rows)
+    stamp = (looked.context or {}).get("stamp", "")
+    return act(client, action, *rows, confirmed="yes", stamp=stamp, **posted)
+
+
+def shown(response) -> tuple[list[str], list[str]]:
+    """The rows that are to be cancelled, and what will happen."""
+    return [row for _, row in response.context["rows"]], response.context["effects"]
+
+
+@pytest.fixture
+def line(db):
+    """Ada and Bob hold 2 of 4 tickets each; Grace, Alan and Kurt want one each."""
+    event = EventFactory(name="Gala", total_tickets=4)
+    tickets = {"Ada": 2, "Bob": 2, "Grace": 1, "Alan": 1, "Kurt": 1}
+    return [
+        BookingFactory(event=event, first_name=name, last_name="", tickets=wanted, user=None)
+        for name, wanted in tickets.items()
+    ]
+
+
+def test_bookings_are_shown_with_what_follows(box_office, line):
+    ada = line[0]
+    other = BookingFactory(event=EventFactory(name="Other", total_tickets=9), tickets=2)
+    before = digest_of_all_tables()
+
+    response = act(box_office, "cancel_bookings", ada, other)
+
+    assert shown(response) == (
+        [
+            f"{other.reference}, Ada Lovelace, Other: 2 tickets, holds",
+            f"{ada.reference}, Ada, Gala: 2 tickets, holds",
+        ][::-1],
+        [
+            "Gala: Promotes 2 bookings, 2 tickets: Grace (1), Alan (1). "
+            "Then 0 tickets available, 1 booking (1 ticket) waiting.",
+            "Other: Then 9 tickets available, nobody waiting.",
+        ],
+    )
+    assert digest_of_all_tables() == before
+
+
+def test_bookings_are_cancelled_and_told(box_office, line):
+    ada = line[0]
+    gone = BookingFactory()
+    cancel_tickets(gone)
+
+    response = confirm(box_office, "cancel_bookings", ada, gone)
+
+    assert said(response) == [
+        "Bookings cancelled: 1. Already cancelled before: 1. Waiting bookings served with their tickets: 2."
+    ]
+    assert statuses(*line) == ["cancelled", "completed", "completed", "completed", "waitlisted"]
+    assert counts(ada.event) == (4, 0, 1, 1)
+    entry = LedgerEntry.objects.get(booking=ada, kind="cancelled")
+    assert (entry.tickets, entry.actor.username) == (2, "superuser")
+    assert [entry.object_id for entry in LogEntry.objects.all()] == [str(ada.pk)]
+
+
+def test_bookings_confirmed_twice_are_cancelled_once(box_office, line):
+    ada = line[0]
+    confirm(box_office, "cancel_bookings", ada)
+
+    response = confirm(box_office, "cancel_bookings", ada)
+
+    assert said(response) == [
+        "Bookings cancelled: 0. Already cancelled before: 1. Waiting bookings served with their tickets: 0."
+    ]
+    assert LedgerEntry.objects.filter(kind="cancelled").count() == 1
+
+
+def test_bookings_that_changed_since_they_were_shown_are_shown_again(box_office, line):
+    ada, _, grace, *_ = line
+    stamp = act(box_office, "cancel_bookings", grace).context["stamp"]
+    # Serves Grace: what would be cancelled now are tickets that she holds.
+    cancel_tickets(ada)
+    before = digest_of_all_tables()
+
+    response = act(box_office, "cancel_bookings", grace, confirmed="yes", stamp=stamp)
+
+    assert said(response) == [selection.CHANGED]
+    assert shown(response)[0] == [f"{grace.reference}, Grace, Gala: 1 ticket, holds"]
+    assert digest_of_all_tables() == before
+
+
+@pytest.mark.parametrize("action", LISTS)
+def test_rows_that_nobody_looked_at_are_not_cancelled(box_office, line, action):
+    row = line[0] if action == "cancel_bookings" else line[0].event
+    before = digest_of_all_tables()
+
+    response = act(box_office, action, row, confirmed="yes")
+
+    assert said(response) == [selection.CHANGED]
+    assert digest_of_all_tables() == before
+
+
+def test_cancel_serves_nobody_of_the_selection(box_office, line):
+    ada, _, grace, alan, _ = line
+
+    effects = shown(act(box_office, "cancel_bookings", ada, grace, alan))[1]
+    confirm(box_office, "cancel_bookings", ada, grace, alan)
+
+    assert effects == ["Gala: Promotes 1 booking, 1 ticket: Kurt (1). Then 1 ticket available, nobody waiting."]
+    assert statuses(*line) == ["cancelled", "completed", "cancelled", "cancelled", "completed"]
+    assert counts(ada.event) == (4, 1, 0, 0)
+    assert LedgerEntry.objects.filter(kind="promoted").count() == 1
+
+
+def test_what_was_shown_is_cancelled_whatever_the_list_shows_now(box_office, line):
+    ada, _, grace, *_ = line
+    cancel_tickets(ada)
+
+    response = confirm(box_office, "cancel_bookings", grace, query="?status=waitlisted")
+
+    assert said(response)[0].startswith("Bookings cancelled: 1.")
+    assert statuses(grace) == ["cancelled"]
+
+
+def test_some_of_many_rows_are_listed_and_all_of_them_sent(box_office, line, monkeypatch):
+    monkeypatch.setattr("bookings.admin.selection.SHOWN", 2)
+
+    response = act(box_office, "cancel_bookings", *line)
+
+    content = response.content.decode()
+    assert len(shown(response)[0]) == 2
+    assert "and 3 more" in content
+    assert content.count('name="_selected_action"') == 5
+
+
+def test_events_are_shown_and_cancelled_with_their_bookings(box_office, line):
+    event, other = line[0].event, BookingFactory()
+    before = digest_of_all_tables()
+
+    asked = act(box_office, "cancel_events", event, query="")
+
+    assert shown(asked)[0] == ["Gala: 4 tickets held, 3 bookings waiting"]
+    assert digest_of_all_tables() == before
+    stamp = asked.context["stamp"]
+    response = act(box_office, "cancel_events", event, confirmed="yes", stamp=stamp)
+    assert said(response) == ["Events cancelled: 1. Already cancelled before: 0."]
+    assert statuses(*line, other) == ["cancelled"] * 5 + ["completed"]
+    assert counts(event) == (4, 4, 0, 0)
+    assert Event.objects.get(pk=event.pk).deleted_at is not None
+    entry = LedgerEntry.objects.get(event=event, kind="event_cancelled")
+    assert entry.actor.username == "superuser"
+    again = act(box_office, "cancel_events", event, confirmed="yes", stamp=stamp)
+    assert (said(again), shown(again)[0]) == ([selection.CHANGED], ["Gala: already cancelled"])
+
+
+@pytest.mark.parametrize(
+    ("action", "module", "service"),
+    [("cancel_bookings", booking_list, "cancel_tickets"), ("cancel_events", event_list, "cancel_event")],
+)
+def test_busy_says_which_stays(box_office, line, monkeypatch, action, module, service):
+    def busy(*args, **kwargs):
+        raise Busy
+
+    monkeypatch.setattr(module, service, busy)
+    row = line[0] if action == "cancel_bookings" else line[0].event
+    response = confirm(box_office, action, row)
+
+    assert said(response)[0] == f"{row.reference if action == 'cancel_bookings' else row.pk}: {Busy()}"
+    assert statuses(line[0]) == ["completed"]
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("action", LISTS)
+def test_too_many_change_nothing(box_office, line, monkeypatch, action):
+    monkeypatch.setattr(booking_list, "MAX_BOOKINGS_AT_ONCE", 1)
+    monkeypatch.setattr(event_list, "MAX_EVENTS_AT_ONCE", 1)
+    rows = line[:2] if action == "cancel_bookings" else [line[0].event, EventFactory()]
+
+    for response in (act(box_office, action, *rows), confirm(box_office, action, *rows)):
+        things = action.removeprefix("cancel_")
+        assert said(response) == [f"Nothing was changed: select at most 1 {things} at once."]
+    assert Booking.objects.live().count() == 5
+    assert not Event.objects.exclude(deleted_at=None).exists()
+
+
+@pytest.mark.parametrize("action", LISTS)
+@pytest.mark.parametrize("given", ["abc", "", "9" * 30, "-1", "\0"])
+@pytest.mark.parametrize("confirmed", [{}, {"confirmed": "yes"}])
+def test_what_is_no_row_changes_nothing(box_office, line, action, given, confirmed):
+    row = line[0] if action == "cancel_bookings" else line[0].event
+    chosen = {"action": action, "_selected_action": [given, row.pk]}
+
+    response = box_office.post(LISTS[action], chosen | confirmed, follow=True)
+
+    assert said(response) == ["Nothing was changed: select rows of the list."]
+    assert Booking.objects.live().count() == 5
+
+
+# Who may cancel bookings, and events.
+MAY = {
+    "superuser": (True, True),
+    "manager": (True, True),
+    "box office": (True, False),
+    "plain staff": (False, False),
+    "user": (False, False),
+    "anonymous": (False, False),
+}
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_cancel_by_role(client, line, persona):
+    as_persona(client, persona)
+    rows = {"cancel_bookings": line[0], "cancel_events": line[0].event}
+
+    for (action, row), may in zip(rows.items(), MAY[persona], strict=True):
+        client.get(LISTS[action], {"action": action, "_selected_action": row.pk, "confirmed": "yes"})
+        assert Booking.objects.filter(first_name="Bob").live().exists()
+        confirm(client, action, row)
+        row.refresh_from_db()
+        is_gone = row.status == "cancelled" if action == "cancel_bookings" else row.deleted_at is not None
+        assert is_gone == may
+
+
+@pytest.mark.parametrize("action", LISTS)
+def test_who_only_looks_is_not_offered_to_cancel(client, line, action):
+    viewer = UserFactory(is_staff=True)
+    viewer.user_permissions.set(Permission.objects.filter(codename__in=["view_booking", "view_event"]))
+    client.force_login(viewer)
+
+    assert action not in client.get(LISTS[action]).content.decode()
+
+
+@pytest.mark.parametrize("action", LISTS)
+def test_cancel_without_csrf_token_is_403(line, action):
+    client = as_persona(Client(enforce_csrf_checks=True), "superuser")
+    row = line[0] if action == "cancel_bookings" else line[0].event
+
+    assert confirm(client, action, row).status_code == 403
+    assert statuses(line[0]) == ["completed"]
+
+
+@pytest.mark.parametrize("chosen", [1, 3])
+def test_page_that_asks_costs_the_same_for_any_choice(box_office, line, chosen, django_assert_num_queries):
+    # Session, user, the list and its rows, the chosen, and for each event who is served and by name.
+    with django_assert_num_queries(10):
+        act(box_office, "cancel_bookings", *line[:chosen])

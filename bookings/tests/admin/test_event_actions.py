@@ -1,0 +1,269 @@
+"""What staff do to an event: shown first, done once that is confirmed, and refused in plain words."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+
+from accounts.tests.factories import UserFactory
+from bookings.admin.events import actions
+from bookings.exceptions import KeyInFlight
+from bookings.services.events import cancel_event, change_event
+from bookings.tests.admin.confirming import (
+    CALLER,
+    confirm,
+    counts,
+    entries,
+    errors,
+    fields_of,
+    lines,
+    look,
+    said,
+    url_of,
+)
+from bookings.tests.state import digest_of_all_tables
+from ticks.db.transactions import Busy, OutcomeUnknown
+
+# The services refuse to run inside a transaction of the views'; only that of a test lets them.
+pytestmark = pytest.mark.django_db
+
+HUGE = str(10**29)
+
+
+DONE = {
+    "book": (
+        CALLER,
+        [
+            "Emmy Noether is waitlisted for 2 tickets, as number 3 in line.",
+            "0 tickets are available.",
+            "It is a guest's booking.",
+        ],
+        "Waitlisted for 2 tickets as number 3 in line for Emmy Noether. Reference: ",
+        [("waitlisted", 2, "Emmy", "superuser", "")],
+        (4, 0, 3, 7),
+    ),
+    "capacity": (
+        {"total": "7"},
+        [
+            "Capacity 4 to 7.",
+            "Promotes 1 booking, 2 tickets: Grace (2).",
+            "Then 1 ticket available, 1 booking (3 tickets) waiting.",
+        ],
+        "Gala now has 7 tickets, 1 ticket available, 1 booking (3 tickets) waiting. "
+        "Promoted 1 booking, 2 tickets: Grace (2).",
+        [("capacity_changed", 3, None, "superuser", ""), ("promoted", 2, "Grace", "superuser", "")],
+        (7, 1, 1, 3),
+    ),
+    "sales": (
+        {"what": "times", "sales_end": "2030-01-02T10:30"},
+        [
+            "Sales are open until 2 Jan 2030, 10:30 UTC: anybody can book.",
+            "Who waits keeps their place and is still served when tickets come back.",
+        ],
+        "Gala: Sales are open until 2 Jan 2030, 10:30 UTC: anybody can book.",
+        [("edited", 0, None, "superuser", "sales end: nothing → 2030-01-02 10:30")],
+        (4, 0, 2, 5),
+    ),
+    "edit": (
+        {"venue": "Hall"},
+        ["Venue: nothing → “Hall”"],
+        "Saved Gala.",
+        [("edited", 0, None, "superuser", "venue: nothing → Hall")],
+        (4, 0, 2, 5),
+    ),
+    "cancel": (
+        {"is_sure": "on"},
+        [
+            "1 booking with 4 tickets and 2 bookings that wait are cancelled.",
+            "All 4 tickets come back; nobody can book any more.",
+            "This cannot be undone.",
+        ],
+        "Gala is cancelled, with all its bookings.",
+        [("event_cancelled", 4, None, "superuser", "")],
+        (4, 4, 0, 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("action", DONE)
+def test_action_is_shown_then_done_and_told(box_office, gala, action):
+    typed, will_happen, told, ledger, then = DONE[action]
+    known, before = gala.ledger_sequence, digest_of_all_tables()
+
+    shown = look(box_office, gala, action, **typed)
+
+    assert lines(shown) == will_happen
+    assert digest_of_all_tables() == before
+    done = confirm(box_office, gala, action, shown)
+    assert [text[: len(told)] for text in said(done)] == [told]
+    assert [status for _, status in done.redirect_chain] == [302]
+    assert entries(gala, after=known) == ledger
+    assert counts(gala) == then
+    assert LogEntry.objects.get().user.username == "superuser"
+
+
+@pytest.mark.parametrize("action", DONE)
+def test_action_that_was_not_shown_first_is_shown_and_not_done(box_office, gala, action):
+    typed = DONE[action][0]
+    sent = fields_of(box_office.get(url_of(gala, action))) | typed
+    before = digest_of_all_tables()
+
+    response = box_office.post(url_of(gala, action), sent | {"confirm": "yes", "previewed": "0" * 32})
+
+    assert lines(response) == DONE[action][1]
+    assert said(response) == [
+        "This changed since you looked. Below is what would happen now; confirm again if it still fits."
+    ]
+    assert digest_of_all_tables() == before
+
+
+@pytest.mark.parametrize(
+    ("action", "changed"),
+    [
+        ("book", {"first_name": "Other"}),
+        ("capacity", {"total": "8"}),
+        ("sales", {"sales_end": "2031-01-02T10:30"}),
+        ("edit", {"venue": "Elsewhere"}),
+    ],
+)
+def test_input_changed_after_the_look_is_shown_again(box_office, gala, action, changed):
+    shown = look(box_office, gala, action, **DONE[action][0])
+    before = digest_of_all_tables()
+
+    response = confirm(box_office, gala, action, shown, **changed)
+
+    assert lines(response) not in ([], DONE[action][1])
+    assert len(said(response)) == 1
+    assert digest_of_all_tables() == before
+    assert len(confirm(box_office, gala, action, response).redirect_chain) == 1
+
+
+@pytest.mark.parametrize("action", ["capacity", "sales", "cancel"])
+def test_event_changed_meanwhile_is_told_with_input_kept(box_office, gala, action):
+    shown = look(box_office, gala, action, **DONE[action][0])
+    change_event(gala.pk, changes={"venue": "Theirs"}, actor=gala.created_by)
+    before = digest_of_all_tables()
+
+    response = confirm(box_office, gala, action, shown)
+
+    assert errors(response) == {
+        "__all__": ["Somebody changed this event in the meantime; look again and repeat it if it still fits."]
+    }
+    assert digest_of_all_tables() == before
+    # The second try is made from what is stored now.
+    again = box_office.post(url_of(gala, action), fields_of(response))
+    assert lines(again) == DONE[action][1]
+    assert len(confirm(box_office, gala, action, again).redirect_chain) == 1
+
+
+@pytest.mark.parametrize("action", ["capacity", "sales", "edit", "cancel"])
+def test_event_changed_while_saving_is_told(box_office, gala, action, monkeypatch):
+    service = "cancel_event" if action == "cancel" else "edit_event"
+    original = getattr(actions, service)
+
+    def overtaken(event_id, **kwargs):
+        change_event(event_id, changes={"description": "Theirs"}, actor=gala.created_by)
+        return original(event_id, **kwargs)
+
+    shown = look(box_office, gala, action, **DONE[action][0])
+    monkeypatch.setattr(actions, service, overtaken)
+    response = confirm(box_office, gala, action, shown)
+
+    assert errors(response) == {
+        "__all__": ["Somebody changed this event in the meantime; read it again and repeat your change."]
+    }
+    gala.refresh_from_db()
+    assert (gala.version, gala.venue, gala.total_tickets, gala.deleted_at) == (2, "", 4, None)
+    assert not LogEntry.objects.exists()
+
+
+SERVICES = {
+    "book": "book_tickets",
+    "capacity": "edit_event",
+    "sales": "edit_event",
+    "edit": "edit_event",
+    "cancel": "cancel_event",
+}
+
+
+@pytest.mark.parametrize("action", SERVICES)
+@pytest.mark.parametrize(
+    ("refusal", "message"),
+    [
+        (Busy, "Too many people are at this at once; nothing was changed. Try again in a second."),
+        (
+            OutcomeUnknown,
+            "The database was lost while it saved this: it may be done or not. Look before you repeat it.",
+        ),
+        (KeyInFlight, "This is being done already. Send it again in a second to see how it went."),
+    ],
+)
+def test_database_that_does_not_do_it_is_told_with_input_kept(box_office, gala, action, refusal, message, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise refusal
+
+    typed = DONE[action][0]
+    shown = look(box_office, gala, action, **typed)
+    monkeypatch.setattr(actions, SERVICES[action], refuse)
+    response = confirm(box_office, gala, action, shown)
+
+    assert errors(response) == {"__all__": [message]}
+    assert ("Nothing was done." in response.content.decode()) == (refusal is not OutcomeUnknown)
+    assert fields_of(response).items() >= {name: [value] for name, value in typed.items()}.items()
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("action", DONE)
+def test_cancelled_event_has_nothing_to_do(box_office, gala, action):
+    shown = look(box_office, gala, action, **DONE[action][0])
+    cancel_event(gala.pk, actor=gala.created_by)
+    before = digest_of_all_tables()
+
+    for response in (confirm(box_office, gala, action, shown), box_office.get(url_of(gala, action), follow=True)):
+        assert response.redirect_chain == [(url_of(gala), 302)]
+        assert said(response) == ["This event is cancelled; nothing was changed."]
+        assert f'href="{action}/"' not in response.content.decode()
+    assert digest_of_all_tables() == before
+
+
+REFUSED = [
+    ("book", {"tickets": "5"}, {"tickets": ["This event sells at most 4 tickets a booking."]}),
+    ("book", {"tickets": "0"}, {"tickets": ["Ensure this value is greater than or equal to 1."]}),
+    ("book", {"tickets": "-1"}, {"tickets": ["Ensure this value is greater than or equal to 1."]}),
+    ("book", {"tickets": HUGE}, {"tickets": ["Ensure this value is less than or equal to 1000000."]}),
+    ("book", {"tickets": "two"}, {"tickets": ["Enter a whole number."]}),
+    ("book", {"first_name": ""}, {"first_name": ["This field is required."]}),
+    ("book", {"first_name": "A\tB"}, {"first_name": ["Control characters such as line breaks are not allowed."]}),
+    ("book", {"first_name": "A\0"}, {"first_name": ["Null characters are not allowed."]}),
+    ("book", {"last_name": "x" * 101}, {"last_name": ["Ensure this value has at most 100 characters (it has 101)."]}),
+    ("book", {"email": "emmy.example.org"}, {"email": ["Enter a valid email address."]}),
+    ("book", {"account": "nobody"}, {"account": [actions.NO_ACCOUNT]}),
+    ("book", {"account": "gone"}, {"account": [actions.NO_ACCOUNT]}),
+    ("capacity", {"total": "3"}, {"total": ["4 tickets are held; the total cannot be lower. Cancel bookings first."]}),
+    ("capacity", {"total": "-1"}, {"total": ["Ensure this value is greater than or equal to 1."]}),
+    ("capacity", {"total": HUGE}, {"total": ["Ensure this value is less than or equal to 1000000."]}),
+    ("capacity", {"total": "many"}, {"total": ["Enter a whole number."]}),
+    ("capacity", {"total": ""}, {"total": ["This field is required."]}),
+    (
+        "sales",
+        {"sales_start": "2030-01-02T00:00", "sales_end": "2030-01-01T00:00"},
+        {"sales_end": ["Sales must end after they start."]},
+    ),
+    ("sales", {"sales_start": "soon"}, {"sales_start": ["Enter a valid date/time."]}),
+    ("cancel", {"is_sure": []}, {"is_sure": ["This field is required."]}),
+]
+
+
+@pytest.mark.parametrize(("action", "typed", "refused"), REFUSED)
+def test_input_that_cannot_be_is_refused_at_its_field_and_kept(box_office, gala, action, typed, refused):
+    UserFactory(username="gone", is_active=False)
+    before = digest_of_all_tables()
+    typed = {**(CALLER if action == "book" else {}), **typed}
+
+    response = look(box_office, gala, action, **typed)
+
+    assert errors(response) == refused
+    assert "Nothing was done." in response.content.decode()
+    sent = fields_of(response)
+    assert {name: sent.get(name, []) for name in typed} == {
+        name: value if isinstance(value, list) else [value] for name, value in typed.items()
+    }
+    assert digest_of_all_tables() == before

@@ -1,0 +1,213 @@
+"""Editing an event: only what was edited is saved, and who was slower sees both versions side by side."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from accounts.tests.factories import UserFactory
+from bookings.services.events import cancel_event, change_event
+from bookings.tests.admin.confirming import confirm, counts, entries, errors, fields_of, lines, look, said, url_of
+from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.state import digest_of_all_tables
+
+pytestmark = pytest.mark.django_db
+
+TOLD = "Nothing was saved: somebody else changed this event meanwhile."
+
+
+@pytest.fixture
+def event(db):
+    return EventFactory(
+        name="Old",
+        venue="Hall",
+        description="One\nTwo",
+        date=datetime(2030, 1, 1, 20, 30, 15, 123456, tzinfo=UTC),
+    )
+
+
+def edit(client, event, **typed):
+    return confirm(client, event, "edit", look(client, event, "edit", **typed))
+
+
+def sides(response) -> list[tuple]:
+    return [(side.label, side.stored, side.yours, side.is_conflict) for side in response.context["action"].sides]
+
+
+def test_edit_saves_what_was_edited_and_nothing_else(box_office, event):
+    response = edit(box_office, event, name="New")
+
+    assert said(response) == ["Saved New."]
+    date, description = event.date, event.description
+    event.refresh_from_db()
+    assert (event.name, event.version) == ("New", 2)
+    # Neither the seconds that the form has not, nor line breaks as a browser sends them, are an edit.
+    assert (event.date, event.description) == (date, description)
+    assert entries(event, after=1) == [("edited", 0, None, "superuser", "name: Old → New")]
+
+
+EDITS = {
+    "date": ("2031-02-03T04:05", "Date: 1 Jan 2030, 20:30 UTC → 3 Feb 2031, 04:05 UTC"),
+    "venue": ("", "Venue: “Hall” → nothing"),
+    "description": ("One\r\nThree", "Description: “One\nTwo” → “One\nThree”"),
+    "max_tickets_per_booking": ("3", "Tickets a booking, at most: nothing → “3”"),
+    "waitlist_enabled": ([], "Waitlist: on → off"),
+    "waitlist_policy": ("strict", "Who is served first: {old} → {new}"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_each_field_is_shown_and_saved(box_office, event, name):
+    typed, told = EDITS[name]
+    kinds = dict(event._meta.get_field("waitlist_policy").choices)
+
+    shown = look(box_office, event, "edit", **{name: typed})
+
+    assert lines(shown) == [told.format(old=kinds["first_fit"], new=kinds["strict"])]
+    confirm(box_office, event, "edit", shown)
+    event.refresh_from_db()
+    assert event.version == 2
+    assert [kind for kind, *_ in entries(event, after=1)] == ["edited"]
+
+
+def test_policy_that_serves_somebody_says_whom(box_office):
+    event = EventFactory(name="Gala", total_tickets=4, waitlist_policy="strict")
+    for name, tickets in (("Ada", 3), ("Grace", 2), ("Alan", 1)):
+        BookingFactory(event=event, first_name=name, last_name="", tickets=tickets, user=None)
+
+    shown = look(box_office, event, "edit", waitlist_policy="first_fit")
+
+    assert lines(shown)[1:] == [
+        "Promotes 1 booking, 1 ticket: Alan (1).",
+        "Then 0 tickets available, 1 booking (2 tickets) waiting.",
+    ]
+    assert said(confirm(box_office, event, "edit", shown)) == ["Saved Gala. Promoted 1 booking, 1 ticket: Alan (1)."]
+    assert counts(event) == (4, 0, 1, 2)
+
+
+def test_waitlist_that_ends_while_somebody_waits_says_what_becomes_of_them(box_office):
+    event = EventFactory(total_tickets=1)
+    BookingFactory.create_batch(2, event=event)
+
+    shown = look(box_office, event, "edit", waitlist_enabled=[])
+
+    assert lines(shown) == [
+        "Waitlist: on → off",
+        "Nobody else can wait; who does keeps their place and is still served.",
+    ]
+
+
+def test_edit_of_nothing_is_refused(box_office, event):
+    before = digest_of_all_tables()
+
+    response = look(box_office, event, "edit")
+
+    assert errors(response) == {"__all__": ["Nothing is different from what is stored."]}
+    assert digest_of_all_tables() == before
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "message"),
+    [
+        ({"name": ""}, "name", "This field is required."),
+        ({"name": "A\tB"}, "name", "Control characters such as line breaks are not allowed."),
+        ({"name": "x" * 201}, "name", "Ensure this value has at most 200 characters (it has 201)."),
+        ({"venue": "a\0b"}, "venue", "Null characters are not allowed."),
+        ({"description": "a\0b"}, "description", "Null characters are not allowed."),
+        ({"date": "soon"}, "date", "Enter a valid date/time."),
+        (
+            {"max_tickets_per_booking": "0"},
+            "max_tickets_per_booking",
+            "Ensure this value is greater than or equal to 1.",
+        ),
+        (
+            {"max_tickets_per_booking": str(10**29)},
+            "max_tickets_per_booking",
+            "Ensure this value is less than or equal to 1000000.",
+        ),
+        (
+            {"waitlist_policy": "loudest"},
+            "waitlist_policy",
+            "Select a valid choice. loudest is not one of the available choices.",
+        ),
+    ],
+)
+def test_input_that_cannot_be_is_refused_at_its_field_and_kept(box_office, event, typed, field, message):
+    before = digest_of_all_tables()
+
+    response = look(box_office, event, "edit", **typed)
+
+    assert errors(response) == {field: [message]}
+    if field != "waitlist_policy":
+        assert fields_of(response)[field] == [typed[field]]
+    assert digest_of_all_tables() == before
+
+
+def test_slower_of_two_sees_both_versions_and_can_still_save(box_office, event):
+    grace = UserFactory(username="grace")
+    shown = look(box_office, event, "edit", name="Mine", waitlist_enabled=[])
+    change_event(event.pk, changes={"name": "Theirs", "venue": "Barn"}, actor=grace)
+
+    response = confirm(box_office, event, "edit", shown)
+
+    assert errors(response) == {"__all__": [TOLD]}
+    assert response.context["action"].sides_told.startswith("grace changed it ")
+    assert sides(response) == [
+        ("Name", "“Theirs”", "“Mine”", True),
+        ("Venue", "“Barn”", "not edited", False),
+        ("Waitlist", "on", "off", False),
+    ]
+    event.refresh_from_db()
+    assert (event.name, event.version) == ("Theirs", 2)
+
+    again = box_office.post(url_of(event, "edit"), fields_of(response))
+    assert lines(again) == ["Name: “Theirs” → “Mine”", "Waitlist: on → off"]
+    confirm(box_office, event, "edit", again)
+    event.refresh_from_db()
+    assert (event.name, event.venue, event.waitlist_enabled, event.version) == ("Mine", "Barn", False, 3)
+
+
+def test_slower_of_two_who_wants_the_same_has_nothing_left_to_save(box_office, event):
+    shown = look(box_office, event, "edit", name="Same")
+    change_event(event.pk, changes={"name": "Same"}, actor=event.created_by)
+
+    response = confirm(box_office, event, "edit", shown)
+    again = box_office.post(url_of(event, "edit"), fields_of(response))
+
+    assert errors(again) == {"__all__": ["Nothing is different from what is stored."]}
+
+
+def test_slower_of_two_after_a_change_of_capacity_loses_nothing(box_office, event):
+    shown = look(box_office, event, "edit", date="2031-02-03T04:05", description="New\r\nlines")
+    change_event(event.pk, changes={"total_tickets": 20}, actor=event.created_by)
+
+    response = confirm(box_office, event, "edit", shown)
+    again = box_office.post(url_of(event, "edit"), fields_of(response))
+    confirm(box_office, event, "edit", again)
+
+    event.refresh_from_db()
+    assert (event.date, event.description) == (datetime(2031, 2, 3, 4, 5, tzinfo=UTC), "New\nlines")
+    assert (event.total_tickets, event.version) == (20, 3)
+
+
+@pytest.mark.parametrize("version", ["", "x", "-1", "0", str(10**29)])
+@pytest.mark.parametrize("seen", ["", "x", "\0", "9" * 30])
+def test_page_that_nobody_was_shown_saves_nothing(box_office, event, version, seen):
+    sent = fields_of(box_office.get(url_of(event, "edit"))) | {"version": version, "name": "Mine", "confirm": "yes"}
+    sent |= {name: seen for name in sent if name.startswith("initial-")}
+
+    response = box_office.post(url_of(event, "edit"), sent)
+
+    assert response.status_code == 200
+    event.refresh_from_db()
+    assert (event.name, event.version) == ("Old", 1)
+
+
+def test_event_cancelled_meanwhile_is_told(box_office, event):
+    shown = look(box_office, event, "edit", name="Mine")
+    cancel_event(event.pk, actor=event.created_by)
+
+    response = confirm(box_office, event, "edit", shown)
+
+    assert said(response) == ["This event is cancelled; nothing was changed."]
+    event.refresh_from_db()
+    assert event.name == "Old"

@@ -1,0 +1,449 @@
+"""Lists as CSV and XLSX: what the filters leave, harmless to who opens it, and on record."""
+
+import csv
+import io
+import zipfile
+from datetime import UTC, datetime, timedelta
+from xml.etree import ElementTree
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.utils import timezone
+
+from accounts.tests.factories import UserFactory
+from bookings.admin import exporting
+from bookings.admin.exporting import filtered
+from bookings.models import Booking
+from bookings.services.cancellation import cancel_tickets
+from bookings.services.events import cancel_event
+from bookings.tests.factories import BookingFactory, EventFactory
+from events.models import Event
+from ticks.db import scanning
+from ticks.db.time_limit import TookTooLong
+from ticks.server.downloads import PERMIT, Permit, making
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BOOKINGS = "/admin/bookings/booking/"
+EVENTS = "/admin/events/event/"
+LEDGER = "/admin/bookings/ledgerentry/"
+CELLS = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+
+
+def content_of(response):
+    content = response.getvalue()
+    response.close()
+    return content
+
+
+def rows_of_csv(response):
+    content = content_of(response).decode()
+    assert content.startswith("\ufeff")
+    return list(csv.DictReader(io.StringIO(content.removeprefix("\ufeff"), newline="")))
+
+
+def cells_of_xlsx(response):
+    """(type, text) of each cell of the first sheet, row by row."""
+    with zipfile.ZipFile(io.BytesIO(content_of(response))) as book:
+        sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314 (our own)
+    return [
+        [(cell.get("t"), "".join(cell.itertext())) for cell in row.iter(f"{CELLS}c")]
+        for row in sheet.iter(f"{CELLS}row")
+    ]
+
+
+@pytest.fixture
+def staff_with(client):
+    """Staff with some permissions, logged in: call it with their names."""
+
+    def log_in(*codenames):
+        user = UserFactory(is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+        client.force_login(user)
+        return client
+
+    return log_in
+
+
+def test_booking_export_has_the_lists_columns(box_office):
+    event = EventFactory(name="Matinée", date=datetime(2030, 12, 1, 19, 30, tzinfo=UTC))
+    holder = UserFactory(username="ada")
+    booking = BookingFactory(event=event, user=holder, tickets=2, email="ada@example.org")
+    guest = BookingFactory(event=event, user=None)
+
+    response = box_office.get(f"{BOOKINGS}export/csv/")
+
+    assert response.status_code == 200
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    today = f"{timezone.now():%Y-%m-%d}"
+    assert response["Content-Disposition"] == f'attachment; filename="ticks-bookings-{today}.csv"'
+    assert int(response["Content-Length"]) == len(content_of(response))
+    newest, oldest = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
+    assert newest["Reference"] == guest.reference
+    assert (newest["User"], newest["Waitlist number"]) == ("", "")
+    assert oldest == {
+        "Reference": booking.reference,
+        "First name": "Ada",
+        "Last name": "Lovelace",
+        "Email": "ada@example.org",
+        "Tickets": "2",
+        "Status": "Completed",
+        "Waitlist number": "",
+        "Event": "Matinée",
+        "Event date (UTC)": "2030-12-01 19:30:00",
+        "User": "ada",
+        "Created at (UTC)": f"{booking.created_at:%Y-%m-%d %H:%M:%S}",
+        "Updated at (UTC)": f"{booking.updated_at:%Y-%m-%d %H:%M:%S}",
+    }
+
+
+def test_booking_export_has_what_filters_and_search_leave(box_office):
+    event = EventFactory(total_tickets=5)
+    kept = BookingFactory(event=event, email="grace@example.org")
+    cancelled = BookingFactory(event=event, email="grace@example.org")
+    cancel_tickets(cancelled, actor=cancelled.user)
+    BookingFactory(event=event, email="ada@example.org")
+    BookingFactory(email="grace@example.org")
+    filters = {"q": "grace", "status": "completed", "event": event.pk}
+
+    exported = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/", filters | {"after": "1"}))
+    listed = box_office.get(BOOKINGS, filters).context["cl"].result_list
+
+    assert [row["Reference"] for row in exported] == [kept.reference]
+    assert [booking.reference for booking in listed] == [kept.reference]
+
+
+def test_export_takes_pages_of_the_key_to_the_end(box_office, monkeypatch):
+    monkeypatch.setattr(scanning, "ROWS_A_PAGE", 2)
+    event = EventFactory()
+    references = [BookingFactory(event=event).reference for _ in range(5)]
+
+    exported = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
+
+    assert [row["Reference"] for row in exported] == references[::-1]
+
+
+def test_export_goes_through_long_gaps_in_few_statements(box_office, django_assert_max_num_queries):
+    event = EventFactory()
+    last = BookingFactory(event=event)
+    Booking.objects.bulk_create([copy_of(last, pk=40_000_000)])
+
+    # Session, user, log, and a range that doubles each time; on MariaDB each within a limit that is set and reset.
+    with django_assert_max_num_queries(90):
+        exported = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
+
+    assert len(exported) == 2
+
+
+def copy_of(booking, **changes):
+    values = {field.attname: getattr(booking, field.attname) for field in Booking._meta.concrete_fields}
+    return Booking(**{**values, "reference": "COPY", "one_ticket_holder_id": None, **changes})
+
+
+# Ids from 1 on: gaps cost statements.
+@pytest.mark.django_db(transaction=True, reset_sequences=True)
+@pytest.mark.parametrize("rows", [1, 3])
+def test_export_costs_the_same_for_any_length(box_office, rows, django_assert_num_queries):
+    for _ in range(rows):
+        BookingFactory()
+    content_of(box_office.get(f"{BOOKINGS}export/csv/"))
+
+    # Session, user, the largest id, rows, their events and users, record; on MariaDB the limit of the rows' statement
+    # is set and reset.
+    with django_assert_num_queries(9 if connection.vendor == "mysql" else 7):
+        content_of(box_office.get(f"{BOOKINGS}export/csv/"))
+
+
+def test_event_export_says_how_each_stands(box_office):
+    now = timezone.now()
+    BookingFactory(event=EventFactory(name="Full", total_tickets=2), tickets=2)
+    EventFactory(name="Later", sales_start=now + timedelta(days=1), waitlist_policy="strict", waitlist_enabled=False)
+    EventFactory(name="Over", sales_end=now - timedelta(days=1))
+    gone = EventFactory(name="Gone")
+    cancel_event(gone.pk, actor=gone.created_by)
+
+    standing = rows_of_csv(box_office.get(f"{EVENTS}export/csv/"))
+    cancelled = rows_of_csv(box_office.get(f"{EVENTS}export/csv/?state=cancelled"))
+
+    assert [(row["Name"], row["State"]) for row in standing] == [
+        ("Over", "Closed"),
+        ("Later", "Not open yet"),
+        ("Full", "Sold out"),
+    ]
+    assert [(row["Name"], row["State"]) for row in cancelled] == [("Gone", "Cancelled")]
+    assert [standing[1][title] for title in ("Waitlist policy", "Waitlist enabled")] == ["Strict", "no"]
+    assert [standing[2][title] for title in ("Total tickets", "Held", "Available")] == ["2", "2", "0"]
+
+
+def test_ledger_export_says_who_did_what(box_office):
+    booking = BookingFactory(event=EventFactory(name="Concert"), user=None, tickets=2)
+
+    booked, opened = rows_of_csv(box_office.get(f"{LEDGER}export/csv/", {"event": "Concert"}))
+
+    assert [booked[title] for title in ("Kind", "#", "Tickets", "Booking", "By", "Left", "Waiting")] == [
+        "Booked",
+        "2",
+        "2",
+        booking.reference,
+        "a guest",
+        "8",
+        "0",
+    ]
+    assert (opened["Kind"], opened["By"]) == ("Opened", booking.event.created_by.username)
+
+
+def test_xlsx_export_has_cells_of_their_types(box_office):
+    event = EventFactory(name="=1+1", date=datetime(2030, 12, 1, 19, 30, tzinfo=UTC))
+    booking = BookingFactory(event=event, tickets=2, first_name="<r>", last_name="@x</r>", email="a&b@example.org")
+
+    response = box_office.get(f"{BOOKINGS}export/xlsx/")
+
+    assert response["Content-Disposition"].endswith('.xlsx"')
+    titles, cells = cells_of_xlsx(response)
+    assert [text for _, text in titles][:5] == ["Reference", "First name", "Last name", "Email", "Tickets"]
+    assert cells[0] == ("inlineStr", booking.reference)
+    assert cells[1:5] == [
+        ("inlineStr", " <r>"),
+        ("inlineStr", "@x</r>"),
+        ("inlineStr", "a&b@example.org"),
+        (None, "2"),
+    ]
+    # The waitlist number is empty; 47818.8125 days after Excel's zero.
+    assert cells[5:8] == [("inlineStr", "Completed"), ("inlineStr", "=1+1"), (None, "47818.8125")]
+
+
+def test_export_joins_no_short_table_to_a_long_one(box_office, django_assert_max_num_queries):
+    BookingFactory()
+
+    with django_assert_max_num_queries(12) as asked:
+        content_of(box_office.get(f"{LEDGER}export/csv/"))
+
+    assert not [query for query in asked.captured_queries if "JOIN" in query["sql"]]
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_export_without_rows_has_titles(box_office, kind):
+    response = box_office.get(f"{EVENTS}export/{kind}/")
+
+    assert response.status_code == 200
+    first = cells_of_xlsx(response) if kind == "xlsx" else content_of(response).decode().splitlines()
+    assert len(first) == 1
+
+
+def test_csv_export_makes_formulas_harmless(box_office):
+    EventFactory(name='=HYPERLINK("http://evil.example.org")')
+    EventFactory(name="Ada; =1+1")
+
+    names = [row["Name"] for row in rows_of_csv(box_office.get(f"{EVENTS}export/csv/"))]
+
+    assert names == ["Ada;' =1+1", '\'=HYPERLINK("http://evil.example.org")']
+
+
+def test_export_is_on_record(box_office):
+    BookingFactory()
+
+    content_of(box_office.get(f"{BOOKINGS}export/xlsx/", {"q": "ada"}))
+
+    entry = LogEntry.objects.get()
+    assert entry.user.username == "superuser"
+    assert entry.content_type.model == "booking"
+    assert str(entry.object_repr) == "Export of bookings"
+    assert entry.change_message == "Exported 1 rows as XLSX. Filters: q=ada"
+
+
+@pytest.mark.parametrize(
+    ("codenames", "allowed"),
+    [
+        ([], []),
+        (["view_booking", "view_ledgerentry"], []),
+        (["export_booking"], []),
+        (["view_booking", "export_booking"], [BOOKINGS]),
+        (["view_ledgerentry", "export_booking"], [LEDGER]),
+        (["view_event"], [EVENTS]),
+    ],
+)
+def test_export_needs_its_permission(staff_with, codenames, allowed):
+    BookingFactory()
+    client = staff_with(*codenames)
+
+    statuses = {url: status_of(client.get(f"{url}export/csv/")) for url in (BOOKINGS, EVENTS, LEDGER)}
+    linked = [url for url in (BOOKINGS, EVENTS, LEDGER) if f"{url}export/csv/" in client.get(url).content.decode()]
+
+    assert statuses == {url: 200 if url in allowed else 403 for url in statuses}
+    assert linked == allowed
+    assert LogEntry.objects.count() == len(allowed)
+
+
+def status_of(response):
+    response.close()
+    return response.status_code
+
+
+def test_export_without_login_leads_to_it(client):
+    response = client.get(f"{BOOKINGS}export/csv/")
+
+    assert (response.status_code, response["Location"]) == (302, f"/admin/login/?next={BOOKINGS}export/csv/")
+
+
+def test_list_links_to_the_export_of_what_it_shows(box_office):
+    content = box_office.get(BOOKINGS, {"q": "a b", "status": "completed", "after": "9"}).content.decode()
+
+    for kind in ("csv", "xlsx"):
+        assert f'<a href="{BOOKINGS}export/{kind}/?q=a+b&amp;status=completed"' in content
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "status"),
+    [
+        ("post", f"{BOOKINGS}export/csv/", 405),
+        ("get", f"{BOOKINGS}export/pdf/", 404),
+        ("get", f"{BOOKINGS}export/csv/?status=completed&nonsense=1", 302),
+        ("get", f"{BOOKINGS}export/csv/?user__password=x", 302),
+        ("get", f"{BOOKINGS}export/csv/?least=many", 302),
+        ("get", f"{BOOKINGS}export/csv/?q={'a' * 201}", 400),
+    ],
+)
+def test_export_refuses_what_the_list_refuses(box_office, method, url, status):
+    assert getattr(box_office, method)(url).status_code == status
+    assert LogEntry.objects.count() == 0
+
+
+def test_export_by_a_wrong_filter_leads_to_the_list_that_says_so(box_office):
+    response = box_office.get(f"{BOOKINGS}export/csv/", {"least": "many"})
+
+    assert response["Location"] == f"{BOOKINGS}?least=many"
+    assert "Enter a whole number." in box_office.get(response["Location"]).content.decode()
+
+
+def test_export_beside_another_is_asked_to_wait(box_office):
+    with making:
+        response = box_office.get(f"{BOOKINGS}export/csv/")
+
+    assert (response.status_code, response["Retry-After"]) == (503, "30")
+    assert "Another export is being made, and there is one at a time." in response.content.decode()
+    assert LogEntry.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("persona", "path", "status"),
+    [
+        ("anonymous", f"{BOOKINGS}export/csv/", 302),
+        ("anonymous", "/admin/zzz/export/", 302),
+        ("clerk", f"{BOOKINGS}export/csv/", 403),
+        ("superuser", f"{BOOKINGS}export/pdf/", 404),
+        ("superuser", "/admin/zzz/export/csv/", 404),
+        ("superuser", f"{BOOKINGS}export/csv/?status=gone", 302),
+        ("superuser", f"{BOOKINGS}export/csv/?colour=red", 302),
+    ],
+)
+def test_export_that_is_refused_needs_no_turn(client, staff_with, persona, path, status):
+    """While somebody else's is made it is refused as always; and it leaves no turn taken."""
+    if persona != "anonymous":
+        staff_with("view_booking")
+    if persona == "superuser":
+        client.force_login(UserFactory(is_staff=True, is_superuser=True))
+
+    with making:
+        beside_another = client.get(path)
+    alone = client.get(path)
+
+    assert (beside_another.status_code, alone.status_code) == (status, status)
+    assert not making.locked()
+
+
+def test_export_takes_its_turn_when_its_filters_have_been_read(box_office, monkeypatch):
+    turns = []
+
+    def read_filters(*given):
+        turns.append(("filters", making.locked()))
+        return filtered(*given)
+
+    def find_pages(*given, **more):
+        turns.append(("rows", making.locked()))
+        return scanning.pages_of(*given, **more)
+
+    monkeypatch.setattr(exporting, "filtered", read_filters)
+    monkeypatch.setattr(exporting, "pages_of", find_pages)
+
+    status = status_of(box_office.get(f"{BOOKINGS}export/csv/", {"q": "ada"}))
+
+    assert status == 200
+    assert turns == [("filters", False), ("rows", True)]
+    assert not making.locked()
+
+
+def test_export_that_fails_gives_its_turn_back(box_office, monkeypatch):
+    def fail(*given):
+        raise KeyError
+
+    monkeypatch.setattr(exporting, "write", fail)
+
+    with pytest.raises(KeyError):
+        box_office.get(f"{BOOKINGS}export/csv/")
+
+    assert not making.locked()
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_export_that_nobody_waits_for_is_given_up(box_office, kind):
+    BookingFactory()
+    permit = Permit()
+    permit.give_up()
+
+    response = box_office.get(f"{BOOKINGS}export/{kind}/", **{PERMIT: permit})
+
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    assert LogEntry.objects.count() == 0
+
+
+def test_export_whose_rows_take_too_long_looks_at_fewer_ids(box_office, monkeypatch):
+    references = {BookingFactory().reference for _ in range(3)}
+    widths = []
+
+    class Patience:
+        """A database that has no time for more than ten ids in one statement."""
+
+        def __init__(self, seconds):
+            widths.append(2000 // 8 ** len(widths))
+
+        def __enter__(self):
+            if widths[-1] > 10:
+                raise TookTooLong
+
+        def __exit__(self, *error):
+            return False
+
+    monkeypatch.setattr(scanning, "at_most", Patience)
+
+    exported = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
+
+    assert {row["Reference"] for row in exported} == references
+    assert widths[:4] == [2000, 250, 31, 3]
+
+
+def test_export_that_takes_too_long_whatever_is_done_says_so(box_office, monkeypatch):
+    BookingFactory()
+    monkeypatch.setattr(scanning, "at_most", never)
+
+    response = box_office.get(f"{BOOKINGS}export/csv/", {"q": "ada"})
+
+    assert response.status_code == 503
+    assert "Finding these rows takes the database too long." in response.content.decode()
+
+
+def never(seconds):
+    raise TookTooLong
+
+
+def test_events_export_can_be_imported_again(box_office):
+    EventFactory(name="Concert", date=datetime(2030, 12, 1, 19, 30, tzinfo=UTC), description="Two\nlines")
+    exported = content_of(box_office.get(f"{EVENTS}export/csv/")).decode()
+
+    checked = box_office.post(f"{EVENTS}import/", {"text": exported})
+
+    assert checked.context["sheet"].is_right
+    assert checked.context["sheet"].ignored == []
+    assert checked.context["sheet"].rows[0].warnings == ["There is an event of this name and date already."]
+    assert Event.objects.count() == 1

@@ -1,0 +1,194 @@
+"""The fast lane answers, logs, counts and stores what Django would; the plain requests it takes, no other."""
+
+import pytest
+from django.db import transaction
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from bookings.tests.api.fast_path.requests import BOOKING, CALLERS, JSON, STATUS, Draft, deployments, series
+from bookings.tests.api.fast_path.two_ways import deployed, trace_of_django, trace_of_lane
+from bookings.tests.api.fast_path.world import lane_world
+
+pytestmark = pytest.mark.django_db
+
+BEHIND = {
+    "x-forwarded-for": "10.0.0.1",
+    "x-forwarded-host": "localhost",
+    "x-forwarded-port": "80",
+    "x-forwarded-proto": "http",
+    "x-real-ip": "10.0.0.1",
+    "via": "1.1 proxy",
+    "forwarded": "for=10.0.0.1",
+}
+CLIENT = {
+    "user-agent": "app/1",
+    "accept": JSON,
+    "accept-encoding": "gzip",
+    "accept-language": "de",
+    "connection": "close",
+}
+TAKEN = {
+    "guest": Draft(),
+    "user": Draft(authorization="good"),
+    "admin": Draft(authorization="admin"),
+    "scheme in small letters": Draft(authorization="small"),
+    "guest with a key": Draft(key="k1"),
+    "user with a key": Draft(authorization="good", key='"k1"'),
+    "usual client": Draft(headers=CLIENT),
+    "axios": Draft(headers={"accept": "application/json, text/plain, */*"}),
+    "charset": Draft(headers={"content-type": f"{JSON}; charset=utf-8"}),
+    "numbers as texts": Draft(fields={"ticketsReserved": "2"}),
+    "name that is put right": Draft(fields={"firstName": " Noël "}, is_escaped=False),
+    "waitlisted": Draft(event="full"),
+    "sold out": Draft(event="full without waitlist"),
+    "too many": Draft(event="two a booking", fields={"ticketsReserved": 3}),
+    "not yet on sale": Draft(event="not yet"),
+    "no event": Draft(event="none"),
+    "behind a proxy": Draft(headers=BEHIND),
+    "trace": Draft(headers={"traceparent": "00-1-1-01", "tracestate": "a=b"}),
+    "status": Draft(method="GET"),
+    "status for a user": Draft(method="GET", authorization="good"),
+    "status that is known": Draft(method="GET", headers={"if-none-match": '"10-0"'}),
+    "status that is news": Draft(method="GET", headers={"if-none-match": '"9-0"'}),
+    "status of no event": Draft(method="GET", event="none"),
+    "status behind a proxy": Draft(method="GET", headers=BEHIND),
+}
+LEFT = {
+    "field that is wrong": Draft(fields={"ticketsReserved": 0}),
+    "field that is missing": Draft(fields={"email": ...}),
+    "field more": Draft(fields={"userId": 1}),
+    "control character": Draft(fields={"firstName": "a\0"}),
+    "trailing comma": Draft(wrapping="%s,"),
+    "byte order mark": Draft(wrapping="\ufeff%s"),
+    "list": Draft(wrapping="[%s]"),
+    "no body": Draft(body=b""),
+    "deep body": Draft(body=b"[" * 3000),
+    "long body": Draft(wrapping=f"%s{' ' * 16_384}"),
+    "form": Draft(headers={"content-type": "application/x-www-form-urlencoded"}),
+    "no type": Draft(headers={"content-type": None}),
+    "chunks": Draft(headers={"content-length": None, "transfer-encoding": "chunked"}),
+    "cut off": Draft(headers={"content-length": "9999"}),
+    "bad key": Draft(key="a b"),
+    "page": Draft(headers={"accept": "text/html"}),
+    "cookie": Draft(headers={"cookie": "sessionid=abc"}),
+    "query string": Draft(query="a=b"),
+    "header of another kind": Draft(headers={"x-http-method-override": "DELETE"}),
+    "header twice": Draft(twice=(("x-forwarded-for", "10.0.0.9"),), headers=BEHIND),
+    "header beyond ASCII": Draft(twice=(("user-agent", "é"),)),
+    "host of others": Draft(headers={"host": "evil.example.org"}),
+    "no host": Draft(headers={"host": None}),
+    "slash": Draft(path=f"{BOOKING}/"),
+    "other method": Draft(method="PUT", path=BOOKING),
+    "head": Draft(method="HEAD", path=f"{STATUS}%s"),
+    "status below another": Draft(method="GET", path=f"{STATUS}7/%s"),
+    "status of what is no id": Draft(method="GET", path=f"{STATUS}-%s"),
+}
+GOOD = {"good", "admin", "small", "large", "two spaces", "of a clock ahead"}
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock():
+        block = transaction.atomic()
+        # As pytest-django marks its own: services refuse to run inside any other.
+        block._from_testcase = True
+        with block:
+            made = lane_world()
+            CALLERS[:] = made.headers
+            yield made
+            transaction.set_rollback(True)
+
+
+@pytest.mark.drawn
+@settings(max_examples=300, deadline=None)
+@given(st.data(), deployments, st.sampled_from(["300/min", "2/min"]))
+def test_any_request_is_answered_as_by_django(world, data, name, rate):
+    sent = data.draw(series(world, name))
+
+    with deployed(name, rate=rate):
+        lane, taken = trace_of_lane(sent)
+        # What the lane never touched needs no comparison.
+        django = trace_of_django(sent) if any(taken) else lane
+
+    event(f"taken by the lane: {sum(taken)} of {len(taken)}")
+    for ours, theirs in zip(lane.answers, django.answers, strict=True):
+        assert ours == theirs
+    assert lane == django
+
+
+def both_ways(world, *drafts, deployment="alone", rate="300/min"):
+    """Which of the requests the lane took, after its trace was compared with Django's; and its answers."""
+    sent = [draft.sent(world) for draft in drafts]
+    with deployed(deployment, rate=rate):
+        lane, taken = trace_of_lane(sent)
+        assert lane == trace_of_django(sent)
+    return taken, [status for status, _, _ in lane.answers]
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+@pytest.mark.parametrize("deployment", ["alone", "behind a proxy"])
+def test_plain_request_is_taken(world, kind, deployment):
+    taken, _ = both_ways(world, TAKEN[kind], deployment=deployment)
+
+    assert taken == [True]
+
+
+@pytest.mark.parametrize("kind", LEFT)
+def test_any_other_request_is_left_to_django(world, kind):
+    taken, _ = both_ways(world, LEFT[kind])
+
+    assert taken == [False]
+
+
+def test_token_that_is_not_good_is_left_to_django(world):
+    for name in world.headers.keys() - GOOD:
+        for draft in (Draft(authorization=name), Draft(method="GET", authorization=name)):
+            assert both_ways(world, draft) == ([False], [401])
+
+
+def test_good_token_is_taken_however_it_is_written(world):
+    for name in GOOD:
+        assert both_ways(world, Draft(authorization=name)) == ([True], [201])
+
+
+def test_key_is_replayed_and_refused_with_another_body(world):
+    first = Draft(authorization="good", key="k1")
+    other = Draft(authorization="good", key="k1", fields={"ticketsReserved": 2})
+
+    assert both_ways(world, first, first, other) == ([True, True, True], [201, 201, 422])
+
+
+def test_caller_over_the_rate_is_left_to_django(world):
+    guest, user = Draft(), Draft(authorization="good")
+
+    taken, statuses = both_ways(world, guest, guest, guest, user, user, user, rate="2/min")
+
+    assert taken == [True, True, False] * 2
+    assert statuses == [201, 201, 429] * 2
+
+
+def test_ended_login_does_not_count_against_the_account(world):
+    taken, statuses = both_ways(world, *[Draft(authorization="ended")] * 3, rate="2/min")
+
+    assert (taken, statuses) == ([False] * 3, [401] * 3)
+
+
+@pytest.mark.parametrize(
+    ("deployment", "scheme", "headers", "taken", "status"),
+    [
+        ("https", "http", {"x-forwarded-proto": "https"}, True, 201),
+        ("https", "http", {"x-forwarded-proto": "http"}, False, 301),
+        ("https", "https", {"x-forwarded-proto": "http"}, False, 301),
+        ("https", "http", {}, False, 301),
+        ("https behind two", "http", {"x-forwarded-proto": "https, http"}, True, 201),
+        ("https without a proxy", "http", {"x-forwarded-proto": "https"}, False, 301),
+        ("https without a proxy", "https", {}, True, 201),
+        ("of one name", "http", {"host": "tickets.example.org:443"}, True, 201),
+        ("of one name", "http", {"host": "A.example.COM"}, True, 201),
+        ("of one name", "http", {"host": "localhost"}, False, 400),
+    ],
+)
+def test_host_and_scheme_are_those_that_django_believes(world, deployment, scheme, headers, taken, status):
+    draft = Draft(scheme=scheme, headers=headers)
+
+    assert both_ways(world, draft, deployment=deployment) == ([taken], [status])

@@ -1,0 +1,232 @@
+"""One series of requests sent twice, through the lane and by Django alone, each on the same database: all that came
+of it, apart from what is drawn or read off the clock."""
+
+import json
+import logging
+import re
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from typing import NamedTuple
+from unittest import mock
+
+from django.conf import settings as django_settings
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import connection
+from django.test import override_settings
+from django.utils import timezone
+
+from bookings.api.fast_path import Lane
+from bookings.tests.api.fast_path.through_lane import carry_out
+from bookings.tests.state import everything, undone
+from ticks.api import throttling
+from ticks.logging import FACTS
+from ticks.refusal_counts import tally
+from ticks.server import app
+from ticks.server.bodies import put_body
+from ticks.server.fast_path import Answer, head_of_scope
+from ticks.tests.server.test_app import Headers, scope
+
+YEAR = 365 * 24 * 3600
+TLS = {"SECURE_SSL_REDIRECT": True, "SECURE_HSTS_SECONDS": YEAR}
+BELIEVED = {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https")}
+DEPLOYMENTS = {
+    "alone": {},
+    "behind a proxy": {"TRUSTED_PROXIES": 1, **BELIEVED},
+    "https": {"TRUSTED_PROXIES": 1, **BELIEVED, **TLS},
+    "https behind two": {"TRUSTED_PROXIES": 2, **BELIEVED, **TLS},
+    "https without a proxy": TLS,
+    "of one name": {"ALLOWED_HOSTS": ["tickets.example.org", ".example.com"]},
+}
+DRAWN = re.compile(
+    r'"(?P<id>id)":(?P<number>\d+)|"(?P<name>reference|bookingToken|createdAt|updatedAt)":"(?P<text>[^"]*)"'
+)
+SHAPES = {
+    "reference": r"[0-9A-Z]{5}-[0-9A-Z]{6}",
+    "bookingToken": r"[\w-]{43}",
+    "createdAt": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
+    "updatedAt": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
+}
+
+
+class Sent(NamedTuple):
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    query: str = ""
+    client: str = "127.0.0.1:40000"
+    scheme: str = "http"
+
+    def scope(self):
+        return scope(
+            method=self.method,
+            path=self.path,
+            query_string=self.query,
+            client=self.client,
+            scheme=self.scheme,
+            headers=Headers(self.headers),
+        )
+
+
+class Trace(NamedTuple):
+    answers: list
+    lines: list
+    rows: str
+    counted: dict
+    refused: list
+
+
+@contextmanager
+def deployed(name: str, *, rate: str = "300/min"):
+    """Ticks with these settings; the middleware reads them when it is made, so it is made for each."""
+    changes = DEPLOYMENTS[name]
+    rest = {
+        **django_settings.REST_FRAMEWORK,
+        "NUM_PROXIES": changes.get("TRUSTED_PROXIES", 0),
+        "DEFAULT_THROTTLE_RATES": {"guest": rate, "user": rate},
+    }
+    with (
+        override_settings(THROTTLE_ENABLED=True, REST_FRAMEWORK=rest, **changes),
+        mock.patch.object(app, "django_application", application_of(name)),
+        mock.patch.object(throttling, "clock", return_value=1_000_000.0),
+        # As Django's own client does: else the test's transaction would end with the first request.
+        mock.patch.object(connection, "close_if_unusable_or_obsolete"),
+    ):
+        yield
+
+
+@cache
+def application_of(name: str) -> WSGIHandler:
+    return WSGIHandler()
+
+
+def by_lane(sent: Sent) -> Answer | None:
+    """As `ticks.server.front` does it."""
+    head = head_of_scope(sent.scope())
+    visit = head and Lane().visit(head)
+    return carry_out(visit, sent.body) if visit else None
+
+
+def by_django(sent: Sent) -> Answer:
+    environ = app.environ_of(sent.scope())
+    put_body(environ, sent.body)
+    return app.respond(environ)
+
+
+def trace_of_lane(series) -> tuple[Trace, list[bool]]:
+    """And which of the requests the lane took. What it leaves to Django, it has not touched."""
+    taken = []
+
+    def answer(sent):
+        before = counted()
+        answered = by_lane(sent)
+        taken.append(answered is not None)
+        if answered is None:
+            assert counted() == before
+        return answered or by_django(sent)
+
+    return trace(series, answer), taken
+
+
+def trace_of_django(series) -> Trace:
+    return trace(series, by_django)
+
+
+def trace(series, answer) -> Trace:
+    throttling.forget_all()
+    tally.gathered.clear()
+    names, began = {}, timezone.now()
+    with undone(), logged() as records:
+        answers = [plain(answer(sent), sent, names) for sent in series]
+        lines = [line_of(record, names) for record in records]
+        return Trace(answers, lines, rows(names, began), counted(), list(tally.gathered))
+
+
+@contextmanager
+def logged():
+    """All that is logged meanwhile."""
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logging.getLogger().addHandler(handler)
+    try:
+        yield records
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+def line_of(record, names) -> tuple:
+    facts = {name: getattr(record, name) for name in FACTS if hasattr(record, name)}
+    assert facts.pop("ms", 0) >= 0
+    return record.name, record.levelname, facts, identity(getattr(record, "request_id", ""), names)
+
+
+def counted() -> dict:
+    return {
+        scope: {key: len(times) for key, times in counts.callers.items() if times}
+        for scope, counts in throttling.COUNTS.items()
+    }
+
+
+def plain(answer: Answer, sent: Sent, names: dict) -> tuple:
+    """The answer, with numbered names in the place of what was drawn."""
+    status, headers, body = answer
+    # Pages are Django's alone, and full of drawn tokens.
+    is_page = dict(headers).get("Content-Type", "").startswith("text/html")
+    text = "page" if is_page else DRAWN.sub(lambda found: named(found, names), body.decode())
+    headers = [list(header) for header in headers]
+    for header in headers:
+        if header[0] == "Content-Length":
+            assert header[1] == str(len(body))
+            header[1] = str(len(text))
+        elif header[0] == "X-Request-ID":
+            header[1] = identity(header[1], names)
+        elif header[0] == "Set-Cookie":
+            header[1] = header[1].partition("=")[0]
+    return status, headers, text
+
+
+def named(found: re.Match, names: dict) -> str:
+    if found["id"]:
+        return f'"id":{number_of("booking", int(found["number"]), names)}'
+    name, text = found["name"], found["text"]
+    assert re.fullmatch(SHAPES[name], text)
+    return f'"{name}":"{"now" if name.endswith("At") else number_of(name, text, names)}"'
+
+
+def number_of(kind: str, value, names: dict) -> int:
+    """The same value has the same number."""
+    values = names.setdefault(kind, [])
+    if value not in values:
+        values.append(value)
+    return values.index(value)
+
+
+def identity(given: str, names: dict) -> str:
+    return f"drawn {number_of('request', given, names)}" if re.fullmatch(r"[0-9a-f]{32}", given) else given
+
+
+def rows(names: dict, began: datetime) -> str:
+    """Every row of what bookings change."""
+    return "\n".join(
+        f"{model} {[(column, column_of(model, column, value, names, began)) for column, value in row.items()]}"
+        for model, of_model in everything().items()
+        for row in of_model
+    )
+
+
+def column_of(model: str, column: str, value, names: dict, began: datetime):
+    if isinstance(value, datetime):
+        return "now" if value >= began else value
+    if column == "booking_id" or (model == "Booking" and column == "id"):
+        return value and number_of("booking", value, names)
+    if column == "id":
+        return None
+    if column in ("reference", "token_hash", "token_nonce"):
+        return value and number_of(column, value, names)
+    if column == "answer":
+        said = value if isinstance(value, dict) else json.loads(value)
+        assert began <= datetime.fromisoformat(said["created_at"])
+        return {**said, "created_at": "now", "reference": number_of("reference", said["reference"], names)}
+    return value

@@ -1,0 +1,218 @@
+"""Every operation of the served schema, as nobody, user and admin: no 5xx, no answer outside the schema.
+
+`make test` tries a few requests of each operation, each as one of the three;
+`HYPOTHESIS_PROFILE=nightly` many more, and each as all three.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from zlib import crc32
+
+import pytest
+import schemathesis
+from django.core import signals
+from django.db import close_old_connections
+from hypothesis import HealthCheck, assume, note, settings
+from schemathesis.config import SchemathesisConfig
+
+from accounts import tokens
+from accounts.tests.factories import UserFactory
+from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.state import undone
+from ticks.server.app import application
+
+pytestmark = pytest.mark.drawn
+IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+# Drawn for each operation, beside the boundary values that are always tried.
+CASES = int(os.environ.get("CONFORMANCE_CASES", 200 if IS_LONG else 6))
+CHAINS = int(os.environ.get("CONFORMANCE_CHAINS", 100 if IS_LONG else 3))
+PASSWORD = "nine lovely engines"
+TOO_LONG = re.compile(r"\d{101}")
+PERSONAS = ["nobody", "user", "admin"]
+
+# What only a rule can refuse with a 400; elsewhere a request that the schema allows is none.
+REFUSED_BY_RULES = [
+    "POST /api/users/register",  # a weak password
+    "POST /api/v1/auth/register",  # the same
+    "POST /api/users/login",  # a name with a letter that is none
+    "PATCH /api/v1/auth/me",  # the same
+    "POST /api/v1/auth/login",  # both names, or neither
+    "POST /api/v1/auth/password",  # the current password is another
+    "GET /api/v1/booking",  # admins alone filter by email
+    "POST /api/v1/booking",  # more tickets than the event has
+    "DELETE /api/v1/booking/{id}",  # more tickets than the booking has
+    "POST /api/v1/event",  # sales that end before they start
+    "PATCH /api/v1/event/{id}",  # the same
+    "GET /api/v1/event",  # times before 1900
+]
+# Stand for what exists only once a test runs: see `World`.
+STAND_INS = {
+    "events": [11, 12],
+    "users": [21, 22],
+    "usernames": ["ada", "charles"],
+    "emails": ["ada@example.org"],
+    "passwords": [PASSWORD],
+    "refresh_tokens": ["refresh-token"],
+    "etags": ["etag", "*"],
+}
+
+
+def often(name: str) -> dict:
+    return {"dictionary": name, "probability": 0.6}
+
+
+CONFIG = {
+    "seed": 1,
+    "generation": {"deterministic": True, "database": "none", "max-examples": CASES},
+    "checks": {
+        "not_a_server_error": {"expected-statuses": ["2xx", "3xx", "4xx"]},
+        # A stale tag and a used key are no matter of the schema.
+        "positive_data_acceptance": {"expected-statuses": ["2xx", "3xx", 401, 403, 404, 409, 412, 422]},
+    },
+    # The boundary values start from the examples.
+    "phases": {"examples": {"enabled": IS_LONG}},
+    "dictionaries": {name: {"values": values} for name, values in STAND_INS.items()},
+    "parameters": {
+        "query.eventId": often("events"),
+        "body.eventId": often("events"),
+        "body.userId": often("users"),
+        "body.username": often("usernames"),
+        "body.email": often("emails"),
+        "body.password": often("passwords"),
+        "body.currentPassword": often("passwords"),
+        "body.refreshToken": often("refresh_tokens"),
+        "header.If-Match": often("etags"),
+        "header.If-None-Match": often("etags"),
+    },
+    "operations": [
+        {"include-name": REFUSED_BY_RULES, "checks": {"positive_data_acceptance": {"enabled": False}}},
+    ],
+}
+
+
+@schemathesis.hook
+def before_load_schema(context, raw_schema):
+    """An answer with a field that the schema does not name is outside it: nothing leaks unseen."""
+    for name, component in raw_schema["components"]["schemas"].items():
+        if not name.endswith("Request") and component["type"] == "object":
+            component.setdefault("additionalProperties", False)
+
+
+schema = schemathesis.openapi.from_wsgi("/api/schema", application, config=SchemathesisConfig.from_dict(CONFIG))
+
+
+@dataclass
+class World:
+    """What is there when a request comes."""
+
+    headers: dict[str, dict[str, str]]
+    ids: dict[str, list[int]]
+    real: dict
+
+
+@pytest.fixture
+def world(db, settings):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # As Django's own test client does: the connection is the test's.
+    for signal in (signals.request_started, signals.request_finished):
+        signal.disconnect(close_old_connections)
+    yield furnished()
+    for signal in (signals.request_started, signals.request_finished):
+        signal.connect(close_old_connections)
+
+
+def furnished() -> World:
+    ada = UserFactory(username="ada", password=PASSWORD)
+    charles = UserFactory(username="charles", is_staff=True)
+    event, full = EventFactory(total_tickets=100), EventFactory(total_tickets=2)
+    guest = BookingFactory(event=event, user=None, tickets=2)
+    bookings = [
+        guest,
+        BookingFactory(event=full, user=ada, tickets=2),
+        BookingFactory(event=full, user=ada, tickets=1),
+        BookingFactory(event=event, user=charles, is_only_one=True),
+    ]
+    refresh_token = tokens.log_in(ada)["refreshToken"]
+    return World(
+        headers={
+            "nobody": {"Booking-Token": guest.token},
+            "user": {"Authorization": f"Bearer {tokens.log_in(ada)['token']}"},
+            "admin": {"Authorization": f"Bearer {tokens.log_in(charles)['token']}"},
+        },
+        ids={"event": [event.pk, full.pk], "booking": [booking.pk for booking in bookings]},
+        real={
+            # The example's.
+            1: event.pk,
+            "eyJhbGciOi...": refresh_token,
+            **dict(zip(STAND_INS["events"], [event.pk, full.pk], strict=True)),
+            **dict(zip(STAND_INS["users"], [ada.pk, charles.pk], strict=True)),
+            "refresh-token": refresh_token,
+            "etag": event.etag,
+        },
+    )
+
+
+@schema.parametrize()
+@settings(max_examples=CASES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(7200 if IS_LONG else 120)
+def test_answers_are_as_the_schema_says(case, world):
+    number = crc32(repr((case.method, case.path_parameters, case.query, case.body)).encode(errors="replace"))
+    aim(case, world, number)
+    # Of more digits no number is read (ticks.api.parsers), which a schema cannot say of fields that it does not name.
+    assume(not TOO_LONG.search(repr(case.body)))
+
+    for persona in PERSONAS if IS_LONG else [PERSONAS[number % len(PERSONAS)]]:
+        note(f"as {persona}")
+        # Each request finds the same world, so that what fails once fails again.
+        with undone():
+            case.call_and_validate(headers=world.headers[persona])
+
+
+def aim(case, world: World, number: int) -> None:
+    """Makes four of five requests be about something that is there."""
+    for sent in (case.body, case.query, case.headers):
+        for name, value in sent.items() if hasattr(sent, "items") else ():
+            if isinstance(value, float) and value.is_integer():
+                # JSON Schema takes 17.0 for an integer; Ticks does not.
+                sent[name] = int(value)
+            elif isinstance(value, int | str) and not isinstance(value, bool):
+                sent[name] = world.real.get(value, value)
+    if type(case.path_parameters.get("id")) is int and number % 5:
+        ids = world.ids["booking" if case.path == "/api/v1/booking/{id}" else "event"]
+        case.path_parameters["id"] = ids[number % len(ids)]
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+@pytest.mark.timeout(7200 if IS_LONG else 120)
+def test_chains_of_requests_are_as_the_schema_says(world, persona):
+    """What one answer names is asked for, changed and deleted by the next request."""
+
+    class Chain(schema.as_state_machine()):
+        def setup(self):
+            self.around = undone()
+            self.around.__enter__()
+
+        def teardown(self):
+            self.around.__exit__(None, None, None)
+
+        def get_call_kwargs(self, case):
+            return {"headers": world.headers[persona]}
+
+        def before_call(self, case):
+            aim(case, world, 0)
+
+        def validate_response(self, response, case, additional_checks=None, **sent):
+            # The headers once more: else a token counts as made up, which none may get in with.
+            case.validate_response(response, transport_kwargs=sent, recorder=self.recorder, **sent)
+
+    Chain.run(
+        settings=settings(
+            max_examples=CHAINS,
+            stateful_step_count=8,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+    )

@@ -1,0 +1,97 @@
+"""What is taken without the serializer is what the serializer takes, and as it takes it."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bookings.api.serializers import BOOKING_CREATE, plain_booking, wanted_booking
+from ticks.api.ids import MAX_ID
+from ticks.db.fields import MAX_TICKETS
+
+PLAIN = {
+    "eventId": 1,
+    "firstName": "Ada",
+    "lastName": "King-Noël of O'Lovelace Jr.",
+    "email": "ada.king+1@mail.example.org",
+    "ticketsReserved": 2,
+}
+NUMBERS = st.integers() | st.integers(-1, 3) | st.sampled_from([MAX_ID, MAX_ID + 1, MAX_TICKETS, MAX_TICKETS + 1, True])
+NAMES = st.text() | st.from_regex(r"[\w.' -]{0,110}", fullmatch=True) | st.sampled_from(["a" * 100, "a" * 101, "a\n"])
+EMAILS = (
+    st.emails()
+    | st.text()
+    | st.from_regex(r"[a-z0-9._+-]{1,9}@[a-z0-9.-]{1,70}", fullmatch=True)
+    | st.sampled_from(
+        ["a@b.co", "a@b.co\n", "A@B.co", f"{'a' * 250}@b.co", f"a@{'b.' * 125}co", "a@b.c-", "\u017f@b.co"]
+    )
+)
+ODD = st.none() | st.booleans() | st.floats() | st.text() | st.lists(st.integers(), max_size=1)
+BODIES = st.fixed_dictionaries(
+    {
+        "eventId": NUMBERS | ODD,
+        "firstName": NAMES | ODD,
+        "lastName": NAMES | ODD,
+        "email": EMAILS | ODD,
+        "ticketsReserved": NUMBERS | ODD,
+    }
+)
+
+
+@pytest.mark.drawn
+@given(BODIES)
+@example(PLAIN)
+def test_what_is_plain_is_what_the_serializer_makes_of_it(body):
+    plain = plain_booking(body)
+
+    if plain is not None:
+        promised = BOOKING_CREATE.run_validation(body)
+        assert list(plain.items()) == list(promised.items())
+
+
+@pytest.mark.drawn
+@given(st.fixed_dictionaries({name: st.just(value) for name, value in PLAIN.items()}), NAMES, EMAILS)
+def test_names_and_addresses_one_by_one(body, name, email):
+    for changes in ({"firstName": name}, {"lastName": name}, {"email": email}):
+        changed = body | changes
+        plain = plain_booking(changed)
+
+        assert plain is None or plain == BOOKING_CREATE.run_validation(changed)
+
+
+def test_plain_body_needs_no_serializer():
+    assert plain_booking(PLAIN) == {
+        "event_id": 1,
+        "first_name": "Ada",
+        "last_name": "King-Noël of O'Lovelace Jr.",
+        "email": "ada.king+1@mail.example.org",
+        "tickets": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        None,
+        "eventId",
+        {**PLAIN, "more": 1},
+        {name: PLAIN[name] for name in list(PLAIN)[1:]},
+        {**PLAIN, "eventId": "1"},
+        {**PLAIN, "eventId": True},
+        {**PLAIN, "ticketsReserved": 0},
+        {**PLAIN, "ticketsReserved": MAX_TICKETS + 1},
+        {**PLAIN, "firstName": " Ada"},
+        {**PLAIN, "firstName": "a\x85"},
+        {**PLAIN, "lastName": ""},
+        {**PLAIN, "email": "Ada@example.org"},
+    ],
+)
+def test_what_is_not_plain_is_left_to_the_serializer(body):
+    assert plain_booking(body) is None
+
+
+def test_text_that_the_serializer_changes_is_changed():
+    wanted = wanted_booking({**PLAIN, "eventId": " 7 ", "firstName": " Ada ", "email": "ADA@Example.org"})
+
+    assert (wanted["event_id"], wanted["first_name"], wanted["email"]) == (7, "Ada", "ada@example.org")

@@ -1,0 +1,324 @@
+"""The hot queries read no more rows than they return, however much is in the tables."""
+
+from collections import Counter
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import User
+from accounts.tests.factories import UserFactory
+from bookings.line import NUMBERS_A_PART, ROOM, number_of_arrival, part_of_line
+from bookings.models import Booking, LedgerEntry, LinePart, attach_positions
+from bookings.rules import Reach
+from bookings.services.inventory import waiting_rows
+from bookings.tests.factories import EventFactory
+from bookings.tests.rows import delete_rows
+from events.models import Event
+
+pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
+
+SOLD = 600
+WAITING = 200
+ARRIVALS_A_PART = NUMBERS_A_PART // ROOM
+
+
+@pytest.fixture(scope="module")
+def crowd(django_db_setup, django_db_blocker):
+    """One event of many and a user, committed once for all tests: ANALYZE TABLE commits."""
+    with django_db_blocker.unblock():
+        user = UserFactory(username="owner")
+        event = large_event(user)
+        # Of another, so that this one's goes on where its own ended.
+        fill_ledger(Event.objects.latest("pk"))
+        yield event, user
+        delete_rows()
+
+
+@pytest.fixture
+def user(db, crowd):
+    return User.objects.get(pk=crowd[1].pk)
+
+
+@pytest.fixture
+def event(db, crowd):
+    return Event.objects.get(pk=crowd[0].pk)
+
+
+def large_event(user):
+    """Eight large events, their rows interleaved; one in four bookings waits, all in groups of 5."""
+    events = [EventFactory(total_tickets=SOLD) for _ in range(8)]
+    others = [UserFactory() for _ in range(8)]
+    Booking.objects.bulk_create(
+        [
+            Booking(
+                reference=f"{number}-{event.pk}",
+                event=event,
+                user=[user, None, *others][number % 10],
+                first_name="Ada",
+                email=f"{number % 100}@example.org",
+                tickets_reserved=5 if number % 4 == 3 else 1,
+                status="waitlisted" if number % 4 == 3 else "completed",
+                waitlist_number=number_of_arrival(number + 1) if number % 4 == 3 else None,
+            )
+            for number in range(SOLD + WAITING)
+            for event in events
+        ]
+    )
+    Event.objects.update(
+        available_tickets=0,
+        booking_count=SOLD + WAITING,
+        completed_count=SOLD,
+        waitlisted_count=WAITING,
+        waitlisted_tickets=5 * WAITING,
+    )
+    numbers = [number_of_arrival(number + 1) for number in range(3, SOLD + WAITING, 4)]
+    for part, waiting in Counter(map(part_of_line, numbers)).items():
+        LinePart.objects.bulk_create(LinePart(event=event, first_number=part, waiting=waiting) for event in events)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE TABLE bookings_booking")
+        cursor.fetchall()
+    return events[0]
+
+
+class RowsRead:
+    """Counts the rows that the storage engine handed out inside the block, each way of reading."""
+
+    def __enter__(self):
+        self.before = self.count()
+        return self
+
+    def __exit__(self, *exception):
+        self.rows = self.count() - self.before
+
+    def count(self) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SHOW SESSION STATUS WHERE Variable_name LIKE 'Handler_read%' OR Variable_name = 'Handler_icp_attempts'"
+            )
+            return sum(int(value) for name, value in cursor.fetchall() if name != "Handler_read_first")
+
+
+def rows_read(work) -> int:
+    """Rows that `work` makes the engine read, less what the measuring itself reads."""
+    with RowsRead() as nothing:
+        pass
+    with RowsRead() as read:
+        work()
+    return read.rows - nothing.rows
+
+
+def test_status_reads_one_row(event, anonymous):
+    anonymous.get(f"/api/v1/booking/status/{event.pk}")
+
+    read = rows_read(lambda: anonymous.get(f"/api/v1/booking/status/{event.pk}"))
+
+    assert read == 1
+
+
+def test_strict_waitlist_head_reads_what_is_in_reach(event):
+    within = Reach(tickets=4, leaving=0, policies=frozenset({"strict"}))
+
+    read = rows_read(lambda: list(waiting_rows(event, within, "strict")))
+
+    assert read <= within.heads + 1
+
+
+def test_first_fit_heads_read_what_is_in_reach(event):
+    within = Reach(tickets=5, leaving=0, policies=frozenset({"first_fit"}))
+    returned = list(waiting_rows(event, within, "first_fit"))
+
+    read = rows_read(lambda: list(waiting_rows(event, within, "first_fit")))
+
+    assert len(returned) == 1
+    # One for each size, found or not, once from the index and once from the parts put together.
+    assert read <= 12
+
+
+LISTS = [
+    "",
+    "?eventId={event}",
+    "?bookingStatus=waitlisted",
+    "?bookingStatus=waitlisted&eventId={event}",
+    "?email=7@example.org",
+]
+
+
+@pytest.mark.parametrize("filters", LISTS)
+def test_booking_list_reads_its_page(event, staff, filters):
+    select = page_query(staff, "/api/v1/booking" + filters.format(event=event.pk))
+
+    assert rows_read(lambda: fetch(select)) <= 51
+
+
+def test_own_bookings_read_their_page(event, owner):
+    select = page_query(owner, "/api/v1/booking")
+
+    assert rows_read(lambda: fetch(select)) <= 51
+
+
+@pytest.mark.parametrize("filters", ["?bookingStatus=completed", "?bookingStatus=completed&eventId={event}"])
+def test_counting_a_list_reads_no_booking(event, staff, filters):
+    url = "/api/v1/booking" + filters.format(event=event.pk)
+    staff.get(url)
+
+    read = rows_read(lambda: staff.get(url))
+
+    # The page, a row an event, the session with its user.
+    assert read <= 51 + 8 + 3
+
+
+POSITIONED = [
+    "ordering=id",
+    "bookingStatus=completed",
+    "eventId={event}",
+    "eventId={event}&bookingStatus=completed",
+    "eventId={event}&ordering=id",
+    "email=7@example.org",
+]
+
+
+@pytest.mark.parametrize("filters", POSITIONED)
+@pytest.mark.parametrize("name", ["after", "before"])
+def test_page_at_a_position_reads_its_page(event, staff, filters, name):
+    middle = Booking.objects.filter(event=event, email="7@example.org").order_by("pk")[4].pk
+    url = f"/api/v1/booking?{filters.format(event=event.pk)}&{name}={middle}&page=40&pageSize=3"
+    with CaptureQueriesContext(connection) as queries:
+        assert len(staff.get(url).json()["data"]) == 3
+    [select] = [query["sql"] for query in queries if "LIMIT 3" in query["sql"] or "LIMIT 4" in query["sql"]]
+
+    # Rows that an index hands out and a condition on it drops count too.
+    assert rows_read(lambda: fetch(select)) <= 2 * 4 + 2
+
+
+@pytest.mark.parametrize(
+    "filters", ["bookingStatus=completed", "bookingStatus=completed&eventId={event}", "ordering=id"]
+)
+def test_last_page_is_read_from_the_end(event, staff, filters, monkeypatch):
+    monkeypatch.setattr("ticks.api.pagination.NEAR", 100)
+    url = f"/api/v1/booking?{filters.format(event=event.pk)}"
+    last = -(-staff.get(url).json()["pagination"]["count"] // 50)
+
+    read = rows_read(lambda: staff.get(f"{url}&page={last}"))
+
+    # The ids and then the rows, a row an event, the session with its user, and what positions take.
+    assert read <= 50 + 50 + 8 + 5 + (ARRIVALS_A_PART if "id" in filters else 0)
+
+
+def page_query(client, url) -> str:
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get(url).json()["data"]
+    assert len(page) == 50
+    # One more than the page has, to see whether there is another.
+    [select] = [query["sql"] for query in queries if "LIMIT 51" in query["sql"]]
+    return select
+
+
+def fetch(select: str):
+    with connection.cursor() as cursor:
+        cursor.execute(select)
+        return cursor.fetchall()
+
+
+@pytest.mark.parametrize("policy", ["first_fit", "strict"])
+def test_cancelling_reads_no_more_with_a_longer_waitlist(event, staff, policy):
+    Event.objects.update(waitlist_policy=policy)
+    booking = Booking.objects.filter(event=event, status="completed").first()
+
+    read = rows_read(lambda: staff.delete(f"/api/v1/booking/{booking.pk}"))
+
+    assert read < 20
+
+
+def test_freeing_many_tickets_reads_those_whom_they_can_serve(event):
+    within = Reach(tickets=70, leaving=0, policies=frozenset({"first_fit"}))
+
+    read = rows_read(lambda: list(waiting_rows(event, within, "first_fit")))
+
+    # 14 groups of 5 fit; each is read from the index and once more from the parts put together.
+    assert read <= 2 * 14 + 6
+
+
+def test_positions_count_each_waiting_booking_of_a_part_once(event):
+    page = list(Booking.objects.filter(event=event).waitlisted().order_by("-pk")[:50])
+
+    read = rows_read(lambda: attach_positions(page))
+
+    # Four numbers a booking, so a quarter as many in each of the two parts that they are in; the parts before.
+    assert page[0].waitlist_position == WAITING
+    assert read <= 2 * ARRIVALS_A_PART / 4 + 2 * len(page)
+
+
+def test_position_reads_the_places_of_its_own_part(event):
+    last = Booking.objects.filter(event=event).waitlisted().order_by("-pk")[0]
+
+    read = rows_read(lambda: attach_positions([last]))
+
+    assert last.waitlist_position == WAITING
+    # The three parts before, and the 32nd place of its own; 200 wait.
+    assert read <= 2 * 3 + 32 + 6
+
+
+def pages_of(client, url) -> list[str]:
+    """The list, and the pages that its links lead to."""
+    listed = client.get(url).context["cl"]
+    links = [listed.link_to_older, listed.link_to_oldest] if listed.page.older else []
+    return [url, *(url.partition("?")[0] + link for link in links)]
+
+
+STAFF_LISTS = [
+    "",
+    "?event={event}",
+    "?status=waitlisted",
+    "?status=completed&event={event}",
+    "?since=2020-01-01",
+    "?q=6@example.org",
+    "?q=6@example.org&event={event}",
+]
+
+
+@pytest.mark.parametrize("filters", STAFF_LISTS)
+def test_staff_list_of_bookings_reads_its_page(event, box_office, filters):
+    # Positions are counted for each who waits.
+    places = 2 * NUMBERS_A_PART // ROOM if "waitlisted" in filters else NUMBERS_A_PART // ROOM
+    for url in pages_of(box_office, "/admin/bookings/booking/" + filters.format(event=event.pk)):
+        read = rows_read(lambda url=url: box_office.get(url))
+
+        # Ids, rows with event and account, what bounds look at, the addresses that a search finds, and counts.
+        assert read <= 51 + 3 * 51 + 2 * 202 + 2 * 64 + 8 + 6 + places, url
+
+
+def fill_ledger(event):
+    first = Booking.objects.filter(event=event).order_by("pk").first()
+    LedgerEntry.objects.bulk_create(
+        LedgerEntry(
+            event=event,
+            # The event was opened by the first.
+            sequence=number + 2,
+            booking=first,
+            kind="cancelled",
+            tickets=1,
+            available_after=0,
+            waitlisted_after=0,
+        )
+        for number in range(4000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE TABLE bookings_ledgerentry")
+        cursor.fetchall()
+
+
+def test_staff_list_of_the_ledger_reads_its_page(crowd, db, box_office):
+    event = Event.objects.latest("pk")
+    for filters in ("", f"?event={event.pk}", "?kind=cancelled", f"?event={event.pk}&kind=cancelled"):
+        for url in pages_of(box_office, "/admin/bookings/ledgerentry/" + filters):
+            read = rows_read(lambda url=url: box_office.get(url))
+
+            # Positions, entries with event, booking and actor.
+            assert read <= 101 + 3 * 101 + 101 + 6, url
+
+
+def test_search_through_rows_stops_at_its_page(event, box_office):
+    read = rows_read(lambda: box_office.get("/admin/bookings/booking/?q=ada&status=completed"))
+
+    assert read <= 500 + 51 + 3 * 51 + 51 + 64

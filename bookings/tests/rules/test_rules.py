@@ -1,0 +1,565 @@
+"""The rules alone: no database."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bookings.enums import BookingStatus, LedgerKind
+from bookings.exceptions import (
+    AlreadyCancelled,
+    CapacityBelowHeld,
+    MoreThanReserved,
+    NotWaiting,
+    SalesClosed,
+    SalesNotOpen,
+    SoldOut,
+    TooFewLeft,
+    TooManyTickets,
+)
+from bookings.line import NUMBERS_A_PART, ROOM, numbers_between, part_of_line
+from bookings.rules import (
+    Book,
+    Cancel,
+    CancelEvent,
+    ChangeTerms,
+    Claim,
+    Inventory,
+    Move,
+    Note,
+    Serve,
+    allocate,
+    reach,
+)
+from events.exceptions import EventNotFound
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+COMPLETED, WAITLISTED, CANCELLED = BookingStatus.COMPLETED, BookingStatus.WAITLISTED, BookingStatus.CANCELLED
+
+
+def inventory(total=10, **terms):
+    return Inventory(total=total, available=total, waitlisted=0, **terms)
+
+
+def run(event, *commands):
+    return allocate(event, commands, now=NOW)
+
+
+def booked(event, *sizes):
+    claims = [Claim(size) for size in sizes]
+    assert not any(outcome.error for outcome in run(event, *map(Book, claims)))
+    return claims
+
+
+def entries(outcome):
+    return [(entry.kind, entry.tickets, entry.available, entry.waitlisted) for entry in outcome.entries]
+
+
+def test_book_that_fits_holds_tickets():
+    event = inventory(10)
+    claim = Claim(4)
+
+    [outcome] = run(event, Book(claim, actor="ada"))
+
+    assert (claim.status, event.available, event.held) == (COMPLETED, 6, 4)
+    assert entries(outcome) == [(LedgerKind.BOOKED, 4, 6, 0)]
+    assert (outcome.entries[0].sequence, outcome.entries[0].claim, outcome.entries[0].actor) == (1, claim, "ada")
+    assert outcome.position is None
+
+
+def test_book_that_does_not_fit_waits_whole():
+    event = inventory(10)
+    booked(event, 8)
+    claim = Claim(4)
+
+    [outcome] = run(event, Book(claim))
+
+    assert (claim.status, claim.waitlist_number, outcome.position) == (WAITLISTED, 2 * ROOM, 1)
+    assert entries(outcome) == [(LedgerKind.WAITLISTED, 4, 2, 1)]
+
+
+def test_book_under_first_fit_passes_the_queue_when_it_fits():
+    event = inventory(10)
+    booked(event, 8, 4)
+
+    [small] = booked(event, 2)
+
+    assert small.status == COMPLETED
+
+
+def test_book_under_strict_queues_behind_though_it_fits():
+    event = inventory(10, policy="strict")
+    booked(event, 8, 4)
+
+    [small] = booked(event, 2)
+
+    assert (small.status, event.available, event.waitlisted) == (WAITLISTED, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("terms", "error"),
+    [
+        ({"waitlist_enabled": False, "total": 3}, SoldOut),
+        ({"total": 1}, TooManyTickets),
+        ({"max_tickets_per_booking": 1}, TooManyTickets),
+        ({"sales_start": NOW + timedelta(seconds=1)}, SalesNotOpen),
+        ({"sales_end": NOW}, SalesClosed),
+        ({"is_deleted": True}, EventNotFound),
+    ],
+)
+def test_refused_booking_changes_nothing(terms, error):
+    event = inventory(**{"total": 10, **terms})
+    event.available = 1
+    claim = Claim(2)
+
+    [outcome] = run(event, Book(claim))
+
+    assert isinstance(outcome.error, error)
+    assert (event.available, event.waitlisted, event.sequence, event.queue) == (1, 0, 0, [])
+    assert (claim.status, claim.waitlist_number, outcome.entries) == (None, None, [])
+
+
+def test_refused_command_leaves_the_others_of_its_group():
+    event = inventory(4)
+    first, large, last = Claim(2), Claim(5), Claim(2)
+
+    outcomes = run(event, Book(first), Book(large), Book(last))
+
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), TooManyTickets, type(None)]
+    assert (first.status, large.status, last.status, event.available) == (COMPLETED, None, COMPLETED, 0)
+    assert [entry.sequence for outcome in outcomes for entry in outcome.entries] == [1, 2]
+
+
+def test_sales_are_open_from_start_until_end():
+    event = inventory(sales_start=NOW, sales_end=NOW + timedelta(microseconds=1))
+
+    [claim] = booked(event, 1)
+
+    assert claim.status == COMPLETED
+
+
+def test_cancel_serves_everybody_who_fits_in_order():
+    event = inventory(10)
+    holder, six, five, four, one = booked(event, 10, 6, 5, 4, 1)
+
+    [outcome] = run(event, Cancel(holder))
+
+    assert [claim.status for claim in (holder, six, five, four, one)] == [
+        CANCELLED,
+        COMPLETED,
+        WAITLISTED,
+        COMPLETED,
+        WAITLISTED,
+    ]
+    assert entries(outcome) == [
+        (LedgerKind.CANCELLED, 10, 10, 4),
+        (LedgerKind.PROMOTED, 6, 4, 3),
+        (LedgerKind.PROMOTED, 4, 0, 2),
+    ]
+    assert outcome.promoted == [six, four]
+    assert event.queue == [five, one]
+
+
+def test_cancel_under_strict_stops_at_the_head():
+    event = inventory(10, policy="strict")
+    holder, _, six, one = booked(event, 4, 6, 6, 1)
+
+    run(event, Cancel(holder))
+
+    assert (six.status, one.status, event.available) == (WAITLISTED, WAITLISTED, 4)
+
+
+def test_cancel_of_a_strict_head_frees_the_queue_behind_it():
+    event = inventory(10, policy="strict")
+    _, head, two, one = booked(event, 7, 5, 2, 1)
+
+    [outcome] = run(event, Cancel(head))
+
+    assert (head.status, two.status, one.status) == (CANCELLED, COMPLETED, COMPLETED)
+    assert entries(outcome) == [
+        (LedgerKind.CANCELLED, 5, 3, 2),
+        (LedgerKind.PROMOTED, 2, 1, 1),
+        (LedgerKind.PROMOTED, 1, 0, 0),
+    ]
+
+
+def test_reduced_waiting_claim_that_now_fits_is_served():
+    event = inventory(10)
+    _, waiting = booked(event, 8, 5)
+
+    [outcome] = run(event, Cancel(waiting, 3))
+
+    assert (waiting.status, waiting.tickets, waiting.waitlist_number) == (COMPLETED, 2, None)
+    assert entries(outcome) == [(LedgerKind.REDUCED, 3, 2, 1), (LedgerKind.PROMOTED, 2, 0, 0)]
+
+
+def test_reduced_waiting_claim_keeps_its_place():
+    event = inventory(10)
+    holder, first, second = booked(event, 10, 5, 4)
+
+    run(event, Cancel(first, 1))
+    run(event, Cancel(holder, 4))
+
+    assert (first.status, second.status) == (COMPLETED, WAITLISTED)
+
+
+@pytest.mark.parametrize(("tickets", "error"), [(3, MoreThanReserved), (None, AlreadyCancelled), (1, AlreadyCancelled)])
+def test_cancel_refused_frees_nothing(tickets, error):
+    event = inventory(10)
+    [claim] = booked(event, 2)
+    if error is AlreadyCancelled:
+        run(event, Cancel(claim))
+    before = (event.available, event.sequence)
+
+    [outcome] = run(event, Cancel(claim, tickets))
+
+    assert isinstance(outcome.error, error)
+    assert (event.available, event.sequence) == before
+
+
+def test_larger_event_serves_three_groups_at_once():
+    event = inventory(10)
+    groups = booked(event, 10, 6, 7, 4)[1:]
+
+    [outcome] = run(event, ChangeTerms(total=30, policy="first_fit"))
+
+    assert [claim.status for claim in groups] == [COMPLETED] * 3
+    assert entries(outcome) == [
+        (LedgerKind.CAPACITY_CHANGED, 20, 20, 3),
+        (LedgerKind.PROMOTED, 6, 14, 2),
+        (LedgerKind.PROMOTED, 7, 7, 1),
+        (LedgerKind.PROMOTED, 4, 3, 0),
+    ]
+
+
+def test_smaller_event_never_goes_below_what_is_held():
+    event = inventory(10)
+    booked(event, 6)
+
+    refused, allowed = run(event, ChangeTerms(total=5, policy="first_fit"), ChangeTerms(total=6, policy="first_fit"))
+
+    assert isinstance(refused.error, CapacityBelowHeld)
+    assert entries(allowed) == [(LedgerKind.CAPACITY_CHANGED, -4, 0, 0)]
+    assert (event.total, event.available) == (6, 0)
+
+
+def test_first_fit_after_strict_serves_those_who_now_fit():
+    event = inventory(10, policy="strict")
+    _, head, two = booked(event, 8, 5, 2)
+
+    [outcome] = run(event, ChangeTerms(total=10, policy="first_fit"))
+
+    assert (head.status, two.status) == (WAITLISTED, COMPLETED)
+    assert entries(outcome) == [(LedgerKind.PROMOTED, 2, 0, 1)]
+
+
+def test_cancelled_event_holds_nothing():
+    event = inventory(10)
+    booked(event, 7, 5)
+
+    [outcome] = run(event, CancelEvent())
+
+    assert entries(outcome) == [(LedgerKind.EVENT_CANCELLED, 7, 10, 0)]
+    assert (event.available, event.waitlisted, event.is_deleted) == (10, 0, True)
+
+
+def test_move_puts_a_claim_elsewhere_in_the_line():
+    event = inventory(10)
+    _, first, second = booked(event, 10, 4, 3)
+
+    [outcome] = run(event, Move(second, first.waitlist_number - 1, "Doctor on duty", "boss"))
+
+    assert (second.waitlist_number, event.queue) == (2 * ROOM - 1, [second, first])
+    [entry] = outcome.entries
+    assert (entry.kind, entry.tickets, entry.claim, entry.place) == (LedgerKind.MOVED, 3, second, 2 * ROOM - 1)
+    assert (entry.note, entry.actor) == ("Doctor on duty", "boss")
+    assert (entry.available, entry.waitlisted, event.waitlisted_tickets) == (0, 2, 7)
+
+
+def test_move_takes_a_claim_to_another_part_of_the_line():
+    event = inventory(10)
+    _, claim = booked(event, 10, 4)
+
+    run(event, Move(claim, NUMBERS_A_PART + 7))
+
+    assert event.line_moves == {0: 0, NUMBERS_A_PART: 1}
+
+
+def test_move_under_strict_serves_the_new_head_that_fits():
+    event = inventory(10, policy="strict")
+    _, large, small = booked(event, 8, 4, 2)
+
+    [outcome] = run(event, Move(small, 1))
+
+    assert (large.status, small.status, small.waitlist_number) == (WAITLISTED, COMPLETED, None)
+    assert entries(outcome) == [(LedgerKind.MOVED, 2, 2, 2), (LedgerKind.PROMOTED, 2, 0, 1)]
+
+
+def test_move_that_is_one_of_several_serves_nobody_yet():
+    event = inventory(10, policy="strict")
+    _, _, small = booked(event, 8, 4, 2)
+
+    [outcome] = run(event, Move(small, 1, serves=False))
+
+    assert (small.status, outcome.promoted) == (WAITLISTED, [])
+
+
+def test_serve_passes_everybody_ahead():
+    event = inventory(10, policy="strict")
+    _, large, small = booked(event, 7, 4, 2)
+
+    [outcome] = run(event, Serve(small, note="At the door", actor="boss"))
+
+    assert (large.status, small.status, event.available, event.total) == (WAITLISTED, COMPLETED, 1, 10)
+    assert (event.waitlisted, event.waitlisted_tickets, event.queue) == (1, 4, [large])
+    assert entries(outcome) == [(LedgerKind.PROMOTED, 2, 1, 1)]
+    assert [(entry.note, entry.actor) for entry in outcome.entries] == [("At the door", "boss")]
+
+
+def test_serve_of_a_strict_head_frees_who_fits_behind():
+    event = inventory(10, policy="strict")
+    _, head, one = booked(event, 8, 4, 1)
+
+    [outcome] = run(event, Serve(head, adds=True))
+
+    assert (head.status, one.status, event.total, event.available) == (COMPLETED, WAITLISTED, 12, 0)
+    assert entries(outcome) == [(LedgerKind.CAPACITY_CHANGED, 2, 4, 2), (LedgerKind.PROMOTED, 4, 0, 1)]
+
+
+def test_serve_without_enough_tickets_is_refused():
+    event = inventory(10)
+    _, waiting = booked(event, 9, 2)
+
+    [outcome] = run(event, Serve(waiting))
+
+    assert isinstance(outcome.error, TooFewLeft)
+    assert (waiting.status, event.total, event.available, outcome.entries) == (WAITLISTED, 10, 1, [])
+
+
+@pytest.mark.parametrize("command", [lambda claim: Move(claim, 7), lambda claim: Serve(claim, adds=True)])
+def test_who_does_not_wait_is_neither_moved_nor_served(command):
+    event = inventory(10)
+    holder, gone = booked(event, 4, 2)
+    run(event, Cancel(gone))
+    before = (event.total, event.available, event.sequence)
+
+    outcomes = run(event, command(holder), command(gone))
+
+    assert [type(outcome.error) for outcome in outcomes] == [NotWaiting, NotWaiting]
+    assert (event.total, event.available, event.sequence) == before
+
+
+def test_note_moves_no_ticket():
+    event = inventory(10)
+    _, waiting = booked(event, 8, 4)
+
+    outcomes = run(
+        event, Note(LedgerKind.EDITED, "name: A → B", actor="boss"), Note(LedgerKind.TRANSFERRED, "", waiting)
+    )
+
+    told = [(entry.kind, entry.tickets, entry.note, entry.actor) for outcome in outcomes for entry in outcome.entries]
+    assert told == [(LedgerKind.EDITED, 0, "name: A → B", "boss"), (LedgerKind.TRANSFERRED, 4, "", None)]
+    assert (event.available, event.waitlisted, event.sequence) == (2, 1, 4)
+
+
+def test_waited_for_tickets_follow_who_waits():
+    event = inventory(10)
+    holder, six, four, _ = booked(event, 10, 6, 4, 9)
+    wanted = [event.waitlisted_tickets]
+
+    for command in (Cancel(six, 2), Cancel(four), Cancel(holder, 4), ChangeTerms(10, "first_fit"), CancelEvent()):
+        run(event, command)
+        wanted.append(event.waitlisted_tickets)
+
+    assert wanted == [19, 17, 13, 9, 9, 0]
+
+
+def test_commands_after_the_events_cancellation_are_refused():
+    event = inventory(10)
+    holder, waiting = booked(event, 7, 5)
+
+    outcomes = run(event, CancelEvent(), Cancel(holder), Cancel(waiting, 1), Book(Claim(1)), CancelEvent())
+
+    errors = [type(outcome.error) for outcome in outcomes]
+    assert errors == [type(None), AlreadyCancelled, AlreadyCancelled, EventNotFound, EventNotFound]
+    assert (event.available, event.waitlisted) == (10, 0)
+
+
+# Random groups of commands against the simplest thing that can be right.
+
+SIZES = st.integers(1, 6)
+STEPS = st.one_of(
+    st.tuples(st.just("book"), SIZES),
+    st.tuples(st.just("cancel"), st.integers(0, 40), st.one_of(st.none(), st.integers(1, 6))),
+    st.tuples(st.just("terms"), st.integers(1, 30), st.sampled_from(["first_fit", "strict"])),
+    st.tuples(st.just("serve"), st.integers(0, 40), st.booleans()),
+    # Whom, and behind whose place of the line; each is so a number that nobody has.
+    st.tuples(st.just("move"), st.integers(0, 40), st.integers(0, 12)),
+)
+
+
+class Plain:
+    """The rules without cleverness: every waiting booking looked at, again and again."""
+
+    def __init__(self, total, policy):
+        # Who waits, in order.
+        self.total, self.policy, self.bookings, self.waiting = total, policy, [], []
+
+    @property
+    def available(self):
+        return self.total - sum(size for size, status in self.bookings if status == COMPLETED)
+
+    def apply(self, step):
+        kind, *rest = step
+        if kind == "book":
+            [size] = rest
+            if size > self.total:
+                return
+            fits = size <= self.available and not (self.policy == "strict" and self.waiting)
+            self.bookings.append((size, COMPLETED if fits else WAITLISTED))
+            self.waiting += [] if fits else [len(self.bookings) - 1]
+        elif kind == "cancel":
+            number, tickets = rest
+            if number >= len(self.bookings):
+                return
+            size, status = self.bookings[number]
+            if status == CANCELLED or (tickets or 0) > size:
+                return
+            part = tickets is not None and tickets < size
+            self.bookings[number] = (size - tickets, status) if part else (size, CANCELLED)
+            self.waiting = [other for other in self.waiting if part or other != number]
+        elif kind == "terms":
+            total, policy = rest
+            if total < self.total - self.available:
+                return
+            self.total, self.policy = total, policy
+        elif rest[0] in self.waiting:
+            self.apply_to_line(kind, *rest)
+        self.serve()
+
+    def apply_to_line(self, kind, number, how):
+        if kind == "move":
+            self.waiting.remove(number)
+            self.waiting.insert(how, number)
+            return
+        missing = self.bookings[number][0] - self.available
+        if missing <= 0 or how:
+            self.total += max(missing, 0)
+            self.give(number)
+
+    def give(self, number):
+        self.bookings[number] = (self.bookings[number][0], COMPLETED)
+        self.waiting.remove(number)
+
+    def serve(self):
+        served = True
+        while served:
+            served = False
+            for number in self.waiting:
+                size, _ = self.bookings[number]
+                if size <= self.available:
+                    self.give(number)
+                    served = True
+                    break
+                if self.policy == "strict":
+                    break
+
+
+@patch("bookings.line.NUMBERS_A_PART", 4 * ROOM)
+@given(total=st.integers(1, 20), policy=st.sampled_from(["first_fit", "strict"]), groups=st.lists(st.lists(STEPS)))
+def test_any_groups_of_commands_match_the_plain_rules(total, policy, groups):
+    """Each group gets only the part of the waitlist in reach, as the services load it."""
+    plain, state, claims = Plain(total, policy), Inventory(total, total, 0, policy=policy), []
+
+    for group in chain.from_iterable(map(with_moves_alone, groups)):
+        known = list(claims)
+        waiting = sorted((c for c in known if c.status == WAITLISTED), key=lambda claim: claim.waitlist_number)
+        commands, steps = [], []
+        for step in group:
+            if step[0] == "book":
+                commands.append(Book(Claim(step[1])))
+            elif step[0] == "terms":
+                commands.append(ChangeTerms(step[1], step[2]))
+            elif step[1] >= len(known):
+                continue
+            elif step[0] == "cancel":
+                commands.append(Cancel(known[step[1]], step[2]))
+            elif step[0] == "serve":
+                commands.append(Serve(known[step[1]], adds=step[2]))
+            elif number := number_behind(step[2], known[step[1]], waiting, state):
+                commands.append(Move(known[step[1]], number))
+            else:
+                continue
+            steps.append(step)
+        state.queue = in_reach(state, commands, waiting)
+        allocate(state, commands, now=NOW)
+        claims += [command.claim for command in commands if isinstance(command, Book) and command.claim.status]
+        for step in steps:
+            plain.apply(step)
+
+        assert [(claim.tickets, claim.status) for claim in claims] == plain.bookings
+        assert (state.available, state.waitlisted, state.total) == (plain.available, len(plain.waiting), plain.total)
+        assert state.available >= 0
+        assert (state.bookings, state.completed) == (len(claims), sum(claim.status == COMPLETED for claim in claims))
+        line = Counter(part_of_line(claim.waitlist_number) for claim in claims if claim.status == WAITLISTED)
+        assert {part: by for part, by in state.line_moves.items() if by} == line
+        assert state.waitlisted_tickets == sum(claim.tickets for claim in claims if claim.status == WAITLISTED)
+
+
+def with_moves_alone(group):
+    """A place in the line is told from the line as it is."""
+    batches = [[]]
+    for step in group:
+        batches += [[step], []] if step[0] == "move" else []
+        if step[0] != "move":
+            batches[-1].append(step)
+    return [batch for batch in batches if batch]
+
+
+def number_behind(place, claim, waiting, state):
+    """A free number behind so many others; None where there is none."""
+    others = [0, *(other.waitlist_number for other in waiting if other is not claim)]
+    if claim not in waiting or place >= len(others):
+        return None
+    following = [*others[place + 1 :], (state.sequence + 1) * ROOM]
+    free = numbers_between(others[place], following[0], 1)
+    return free[0] if free and free[0] != claim.waitlist_number else None
+
+
+def in_reach(state, commands, waiting):
+    within = reach(state, commands)
+    chosen = set()
+    for policy in within.policies:
+        if policy == "strict":
+            chosen.update(waiting[: within.heads])
+            continue
+        for size in range(1, within.tickets + 1):
+            chosen.update([claim for claim in waiting if claim.tickets == size][: within.of_size(size)])
+    return [claim for claim in waiting if claim in chosen]
+
+
+def test_reach_is_bounded_by_what_can_become_free():
+    event = inventory(10)
+    holder, waiting = booked(event, 10, 3)
+
+    within = reach(event, [Cancel(holder, 4), Cancel(waiting), ChangeTerms(total=12, policy="strict")])
+
+    assert (within.tickets, within.leaving, within.heads) == (6, 1, 8)
+    assert [within.of_size(size) for size in (1, 2, 4, 7)] == [7, 4, 2, 1]
+    assert within.policies == {"first_fit", "strict"}
+
+
+def test_reduced_claim_from_beyond_reach_takes_its_own_place_in_line():
+    event = inventory(10)
+    holder, six, two = booked(event, 10, 6, 2)
+    commands = [Cancel(six, 4), Cancel(holder, 2)]
+    event.queue = in_reach(event, commands, [six, two])
+    assert event.queue == [two]
+
+    run(event, *commands)
+
+    assert (six.status, two.status) == (COMPLETED, WAITLISTED)

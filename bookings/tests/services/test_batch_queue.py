@@ -1,0 +1,426 @@
+"""The queue alone: what carries out its batches is made up, no database is asked."""
+
+import threading
+import time
+
+import pytest
+
+from bookings.services import batch_queue
+from bookings.services.batch_queue import WORKERS, Batch, BatchQueue, Contended
+from bookings.tests.queues import PATIENCE_SECONDS, Named, Shop, names, told, until
+from ticks.db.transactions import Busy, OutcomeUnknown
+
+
+@pytest.fixture
+def shop_with():
+    """A function that opens shops. Whatever happens there, in the end nothing is left."""
+    shops = []
+
+    def make(**bounds):
+        shops.append(Shop(**bounds))
+        return shops[-1]
+
+    yield make
+    for shop in shops:
+        shop.open()
+    for shop in shops:
+        until(shop.is_empty)
+        shop.queue.stop()
+
+
+@pytest.fixture
+def shop(shop_with):
+    return shop_with()
+
+
+@pytest.fixture
+def never_slow(monkeypatch):
+    monkeypatch.setattr(batch_queue, "SLOW_SECONDS", PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def soon_slow(monkeypatch):
+    monkeypatch.setattr(batch_queue, "SLOW_SECONDS", 0.01)
+
+
+def test_job_alone_is_carried_out_at_once(shop):
+    began = time.monotonic()
+
+    assert shop.queue.run(Named()) == "done 1"
+    assert time.monotonic() - began < 1
+
+
+def test_jobs_that_come_meanwhile_are_one_batch_in_order(shop, never_slow):
+    futures = shop.submit_while_one_is_busy(Named(1, "a"), Named(2, "x"), Named(1, "b"), Named(2, "y"))
+    shop.open()
+
+    assert told(futures) == ["done 1first", "done 1a", "done 2x", "done 1b", "done 2y"]
+    assert shop.batches[0] == ["1first"]
+    assert [sorted(batch) for batch in shop.batches[1:]] == [["1a", "1b", "2x", "2y"]]
+    assert [name for name in shop.batches[1] if name[0] == "1"] == ["1a", "1b"]
+    assert [name for name in shop.batches[1] if name[0] == "2"] == ["2x", "2y"]
+
+
+def test_batch_takes_no_more_than_the_limit(shop_with, never_slow):
+    shop = shop_with(limit=2)
+    futures = shop.submit_while_one_is_busy(*(Named(1, name) for name in "abcde"))
+    shop.open()
+
+    told(futures)
+
+    assert shop.batches == [["1first"], ["1a", "1b"], ["1c", "1d"], ["1e"]]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ({"writes": ("seat",)}, {"writes": ("seat",)}),
+        ({"writes": ("seat",)}, {"reads": ("seat",)}),
+        ({"reads": ("seat",)}, {"writes": ("seat",)}),
+    ],
+)
+def test_job_waits_for_the_next_batch_where_it_conflicts(shop, never_slow, earlier, later):
+    jobs = [Named(1, "a", **earlier), Named(1, "b", **later), Named(1, "c"), Named(2, "x")]
+    futures = shop.submit_while_one_is_busy(*jobs)
+    shop.open()
+
+    told(futures)
+
+    assert [set(batch) for batch in shop.batches] == [{"1first"}, {"1a", "2x"}, {"1b", "1c"}]
+    assert shop.batches[2] == ["1b", "1c"]
+
+
+def test_jobs_that_read_the_same_are_one_batch(shop, never_slow):
+    futures = shop.submit_while_one_is_busy(Named(1, "a", reads=("seat",)), Named(1, "b", reads=("seat",)))
+    shop.open()
+
+    told(futures)
+
+    assert shop.batches == [["1first"], ["1a", "1b"]]
+
+
+def test_job_of_another_event_that_conflicts_waits(shop, never_slow):
+    futures = shop.submit_while_one_is_busy(Named(2, "a", writes=("key",)), Named(3, "x", writes=("key",)))
+    shop.open()
+
+    told(futures)
+
+    assert shop.batches == [["1first"], ["2a"], ["3x"]]
+
+
+def test_late_jobs_join_once_the_events_are_locked(shop):
+    late = []
+    shop.before = lambda batch: late.append(names(batch.take_late_jobs()))
+    futures = shop.submit_while_one_is_busy(Named(1, "a"), Named(1, "b"))
+    shop.open()
+
+    assert told(futures) == ["done 1first", "done 1a", "done 1b"]
+    assert shop.batches == [["1first"]]
+    assert late == [["1a", "1b"]]
+
+
+def test_late_jobs_do_not_join_where_they_conflict_or_the_batch_is_full(shop_with, never_slow):
+    shop = shop_with(limit=3)
+    late = []
+    shop.before = lambda batch: late.append(names(batch.take_late_jobs()))
+    jobs = [Named(1, "a", writes=("seat",)), Named(1, "b", writes=("seat",)), *map(Named, (1, 1, 1), "cde")]
+    futures = shop.submit_while_one_is_busy(*jobs)
+    shop.open()
+
+    told(futures)
+
+    assert late == [["1a"], [], []]
+    assert shop.batches == [["1first"], ["1b", "1c", "1d"], ["1e"]]
+
+
+def test_look_for_late_ones_while_a_batch_is_at_work_leaves_it_able_to_take_more(shop):
+    """No job of its event waits then, so that the event is forgotten; the server looks every 50 ms."""
+    taken = []
+
+    def look_and_take_more(batch):
+        shop.queue.refuse_late()
+        taken.append(batch.take_late_jobs())
+
+    shop.before = look_and_take_more
+
+    assert shop.queue.run(Named()) == "done 1"
+    assert taken == [[]]
+
+
+def test_more_than_the_queue_holds_are_busy_at_once(shop_with, never_slow):
+    shop = shop_with(length=2)
+    futures = shop.submit_while_one_is_busy(Named(1, "a"), Named(2, "b"))
+    began = time.monotonic()
+
+    with pytest.raises(Busy):
+        shop.queue.run(Named(1, "c"))
+    with pytest.raises(Busy):
+        shop.queue.submit(Named(3, "d"))
+
+    assert time.monotonic() - began < 1
+    shop.open()
+    assert told(futures)[0] == "done 1first"
+    assert sorted(name for batch in shop.batches for name in batch) == ["1a", "1first", "2b"]
+
+
+def test_one_event_fills_no_more_than_half_of_the_queue(shop_with, never_slow):
+    shop = shop_with(length=6)
+    futures = shop.submit_while_one_is_busy(*(Named(1, name) for name in "abc"))
+
+    with pytest.raises(Busy):
+        shop.queue.submit(Named(1, "d"))
+    others = shop.submit(*(Named(2, name) for name in "abc"))
+
+    shop.open()
+    assert told(futures) == ["done 1first", "done 1a", "done 1b", "done 1c"]
+    assert told(others) == ["done 2a", "done 2b", "done 2c"]
+
+
+def test_job_that_waits_too_long_is_busy_and_never_carried_out(shop_with, never_slow):
+    shop = shop_with(seconds=0.05)
+    first, late, other = shop.submit_while_one_is_busy(Named(1, "late"), Named(2, "late"))
+    shop.queue.refuse_late()
+    assert not late.done()
+    time.sleep(0.06)
+    [young] = shop.submit(Named(1, "young"))
+
+    shop.queue.refuse_late()
+
+    assert told([late, other]) == [Busy, Busy]
+    assert shop.queue.waiting == 1
+    shop.open()
+    assert told([first, young]) == ["done 1first", "done 1young"]
+    assert shop.batches == [["1first"], ["1young"]]
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
+def test_batch_that_fails_leaves_nobody_hanging(shop, never_slow, error):
+    def fail(batch):
+        if "1a" in names(batch.jobs):
+            batch.jobs[1].result = "stood already"
+            raise error
+
+    shop.before = fail
+    jobs = [Named(1, name, writes=("x",) * (name > "b")) for name in "abcd"]
+    futures = shop.submit_while_one_is_busy(*jobs)
+    shop.open()
+
+    # c and d write the same, so that d is in another batch.
+    assert told(futures) == ["done 1first", Busy, "stood already", Busy, "done 1d"]
+    assert shop.batches == [["1first"], ["1a", "1b", "1c"], ["1d"]]
+
+
+def test_results_are_busy_where_nothing_was_set(shop):
+    shop.queue.carry_out = lambda batch: None
+
+    with pytest.raises(Busy):
+        shop.queue.run(Named())
+
+
+def test_each_job_is_finished_once_though_another_cannot_be(shop, never_slow):
+    jobs = [Named(1, "a"), Named(1, "b")]
+    futures = shop.submit_while_one_is_busy(*jobs)
+    jobs[0].future.cancel()
+    shop.open()
+
+    told([futures[0], futures[2]])
+
+    assert [job.told for job in jobs] == [["done 1a"], ["done 1b"]]
+
+
+def test_job_that_cannot_be_told_leaves_the_others_told_and_the_worker_at_work(shop, never_slow):
+    def fail():
+        raise RuntimeError("The event loop is closed.")
+
+    broken = Named(1, "a")
+    broken.finish = fail
+    _, _, other = shop.submit_while_one_is_busy(broken, Named(1, "b"))
+    shop.open()
+
+    assert told([other]) == ["done 1b"]
+    assert told(shop.submit(Named(1, "c"))) == ["done 1c"]
+
+
+def test_others_events_are_carried_out_while_one_is_stuck(shop, soon_slow):
+    stuck, behind = shop.submit_while_one_is_busy(Named(1, "behind"))
+
+    assert told(shop.submit(Named(2, "a"), Named(2, "b"))) == ["done 2a", "done 2b"]
+    assert not stuck.done()
+    assert not behind.done()
+
+
+def test_job_that_waited_before_the_worker_was_slow_is_carried_out_too(shop, monkeypatch):
+    monkeypatch.setattr(batch_queue, "SLOW_SECONDS", 0.05)
+    stuck, other = shop.submit_while_one_is_busy(Named(2, "a"))
+
+    assert told([other]) == ["done 2a"]
+    assert not stuck.done()
+
+
+def test_no_worker_begins_beside_a_quick_one(shop, never_slow):
+    _, other = shop.submit_while_one_is_busy(Named(2, "a"))
+
+    time.sleep(0.05)
+
+    assert shop.batches == [["1first"]]
+    assert not other.done()
+
+
+def test_batches_at_once_are_bounded(shop, soon_slow):
+    stuck = []
+    for event_id in range(WORKERS):
+        stuck.append(shop.keep_busy(event_id))
+        time.sleep(0.02)
+    [one_more] = shop.submit(Named(WORKERS, "more"))
+    time.sleep(0.05)
+    assert len(shop.batches) == WORKERS
+    assert not one_more.done()
+
+    shop.open()
+
+    assert told([one_more]) == [f"done {WORKERS}more"]
+    told(stuck)
+
+
+def test_one_worker_is_woken_for_many_jobs(shop, never_slow):
+    woken = []
+    notify = shop.queue.changed.notify
+    shop.queue.changed.notify = lambda *workers: woken.append(1) or notify(*workers)
+    shop.queue.is_woken = True
+
+    shop.submit(Named(1, "a"), Named(1, "b"), Named(2, "c"))
+
+    assert woken == []
+    with shop.queue.changed:
+        shop.queue.is_woken = False
+        shop.queue.wake_worker()
+        shop.queue.wake_worker()
+    assert woken == [1]
+
+
+class Locked:
+    """Batches of several events with one of `ids` meet a lock."""
+
+    def __init__(self, *ids):
+        self.ids = set(ids)
+
+    def __call__(self, batch):
+        if len(batch.event_ids()) > 1 and self.ids.intersection(batch.event_ids()):
+            batch.take_late_jobs()
+            raise Contended
+
+
+def test_contended_batch_is_put_back_in_order_and_each_event_tried_alone(shop, never_slow):
+    shop.before = Locked(2)
+    futures = shop.submit_while_one_is_busy(*(Named(event, name) for name in "ab" for event in (1, 2, 3)))
+    shop.open()
+
+    assert told(futures) == ["done 1first", "done 1a", "done 2a", "done 3a", "done 1b", "done 2b", "done 3b"]
+    assert sorted(shop.batches[1]) == ["1a", "1b", "2a", "2b", "3a", "3b"]
+    assert sorted(shop.batches[2:]) == [["1a", "1b"], ["2a", "2b"], ["3a", "3b"]]
+
+
+def test_events_that_were_contended_share_a_batch_again_once_they_are_quick(shop, never_slow):
+    shop.before = Locked(2)
+    futures = shop.submit_while_one_is_busy(Named(1, "a"), Named(2, "a"))
+    shop.open()
+    told(futures)
+    shop.before = lambda batch: None
+    until(shop.is_empty)
+    again = [shop.keep_busy(), *shop.submit(Named(1, "b"), Named(2, "b"))]
+    shop.open()
+
+    told(again)
+
+    assert sorted(shop.batches[1]) == ["1a", "2a"]
+    assert sorted(shop.batches[-1]) == ["1b", "2b"]
+
+
+def test_event_whose_lock_is_held_long_shares_no_batch(shop, never_slow, monkeypatch):
+    shop.before = Locked(2)
+    futures = shop.submit_while_one_is_busy(Named(1, "a"), Named(2, "a"))
+    # Nothing is quick from here on.
+    monkeypatch.setattr(batch_queue, "SLOW_SECONDS", 0)
+    shop.open()
+    told(futures)
+    until(shop.is_empty)
+    monkeypatch.setattr(batch_queue, "SLOW_SECONDS", PATIENCE_SECONDS)
+    again = [shop.keep_busy(3), *shop.submit(Named(1, "b"), Named(2, "b"))]
+    shop.open()
+
+    told(again)
+
+    assert sorted(shop.batches[-2:]) == [["1b"], ["2b"]]
+
+
+def test_free_events_are_carried_out_while_a_contended_one_is_stuck(shop, soon_slow):
+    is_stuck, may_go_on = threading.Event(), threading.Event()
+
+    def lock(batch):
+        Locked(2)(batch)
+        if batch.event_ids() == [2]:
+            is_stuck.set()
+            may_go_on.wait(PATIENCE_SECONDS)
+
+    shop.before = lock
+    shop.keep_busy(9)
+    stuck, *others = shop.submit(*(Named(event, "a") for event in (2, 3, 4)))
+    shop.open()
+    assert is_stuck.wait(PATIENCE_SECONDS)
+
+    assert told(others) == ["done 3a", "done 4a"]
+    assert not stuck.done()
+    may_go_on.set()
+    assert told([stuck]) == ["done 2a"]
+
+
+@pytest.fixture
+def endless(shop, monkeypatch):
+    """The thread of a caller whose batch does not end until the test says so, and what the caller got."""
+    monkeypatch.setattr(batch_queue, "BATCH_SECONDS", 0.05)
+    shop.queue.seconds = 0
+    may_end, got = threading.Event(), []
+
+    def last(batch):
+        may_end.wait(PATIENCE_SECONDS)
+        if shop.is_contended:
+            shop.is_contended = False
+            raise Contended
+
+    def call():
+        try:
+            got.append(shop.queue.run(Named(1, "a")))
+        except Exception as error:
+            got.append(type(error))
+
+    shop.is_contended = False
+    shop.before = last
+    caller = threading.Thread(target=call)
+    caller.start()
+    yield caller, got, may_end
+    may_end.set()
+
+
+@pytest.mark.parametrize("is_contended", [False, True])
+def test_batch_that_does_not_end_is_unknown_to_who_waits_for_it(shop, endless, is_contended):
+    caller, got, may_end = endless
+    caller.join(PATIENCE_SECONDS)
+
+    assert got == [OutcomeUnknown]
+    # Nobody waits for it any more, so that it is not put back.
+    shop.is_contended = is_contended
+    may_end.set()
+    until(shop.is_empty)
+    assert shop.batches == [["1a"]]
+
+
+def test_batch_without_a_queue_has_no_late_jobs():
+    assert Batch([Named()]).take_late_jobs() == []
+
+
+def test_queue_that_does_not_run_keeps_its_jobs():
+    queue = BatchQueue(lambda batch: None, limit=1, length=1, seconds=1)
+
+    queue.submit(Named())
+
+    assert (queue.waiting, queue.is_running) == (1, False)

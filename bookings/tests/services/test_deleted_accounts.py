@@ -1,0 +1,81 @@
+"""A token of an account that was deleted, or deactivated, is a 401 wherever a token is taken, and changes nothing."""
+
+import pytest
+
+from accounts import tokens
+from accounts.models import LoginSession, User
+from bookings.services import batches
+from bookings.tests.api.test_access import answered, ask
+from bookings.tests.state import digest_of_all_tables, undone
+from bookings.tests.wire import CHALLENGE
+
+pytestmark = pytest.mark.django_db
+
+# Views that look at no bearer token: who logs in has none, or a stale one.
+OPEN = {
+    "/api/",
+    "/api/(?:events|users)(?:/|$)",
+    "/api/docs",
+    "/api/schema",
+    "/api/users/login",
+    "/api/users/register",
+    "/api/v1/auth/login",
+    "/api/v1/auth/logout",
+    "/api/v1/auth/refresh",
+    "/api/v1/auth/register",
+}
+ROUTES = [(method, route) for method, route in sorted(set(answered())) if route.startswith("/api/")]
+
+
+def delete(user):
+    User.objects.filter(pk=user.pk).delete()
+
+
+def deactivate(user):
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_distrusted(monkeypatch):
+    """For a second after a login that has ended all are looked up first, and another test would hide behind it."""
+    monkeypatch.setattr(batches, "sessions", batches.Sessions())
+
+
+@pytest.fixture(params=["lane", "viewset"])
+def _way(request, settings):
+    settings.FAST_LANE = request.param == "lane"
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize("end", [delete, deactivate])
+@pytest.mark.parametrize("name", ["other", "superuser"])
+@pytest.mark.parametrize(("method", "route"), [(m, r) for m, r in ROUTES if r not in OPEN])
+def test_token_of_an_ended_account_is_401_on_every_route(world, method, route, name, end):
+    client = world.clients[name]
+    with undone():
+        end(world.people[name])
+        before = digest_of_all_tables()
+
+        # By the token alone: a cookie would be refused before it is looked at.
+        cookies, client.cookies = client.cookies, type(client.cookies)()
+        response = ask(world, name, method, route)
+        client.cookies = cookies
+
+        assert (response.status_code, response.get("WWW-Authenticate")) == (401, CHALLENGE)
+        assert digest_of_all_tables() == before
+
+
+@pytest.mark.parametrize("end", [delete, deactivate])
+@pytest.mark.parametrize("route", ["refresh", "logout"])
+def test_refresh_token_of_an_ended_account_is_401(world, route, end):
+    user = world.people["other"]
+    with undone():
+        token = tokens.log_in(user)["refreshToken"]
+        end(user)
+        sessions = LoginSession.objects.filter(pk=tokens.read_refresh_token(token)["sid"])
+
+        response = world.clients["anonymous"].post(f"/api/v1/auth/{route}", {"refreshToken": token})
+
+        assert (response.status_code, response["WWW-Authenticate"]) == (401, CHALLENGE)
+        assert response.json()["code"] == "token_not_valid"
+        assert not sessions.exists()

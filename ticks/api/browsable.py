@@ -1,0 +1,73 @@
+"""DRF's browsable API, whose forms keep what was typed and whose raw JSON starts from an example."""
+
+import json
+
+from django.core.exceptions import SuspiciousOperation
+from rest_framework import renderers
+from rest_framework.exceptions import APIException
+from rest_framework.request import override_method
+from rest_framework.utils.serializer_helpers import ReturnDict
+
+from ticks.api.errors import sendable
+
+
+class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
+    def get_context(self, *args, **kwargs):
+        """Without what DRF's template styles inside the page, which the Content-Security-Policy refuses."""
+        context = super().get_context(*args, **kwargs)
+        # Colours for code that no page has, and a menu of other actions: `api.html` has them as links.
+        return context | {"code_style": None, "extra_actions": None, "other_actions": context["extra_actions"]}
+
+    def render(self, *args, **kwargs):
+        page = sendable(super().render(*args, **kwargs))
+        # It shows who is logged in, and its forms hold a token: what goes for the data does not go for the page.
+        self.renderer_context["response"]["Cache-Control"] = "no-store"
+        return page
+
+    def get_rendered_html_form(self, data, view, method, request):
+        if method == "POST" and self.is_refused(method, request):
+            data = with_input(data, view, request)
+        return super().get_rendered_html_form(data, view, method, request)
+
+    def get_raw_data_form(self, data, view, method, request):
+        form = super().get_raw_data_form(data, view, method, request)
+        if form is None or not hasattr(view, "get_serializer"):
+            return form
+        given = given_input(request) if self.is_refused(method, request) else None
+        with override_method(view, request, method):
+            serializer = view.get_serializer()
+        if isinstance(given, dict) and not hasattr(given, "getlist"):
+            shown = {name: value for name, value in given.items() if not is_secret(serializer.fields.get(name))}
+            form.fields["_content"].initial = json.dumps(shown, indent=4, ensure_ascii=False)
+            return form
+        example = getattr(serializer, "example", None)
+        if example:
+            form.fields["_content"].initial = json.dumps(example, indent=4)
+        return form
+
+    def is_refused(self, method, request) -> bool:
+        return method == request.method and self.renderer_context["response"].status_code >= 400
+
+
+def is_secret(field) -> bool:
+    """Whether what was typed here is for the server alone: a page that is kept or sent on must not have it."""
+    return field is not None and field.style.get("input_type") == "password"
+
+
+def with_input(data, view, request):
+    """A rule's refusal comes without the form that it is about: binds one to the input, with its errors."""
+    given = given_input(request)
+    if given is None or getattr(data, "serializer", None) or not hasattr(view, "get_serializer"):
+        return data
+    form = view.get_serializer(data=given)
+    form.is_valid()
+    # The shape was right; what is wrong only the rule knew.
+    form._errors = form.errors or data.get("errors", {})
+    return ReturnDict(data, serializer=form)
+
+
+def given_input(request):
+    try:
+        return request.data
+    except (APIException, SuspiciousOperation):
+        return None

@@ -1,0 +1,182 @@
+"""Every failure under `/api/`: what is said, with which status, in which shape."""
+
+import logging
+import sys
+from dataclasses import dataclass, field
+
+from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig
+from django.db import DatabaseError, InterfaceError
+from django.http import Http404, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.views import defaults
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.utils.serializer_helpers import ReturnDict
+
+from ticks.api.envelope import failure
+from ticks.api.throttling import TooManyRequests
+from ticks.db.outage import drop_if_lost
+from ticks.db.transactions import Busy, ValueRefused, refusal_of_database
+from ticks.exceptions import Refusal
+from ticks.refusal_counts import tally
+
+log = logging.getLogger("ticks.api.errors")
+
+
+class TooLarge(exceptions.APIException):
+    status_code = 413
+    default_code = "too_large"
+    default_detail = "The request's body is larger than 1 MB; send less."
+
+
+@dataclass
+class Failure:
+    status: int
+    message: str
+    code: str
+    errors: dict = field(default_factory=dict)
+    headers: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        # They may quote what was sent, and half a character cannot be sent back.
+        self.message = sendable(self.message)
+        self.errors = {sendable(name): [sendable(said) for said in saids] for name, saids in self.errors.items()}
+
+
+def sendable(text: str) -> str:
+    return text.encode(errors="replace").decode()
+
+
+def answer_exception(error, context) -> Response | None:
+    """DRF's exception handler; the view's `failure_body` shapes the body (default: the envelope)."""
+    drop_if_lost(error)
+    said = describe(error)
+    if said is None:
+        return None
+    tally.count(said.code)
+    body = getattr(context["view"], "failure_body", enveloped)(said)
+    form = getattr(getattr(error, "detail", None), "serializer", None)
+    if form is not None:
+        # The browsable API shows the form again with its input and errors.
+        body = ReturnDict(body, serializer=form)
+    return Response(body, status=said.status, headers=said.headers)
+
+
+class RefusesInJson:
+    """For views whose renderers are for what they show: a page, a schema."""
+
+    def handle_exception(self, exc):
+        refused = super().handle_exception(exc)
+        headers = {name: value for name, value in refused.headers.items() if name != "Content-Type"}
+        return JsonResponse(refused.data, status=refused.status_code, headers=headers)
+
+
+def enveloped(said: Failure) -> dict:
+    return failure(said.message, said.code, said.errors)
+
+
+def describe(error) -> Failure | None:
+    """What to say of an exception; None when it is a fault of ours (500)."""
+    match error:
+        case Refusal():
+            return describe_refusal(error)
+        case Http404():
+            return Failure(404, "There is nothing at this address.", "not_found")
+        case PermissionDenied():
+            return Failure(403, "You may not do this.", "permission_denied")
+        case RequestDataTooBig():
+            return describe(TooLarge())
+        case exceptions.ValidationError():
+            errors = flatten(error.detail)
+            return Failure(400, sentence(errors), "invalid", errors)
+        case exceptions.Throttled():
+            return describe_refusal(TooManyRequests(error.wait or 1))
+        case exceptions.APIException():
+            return describe_api_exception(error)
+        case DatabaseError() | InterfaceError():
+            refusal = refusal_of_database(error)
+            return refusal and describe_refusal(refusal)
+    return None
+
+
+def describe_refusal(error: Refusal) -> Failure:
+    # That too many wait at once is nothing that failed; its 503 has a line of its own.
+    if error.status >= 500 and (error.__cause__ or not isinstance(error, Busy)):
+        log.error("The database failed: %s", error.__cause__ or error)
+    if isinstance(error, ValueRefused):
+        # A check of ours is missing. The driver's sentence is not logged, since it may quote what a person has typed.
+        code = next(iter(getattr(error.__cause__, "args", ())), "unknown")
+        log.error("The database refused a value (error %s).", code)
+    errors = {error.field: [error.message]} if error.field else {}
+    headers = {"WWW-Authenticate": 'Bearer realm="ticks"'} if error.status == 401 else {}
+    if error.retry_after:
+        headers["Retry-After"] = str(error.retry_after)
+    return Failure(error.status, error.message, error.code, errors, headers)
+
+
+def describe_api_exception(error: exceptions.APIException) -> Failure:
+    # simplejwt's detail is a dict with the sentence under "detail".
+    detail = error.detail.get("detail") if isinstance(error.detail, dict) else error.detail
+    code = getattr(detail, "code", error.default_code)
+    headers = {}
+    if getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = error.auth_header
+    return Failure(error.status_code, str(detail), str(code), headers=headers)
+
+
+def flatten(detail, at: str = "body") -> dict[str, list[str]]:
+    """DRF's nested details as one flat `{field: [sentences]}`."""
+    if isinstance(detail, dict):
+        flat: dict[str, list[str]] = {}
+        for key, inner in detail.items():
+            path = str(key) if at == "body" else f"{at}.{key}"
+            for name, sentences in flatten(inner, path).items():
+                flat.setdefault(name, []).extend(sentences)
+        return flat
+    if isinstance(detail, list):
+        return {at: [str(item) for item in detail]}
+    return {at: [str(detail)]}
+
+
+def sentence(errors: dict[str, list[str]]) -> str:
+    return "; ".join(f"{name}: {' '.join(said)}" for name, said in errors.items())
+
+
+# Django's own handlers, for what never reaches a DRF view.
+
+
+def shape(request):
+    match_ = getattr(request, "resolver_match", None)
+    view = getattr(match_ and match_.func, "cls", None)
+    return getattr(view, "failure_body", enveloped)
+
+
+def is_api(request) -> bool:
+    return request.path.startswith("/api/")
+
+
+def bad_request(request, exception) -> HttpResponse:
+    if is_api(request):
+        said = Failure(400, "The request is malformed.", "malformed")
+        if isinstance(exception, DisallowedHost):
+            said = Failure(400, "The Host header names none of this site's hosts (setting ALLOWED_HOSTS).", "bad_host")
+        tally.count(said.code)
+        return JsonResponse(shape(request)(said), status=400)
+    return defaults.bad_request(request, exception)
+
+
+def server_error(request) -> HttpResponse:
+    """The last answer: 503 where it was the database that failed, below a page or on the way to a view, else 500."""
+    error = sys.exc_info()[1]
+    drop_if_lost(error)
+    said = describe(error)
+    if said is None or said.status < 500:
+        said = Failure(500, "Something went wrong on our side; it has been logged.", "server_error")
+    if is_api(request):
+        tally.count(said.code)
+        return JsonResponse(shape(request)(said), status=said.status, headers=said.headers)
+    if said.status == 500:
+        return defaults.server_error(request)
+    # Not by the request's context, which would ask the database who is logged in.
+    page = render_to_string("ticks/unavailable.html", {"message": said.message})
+    return HttpResponse(page, status=said.status, headers=said.headers)

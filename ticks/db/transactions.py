@@ -1,0 +1,160 @@
+"""The outermost transaction of a service: what to do when the database does not carry it out."""
+
+import random
+import time
+from collections.abc import Callable
+from functools import wraps
+
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    transaction,
+)
+
+from ticks.db.outage import drop_if_lost, outage
+from ticks.exceptions import Refusal
+
+# Deadlock or a cluster's failed certification, lock wait timeout, record changed since last read. The
+# server has rolled back the transaction (1205: one statement of it), so that it may run again.
+ROLLED_BACK = {1213, 1205, 1020}
+SQLITE_LOCKED = "database is locked"
+# Values that the database cannot store, which the driver reports as if the database had failed: wrong characters for a
+# column (1300, 1366, 3988), wrong numbers and times (1292, 1367, 1411), a statement that is too long (1153).
+VALUE_REFUSED = {1153, 1292, 1300, 1366, 1367, 1411, 3988}
+ATTEMPTS = 5
+# Lock waits count in: a few of them must not hold a thread of the server for half a minute.
+PATIENCE_SECONDS = 6
+# What was lost by a time-out would be lost by the next one.
+PATIENCE_WHEN_LOST_SECONDS = 0.8
+FIRST_PAUSE_SECONDS = 0.01
+
+
+class Busy(Refusal):
+    """The database rolled the transaction back each time; nothing was changed."""
+
+    status = 503
+    code = "busy"
+    message = "Too many people are at this at once; nothing was changed. Try again in a second."
+    retry_after = 1
+
+
+class Unavailable(Refusal):
+    """The database is away and the transaction was not committed; nothing was changed."""
+
+    status = 503
+    code = "database_unavailable"
+    message = "The database does not answer; nothing was changed. Try again shortly."
+    retry_after = 2
+
+
+class ValueRefused(Refusal):
+    """The database cannot store a value that passed every check of ours; nothing was changed."""
+
+    status = 400
+    code = "invalid"
+    message = (
+        "The database cannot store a text or number of this request; nothing was changed. "
+        "Leave out unusual characters, and shorten what is long."
+    )
+
+
+class OutcomeUnknown(Refusal):
+    """The database was lost while it committed: perhaps all of it was done, perhaps nothing."""
+
+    status = 503
+    code = "outcome_unknown"
+    message = (
+        "The database was lost while it saved this: it may be done or not. Look before you repeat it; "
+        "a request with an Idempotency-Key can simply be sent again."
+    )
+    retry_after = 2
+
+
+def in_one_transaction(service: Callable, *, attempts: int = ATTEMPTS) -> Callable:
+    """Runs a service in its own transaction, COMMIT included, and again if it certainly was not committed.
+
+    Raises `Busy` after so many attempts or six seconds, `Unavailable` where the database is away or has kept
+    it waiting, `OutcomeUnknown` where the COMMIT was not answered (only a unique key in the same
+    transaction could make a repetition safe, and that is the caller's), `RuntimeError` inside another
+    atomic block: a retry there would build on what the server has already thrown away. Errors are caught
+    outside the block only: caught inside, Django would go on and commit the statements that follow.
+    """
+
+    @wraps(service)
+    def run(*args, **kwargs):
+        began = time.monotonic()
+        refusal: Refusal = Busy()
+        for attempt in range(attempts):
+            if time.monotonic() - began > PATIENCE_SECONDS:
+                break
+            if attempt:
+                time.sleep(FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 (jitter)
+            is_committing = False
+            try:
+                with transaction.atomic(durable=True):
+                    answer = service(*args, **kwargs)
+                    is_committing = True
+                return answer
+            except (DatabaseError, InterfaceError) as error:
+                refusal = refusal_of(error, is_committing=is_committing)
+                # For the log to say why.
+                refusal.__cause__ = error
+                has_waited = time.monotonic() - began > PATIENCE_WHEN_LOST_SECONDS
+                if isinstance(refusal, Unavailable) and (has_waited or not outage.is_over()):
+                    break
+        raise refusal
+
+    return run
+
+
+def refuse_to_nest() -> None:
+    """For a service that others may carry out: raises `RuntimeError` inside an atomic block, as its own would."""
+    # Tests may run inside one.
+    if any(not block._from_testcase for block in connection.atomic_blocks):
+        raise RuntimeError("A service that moves tickets is a transaction of its own; call it outside of others.")
+
+
+def refusal_of(error: Exception, *, is_committing: bool) -> Refusal:
+    """What to say if no further attempt succeeds; raises what no further attempt can mend."""
+    if is_rolled_back(error):
+        return Busy()
+    was_lost = drop_if_lost(error)
+    # A constraint that SQLite checks at COMMIT is no doubt: nothing was committed.
+    if is_committing and not isinstance(error, IntegrityError):
+        raise OutcomeUnknown from error
+    if was_lost:
+        # The server rolls back what it got no COMMIT for.
+        return Unavailable()
+    raise error
+
+
+def refusal_of_database(error: Exception) -> Refusal | None:
+    """What to say of an error outside of `in_one_transaction`; None where it is a fault of ours."""
+    if is_rolled_back(error):
+        refusal = Busy()
+    elif is_value_refused(error):
+        refusal = ValueRefused()
+    # Internal: what the driver calls errors of the server's system, such as a full disk.
+    elif isinstance(error, OperationalError | InterfaceError | InternalError):
+        refusal = Unavailable("The database does not answer; try again shortly.")
+    else:
+        return None
+    refusal.__cause__ = error
+    return refusal
+
+
+def is_value_refused(error: Exception) -> bool:
+    if isinstance(error, DataError):
+        return True
+    return isinstance(error, OperationalError) and bool(error.args) and error.args[0] in VALUE_REFUSED
+
+
+def is_rolled_back(error: Exception) -> bool:
+    if not isinstance(error, OperationalError) or not error.args:
+        return False
+    return error.args[0] in ROLLED_BACK or SQLITE_LOCKED in str(error)

@@ -1,0 +1,167 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from rest_framework.exceptions import ValidationError
+
+from ticks.api.fields import LineField, MomentField, SwitchField, WholeNumberField
+from ticks.api.ids import parse_id
+from ticks.moments import iso_milliseconds
+
+
+@pytest.mark.parametrize(
+    ("given", "whole"),
+    [(0, 0), (10, 10), (-3, -3), ("10", 10), (" 10 ", 10), ("-3", -3), ("007", 7), (10**29, 10**29)],
+)
+def test_whole_number_takes(given, whole):
+    assert WholeNumberField().run_validation(given) == whole
+
+
+@pytest.mark.parametrize(
+    "given",
+    [True, False, 1.0, 1.5, "1.0", "1e3", "1_000", "+1", "--1", "-", "", " ", "٣", "²", "0x10", "1 2", "a", "1" * 31,
+     [1], {"a": 1}, float("1e400")],
+)  # fmt: skip
+def test_whole_number_refuses(given):
+    with pytest.raises(ValidationError) as refused:
+        WholeNumberField().run_validation(given)
+
+    assert refused.value.detail == ["Send a whole number."]
+
+
+@pytest.mark.parametrize("given", [10**29, "1" * 30, 101, "101"])
+def test_whole_number_keeps_its_bounds(given):
+    with pytest.raises(ValidationError) as refused:
+        WholeNumberField(min_value=1, max_value=100).run_validation(given)
+
+    assert refused.value.detail == ["Ensure this value is less than or equal to 100."]
+
+
+@pytest.mark.parametrize(
+    ("given", "moment"),
+    [
+        ("2024-12-01", datetime(2024, 12, 1, tzinfo=UTC)),
+        ("2024-12-01T19:30:00Z", datetime(2024, 12, 1, 19, 30, tzinfo=UTC)),
+        ("2024-12-01T19:30:00.123Z", datetime(2024, 12, 1, 19, 30, 0, 123_000, tzinfo=UTC)),
+        ("2024-12-01T19:30:00+02:00", datetime(2024, 12, 1, 17, 30, tzinfo=UTC)),
+        ("2024-12-01T19:30:00", datetime(2024, 12, 1, 19, 30, tzinfo=UTC)),
+        ("2024-12-01 19:30", datetime(2024, 12, 1, 19, 30, tzinfo=UTC)),
+        ("1900-01-01", datetime(1900, 1, 1, tzinfo=UTC)),
+        ("9998-12-31T23:59:59Z", datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC)),
+    ],
+)
+def test_moment_takes(given, moment):
+    taken = MomentField().run_validation(given)
+
+    assert taken == moment
+    assert taken.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["tomorrow", "2024-13-01", "2024-02-30", "2024-12-01T25:00:00Z", "0000-01-01", "01/12/2024", "", 20241201, 1.5,
+     True, ["2024-12-01"], {"a": 1}],
+)  # fmt: skip
+def test_moment_refuses_what_is_no_time(given):
+    with pytest.raises(ValidationError) as refused:
+        MomentField().run_validation(given)
+
+    assert refused.value.detail == ["Send a date or time in ISO 8601, such as 2024-12-01 or 2024-12-01T19:30:00Z."]
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["1899-12-31", "1900-01-01T00:00:00+01:00", "9999-01-01", "9998-12-31T23:59:59-23:00"],
+)
+def test_moment_refuses_what_no_database_keeps(given):
+    with pytest.raises(ValidationError) as refused:
+        MomentField().run_validation(given)
+
+    assert refused.value.detail == ["Send a time from the year 1900 to the year 9998."]
+
+
+@pytest.mark.parametrize("given", ["9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+23:00"])
+def test_moment_refuses_what_utc_cannot_say(given):
+    with pytest.raises(ValidationError) as refused:
+        MomentField().run_validation(given)
+
+    assert refused.value.detail == ["Send a time from the year 1900 to the year 9998."]
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        (datetime(2024, 12, 1, tzinfo=UTC), "2024-12-01T00:00:00.000Z"),
+        (datetime(2024, 12, 1, 19, 30, 5, 123_999, tzinfo=UTC), "2024-12-01T19:30:05.123Z"),
+        (datetime(2024, 12, 1, 1, tzinfo=timezone(timedelta(hours=2))), "2024-11-30T23:00:00.000Z"),
+    ],
+)
+def test_moment_leaves_as_utc_with_milliseconds(moment, said):
+    assert MomentField().to_representation(moment) == said
+    assert iso_milliseconds(moment) == said
+
+
+def test_moment_that_is_missing_leaves_as_null():
+    assert MomentField().to_representation(None) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [("Ada", "Ada"), ("  Ada  ", "Ada"), ("Łódź 🎸", "Łódź 🎸"), ("שלום", "שלום"), ("a" * 20, "a" * 20)],
+)
+def test_line_takes(given, line):
+    assert LineField(max_length=20).run_validation(given) == line
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("a\nb", "Control characters such as line breaks are not allowed."),
+        ("a\r\nBcc: b", "Control characters such as line breaks are not allowed."),
+        ("a\tb", "Control characters such as line breaks are not allowed."),
+        ("a\0b", "Control characters such as line breaks are not allowed."),
+        ("a\x1b[2Jb", "Control characters such as line breaks are not allowed."),
+        ("a\x7fb", "Control characters such as line breaks are not allowed."),
+        ("a\x85b", "Control characters such as line breaks are not allowed."),
+        ("a\ud800b", "Surrogate characters are not allowed: U+D800."),
+        ("a" * 21, "Ensure this field has no more than 20 characters."),
+        ("", "This field may not be blank."),
+        (" \n ", "This field may not be blank."),
+        (None, "This field may not be null."),
+        (True, "Not a valid string."),
+        (5, "Not a valid string."),
+        ("a" + " " * 20, "Ensure this field has no more than 20 characters."),
+        (["a"], "Not a valid string."),
+    ],
+)
+def test_line_refuses(given, said):
+    with pytest.raises(ValidationError) as refused:
+        LineField(max_length=20).run_validation(given)
+
+    assert refused.value.detail == [said]
+
+
+@pytest.mark.parametrize(("given", "identity"), [("1", 1), ("0", 0), ("9223372036854775807", 2**63 - 1)])
+def test_id_takes(given, identity):
+    assert parse_id(given) == identity
+
+
+@pytest.mark.parametrize(
+    "given", ["", "a", "1 OR 1=1", "-1", "1.0", " 1", "٣", "²", "9223372036854775808", "9" * 40, "1\0", "9" * 5000]
+)
+def test_id_that_no_row_has_is_none(given):
+    assert parse_id(given) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "switched"), [(True, True), (False, False), ("true", True), (" True ", True), ("false", False)]
+)
+def test_switch_takes(given, switched):
+    assert SwitchField().run_validation(given) is switched
+
+
+@pytest.mark.parametrize("given", [0, 1, 1.0, "1", "yes", "on", "", [], {}])
+def test_switch_refuses(given):
+    with pytest.raises(ValidationError) as refused:
+        SwitchField().run_validation(given)
+
+    assert refused.value.detail == ["Must be a valid boolean."]

@@ -1,0 +1,287 @@
+import pytest
+from django.db import connection
+from django.db.models.expressions import RawSQL
+from django.test.utils import CaptureQueriesContext
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/v1/event"
+HOST = "http://testserver"
+
+
+@pytest.fixture
+def make_events(staff):
+    def make(count):
+        for number in range(count):
+            made = staff.post(URL, {"name": f"Concert {number:03}", "date": "2030-01-01", "totalTickets": 5})
+            assert made.status_code == 201
+
+    return make
+
+
+def names(response):
+    return [event["name"] for event in response.json()["data"]]
+
+
+def test_list_answers_one_page_and_its_place(owner, make_events):
+    make_events(3)
+
+    response = owner.get(URL)
+
+    assert response.status_code == 200
+    answered = response.json()
+    assert list(answered) == ["message", "data", "pagination", "error"]
+    assert (answered["message"], answered["error"]) == ("Events retrieved successfully.", False)
+    assert answered["pagination"] == {"count": 3, "next": None, "previous": None}
+    assert names(response) == ["Concert 000", "Concert 001", "Concert 002"]
+
+
+def test_empty_list_is_an_empty_first_page(owner):
+    response = owner.get(URL)
+
+    assert response.status_code == 200
+    assert response.json()["data"] == []
+    assert response.json()["pagination"] == {"count": 0, "next": None, "previous": None}
+    assert owner.get(f"{URL}?page=2").status_code == 404
+
+
+def test_pages_link_to_each_other(owner, make_events):
+    make_events(5)
+
+    first, second, third = (owner.get(f"{URL}?pageSize=2&page={page}") for page in (1, 2, 3))
+
+    assert (names(first), names(second), names(third)) == (
+        ["Concert 000", "Concert 001"],
+        ["Concert 002", "Concert 003"],
+        ["Concert 004"],
+    )
+    assert first.json()["pagination"] == {"count": 5, "next": f"{HOST}{URL}?page=2&pageSize=2", "previous": None}
+    assert second.json()["pagination"] == {
+        "count": 5,
+        "next": f"{HOST}{URL}?page=3&pageSize=2",
+        "previous": f"{HOST}{URL}?pageSize=2",
+    }
+    assert third.json()["pagination"] == {"count": 5, "next": None, "previous": f"{HOST}{URL}?page=2&pageSize=2"}
+    assert owner.get(first.json()["pagination"]["next"]).json() == second.json()
+
+
+def test_links_keep_search_and_order(owner, make_events):
+    make_events(3)
+
+    response = owner.get(f"{URL}?pageSize=1&search=concert&ordering=-name")
+
+    assert names(response) == ["Concert 002"]
+    assert response.json()["pagination"]["next"] == (f"{HOST}{URL}?ordering=-name&page=2&pageSize=1&search=concert")
+
+
+def test_page_has_50_rows_unless_told_and_100_at_most(owner, make_events):
+    make_events(102)
+
+    assert len(names(owner.get(URL))) == 50
+    assert len(names(owner.get(f"{URL}?pageSize=100"))) == 100
+
+
+@pytest.mark.parametrize("size", ["0", "101", "-1", "1.5", "ten", "", "٣", "1" * 10, "9" * 5000])
+def test_bad_page_size_is_400(owner, size):
+    response = owner.get(URL, {"pageSize": size})
+
+    said = "Send a whole number from 1 to 100."
+    assert response.status_code == 400
+    assert response.json() == {
+        "message": f"pageSize: {said}",
+        "error": True,
+        "code": "invalid",
+        "errors": {"pageSize": [said]},
+    }
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "1000001", "last", "", "1.5", "1e3", "\0", "9" * 5000])
+def test_bad_page_is_400(owner, page):
+    response = owner.get(URL, {"page": page})
+
+    assert response.status_code == 400
+    assert response.json()["errors"] == {"page": ["Send a whole number from 1 to 1000000."]}
+
+
+@pytest.mark.parametrize("page", [2, 1_000_000])
+def test_page_beyond_the_last_is_404(owner, make_events, page):
+    make_events(1)
+
+    response = owner.get(URL, {"page": page})
+
+    assert response.status_code == 404
+    assert response.json() == {"message": "Invalid page.", "error": True, "code": "not_found"}
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_list_costs_the_same_queries_for_one_row_and_three(owner, make_events, django_assert_num_queries, rows):
+    make_events(rows)
+
+    with django_assert_num_queries(2):
+        response = owner.get(URL)
+
+    assert len(names(response)) == rows
+
+
+@pytest.fixture
+def _nothing_is_near(monkeypatch):
+    """Links carry positions from the first page on, and pages are read as far ones."""
+    monkeypatch.setattr("ticks.api.pagination.NEAR", 0)
+
+
+@pytest.mark.usefixtures("_nothing_is_near")
+@pytest.mark.parametrize("ordering", ["id", "-id", "id,-name"])
+def test_links_lead_through_all_pages_and_back(owner, make_events, ordering):
+    make_events(7)
+    everything = names(owner.get(f"{URL}?ordering={ordering}"))
+    url, pages = f"{URL}?pageSize=2&ordering={ordering}", []
+
+    while url:
+        response = owner.get(url)
+        pages.append(names(response))
+        last, url = response, response.json()["pagination"]["next"]
+
+    assert pages == [everything[0:2], everything[2:4], everything[4:6], everything[6:]]
+    assert "after=" in owner.get(f"{URL}?pageSize=2&ordering={ordering}").json()["pagination"]["next"]
+    back = []
+    while url := last.json()["pagination"]["previous"]:
+        last = owner.get(url)
+        back.append(names(last))
+    assert back == pages[2::-1]
+    assert last.json()["pagination"]["count"] == 7
+
+
+@pytest.mark.usefixtures("_nothing_is_near")
+def test_links_say_page_and_position(owner, make_events):
+    make_events(7)
+    ids = [event["id"] for event in owner.get(URL).json()["data"]]
+
+    third = owner.get(f"{URL}?pageSize=2&page=3").json()["pagination"]
+
+    assert third == {
+        "count": 7,
+        "next": f"{HOST}{URL}?after={ids[5]}&page=4&pageSize=2",
+        "previous": f"{HOST}{URL}?before={ids[4]}&page=2&pageSize=2",
+    }
+    assert owner.get(third["next"]).json()["pagination"] == {
+        "count": 7,
+        "next": None,
+        "previous": f"{HOST}{URL}?before={ids[6]}&page=3&pageSize=2",
+    }
+    assert owner.get(third["previous"]).json()["pagination"]["previous"] == f"{HOST}{URL}?pageSize=2"
+
+
+@pytest.mark.parametrize("near", [0, 4, 1000])
+@pytest.mark.parametrize("query", ["ordering=id", "ordering=-id", "ordering=-name", "search=concert", "available=true"])
+def test_page_number_jumps_anywhere(owner, make_events, monkeypatch, near, query):
+    monkeypatch.setattr("ticks.api.pagination.NEAR", near)
+    make_events(9)
+    everything = names(owner.get(f"{URL}?{query}"))
+
+    for page in range(1, 6):
+        response = owner.get(f"{URL}?{query}&pageSize=2&page={page}")
+
+        assert names(response) == everything[2 * page - 2 : 2 * page]
+        assert response.json()["pagination"]["count"] == 9
+        assert (response.json()["pagination"]["next"] is None) == (page == 5)
+    assert owner.get(f"{URL}?{query}&pageSize=2&page=6").status_code == 404
+
+
+@pytest.mark.usefixtures("_nothing_is_near")
+def test_links_of_another_order_carry_no_position(owner, make_events):
+    make_events(3)
+
+    pagination = owner.get(f"{URL}?pageSize=1&page=2&ordering=name").json()["pagination"]
+
+    assert pagination == {
+        "count": 3,
+        "next": f"{HOST}{URL}?ordering=name&page=3&pageSize=1",
+        "previous": f"{HOST}{URL}?ordering=name&pageSize=1",
+    }
+
+
+@pytest.mark.parametrize("name", ["after", "before"])
+@pytest.mark.parametrize("value", ["", "-1", "one", "1.5", "1,2", "\0", "٣", str(2**63), "9" * 5000])
+def test_bad_position_is_400(owner, make_events, name, value):
+    make_events(1)
+
+    response = owner.get(URL, {name: value})
+
+    said = "Send an id, a whole number."
+    assert response.status_code == 400
+    assert response.json() == {
+        "message": f"{name}: {said}",
+        "error": True,
+        "code": "invalid",
+        "errors": {name: [said]},
+    }
+
+
+@pytest.mark.parametrize("query", ["after=1&before=9", "after=1&ordering=name", "after=1&ordering=-name,id"])
+def test_position_goes_with_an_order_by_id_and_alone(owner, query):
+    response = owner.get(f"{URL}?{query}")
+
+    assert response.status_code == 400
+    assert response.json()["errors"] == {"after": ["Goes with an order by id, and alone: follow the links."]}
+
+
+def test_nothing_after_the_last_is_an_empty_page(owner, make_events):
+    make_events(2)
+
+    response = owner.get(f"{URL}?page=3&after={2**63 - 1}&pageSize=1")
+
+    assert (response.status_code, names(response)) == (200, [])
+    assert response.json()["pagination"] == {"count": 2, "next": None, "previous": f"{HOST}{URL}?page=2&pageSize=1"}
+
+
+def test_position_beyond_the_last_page_number_still_leads_on(owner, make_events):
+    make_events(3)
+    first = owner.get(URL).json()["data"][0]["id"]
+
+    response = owner.get(f"{URL}?page=1000000&after={first}&pageSize=1")
+
+    assert response.json()["pagination"]["next"] == f"{HOST}{URL}?after={first + 1}&page=1000000&pageSize=1"
+
+
+def test_search_of_nothing_reads_no_rows_twice(owner, make_events):
+    make_events(3)
+
+    with CaptureQueriesContext(connection) as queries:
+        response = owner.get(f"{URL}?search=opera")
+
+    assert len([query for query in queries if "events_event" in query["sql"]]) == 1
+    assert response.json()["pagination"] == {"count": 0, "next": None, "previous": None}
+
+
+@pytest.mark.parametrize("near", [0, 1000])
+def test_browsable_page_has_numbers_to_jump_to(owner, make_events, monkeypatch, near):
+    monkeypatch.setattr("ticks.api.pagination.NEAR", near)
+    make_events(6)
+
+    page = owner.get(f"{URL}?pageSize=2&page=2", headers={"Accept": "text/html"}).content.decode()
+
+    for number in (1, 3):
+        assert f'<a href="{HOST}{URL}?{f"page={number}&amp;" if number > 1 else ""}pageSize=2">{number}</a>' in page
+
+
+@pytest.mark.mariadb
+def test_search_that_takes_too_long_is_400(owner, make_events, monkeypatch):
+    make_events(3)
+    monkeypatch.setattr("ticks.api.pagination.SEARCH_SECONDS", 0.05)
+    # As a count of very many events would.
+    slow = RawSQL("SELECT COUNT(*) FROM information_schema.COLUMNS a, information_schema.COLUMNS b", [])
+    monkeypatch.setattr(
+        "events.views.EventReadViewSet.count_rows", lambda _, events: events.annotate(n=slow).first().n, raising=False
+    )
+
+    response = owner.get(f"{URL}?search=concert")
+
+    said = "This takes too long to look for; narrow the list by a filter."
+    assert response.status_code == 400
+    assert response.json() == {
+        "message": f"search: {said}",
+        "error": True,
+        "code": "invalid",
+        "errors": {"search": [said]},
+    }
+    assert owner.get(URL).status_code == 200

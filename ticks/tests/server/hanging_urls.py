@@ -1,0 +1,22 @@
+"""What the server has, and an address at which a call into C keeps the GIL."""
+
+import ctypes
+
+from django.http import HttpResponse
+from django.urls import path
+
+from ticks.server import front
+from ticks.urls import handler400, handler500, urlpatterns
+
+__all__ = ["handler400", "handler500", "urlpatterns"]
+
+# Of the worker that has been asked for something: none has to stand still for half a minute.
+front.HANG_SECONDS = 6
+
+
+def hang(request):
+    ctypes.PyDLL(None).sleep(60)
+    return HttpResponse("It never comes to this.")
+
+
+urlpatterns = [path("hang", hang), *urlpatterns]

@@ -1,0 +1,270 @@
+import http.client
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError
+
+from ticks.management.commands import serve
+from ticks.server.process import GRACE_SECONDS
+from ticks.tests.served import PATIENCE_SECONDS, booking, request
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize("database", ["empty"], indirect=True)
+def test_serve_prepares_says_where_and_stops(start, port):
+    process = start()
+    status, body = request(port, "POST", "/api/v1/booking", booking(2))
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert status == 201
+    assert json.loads(body)["data"]["bookingStatus"] == "completed"
+    assert process.returncode == 0
+    for path in ("/", "/api/docs", "/api/v1/event", "/admin/"):
+        assert f"http://127.0.0.1:{port}{path}\n" in said
+    assert re.search(r"^Demo data: 12 events made, 0 were there\.$", said, re.MULTILINE)
+
+
+def test_serve_starts_again_at_once(start):
+    first = start()
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=PATIENCE_SECONDS)
+
+    again = start()
+
+    again.send_signal(signal.SIGTERM)
+    said, _ = again.communicate(timeout=PATIENCE_SECONDS)
+    assert "Demo data" not in said
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(
+    "stop", ["SIGTERM to the server", "SIGINT to all of its processes", "SIGHUP to all of its processes"]
+)
+def test_stop_answers_the_request_in_flight(start, port, tmp_path, stop):
+    process = start()
+    lock = sqlite3.connect(tmp_path / "served.sqlite3", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    answers = []
+    in_flight = threading.Thread(target=lambda: answers.append(request(port, "POST", "/api/v1/booking", booking(3))))
+    in_flight.start()
+    time.sleep(0.5)
+
+    if stop.startswith("SIGTERM"):
+        process.send_signal(signal.SIGTERM)
+    else:
+        os.killpg(process.pid, signal.Signals[stop.partition(" ")[0]])
+    time.sleep(0.5)
+    assert answers == []
+    lock.execute("ROLLBACK")
+    in_flight.join(PATIENCE_SECONDS)
+    process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert [status for status, _ in answers] == [201]
+    assert process.returncode == 0
+    [tickets] = lock.execute("SELECT tickets_reserved FROM bookings_booking ORDER BY id DESC LIMIT 1").fetchone()
+    lock.close()
+    assert tickets == 3
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 0.6, 1.0, 1.5])
+def test_stop_while_starting_ends_it(start, seconds):
+    process = start(is_awaited=False)
+    time.sleep(seconds)
+
+    os.killpg(process.pid, signal.SIGINT)
+
+    process.communicate(timeout=GRACE_SECONDS + 5)
+
+
+def test_chunked_body_is_read_and_limited(start, port):
+    start()
+    body = json.dumps(booking(1)).encode()
+
+    def send(*chunks):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/api/v1/booking", iter(chunks), headers, encode_chunked=True)
+        response = connection.getresponse()
+        answer = response.status, json.loads(response.read()).get("code")
+        connection.close()
+        return answer
+
+    assert send(body[:10], body[10:]) == (201, None)
+    assert send(*[b" " * 100_000] * 11, body) == (413, "too_large")
+
+
+def test_workers_end_with_a_killed_server(start, port):
+    process = start()
+
+    process.kill()
+
+    # They hold the other end of the pipe: it closes when the last of them has gone.
+    process.communicate(timeout=PATIENCE_SECONDS)
+    with pytest.raises(OSError, match="refused"):
+        request(port, "GET", "/healthz")
+
+
+def test_readme_tour_ends_with_the_guest_promoted(start, port, tmp_path):
+    start()
+    readme = (settings.BASE_DIR / "README.md").read_text()
+    [tour] = re.findall(r"^```bash\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    script = tour.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+
+    ended = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert ended.stderr == ""
+    answers = [json.loads(line) for line in ended.stdout.splitlines() if line]
+    assert [answer["error"] for answer in answers] == [False] * len(answers)
+    registered, me, events, waiting, sold_out, cancelled, promoted, status = (answer.get("data") for answer in answers)
+    assert (registered["username"], me["username"], len(events)) == ("rosalind", "rosalind", 3)
+    assert (waiting["bookingStatus"], waiting["waitlistPosition"]) == ("waitlisted", 1)
+    assert sold_out == {"availableTickets": 0, "waitlistedCount": 1}
+    assert cancelled is None
+    assert (promoted["id"], promoted["bookingStatus"]) == (waiting["id"], "completed")
+    assert status == {"availableTickets": 0, "waitlistedCount": 0}
+
+
+def connections_of(process, port):
+    """How many connections each worker has, by /proc."""
+    local = f":{port:04X}"
+    established = {
+        line.split()[9]
+        for line in Path("/proc/net/tcp").read_text().splitlines()
+        if line.split()[1].endswith(local) and line.split()[3] == "01"
+    }
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    counts = []
+    for worker in workers:
+        held = []
+        for descriptor in Path(f"/proc/{worker}/fd").iterdir():
+            with suppress(OSError):
+                held.append(descriptor.readlink().name)
+        counts.append(sum(f"socket:[{inode}]" in held for inode in established))
+    return [count for count in counts if count]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere the workers share one queue.")
+def test_connections_of_a_crowd_are_dealt_out_to_all_workers(start, port):
+    process = start()
+
+    with ExitStack() as crowd:
+        for _ in range(200):
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+            crowd.callback(client.close)
+            client.request("GET", "/healthz")
+            client.getresponse().read()
+        counts = connections_of(process, port)
+
+    # Dice would give a worker fewer than 65 of 200 once in a million times.
+    assert len(counts) == 2
+    assert min(counts) >= 65
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere the workers share one queue.")
+def test_who_is_in_the_queue_of_a_killed_worker_is_served_by_its_successor(start, port):
+    process = start()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    [victim, *_] = [
+        int(child)
+        for child in children.read_text().split()
+        if b"ticks.server.process" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+    os.kill(victim, signal.SIGKILL)
+    statuses = [request(port, "GET", "/healthz")[0] for _ in range(50)]
+
+    assert statuses == [200] * 50
+
+
+def test_second_server_on_the_port_is_refused(start, port):
+    start()
+
+    second = start(is_awaited=False)
+    said, _ = second.communicate(timeout=PATIENCE_SECONDS)
+
+    assert second.returncode == 1
+    assert f"HOST 127.0.0.1, PORT {port} cannot be served (Address already in use); set another." in said
+    assert "Ticks runs" not in said
+
+
+@pytest.mark.embedded
+def test_serve_without_its_database_says_so_in_one_sentence(tmp_path, port):
+    secrets = {"SECRET_KEY": "s" * 32, "JWT_SECRET": "j" * 32}
+    url = f"mysql://root@localhost/ticks?unix_socket={tmp_path}/none.sock"
+    environment = os.environ | secrets | {"TICKS_ENV_FILE": "", "PORT": str(port), "DATABASE_URL": url}
+
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "serve"], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True
+    )
+
+    assert ended.returncode == 1
+    [sentence] = ended.stderr.splitlines()
+    assert sentence.startswith("CommandError: The database cannot be reached (")
+    assert sentence.endswith("); check DATABASE_URL or DB_*.")
+
+
+def refusal_of_limits(monkeypatch, max_connections, max_user_connections):
+    """What `serve` says where the database has these limits; None: it would start."""
+    cursor = MagicMock()
+    cursor.__enter__.return_value.fetchone.return_value = (max_connections, max_user_connections)
+    monkeypatch.setattr(serve, "connection", SimpleNamespace(vendor="mysql", cursor=lambda: cursor))
+    try:
+        serve.refuse_too_few_connections()
+    except CommandError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(("workers", "needed"), [(2, 39), (3, 56)])
+def test_serve_refuses_a_database_that_lets_too_few_connections_in(settings, monkeypatch, workers, needed):
+    settings.WORKERS, settings.THREADS = workers, 8
+
+    said = refusal_of_limits(monkeypatch, needed - 1, 0)
+
+    assert said == (
+        f"The database lets {needed - 1} connections in (max_connections), and {needed} may be needed: {workers} "
+        "workers (WORKERS) of 8 threads (THREADS) and 9 more each, and 5 for commands; lower WORKERS or THREADS, "
+        f"or raise max_connections to {needed}."
+    )
+    assert refusal_of_limits(monkeypatch, needed, 0) is None
+    assert refusal_of_limits(monkeypatch, 9999, needed) is None
+    assert f"lets {needed - 1} connections in (max_user_connections)" in refusal_of_limits(
+        monkeypatch, 9999, needed - 1
+    )
+
+
+@pytest.mark.mariadb
+def test_serve_does_not_start_with_more_threads_than_connections(start):
+    ended = start(is_awaited=False, WORKERS="100", THREADS="200")
+    said, _ = ended.communicate(timeout=PATIENCE_SECONDS)
+
+    assert ended.returncode == 1
+    assert "(max_connections), and 20905 may be needed: 100 workers (WORKERS) of 200 threads (THREADS)" in said
+    assert "Ticks runs" not in said
+
+
+@pytest.mark.embedded
+def test_serve_refuses_a_wrong_setting_in_one_sentence(tmp_path):
+    environment = os.environ | {"TICKS_ENV_FILE": "", "PORT": "eighty"}
+
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "serve"], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr == ("Ticks cannot start: PORT is 'eighty'; set it to a whole number from 1 to 65535.\n")

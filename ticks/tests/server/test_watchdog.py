@@ -1,0 +1,58 @@
+"""A worker that stands still ends itself, says where it stood, and is replaced."""
+
+import http.client
+import re
+import signal
+import time
+
+import pytest
+
+from ticks.server.front import HANG_SECONDS
+from ticks.server.process import START_SECONDS
+from ticks.tests.served import PATIENCE_SECONDS, request
+from ticks.tests.server.test_stop import workers_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.embedded
+def test_worker_that_stands_still_is_replaced(start, port):
+    process = start(WORKERS="1", DJANGO_SETTINGS_MODULE="ticks.tests.server.hanging_settings")
+    [hung] = workers_of(process)
+    request(port, "GET", "/")
+    # The next beat is the first with the shorter time.
+    time.sleep(1.5)
+
+    began = time.monotonic()
+    with pytest.raises((OSError, http.client.HTTPException)):
+        request(port, "GET", "/hang")
+    took = time.monotonic() - began
+    status, _ = request(port, "GET", "/healthz")
+    [successor] = workers_of(process)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert 4 < took < 15
+    assert status == 200
+    assert successor != hung
+    assert "Timeout (0:00:06)!" in said
+    assert re.search(r'hanging_urls.py", line \d+ in hang\n', said)
+    assert said.count("Unexpected exit") == 1
+    assert process.returncode == 0
+
+
+def test_hang_is_not_taken_for_a_worker_that_cannot_start():
+    # The server ends when a worker ends by itself within START_SECONDS.
+    assert HANG_SECONDS > 2 * START_SECONDS
+
+
+@pytest.mark.embedded
+def test_watchdog_leaves_a_worker_alone_that_waits(start, port):
+    process = start(WORKERS="1", DJANGO_SETTINGS_MODULE="ticks.tests.server.hanging_settings")
+    workers = workers_of(process)
+    request(port, "GET", "/")
+
+    time.sleep(8)
+
+    assert request(port, "GET", "/healthz")[0] == 200
+    assert workers_of(process) == workers

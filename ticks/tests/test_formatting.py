@@ -1,0 +1,56 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ticks.formatting import badge, fill, shown_moment, told_length, told_moment, with_unit
+
+NOW = datetime(2026, 12, 31, 23, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("moment", "told"),
+    [
+        ((2026, 12, 31, 0, 0), "today 00:00"),
+        ((2026, 12, 30, 23, 59), "yesterday 23:59"),
+        ((2027, 1, 1, 14, 5), "tomorrow 14:05"),
+        ((2027, 1, 2, 0, 0), "2 Jan 2027, 00:00"),
+        ((2025, 12, 31, 20, 0), "31 Dec 2025, 20:00"),
+    ],
+)
+def test_moment_is_told_as_people_do(moment, told):
+    assert told_moment(datetime(*moment, tzinfo=UTC), NOW) == told
+
+
+def test_moment_is_shown_with_the_whole_of_it():
+    assert shown_moment(datetime(2027, 1, 2, 20, 0, 7, tzinfo=UTC), NOW) == (
+        '<time datetime="2027-01-02T20:00:07+00:00" title="Saturday 2 January 2027, 20:00:07 UTC">'
+        "2 Jan 2027, 20:00</time>"
+    )
+    assert shown_moment(None) == ""
+
+
+@pytest.mark.parametrize(("held", "total", "width"), [(0, 10, "0.0"), (1, 3, "33.3"), (10, 10, "100.0"), (0, 0, "0")])
+def test_fill_draws_what_is_held(held, total, width):
+    assert f'<rect class="held" width="{width}" height="8"/>' in fill(held, total)
+    assert (' full"' in fill(held, total)) == (held >= total)
+
+
+def test_parts_escape_what_they_show():
+    assert badge("<b>", "good") == '<span class="badge good">&lt;b&gt;</span>'
+    assert with_unit(1234, "a<b") == '1,234 <span class="unit">a&lt;b</span>'
+    assert '<span class="fill-label">1,000 / 2,000</span>' in fill(1000, 2000)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (59, "moments"),
+        (60, "1 minute"),
+        (7199, "1 hour"),
+        (7200, "2 hours"),
+        (86400, "1 day"),
+        (1000 * 86400, "1,000 days"),
+    ],
+)
+def test_length_is_told_in_its_largest_unit(seconds, told):
+    assert told_length(timedelta(seconds=seconds)) == told
