@@ -41,6 +41,16 @@ def hypothesis_profile():
     return PROFILES[os.environ.get("HYPOTHESIS_PROFILE") or "small"]
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory):
+    """A database of this run's own: a second run in the same clone, or on the same server, shall not disturb it."""
+    if connection.vendor == "sqlite":
+        name = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+    else:
+        name = f"test_ticks_{os.getpid()}"
+    connection.settings_dict["TEST"]["NAME"] = name
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _deleted_not_flushed():
     """Rows after a transactional test: deleting them takes a tenth of the time of Django's flush."""
@@ -62,7 +72,12 @@ def _static_files_on_demand(settings):
     settings.WHITENOISE_AUTOREFRESH = True
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if "port" in item.fixturenames:
+            # It starts a server of its own, and mostly waits for it: `tools/test.sh` runs these beside the others.
+            item.add_marker("served")
     # Deselected rather than skipped: on that database there is nothing in them to see.
     elsewhere = ["mariadb" if connection.vendor == "sqlite" else "embedded"]
     if os.environ.get("GALERA_TESTS") != "on":

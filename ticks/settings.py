@@ -57,7 +57,6 @@ if EMBEDDED:
         # synchronous stays FULL: an acknowledged booking survives a power cut.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
     }
-    DATABASE["TEST"] = {"NAME": str(BASE_DIR / "db.sqlite3.test")}
 else:
     if importlib.util.find_spec("MySQLdb") is None:
         raise ImproperlyConfigured("mysqlclient is not installed; run `make run` and follow what it says.")

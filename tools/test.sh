@@ -3,7 +3,7 @@
 # cluster.
 # All of it runs even when something fails; the exit code remembers.
 #   TEST_DATABASE_URL=mysql://...  a server to use instead of a private one
-#   tools/test.sh suite            only the tests, on DATABASE_URL
+#   tools/test.sh suite [OPTIONS]  only the tests, on DATABASE_URL; options are pytest's
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,7 @@ from django.db import connection
 connection.ensure_connection()
 version = getattr(connection, "mysql_version", None) or connection.Database.sqlite_version_info
 print("Database:", connection.display_name, ".".join(map(str, version)))'
-    exec .venv/bin/python -m pytest
+    exec .venv/bin/python -m pytest "${@:2}"
 fi
 
 tools/setup.sh --test
@@ -26,10 +26,11 @@ tools/setup.sh --galera || true
 unset DATABASE_URL HYPOTHESIS_PROFILE BROWSER_TESTS GALERA_TESTS "${!DB_@}"
 export TICKS_ENV_FILE=
 
-log=$(mktemp)
-beside=
-# What runs beside ignores Ctrl-C, and ends by this. The parts end by exit code on Ctrl-C, and bash would go on.
-trap '[[ -z $beside ]] || kill "$beside" 2>/dev/null; rm -f "$log"' EXIT
+logs=$(mktemp -d)
+beside=()
+# Ctrl-C does not reach the process groups of what runs beside, so this ends them. The parts end by exit code on Ctrl-C,
+# and bash would go on.
+trap '((${#beside[@]} == 0)) || kill -- "${beside[@]/#/-}" 2>/dev/null; rm -rf "$logs"' EXIT
 trap 'exit 130' INT TERM
 
 report=()
@@ -53,35 +54,69 @@ has_mariadb() {
     PATH=$PATH:/usr/local/sbin:/usr/sbin command -v mariadbd >/dev/null && .venv/bin/python -c 'import MySQLdb' 2>/dev/null
 }
 
-tests_on_mariadb() {
+on_sqlite() {
+    # Without batches and without the fast lane, so that both ways of booking are tested; `make nightly` tests each on
+    # the other database.
+    GROUP_BOOKING=off FAST_LANE=off tools/test.sh suite "$@"
+}
+
+on_mariadb() {
     # Ticks makes secrets for itself on SQLite only.
     SECRET_KEY=$(.venv/bin/python -c 'import secrets; print(secrets.token_hex(32))')
     JWT_SECRET=$(.venv/bin/python -c 'import secrets; print(secrets.token_hex(32))')
     # The browser tests take a minute, and this suite takes longer than the other already; `make nightly` has them on both.
     export SECRET_KEY JWT_SECRET BROWSER_TESTS=off
     if [[ -n ${TEST_DATABASE_URL:-} ]]; then
-        DATABASE_URL=$TEST_DATABASE_URL exec tools/test.sh suite
+        DATABASE_URL=$TEST_DATABASE_URL exec tools/test.sh suite "$@"
     fi
-    exec .venv/bin/python tools/private_mariadb.py -- tools/test.sh suite
+    exec .venv/bin/python tools/private_mariadb.py -- tools/test.sh suite "$@"
+}
+
+# Starts a part in the background, in a process group of its own; `finish` shows what it wrote.
+start() {
+    local name=$1
+    shift
+    set -m
+    {
+        local code=0 began=$SECONDS
+        "$@" >"$logs/$name" 2>&1 </dev/null || code=$?
+        echo "$code $((SECONDS - began))" >"$logs/$name.result"
+    } &
+    set +m
+    beside+=($!)
+}
+
+finish() {
+    local name=$1 code seconds
+    printf '\n=== %s ===\n' "$name"
+    cat "$logs/$name"
+    read -r code seconds <"$logs/$name.result"
+    result "$name" "$code" "$seconds"
 }
 
 part 'check' make --no-print-directory check
 
-# Beside each other: each by itself uses one core. On SQLite without groups and without the fast lane, so that
-# both ways of booking are tested; `make nightly` tests each on the other database.
-began=$SECONDS
+has_database=
 if [[ -n ${TEST_DATABASE_URL:-} ]] || has_mariadb; then
-    tests_on_mariadb >"$log" 2>&1 </dev/null &
-    beside=$!
+    has_database=1
 fi
-part 'tests on SQLite' env GROUP_BOOKING=off FAST_LANE=off tools/test.sh suite
-if [[ -n $beside ]]; then
-    code=0
-    wait "$beside" || code=$?
-    beside=
-    printf '\n=== tests on MariaDB ===\n'
-    cat "$log"
-    result 'tests on MariaDB' "$code" "$((SECONDS - began))"
+
+servers() {
+    local code=0
+    on_sqlite -m served || code=$?
+    [[ -z $has_database ]] || (on_mariadb -m served) || code=$?
+    return "$code"
+}
+
+# Beside each other: each suite uses a core, and the tests that start servers mostly wait for them.
+start 'servers' servers
+[[ -z $has_database ]] || start 'tests on MariaDB' on_mariadb -m 'not served'
+part 'tests on SQLite' on_sqlite -m 'not served'
+wait "${beside[@]}"
+beside=()
+finish 'servers'
+if [[ -n $has_database ]]; then
+    finish 'tests on MariaDB'
 else
     report+=('tests on MariaDB  SKIPPED')
     [[ -z ${CI:-} ]] || status=1
@@ -99,7 +134,7 @@ fi
 
 printf '\n'
 printf '%s\n' "${report[@]}"
-if [[ ${report[2]} == *SKIPPED ]]; then
+if [[ -z $has_database ]]; then
     cat >&2 <<'BOX'
 
 **********************************************************************

@@ -16,7 +16,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-DATABASE = "test_ticks_served"
+DATABASE = f"test_ticks_served_{os.getpid()}"
 # Whose rows migrations make.
 OF_MIGRATIONS = (
     "django_migrations",
