@@ -23,8 +23,8 @@ PORT = environment.whole("PORT", 8000, 1, 65535)
 WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8), 1, 256)
 # Requests that wait for the same event are carried out together, so more of them at once are larger batches. As many
 # as fit, but eight at least, into the 151 connections that a database lets in where nobody has said otherwise: each
-# takes one, each worker nine more, and commands five (`manage.py serve` counts them).
-THREADS = environment.whole("THREADS", max(8, min(32, 146 // WORKERS - 9)), 1, 256)
+# takes one, each worker eight more, and commands five (`manage.py serve` counts them).
+THREADS = environment.whole("THREADS", max(8, min(32, 146 // WORKERS - 8)), 1, 256)
 # Requests that move tickets wait for each other in the process, and are carried out in batches.
 GROUP_BOOKING = environment.switch("GROUP_BOOKING", True)
 QUEUE_LENGTH = environment.whole("QUEUE_LENGTH", 2000, 1, 100_000)

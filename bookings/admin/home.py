@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from bookings.admin.links import list_of_events
-from bookings.admin.notices import about_events, about_refusals, gravest_first
+from bookings.admin.notices import about_events, gravest_first
 from bookings.models import Booking, LedgerEntry
 from bookings.services.overview import (
     InAll,
@@ -73,7 +73,7 @@ def may(request: HttpRequest) -> May:
 def board(request: HttpRequest) -> dict:
     """The first page's context: as many queries for thousands of events and all their bookings as for one."""
     now, allowed = timezone.now(), may(request)
-    figures, notices = [], about_refusals(now)
+    figures, notices = [], []
     context = {"may": allowed, "now": now}
     if allowed.see_events:
         on_sale, in_all = on_sale_in_all(now), events_in_all(now)

@@ -15,7 +15,6 @@ from bookings.services.overview import (
 )
 from events.models import Event
 from ticks.formatting import told_length, told_moment
-from ticks.refusal_spikes import refusals_lately
 from ticks.words import counted
 
 # Of one kind.
@@ -80,17 +79,6 @@ def about_openings(now: datetime, in_all: int) -> list[Notice]:
 
 def opening_in_words(event: Event, now: datetime) -> str:
     return f"on sale {told_moment(event.sales_start, now=now)}, in {told_length(event.sales_start - now)}"
-
-
-def about_refusals(now: datetime) -> list[Notice]:
-    """The same for everybody who may be here: counts of answers, without anybody's name."""
-    refusals = refusals_lately(now)
-    if not refusals.is_spike:
-        return []
-    codes = ", ".join(f"{counted(found.lately, 'time')} {found.code.replace('_', ' ')}" for found in refusals.codes[:3])
-    lately = counted(refusals.lately, "request")
-    said = f"{lately} refused in ten minutes, {refusals.before:,} in the hour before: {codes}"
-    return [Notice("warn", "Refusals", said)]
 
 
 def notice_of(event: Event, shape: str, badge: str, said: str) -> Notice:

@@ -12,7 +12,6 @@ from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.verification import verify_events
 from bookings.tests.factories import EventFactory
 from events.models import Event
-from ticks.models import RefusalMinute
 
 pytestmark = pytest.mark.django_db
 
@@ -98,14 +97,11 @@ def test_prune_deletes_only_what_has_run_out(user):
         moment = now + timedelta(days=days)
         LoginSession.objects.create(user=user, refresh_hash="x", expires_at=moment)
         AttemptCounter.objects.create(key="k", window=days + 1, expires_at=moment)
-    for days in (6, 8):
-        RefusalMinute.objects.create(minute=now - timedelta(days=days), code="busy", count=1)
 
     said = run("prune")
 
-    assert said == "Deleted 1 idempotency keys, 2 expired logins and attempt counters, 1 counts of refusals.\n"
+    assert said == "Deleted 1 idempotency keys, 2 expired logins and attempt counters.\n"
     assert IdempotencyKey.objects.get().created_at > now - timedelta(hours=24)
     assert LoginSession.objects.get().expires_at > now
     assert AttemptCounter.objects.get().expires_at > now
-    assert RefusalMinute.objects.get().minute > now - timedelta(days=7)
     assert Booking.objects.count() == 2

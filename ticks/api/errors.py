@@ -18,7 +18,6 @@ from ticks.api.throttling import TooManyRequests
 from ticks.db.outage import drop_if_lost
 from ticks.db.transactions import Busy, ValueRefused, refusal_of_database
 from ticks.exceptions import Refusal
-from ticks.refusal_counts import tally
 
 log = logging.getLogger("ticks.api.errors")
 
@@ -53,7 +52,6 @@ def answer_exception(error, context) -> Response | None:
     said = describe(error)
     if said is None:
         return None
-    tally.count(said.code)
     body = getattr(context["view"], "failure_body", enveloped)(said)
     form = getattr(getattr(error, "detail", None), "serializer", None)
     if form is not None:
@@ -160,7 +158,6 @@ def bad_request(request, exception) -> HttpResponse:
         said = Failure(400, "The request is malformed.", "malformed")
         if isinstance(exception, DisallowedHost):
             said = Failure(400, "The Host header names none of this site's hosts (setting ALLOWED_HOSTS).", "bad_host")
-        tally.count(said.code)
         return JsonResponse(shape(request)(said), status=400)
     return defaults.bad_request(request, exception)
 
@@ -173,7 +170,6 @@ def server_error(request) -> HttpResponse:
     if said is None or said.status < 500:
         said = Failure(500, "Something went wrong on our side; it has been logged.", "server_error")
     if is_api(request):
-        tally.count(said.code)
         return JsonResponse(shape(request)(said), status=said.status, headers=said.headers)
     if said.status == 500:
         return defaults.server_error(request)

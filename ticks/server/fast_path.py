@@ -17,7 +17,6 @@ from ticks.api.rendering import to_json
 from ticks.exceptions import Refusal
 from ticks.logging import identity_of, log_request, request_id
 from ticks.programs import JSON_ACCEPTED
-from ticks.refusal_counts import tally
 
 # Those of clients and proxies that change nothing, or that a lane reads.
 PLAIN_HEADERS = {
@@ -142,5 +141,4 @@ def refusal_body(head: Head, refusal: Refusal) -> tuple[int, dict[str, str], dic
         said = describe(refusal)
     finally:
         request_id.reset(token)
-    tally.count(said.code)
     return said.status, said.headers, enveloped(said)

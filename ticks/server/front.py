@@ -20,7 +20,6 @@ from django.conf import settings
 from django.db import connections
 from django.utils.module_loading import import_string
 
-from ticks.refusal_counts import tally
 from ticks.server import draining
 from ticks.server.app import environ_of, respond
 from ticks.server.bodies import Bodies, Failing, put_body
@@ -52,7 +51,6 @@ class Front:
         self.loop, self.returns = loop, Returns(loop)
         self.is_closed = False
         self.lane.open()
-        tally.start()
         loop.call_soon(self.look_out)
         loop.call_soon(self.beat)
 

@@ -287,7 +287,7 @@ def test_every_setting_is_told_of_in_the_readme_and_the_example():
     assert read <= example
 
 
-@pytest.mark.parametrize(("workers", "threads"), [(1, 32), (2, 32), (4, 27), (8, 9), (10, 8), (64, 8)])
+@pytest.mark.parametrize(("workers", "threads"), [(1, 32), (2, 32), (4, 28), (8, 10), (10, 8), (64, 8)])
 def test_threads_are_as_many_as_the_usual_connections_allow(tmp_path, workers, threads):
     ended = subprocess.run(
         [sys.executable, "-c", "from django.conf import settings; print(settings.THREADS)"],

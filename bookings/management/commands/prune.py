@@ -8,14 +8,10 @@ from accounts.services import prune_accounts
 from bookings.models import IdempotencyKey
 from ticks.db.deletion import delete_in_batches
 from ticks.db.upgrades import refuse_other_schema
-from ticks.refusal_counts import prune_refusals
 
 
 class Command(BaseCommand):
-    help = (
-        "Deletes what has run out: idempotency keys, expired logins, attempt counters and old counts of refusals. "
-        "Run it daily."
-    )
+    help = "Deletes what has run out: idempotency keys, expired logins and attempt counters. Run it daily."
 
     def handle(self, *args, **options):
         refuse_other_schema()
@@ -23,8 +19,4 @@ class Command(BaseCommand):
             IdempotencyKey.objects.filter(created_at__lt=timezone.now() - timedelta(hours=settings.IDEMPOTENCY_HOURS))
         )
         rows = prune_accounts()
-        refusals = prune_refusals()
-        self.stdout.write(
-            f"Deleted {keys} idempotency keys, {rows} expired logins and attempt counters,"
-            f" {refusals} counts of refusals."
-        )
+        self.stdout.write(f"Deleted {keys} idempotency keys, {rows} expired logins and attempt counters.")

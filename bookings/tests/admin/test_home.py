@@ -13,7 +13,6 @@ from bookings.services.events import cancel_event
 from bookings.services.periods import midnight
 from bookings.tests.factories import BookingFactory, EventFactory
 from events.models import Event
-from ticks.models import RefusalMinute
 
 pytestmark = pytest.mark.django_db
 
@@ -163,13 +162,11 @@ def test_notices_stand_in_the_page_gravest_first(box_office):
     EventFactory(name="Soon", sales_start=timezone.now() + timedelta(hours=2))
     broken = EventFactory(name="Broken")
     Event.objects.filter(pk=broken.pk).update(ledger_sequence=9)
-    minute = timezone.now().replace(second=0, microsecond=0)
-    RefusalMinute.objects.create(minute=minute, code="sold_out", count=500)
 
     page = box_office.get(HOME)
 
     badges = [notice.badge for notice in page.context["notices"]]
-    assert badges == ["Does not verify", "Refusals", "Sold out", "Opens soon"]
+    assert badges == ["Does not verify", "Sold out", "Opens soon"]
     assert "Sold out Gala : 1 booking waiting for 1 ticket" in words(page)
 
 
@@ -272,9 +269,9 @@ def test_home_costs_the_same_for_any_number_of_events(box_office, events, bookin
             BookingFactory(event=event)
         EventFactory(sales_start=soon)
 
-    # Session, user; refusals, on sale, all events, 12 on sale, their day; failed checks, off their ledgers, waitlists,
+    # Session, user; on sale, all events, 12 on sale, their day; failed checks, off their ledgers, waitlists,
     # openings; the day, which entries are the latest, and they.
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(13):
         page = box_office.get(HOME)
     assert page.context["rows"]
 

@@ -3,13 +3,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from bookings.admin.notices import about_inventories, about_openings, about_refusals, about_waitlists
+from bookings.admin.notices import about_inventories, about_openings, about_waitlists
 from bookings.models import InventoryCheck, LedgerEntry
 from bookings.services.events import cancel_event, change_event
 from bookings.services.overview import events_in_all, on_sale_in_all
 from bookings.tests.factories import BookingFactory, EventFactory
 from events.models import Event
-from ticks.models import RefusalMinute
 
 pytestmark = pytest.mark.django_db
 
@@ -200,29 +199,3 @@ def test_many_broken_inventories_are_not_all_told(broken, more):
 
     assert len([notice for notice in found if notice.subject]) == 5
     assert ("and more: run manage.py verify_inventory" in [notice.said for notice in found]) is more
-
-
-def refused(count, *, minutes_ago, code="sold_out"):
-    minute = NOW.replace(second=0, microsecond=0) - timedelta(minutes=minutes_ago)
-    RefusalMinute.objects.create(minute=minute, code=code, count=count)
-
-
-def test_spike_of_refusals_needs_attention():
-    refused(1200, minutes_ago=1)
-    refused(1, minutes_ago=2, code="rate_limited")
-    refused(4, minutes_ago=30)
-
-    assert said(about_refusals(NOW)) == [
-        (
-            "warn",
-            "Refusals",
-            "",
-            "1,201 requests refused in ten minutes, 4 in the hour before: 1,200 times sold out, 1 time rate limited",
-        )
-    ]
-
-
-def test_usual_refusals_need_none():
-    refused(19, minutes_ago=1)
-
-    assert about_refusals(NOW) == []

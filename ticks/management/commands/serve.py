@@ -12,14 +12,13 @@ from ticks.db.upgrades import refuse_newer_schema, refuse_other_schema
 
 # Connections of a worker besides those of its THREADS: of the threads that carry out batches, of the one that reads
 # what is polled, of one more thread of Django while another makes an export, of the one that looks for a lost
-# database, of the one that writes down what was refused, and of the one that verifies an event's inventory.
+# database, and of the one that verifies an event's inventory.
 BATCHES = 4
 POLLS = 1
 EXPORTS = 1
 PROBES = 1
-TALLIES = 1
 CHECKS = 1
-OTHERS = BATCHES + POLLS + EXPORTS + PROBES + TALLIES + CHECKS
+OTHERS = BATCHES + POLLS + EXPORTS + PROBES + CHECKS
 # For commands, backups, and whoever looks what is wrong.
 RESERVE = 5
 

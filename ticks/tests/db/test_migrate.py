@@ -128,7 +128,7 @@ def test_notes_of_an_application_that_is_gone_are_no_newer_version():
     [
         ("events", "0006_waitlisted_tickets_hold", True),
         # Marked as `runs_beside_server`.
-        ("ticks", "0001_initial", False),
+        ("bookings", "0007_roles", False),
     ],
 )
 def test_plan_says_whether_servers_must_be_stopped(app, name, said):

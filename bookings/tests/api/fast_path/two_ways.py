@@ -21,7 +21,6 @@ from bookings.tests.api.fast_path.through_lane import carry_out
 from bookings.tests.state import everything, undone
 from ticks.api import throttling
 from ticks.logging import FACTS
-from ticks.refusal_counts import tally
 from ticks.server import app
 from ticks.server.bodies import put_body
 from ticks.server.fast_path import Answer, head_of_scope
@@ -74,7 +73,6 @@ class Trace(NamedTuple):
     lines: list
     rows: str
     counted: dict
-    refused: list
 
 
 @contextmanager
@@ -135,12 +133,11 @@ def trace_of_django(series) -> Trace:
 
 def trace(series, answer) -> Trace:
     throttling.forget_all()
-    tally.gathered.clear()
     names, began = {}, timezone.now()
     with undone(), logged() as records:
         answers = [plain(answer(sent), sent, names) for sent in series]
         lines = [line_of(record, names) for record in records]
-        return Trace(answers, lines, rows(names, began), counted(), list(tally.gathered))
+        return Trace(answers, lines, rows(names, began), counted())
 
 
 @contextmanager
