@@ -1,14 +1,15 @@
-"""One line a request, for machines (JSON) and for people. Never a password, token or mail address."""
+"""One line of JSON for each request and each message. No line has a password, a token or a mail address in it."""
 
 import json
 import logging
+import multiprocessing.util
 import random
 import re
 import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
+from logging.handlers import MemoryHandler, WatchedFileHandler
 
 from django.utils.functional import SimpleLazyObject
 
@@ -18,28 +19,21 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 log = logging.getLogger("ticks.request")
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 FACTS = ("method", "path", "status", "ms", "user")
-# Characters of what a caller can choose. Else few requests with long addresses would rotate all old logs away.
+# Characters of what a caller can choose. Without a limit, few requests with long addresses could fill the disk.
 METHOD_LENGTH = 20
 PATH_LENGTH = 256
 MESSAGE_LENGTH = 2000
 TRACEBACK_LINE_LENGTH = 500
 TRACEBACK_LENGTH = 16_000
+# A line of a worker is written at most so much later than it is logged. A `kill -9` loses what was not written.
+BATCH_SECONDS = 0.05
+BATCH_LINES = 1000
 # A database quotes what it refuses, be it somebody's mail address: "Duplicate entry 'ada@example.org' for key ...".
 # Where the closing quote is missing, all that follows counts as quoted.
 QUOTED = re.compile(
     r"""(?s)((?:Duplicate entry|[Ii]ncorrect [A-Za-z ]{0,30}value:?|Out of range value:?) )"""
     r"""'.*?(?:'(?= for | at row |"|$|\n)|\Z)"""
 )
-
-
-class RequestRecord(logging.LogRecord):
-    """What a request's line says: plain values that stay as they are, so that they may be put into words later."""
-
-
-BLANK_RECORD = log.makeRecord(log.name, logging.INFO, "", 0, "request", (), None).__dict__ | {
-    "thread": None,
-    "threadName": None,
-}
 
 
 class RequestLog:
@@ -69,60 +63,77 @@ class RequestLog:
             request_id.reset(token)
 
 
-def identity_of(given: str) -> str:
-    """A request's id: the one that it came with, if that is harmless."""
-    # A name, not a secret: the operating system need not be asked, which hands the interpreter to another thread.
-    return given if ACCEPTABLE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
-
-
-def log_request(*, method: str, path: str, status: int, seconds: float, user: int | None, identity: str) -> None:
-    """The one line of a request."""
-    if not log.isEnabledFor(logging.INFO):
-        return
-    record = RequestRecord.__new__(RequestRecord)
-    now = time.time()
-    # `log.info` would look through the stack for a place in the code that no line shows.
-    record.__dict__ = {
-        **BLANK_RECORD,
-        "created": now,
-        "msecs": int(now % 1 * 1000),
-        "method": shortened(method, METHOD_LENGTH),
-        "path": shortened(path, PATH_LENGTH),
-        "status": status,
-        "ms": round(seconds * 1000, 1),
-        "user": user,
-        "request_id": identity,
-    }
-    log.handle(record)
+def identity_of(value: str) -> str:
+    """The id of a request: the one that it came with, if that is harmless."""
+    # The id is no secret. The operating system's random numbers would hand the interpreter to another thread.
+    return value if ACCEPTABLE_ID.fullmatch(value) else f"{random.getrandbits(128):032x}"
 
 
 def user_id(request) -> int | None:
     user = getattr(request, "user", None)
     if isinstance(user, SimpleLazyObject):
-        # Not looked up by the view: the log must not cost a query.
+        # The view has not looked the user up, and the log must not cost a query.
         user = getattr(request, "_cached_user", None)
     return getattr(user, "pk", None)
 
 
-def request_id_of(record) -> str:
-    return getattr(record, "request_id", None) or request_id.get()
+def log_request(*, method: str, path: str, status: int, seconds: float, user: int | None, identity: str) -> None:
+    """Logs the one line of a request."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    # `log.info` would also look through the stack for the caller's file and line, which no line shows.
+    record = logging.LogRecord(log.name, logging.INFO, "", 0, "request", (), None)
+    record.__dict__.update(
+        method=shortened(method, METHOD_LENGTH),
+        path=shortened(path, PATH_LENGTH),
+        status=status,
+        ms=round(seconds * 1000, 1),
+        user=user,
+        request_id=identity,
+    )
+    log.handle(record)
 
 
-class Discreet(logging.Formatter):
-    """Keeps to itself what a database quotes in an error, and shortens what may quote a caller."""
+class JsonFormatter(logging.Formatter):
+    """Leaves out what a database quotes in an error, and shortens what may quote a caller."""
 
-    def message_of(self, record) -> str:
-        return shortened(without_values(record.getMessage()), MESSAGE_LENGTH)
+    def format(self, record):
+        # The console and the file write the same line. It is kept as `logging` keeps `exc_text`.
+        if not hasattr(record, "json"):
+            record.json = request_line(record) if record.name == log.name else self.message_line(record)
+        return record.json
 
-    def traceback_of(self, record) -> str | None:
-        # What Django refuses is no fault of ours: the message says what it was, and anybody can cause many of them.
-        if not record.exc_info or record.name.startswith("django.security."):
-            return None
-        return self.formatException(record.exc_info)
+    def message_line(self, record) -> str:
+        line = {
+            "time": iso_time(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": shortened(without_values(record.getMessage()), MESSAGE_LENGTH),
+            "requestId": getattr(record, "request_id", None) or request_id.get(),
+        }
+        # What Django refuses is no fault of ours, and anybody can cause many of them: the message says what it was.
+        if record.exc_info and not record.name.startswith("django.security."):
+            line["traceback"] = self.formatException(record.exc_info)
+        # In ASCII no control character, line separator or half a surrogate pair reaches the file.
+        return json.dumps(line)
 
     def formatException(self, ei):  # noqa: N802 (logging's name)
         lines = without_values(super().formatException(ei)).split("\n")
         return shortened("\n".join(shortened(line, TRACEBACK_LINE_LENGTH) for line in lines), TRACEBACK_LENGTH)
+
+
+def request_line(record) -> str:
+    """The line as `json.dumps` would write it, at a third of the cost: every request has one."""
+    return (
+        f'{{"time": "{iso_time(record.created)}", "level": "info", "logger": "{record.name}",'
+        f' "message": "request", "requestId": {quoted(record.request_id)}, "method": {quoted(record.method)},'
+        f' "path": {quoted(record.path)}, "status": {record.status}, "ms": {record.ms},'
+        f' "user": {"null" if record.user is None else record.user}}}'
+    )
+
+
+def iso_time(timestamp: float) -> str:
+    return iso_milliseconds(datetime.fromtimestamp(timestamp, UTC))
 
 
 def shortened(text: str, limit: int) -> str:
@@ -137,64 +148,59 @@ def without_values(text: str) -> str:
     return QUOTED.sub(r"\1'...'", text)
 
 
-class But503(logging.Filter):
-    """While the database is away, ticks.api.errors says why and ticks.request that; a third line would bury both."""
+class Skip503(logging.Filter):
+    """While the database is away, ticks.api.errors and ticks.request have a line each; Django's would be a third."""
 
     def filter(self, record):
         return getattr(record, "status_code", None) != 503
 
 
-class JsonFormatter(Discreet):
-    def format(self, record):
-        if type(record) is RequestRecord:
-            return request_line(record)
-        line = {
-            "time": moment_of(record.created),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": self.message_of(record),
-            "requestId": request_id_of(record),
-        }
-        line.update({name: getattr(record, name) for name in FACTS if hasattr(record, name)})
-        traceback = self.traceback_of(record)
-        if traceback:
-            line["traceback"] = traceback
-        # In ASCII: no separator of lines, control character or half a surrogate pair reaches the file.
-        return json.dumps(line)
+class LogFile(WatchedFileHandler):
+    """A log file that several processes append to. No request fails because its line cannot be written."""
+
+    def emit(self, record):
+        try:
+            super().emit(record)
+        except OSError:
+            # The file is opened outside of the standard library's own `try`.
+            self.handleError(record)
 
 
-def request_line(record: RequestRecord) -> str:
-    """As `json.dumps` writes it, at a third of the cost: it is the one line that every request has."""
-    return (
-        f'{{"time": "{moment_of(record.created)}", "level": "info", "logger": "{record.name}",'
-        f' "message": "request", "requestId": {quoted(record.request_id)}, "method": {quoted(record.method)},'
-        f' "path": {quoted(record.path)}, "status": {record.status}, "ms": {record.ms},'
-        f' "user": {"null" if record.user is None else record.user}}}'
-    )
+class BatchHandler(MemoryHandler):
+    """Joins lines into one write. Each write of its own would hand the interpreter to another thread.
 
+    An error is written at once, and so is the line that makes the batch full.
+    """
 
-def moment_of(created: float) -> str:
-    return iso_milliseconds(datetime.fromtimestamp(created, UTC))
-
-
-class ReadableFormatter(Discreet):
-    def format(self, record):
-        clock = clock_at(int(record.created))
-        if record.name == log.name:
-            user = f"user {record.user}" if record.user else "guest"
-            said = f"{record.status} {record.method} {printable(record.path)} {record.ms} ms, {user}"
+    def emit(self, record):
+        try:
+            # Here and not in `flush`: the context variable with the request's id holds only now.
+            self.target.format(record)
+        except Exception:
+            self.handleError(record)
         else:
-            said = f"{record.levelname} {record.name}: {self.message_of(record)}"
-        line = f"{clock} {said} [{request_id_of(record)}]"
-        traceback = self.traceback_of(record)
-        return f"{line}\n{traceback}" if traceback else line
+            super().emit(record)
+
+    def flush(self):
+        with self.lock:
+            if self.buffer:
+                self.target.handle(logging.makeLogRecord({"json": "\n".join(record.json for record in self.buffer)}))
+                self.buffer.clear()
 
 
-@lru_cache(maxsize=8)
-def clock_at(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%H:%M:%S")
+def write_in_batches(loop) -> None:
+    """From now on this process, a worker of the server, writes its lines in batches, by its event loop."""
+    root = logging.getLogger()
+    root.handlers = [BatchHandler(BATCH_LINES, target=handler) for handler in root.handlers]
 
+    def flush():
+        for handler in root.handlers:
+            handler.flush()
 
-def printable(path: str) -> str:
-    """A path that cannot start a second line or steer the terminal."""
-    return path if path.isprintable() else ascii(path)
+    def tick():
+        flush()
+        loop.call_later(BATCH_SECONDS, tick)
+
+    tick()
+    # A worker is a process of `multiprocessing`, which ends without what `atexit` would do (`logging.shutdown`).
+    multiprocessing.util.Finalize(None, flush, exitpriority=0)

@@ -1,4 +1,5 @@
 import importlib.util
+import logging
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -263,21 +264,18 @@ try:
         pass
 except OSError as error:
     raise ImproperlyConfigured(f"LOG_DIR: {LOG_DIR} cannot be written ({error.strerror}).") from error
+# A line that cannot be written is passed over. The report of that would have the message as it was, secrets included.
+logging.raiseExceptions = False
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "json": {"()": "ticks.logging.JsonFormatter"},
-        "readable": {"()": "ticks.logging.ReadableFormatter"},
-    },
-    "filters": {"but_503": {"()": "ticks.logging.But503"}},
+    "formatters": {"json": {"()": "ticks.logging.JsonFormatter"}},
+    "filters": {"skip_503": {"()": "ticks.logging.Skip503"}},
     "handlers": {
-        "console": {"class": "ticks.log_batches.Console", "formatter": "readable"},
+        "console": {"class": "logging.StreamHandler", "formatter": "json"},
         "combined": {
-            "class": "ticks.log_batches.RotatingFile",
+            "class": "ticks.logging.LogFile",
             "filename": str(LOG_DIR / "combined.log"),
-            "maxBytes": 10 * 1024 * 1024,
-            "backupCount": 5,
             "formatter": "json",
             "encoding": "utf-8",
         },
@@ -285,7 +283,7 @@ LOGGING = {
     "root": {"handlers": ["console", "combined"], "level": "INFO"},
     "loggers": {
         # Every request has its line from ticks.request; Django's would double it.
-        "django.request": {"level": "ERROR", "filters": ["but_503"]},
+        "django.request": {"level": "ERROR", "filters": ["skip_503"]},
         "django.security": {"level": "ERROR"},
         # Any scanner can ask for another host; a traceback each would bury the rest.
         "django.security.DisallowedHost": {"level": "CRITICAL"},

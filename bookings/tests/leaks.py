@@ -17,8 +17,6 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from ticks import log_batches
-
 # Shorter ones, such as the key "k1", are found everywhere.
 SHORTEST = 8
 WORD = re.compile(r"[\w-]{40,}")
@@ -145,21 +143,10 @@ def keep_what_is_written(watch: Watch) -> None:
 
 
 def log_to(directory: Path) -> None:
-    """The suite's own log, in both formats, whatever LOG_DIR is."""
+    """The suite's own log, whatever LOG_DIR is."""
     from django.conf import settings
 
-    # Written after each test, while the console is captured, and not whenever a thread gets to it.
-    log_batches.WINDOW_SECONDS = 3600
-    handlers = settings.LOGGING["handlers"]
-    handlers["combined"]["filename"] = str(directory / "combined.log")
-    handlers["readable"] = {
-        "class": "logging.FileHandler",
-        "filename": str(directory / "readable.log"),
-        "formatter": "readable",
-        "encoding": "utf-8",
-        "errors": "replace",
-    }
-    settings.LOGGING["root"]["handlers"] = ["console", "combined", "readable"]
+    settings.LOGGING["handlers"]["combined"]["filename"] = str(directory / "combined.log")
     logging.config.dictConfig(settings.LOGGING)
 
 
@@ -174,18 +161,8 @@ def pytest_runtest_setup(item):
     item.config.leaks.is_drawn = item.get_closest_marker("drawn") is not None
 
 
-def pytest_runtest_teardown():
-    write_log()
-
-
-def write_log() -> None:
-    for handler in logging.getLogger().handlers:
-        handler.flush()
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
-    write_log()
     watch = session.config.leaks
     served = list(session.config._tmp_path_factory.getbasetemp().rglob("logs/combined.log"))
     session.config.leaked = watch.findings(*served)

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import connections
 from django.utils.module_loading import import_string
 
+from ticks.logging import write_in_batches
 from ticks.server import draining
 from ticks.server.app import environ_of, respond
 from ticks.server.bodies import Bodies, Failing, put_body
@@ -51,6 +52,7 @@ class Front:
         self.loop, self.returns = loop, Returns(loop)
         self.is_closed = False
         self.lane.open()
+        write_in_batches(loop)
         loop.call_soon(self.look_out)
         loop.call_soon(self.beat)
 
