@@ -4,7 +4,7 @@ from django.contrib.auth.backends import ModelBackend
 
 from accounts.hashers import turn_to_hash
 from accounts.models import User, normalise_email, username_key
-from accounts.throttles import LoginGuess
+from accounts.throttles import LoginAttempt
 
 log = logging.getLogger("ticks.logins")
 
@@ -22,13 +22,13 @@ class NameOrEmailBackend(ModelBackend):
         # The queries belong to the turn: those of many logins at once would delay bookings as their hashes do.
         with turn_to_hash():
             user = find_user(username=username, email=email)
-            guess = LoginGuess(request, name=email if username is None else username, user=user)
+            attempt = LoginAttempt(request, name=email if username is None else username, user=user)
             if not self.is_right(password, user):
                 return None
-            if guess.is_refused:
+            if attempt.is_refused:
                 log.warning("User %d was refused with the right password: too many wrong ones were tried.", user.pk)
                 return None
-            guess.forgive()
+            attempt.forgive()
             return user
 
     def is_right(self, password: str, user: User | None) -> bool:

@@ -1,18 +1,18 @@
 """Limits on attempts at passwords and accounts, counted in the database: exact across workers."""
 
 import math
-from hashlib import sha256
+from collections.abc import Callable
+from functools import partial
 
 from django.conf import settings
 from django.utils import timezone
 from rest_framework.throttling import BaseThrottle
 
 from accounts.exceptions import SessionEnded
-from accounts.models import User, normalise_email, username_key
+from accounts.models import User, hash_of, login_key
 from accounts.services import count_attempt, forgive_attempt, was_counted
 from accounts.tokens import read_refresh_token
-from ticks.api.errors import sendable
-from ticks.api.throttling import CallerThrottle, TooManyRequests, client_network
+from ticks.api.throttling import CallerThrottle, TooManyRequests, network_of
 from ticks.db.transactions import in_one_transaction
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
@@ -31,7 +31,7 @@ class Attempt:
     """One attempt. The constructor counts it, before anything else is done for it."""
 
     def __init__(self, purpose: str, subject: str, *, limit: int, seconds: int = MINUTE):
-        self.key, self.seconds, self.now = key_of(purpose, subject), seconds, timezone.now()
+        self.key, self.seconds, self.now = attempt_key(purpose, subject), seconds, timezone.now()
         self.is_allowed = count_attempt(self.key, window_seconds=seconds, now=self.now) <= limit
 
     def wait(self) -> float:
@@ -41,18 +41,13 @@ class Attempt:
         forgive_attempt(self.key, window_seconds=self.seconds, now=self.now)
 
 
-def key_of(purpose: str, subject: str) -> str:
+def attempt_key(purpose: str, subject: str) -> str:
     # Hashed, so that the table of counters holds no mail address.
-    return f"{purpose}:{sha256(subject.encode(errors='replace')).hexdigest()}"
+    return f"{purpose}:{hash_of(subject)}"
 
 
-def folded(name: str) -> str:
-    """The same for every spelling that finds the same account."""
-    return sendable(username_key(normalise_email(name) or ""))
-
-
-class LoginGuess:
-    """A password tried for a name: counted before it is looked at, wherever somebody logs in.
+class LoginAttempt:
+    """A password that is tried for a name: counted before it is checked, wherever somebody logs in.
 
     It counts three times: for the name as it was typed and for the account that it finds, each from this address, and
     for the account from all addresses. A name without an account is an account of its own.
@@ -63,16 +58,16 @@ class LoginGuess:
     same work, even if the password is right.
 
     Addresses from which the account has logged in lately are not counted with all others, but each by itself (NIST SP
-    800-63B, section 5.2.2, has the same idea). So a stranger elsewhere keeps no owner out who is where they always are.
+    800-63B, section 5.2.2, has the same idea). So a stranger elsewhere does not keep an owner out at a known address.
     """
 
     def __init__(self, request, *, name: str, user: User | None):
         self.attempts: list[Attempt] = []
         self.is_refused = False
         if request is not None and settings.THROTTLE_ENABLED:
-            address, name = client_network(request), folded(name)
+            address, name = network_of(request.META), login_key(name)
             account = f"user {user.pk}" if user else f"name {name}"
-            self.known_key = key_of("login-known", f"{address} {account}")
+            self.known_key = attempt_key("login-known", f"{address} {account}")
             by_name = self.count(address, name=name, account=account)
             if not by_name.is_allowed:
                 raise TooManyRequests(math.ceil(by_name.wait()))
@@ -80,7 +75,7 @@ class LoginGuess:
     # In one transaction, since the next login waits for each COMMIT of this one.
     @in_one_transaction
     def count(self, address: str, *, name: str, account: str) -> Attempt:
-        """Returns the count of the name; where that refuses, the account is not counted."""
+        """Returns the count of the name. If that refuses, the account is not counted."""
         by_name = Attempt("login-name", f"{address} {name}", limit=GUESSES_FROM_ADDRESS)
         if not by_name.is_allowed:
             return by_name
@@ -93,36 +88,27 @@ class LoginGuess:
         self.is_refused = not all(attempt.is_allowed for attempt in at_account)
         return by_name
 
+    @in_one_transaction
     def forgive(self) -> None:
         """The password was right: the attempt is uncounted, and the address is known from now on."""
-        if self.attempts:
-            self.uncount()
-
-    @in_one_transaction
-    def uncount(self) -> None:
         for attempt in self.attempts:
             attempt.forgive()
-        count_attempt(self.known_key, window_seconds=KNOWN_SECONDS, now=timezone.now())
+        if self.attempts:
+            count_attempt(self.known_key, window_seconds=KNOWN_SECONDS, now=timezone.now())
 
 
 class AttemptThrottle(BaseThrottle):
-    """At most `limit` attempts in `seconds` by one caller, as `subjects` tells callers apart."""
+    """At most `limit` attempts in `seconds` at each of the subjects that a request names."""
 
-    purpose: str
-    limit: int
-    seconds = MINUTE
-
-    def __init__(self):
+    def __init__(self, purpose: str, subjects_of: Callable, *, limit: int, seconds: int = MINUTE):
+        self.purpose, self.subjects_of, self.limit, self.seconds = purpose, subjects_of, limit, seconds
         self.attempts: list[Attempt] = []
-
-    def subjects(self, request) -> list[str]:
-        raise NotImplementedError
 
     def allow_request(self, request, view):
         if settings.THROTTLE_ENABLED:
             self.attempts = [
                 Attempt(self.purpose, subject, limit=self.limit, seconds=self.seconds)
-                for subject in self.subjects(request)
+                for subject in self.subjects_of(request)
             ]
         return all(attempt.is_allowed for attempt in self.attempts)
 
@@ -134,76 +120,58 @@ class AttemptThrottle(BaseThrottle):
             attempt.forgive()
 
 
-class ByAddress(AttemptThrottle):
-    def subjects(self, request):
-        return [client_network(request)]
-
-
-class LoginByAddress(ByAddress):
-    """Wrong ones, and those that were no login at all."""
-
-    purpose, limit = "login-address", 30
-
-
-class EveryLogin(CallerThrottle):
-    """Right ones too, by address, since each takes some 20 ms of a core. In memory: it is not about guesses."""
+class LoginThrottle(CallerThrottle):
+    """Right passwords count too, by address, since each takes some 20 ms of a core. Counted in memory."""
 
     scope = "login"
 
-    def key_of(self, request):
-        return client_network(request)
+    def get_cache_key(self, request, view):
+        return network_of(request.META)
 
     def forgive(self):
         """A right password was work as well."""
 
 
-class RegisterByAddress(ByAddress):
-    purpose, limit = "register-address", 30
+def by_address(request) -> list[str]:
+    return [network_of(request.META)]
 
 
-class RegisterByName(AttemptThrottle):
-    """By each name in the request, so that a made-up name beside the one that is tried gives no fresh counter."""
-
-    purpose, limit = "register-name", 10
-
-    def subjects(self, request):
-        # A body of JSON need not be an object.
-        body = request.data if hasattr(request.data, "get") else {}
-        names = [body[field] for field in ("username", "email") if isinstance(body.get(field), str)]
-        return sorted({folded(name) for name in names} - {""})
+def by_names(request) -> list[str]:
+    """Each name in the request, so that a made-up name beside the one that is tried gives no fresh counter."""
+    body = body_of(request)
+    names = [body[field] for field in ("username", "email") if isinstance(body.get(field), str)]
+    return sorted({login_key(name) for name in names if name.strip()})
 
 
-class RefreshByAddress(ByAddress):
-    purpose, limit = "refresh-address", 120
+def by_refresh_token(request) -> list[str]:
+    """The account of a genuine token: nobody else can use up its attempts."""
+    try:
+        return [str(read_refresh_token(str(body_of(request).get("refreshToken", "")))["sub"])]
+    except SessionEnded:
+        return []
 
 
-class RefreshByAccount(AttemptThrottle):
-    """By the account of a genuine token: nobody else can use up its attempts."""
-
-    purpose, limit = "refresh-account", 30
-
-    def subjects(self, request):
-        body = request.data if hasattr(request.data, "get") else {}
-        try:
-            return [str(read_refresh_token(str(body.get("refreshToken", "")))["sub"])]
-        except SessionEnded:
-            return []
+def by_user(request) -> list[str]:
+    return [str(request.user.pk)]
 
 
-class PasswordByAccount(AttemptThrottle):
-    purpose, limit = "password-account", 10
-
-    def subjects(self, request):
-        return [str(request.user.pk)]
+def body_of(request) -> dict:
+    # A body of JSON need not be an object.
+    return request.data if hasattr(request.data, "get") else {}
 
 
-class PasswordByAccountAnHour(PasswordByAccount):
-    """Somebody who finds a browser logged in may guess no more often than anybody else."""
-
-    purpose, limit, seconds = "password-account-hour", GUESSES_AT_ACCOUNT, HOUR
-
-
-LOGIN = (EveryLogin, LoginByAddress)
-REGISTER = (RegisterByAddress, RegisterByName)
-REFRESH = (RefreshByAddress, RefreshByAccount)
-PASSWORD = (PasswordByAccount, PasswordByAccountAnHour)
+# Wrong passwords, and requests that were no login at all, count by address.
+LOGIN = (LoginThrottle, partial(AttemptThrottle, "login-address", by_address, limit=30))
+REGISTER = (
+    partial(AttemptThrottle, "register-address", by_address, limit=30),
+    partial(AttemptThrottle, "register-name", by_names, limit=10),
+)
+REFRESH = (
+    partial(AttemptThrottle, "refresh-address", by_address, limit=120),
+    partial(AttemptThrottle, "refresh-account", by_refresh_token, limit=30),
+)
+# Whoever finds a browser logged in may guess no more often than anybody else.
+PASSWORD = (
+    partial(AttemptThrottle, "password-account", by_user, limit=10),
+    partial(AttemptThrottle, "password-account-hour", by_user, limit=GUESSES_AT_ACCOUNT, seconds=HOUR),
+)

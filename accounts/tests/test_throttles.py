@@ -9,7 +9,7 @@ from accounts import tokens
 from accounts.hashers import OwaspArgon2
 from accounts.models import AttemptCounter, LoginSession, User, hash_of
 from accounts.tests.factories import PASSWORD, UserFactory
-from accounts.throttles import key_of
+from accounts.throttles import attempt_key
 
 pytestmark = pytest.mark.django_db
 
@@ -389,7 +389,7 @@ def test_registration_by_name_is_not_fooled_by_another_made_up_one(anonymous, ur
 def test_password_change_stops_after_a_hundred_wrong_ones_an_hour(client_of, account, clock):
     holder = client_of(account)
     AttemptCounter.objects.create(
-        key=key_of("password-account-hour", str(account.pk)),
+        key=attempt_key("password-account-hour", str(account.pk)),
         window=NOON.timestamp() // 3600,
         count=99,
         expires_at=NOON + timedelta(hours=1),

@@ -1,6 +1,7 @@
 """Limits on requests by caller, counted in this process's memory: each worker counts its own."""
 
 import time
+from bisect import bisect_right
 from collections import OrderedDict
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -14,7 +15,7 @@ from ticks.exceptions import Refusal
 from ticks.words import plural
 
 PERIODS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-# Of each scope. With more callers at once, those who were silent longest are forgotten first.
+# For each scope. With more callers at once, those who were silent longest are forgotten first.
 MAX_CALLERS = 100_000
 # An address has less. What a proxy passed on as one may be any text, and longer ones count as what they begin with.
 MAX_KEY = 64
@@ -30,26 +31,34 @@ class TooManyRequests(Refusal):
         super().__init__(f"Too many requests; try again in {seconds} {plural(seconds, 'second')}.")
 
 
-class Counts:
-    """When each caller of one scope came within the last period, oldest first. Exact under threads."""
+class MovingWindow:
+    """The times of each caller's requests in the last period, oldest first. Exact under threads.
+
+    Not the `limits` library: its storage in memory starts a thread every ten milliseconds, which goes through all
+    callers. A hit took 9 us more CPU with 64 callers, and 35 us more with 10,000.
+    """
 
     def __init__(self):
         self.lock = Lock()
-        # By key; who came last is last.
+        # By key. The caller who came last is the last.
         self.callers: OrderedDict[str, list[float]] = OrderedDict()
 
-    def count(self, key: str, *, limit: int, period: float) -> float | None:
-        """Counts a request; how many seconds to wait instead if it is one too many."""
+    def hit(self, key: str, *, limit: int, period: int) -> float | None:
+        """Counts a request. Returns how many seconds to wait instead, if it is one too many."""
         key = key[:MAX_KEY]
         with self.lock:
             now = clock()
             times = self.callers.setdefault(key, [])
             self.callers.move_to_end(key)
-            forget(times, until=now - period)
+            del times[: bisect_right(times, now - period)]
             if len(times) >= limit:
-                return times[0] + period - now if len(times) == limit else 0.0
+                return times[-limit] + period - now
             times.append(now)
-            self.forget_silent(until=now - period)
+            # Two at most: more often than new callers come, and no request pays for many.
+            for _ in range(2):
+                oldest, its_times = next(iter(self.callers.items()))
+                if len(self.callers) > MAX_CALLERS or not its_times or its_times[-1] <= now - period:
+                    del self.callers[oldest]
         return None
 
     def take_back(self, key: str) -> None:
@@ -58,23 +67,8 @@ class Counts:
             if times:
                 times.pop()
 
-    def forget_silent(self, *, until: float) -> None:
-        """Two at most: more often than new ones come, and no request pays for many."""
-        for _ in range(2):
-            key, times = next(iter(self.callers.items()))
-            if times and times[-1] > until and len(self.callers) <= MAX_CALLERS:
-                return
-            del self.callers[key]
 
-
-def forget(times: list[float], *, until: float) -> None:
-    past = 0
-    while past < len(times) and times[past] <= until:
-        past += 1
-    del times[:past]
-
-
-COUNTS = {"guest": Counts(), "user": Counts(), "login": Counts()}
+COUNTS = {scope: MovingWindow() for scope in ("guest", "user", "login")}
 
 
 @lru_cache(maxsize=64)
@@ -84,15 +78,15 @@ def parse_rate(rate: str) -> tuple[int, int]:
 
 
 def seconds_to_wait(scope: str, key: str) -> float | None:
-    """Counts a request of this caller; None when it may go on."""
+    """Counts a request of this caller. Returns None when it may go on."""
     if not settings.THROTTLE_ENABLED:
         return None
     limit, period = parse_rate(api_settings.DEFAULT_THROTTLE_RATES[scope])
-    return COUNTS[scope].count(key, limit=limit, period=period)
+    return COUNTS[scope].hit(key, limit=limit, period=period)
 
 
 def allow(scope: str, key: str) -> bool:
-    """Counts a request of this caller; False when it is one too many."""
+    """Counts a request of this caller. Returns False when it is one too many."""
     return seconds_to_wait(scope, key) is None
 
 
@@ -102,12 +96,8 @@ def take_back(scope: str, key: str) -> None:
 
 
 def forget_all() -> None:
-    for counts in COUNTS.values():
-        counts.callers.clear()
-
-
-def client_network(request) -> str:
-    return network_of(request.META)
+    for window in COUNTS.values():
+        window.callers.clear()
 
 
 def network_of(meta: dict) -> str:
@@ -116,23 +106,21 @@ def network_of(meta: dict) -> str:
     An IPv6 caller owns at least a /64, so the /64 counts, not the address. What is no address counts as the peer's,
     the nearest proxy: no spelling may make a fresh caller.
     """
-    peer = meta.get("REMOTE_ADDR", "")
-    parsed = parse_address(address_of(meta)) or parse_address(peer)
-    if parsed is None:
+    address = parse_address(forwarded_address(meta)) or parse_address(meta.get("REMOTE_ADDR", ""))
+    if address is None:
         # The peer of a unix socket has none.
         return "no address"
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped:
-            # A dual-stack socket's spelling; as /64 they would all be one caller.
-            return str(parsed.ipv4_mapped)
-        return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
-    return str(parsed)
+    if isinstance(address, IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        # A dual-stack socket's spelling; as /64 they would all be one caller.
+        return str(address.ipv4_mapped)
+    return f"{IPv6Address(int(address) >> 64 << 64)}/64"
 
 
-def address_of(meta: dict) -> str:
-    """As DRF finds it, without building all headers for one."""
-    proxies = api_settings.NUM_PROXIES
-    forwarded = meta.get("HTTP_X_FORWARDED_FOR")
+def forwarded_address(meta: dict) -> str:
+    """The caller's address as DRF finds it, without building all headers for one."""
+    proxies, forwarded = api_settings.NUM_PROXIES, meta.get("HTTP_X_FORWARDED_FOR")
     if proxies == 0 or forwarded is None:
         return meta.get("REMOTE_ADDR", "")
     hops = forwarded.split(",")
@@ -153,15 +141,16 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 class CallerThrottle(BaseThrottle):
-    """At most so many requests as the rate of its scope in the settings."""
+    """At most as many requests as the rate of its scope in the settings."""
 
     scope: str
 
-    def key_of(self, request) -> str | None:
+    def get_cache_key(self, request, view) -> str | None:
+        """What the caller is counted by; None if this throttle does not count them."""
         raise NotImplementedError
 
     def allow_request(self, request, view):
-        key = self.key_of(request)
+        key = self.get_cache_key(request, view)
         self.seconds = None if key is None else seconds_to_wait(self.scope, key)
         return self.seconds is None
 
@@ -174,8 +163,8 @@ class GuestThrottle(CallerThrottle):
 
     scope = "guest"
 
-    def key_of(self, request):
-        return None if request.user.is_authenticated else client_network(request)
+    def get_cache_key(self, request, view):
+        return None if request.user.is_authenticated else network_of(request.META)
 
 
 class UserThrottle(CallerThrottle):
@@ -183,5 +172,5 @@ class UserThrottle(CallerThrottle):
 
     scope = "user"
 
-    def key_of(self, request):
+    def get_cache_key(self, request, view):
         return str(request.user.pk) if request.user.is_authenticated else None

@@ -124,12 +124,12 @@ def test_content_type_that_is_long_is_not_read():
 
 
 def test_long_callers_are_kept_by_what_they_begin_with(monkeypatch):
-    counts = throttling.Counts()
+    window = throttling.MovingWindow()
 
     for number in range(5):
-        counts.count("a" * 60_000 + str(number), limit=3, period=60)
-    counts.take_back("a" * 60_000)
+        window.hit("a" * 60_000 + str(number), limit=3, period=60)
+    window.take_back("a" * 60_000)
 
-    [(key, times)] = counts.callers.items()
+    [(key, times)] = window.callers.items()
     assert key == "a" * throttling.MAX_KEY
     assert len(times) == 2
