@@ -1,8 +1,9 @@
-"""What the settings read from the environment and `.env`, each value checked at the start."""
+"""What the settings read from the environment and `.env`. Each value is checked at the start."""
 
 import os
 import re
 import secrets
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,8 +14,9 @@ SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false
 SECRET_BYTES = 32
 # What Django's ALLOWED_HOSTS can match: names, their subdomains after a dot, addresses, everything.
 HOST_NAME = re.compile(r"\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\]")
-DB_PARTS = ("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME")
+RATE = re.compile(r"0*[1-9][0-9]{0,9}/[smhd].*")
 DB_SCHEMES = ("sqlite", "mysql", "mariadb")
+URL_HINT = "write it as mysql://user:password@host:3306/name"
 
 
 class Environment:
@@ -22,124 +24,105 @@ class Environment:
 
     def __init__(self, base_dir: Path):
         self.base_dir = base_dir
-        named = os.environ.get("TICKS_ENV_FILE")
-        env_file = Path(base_dir / ".env" if named is None else named)
-        if named and not env_file.is_file():
-            raise ImproperlyConfigured(f"TICKS_ENV_FILE is {named!r}, and there is no such file; mend or empty it.")
-        if named != "" and env_file.is_file():
-            environ.Env.read_env(str(env_file))
-        self.local_dir = base_dir / (self.text("LOCAL_DIR") or ".local")
+        env_file = os.environ.get("TICKS_ENV_FILE", str(base_dir / ".env"))
+        if Path(env_file).is_file():
+            environ.Env.read_env(env_file)
+        elif os.environ.get("TICKS_ENV_FILE"):
+            raise wrong("TICKS_ENV_FILE", env_file, "name a file that exists, or empty it")
+        self.local_dir = base_dir / self.text("LOCAL_DIR", ".local")
 
     def text(self, name: str, default: str = "") -> str:
         # Not by env.str(), which takes a value that starts with $ for the name of another variable.
-        return os.environ.get(name, default).strip()
+        return os.environ.get(name, "").strip() or default
 
-    def names(self, name: str, default: list[str]) -> list[str]:
-        return [part.strip() for part in self.text(name).split(",") if part.strip()] or default
-
-    def hosts(self, name: str, default: list[str]) -> list[str]:
-        hosts = self.names(name, default)
-        for host in hosts:
-            if not HOST_NAME.fullmatch(host):
-                raise ImproperlyConfigured(f"{name} has {host!r}; write host names such as tickets.example.org.")
+    def hosts(self, name: str, default: str) -> list[str]:
+        hosts = [host.strip() for host in self.text(name, default).split(",") if host.strip()]
+        if not hosts or not all(map(HOST_NAME.fullmatch, hosts)):
+            raise wrong(name, self.text(name), "write host names such as tickets.example.org")
         return hosts
 
     def address(self, name: str, default: str) -> str:
-        given = self.text(name) or default
+        value = self.text(name, default)
         try:
-            return str(ip_address("127.0.0.1" if given == "localhost" else given))
+            return str(ip_address("127.0.0.1" if value == "localhost" else value))
         except ValueError:
-            raise ImproperlyConfigured(f"{name} is {given!r}; set it to an IP address such as 127.0.0.1.") from None
+            raise wrong(name, value, "set it to an IP address such as 127.0.0.1") from None
 
     def switch(self, name: str, default: bool) -> bool:
-        given = self.text(name)
-        if not given:
-            return default
-        if given.lower() not in SWITCH:
-            raise ImproperlyConfigured(f"{name} is {given!r}; set it to on or off.")
-        return SWITCH[given.lower()]
+        value = self.text(name).lower()
+        if value and value not in SWITCH:
+            raise wrong(name, self.text(name), "set it to on or off")
+        return SWITCH.get(value, default)
 
     def whole(self, name: str, default: int, low: int, high: int) -> int:
-        given = self.text(name)
-        if not given:
-            return default
-        if not (given.isascii() and given.isdigit() and len(given) < 20 and low <= int(given) <= high):
-            raise ImproperlyConfigured(f"{name} is {given!r}; set it to a whole number from {low} to {high}.")
-        return int(given)
+        value = self.text(name, str(default))
+        if not (re.fullmatch("[0-9]{1,19}", value) and low <= int(value) <= high):
+            raise wrong(name, value, f"set it to a whole number from {low} to {high}")
+        return int(value)
 
     def rate(self, name: str, default: str) -> str:
         """A throttle rate in DRF's notation: a whole number, a slash, a period."""
-        given = self.text(name) or default
-        count, _, period = given.partition("/")
-        if not (count.isascii() and count.isdigit() and int(count) and period[:1] in {"s", "m", "h", "d"}):
-            raise ImproperlyConfigured(f"{name} is {given!r}; write a rate such as 300/min.")
-        return given
+        value = self.text(name, default)
+        if not RATE.fullmatch(value):
+            raise wrong(name, value, "write a rate such as 300/min")
+        return value
 
     def database(self) -> dict:
-        """Django's settings of the database, its driver options left to the caller."""
+        """Django's settings of the database, without driver options: of SQLite where nothing is set."""
         url = self.text("DATABASE_URL")
-        parts = {name: self.text(name) for name in DB_PARTS}
+        parts = {name: self.text(f"DB_{name}") for name in ("HOST", "USER", "NAME", "PASSWORD", "PORT")}
         if url and any(parts.values()):
             raise ImproperlyConfigured("DATABASE_URL and a DB_ setting are both set; keep one of them.")
-        if url:
-            if url.partition(":")[0] not in DB_SCHEMES:
-                raise ImproperlyConfigured(f"DATABASE_URL must start with one of {', '.join(DB_SCHEMES)} and a colon.")
-            try:
-                # Ticks runs on MariaDB and MySQL through one driver.
-                config = environ.Env.db_url_config(url.replace("mariadb:", "mysql:", 1))
-            except Exception as error:
-                raise ImproperlyConfigured(
-                    "DATABASE_URL cannot be read; write it as mysql://user:password@host:3306/name."
-                ) from error
-            if config["NAME"] in {"", ":memory:"}:
-                raise ImproperlyConfigured(
-                    "DATABASE_URL names no database; write it as mysql://user:password@host:3306/name."
-                )
-            if config["ENGINE"].endswith("sqlite3"):
-                # From the project's folder, wherever it is started from.
-                config["NAME"] = str(self.base_dir / config["NAME"])
-            return config
         if not any(parts.values()):
-            return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(self.base_dir / "db.sqlite3")}
-        for name in ("DB_HOST", "DB_USER", "DB_NAME"):
-            if not parts[name]:
-                raise ImproperlyConfigured(
-                    f"{name} is not set, but another DB_ setting is; set it or use DATABASE_URL."
-                )
-        return {
-            "ENGINE": "django.db.backends.mysql",
-            "HOST": parts["DB_HOST"],
-            "PORT": str(self.whole("DB_PORT", 3306, 1, 65535)),
-            "USER": parts["DB_USER"],
-            "PASSWORD": parts["DB_PASSWORD"],
-            "NAME": parts["DB_NAME"],
-        }
+            return self.database_of_url(url or "sqlite:///db.sqlite3")
+        missing = next((name for name in ("HOST", "USER", "NAME") if not parts[name]), None)
+        if missing:
+            raise ImproperlyConfigured(
+                f"DB_{missing} is not set, but another DB_ setting is; set it or use DATABASE_URL."
+            )
+        parts["PORT"] = str(self.whole("DB_PORT", 3306, 1, 65535))
+        return {"ENGINE": "django.db.backends.mysql", **parts}
+
+    def database_of_url(self, url: str) -> dict:
+        if url.partition(":")[0] not in DB_SCHEMES:
+            raise ImproperlyConfigured(f"DATABASE_URL must start with one of {', '.join(DB_SCHEMES)} and a colon.")
+        try:
+            # One driver serves MariaDB and MySQL.
+            config = environ.Env.db_url_config(url.replace("mariadb:", "mysql:", 1))
+        except Exception as error:
+            raise ImproperlyConfigured(f"DATABASE_URL cannot be read; {URL_HINT}.") from error
+        if config["NAME"] in {"", ":memory:"}:
+            raise ImproperlyConfigured(f"DATABASE_URL names no database; {URL_HINT}.")
+        if config["ENGINE"].endswith("sqlite3"):
+            # From the project's folder, wherever it is started from.
+            config["NAME"] = str(self.base_dir / config["NAME"])
+        return config
 
     def secret(self, name: str, *, may_generate: bool) -> str:
-        """A secret of at least 32 bytes; the embedded database may make and keep its own."""
-        given = os.environ.get(name, "")
-        if not given and may_generate:
-            given = self._generated(name)
-        if not given:
+        """A secret of at least 32 bytes. With the embedded database it is made at the first start, and kept."""
+        value = os.environ.get(name) or (self.generated(name) if may_generate else "")
+        if not value:
             raise ImproperlyConfigured(f"{name} is not set; set it to at least {SECRET_BYTES} random bytes.")
-        if len(given.encode()) < SECRET_BYTES:
+        if len(value.encode()) < SECRET_BYTES:
             raise ImproperlyConfigured(f"{name} is shorter than {SECRET_BYTES} bytes; set a longer random one.")
-        return given
+        return value
 
-    def _generated(self, name: str) -> str:
+    def generated(self, name: str) -> str:
         path = self.local_dir / name.lower()
+        draft = path.with_suffix(f".{os.getpid()}")
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            # Linked into place whole, so that of two first starts one wins and none reads half a secret.
-            draft = path.with_suffix(f".{os.getpid()}")
-            draft.touch(mode=0o600)
-            draft.write_text(secrets.token_urlsafe(48))
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                pass
-            finally:
+            if not path.exists():
+                draft.touch(mode=0o600)
+                draft.write_text(secrets.token_urlsafe(48))
+                # Linked into place whole, so that of two first starts one wins and none reads half a secret.
+                with suppress(FileExistsError):
+                    os.link(draft, path)
                 draft.unlink()
             return path.read_text().strip()
         except OSError as error:
             raise ImproperlyConfigured(f"{name} is not set and {path} cannot be written ({error.strerror}).") from error
+
+
+def wrong(name: str, value: str, fix: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"{name} is {value!r}; {fix}.")

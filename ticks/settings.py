@@ -35,7 +35,7 @@ FAST_LANE = environment.switch("FAST_LANE", True)
 LANE = "bookings.api.fast_path.Lane"
 # How long a request's body may take to arrive.
 BODY_SECONDS = environment.whole("BODY_SECONDS", 10, 1, 300)
-ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 # A guest's or user's request to the API, by address or account; and logins by address, right ones too.
 THROTTLE_RATES = {
     "guest": environment.rate("THROTTLE_GUEST", "300/min"),
@@ -257,7 +257,7 @@ SPECTACULAR_SETTINGS = {
 
 # Logs
 
-LOG_DIR = BASE_DIR / (environment.text("LOG_DIR") or "logs")
+LOG_DIR = BASE_DIR / environment.text("LOG_DIR", "logs")
 try:
     LOG_DIR.mkdir(parents=True, exist_ok=True)
     with (LOG_DIR / "combined.log").open("a"):
