@@ -18,8 +18,7 @@ from bookings.services.overview import (
     latest_entries,
     on_sale_in_all,
 )
-from bookings.services.periods import midnight
-from bookings.services.sales import sold_since, tickets_since
+from bookings.services.reports import sold_since, tickets_since
 from events.models import Event
 from ticks.formatting import bar
 from ticks.words import counted, plural
@@ -101,7 +100,7 @@ def figures_of_sales(on_sale: OnSale) -> list[Figure]:
 
 
 def figure_of_today(now: datetime) -> Figure:
-    sold = sold_since(midnight(now))
+    sold = sold_since(now.replace(hour=0, minute=0, second=0, microsecond=0))
     said = f"{plural(sold.bookings, 'booking')} today, for {counted(sold.tickets, 'ticket')}"
     return Figure(f"{sold.bookings:,}", said)
 
@@ -114,7 +113,7 @@ def figure_of_waiting(in_all: InAll) -> Figure:
 
 def rows_on_sale(now: datetime) -> list[Row]:
     events = list(fullest_on_sale(now)[:EVENTS_SHOWN])
-    today = tickets_since(midnight(now), [event.pk for event in events])
+    today = tickets_since(now.replace(hour=0, minute=0, second=0, microsecond=0), [event.pk for event in events])
     return [row(event, int(today.get(event.pk, 0))) for event in events]
 
 

@@ -8,13 +8,12 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from bookings.admin.charts import sales_chart, waitlist_chart
 from bookings.admin.links import event_url
 from bookings.admin.pages import EVENT_ACTIONS
 from bookings.exceptions import NotInLine
 from bookings.models import Booking, LedgerEntry
 from bookings.services.checks import badge_of, quick_findings, start_check
-from bookings.services.sales import sales_of
+from bookings.services.reports import sales_over_time
 from bookings.services.waitlist import number_at
 from events.models import Event
 from ticks.api.ids import find
@@ -54,7 +53,7 @@ def event_page(request: HttpRequest, pk: str, *, model_admin):
     first = first_place(request, event)
     findings = quick_findings([event]).get(event.pk, [])
     badge = badge_of(event, getattr(event, "inventory_check", None), quick=findings)
-    sales = sales_of(event, now=timezone.now())
+    sales = sales_over_time(event, now=timezone.now())
     context = {
         **model_admin.admin_site.each_context(request),
         "title": event.name,
@@ -63,7 +62,8 @@ def event_page(request: HttpRequest, pk: str, *, model_admin):
         "state": model_admin.state_badge(event),
         "fill": fill(event.held_tickets, event.total_tickets),
         "badge": badge,
-        "charts": [sales_chart(sales, capacity=event.total_tickets), waitlist_chart(sales)],
+        "sales": sales,
+        "chart_data": {**sales._asdict(), "capacity": event.total_tickets},
         "actions": actions_for(request, event),
         "may_see_bookings": sees_bookings,
         "places": places(event, first) if sees_bookings and event.waitlisted_count else [],

@@ -10,7 +10,6 @@ from accounts.tests.factories import UserFactory
 from bookings.models import SalesHour
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
-from bookings.services.periods import midnight
 from bookings.tests.factories import BookingFactory, EventFactory
 from events.models import Event
 
@@ -81,7 +80,7 @@ def test_figures_of_one_are_no_plural(box_office):
 
 
 def test_today_begins_at_midnight(box_office):
-    event, today = EventFactory(), midnight(timezone.now())
+    event, today = EventFactory(), timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     for hour, bookings in ((today - timedelta(hours=1), 7), (today, 2)):
         SalesHour.objects.create(event=event, hour=hour, bookings=bookings, tickets=9, held=0, waiting=0)
 

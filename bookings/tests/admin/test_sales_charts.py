@@ -1,0 +1,76 @@
+"""The sales on an event's page: as data for the charts, and as a table for everybody."""
+
+import json
+import re
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from bookings.models import SalesHour
+from bookings.tests.factories import EventFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def page_of(client, event):
+    response = client.get(f"/admin/events/event/{event.pk}/")
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def sold(event, *, hours_ago, bookings=2, tickets=5, held=5, waiting=0):
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours_ago)
+    SalesHour.objects.create(event=event, hour=hour, bookings=bookings, tickets=tickets, held=held, waiting=waiting)
+    return hour
+
+
+def rows(page):
+    """The cells of the table, row by row."""
+    table = page.partition('aria-label="Sales as a table"')[2].partition("</table>")[0]
+    return [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in table.split("</tr>")[:-1]]
+
+
+def test_charts_get_the_sales_as_data(box_office):
+    event = EventFactory(total_tickets=1234)
+    hour = sold(event, hours_ago=1, held=1000, waiting=3)
+
+    page = page_of(box_office, event)
+
+    found = json.loads(re.search(r'<script id="sales-data" type="application/json">(.*?)</script>', page)[1])
+    later = hour + timedelta(hours=1)
+    moments = [moment.isoformat().replace("+00:00", "Z") for moment in (hour, later)]
+    assert found == {
+        "unit": "hour",
+        "periods": [[moments[0], 2, 5, 1000, 3], [moments[1], 0, 0, 1000, 3]],
+        "capacity": 1234,
+    }
+
+
+def test_table_has_the_same_numbers(box_office):
+    event = EventFactory()
+    hour = sold(event, hours_ago=0, bookings=1200, held=1000, waiting=3)
+
+    heads, row = rows(page_of(box_office, event))
+
+    assert heads == ["Hour from (UTC)", "Bookings made", "Tickets asked for", "Held at its end", "Waiting at its end"]
+    assert row == [f"{hour.day} {hour:%b %Y, %H:%M}", "1,200", "5", "1,000", "3"]
+
+
+@pytest.mark.parametrize(("days", "head"), [(10, "Day from (UTC)"), (100, "Week from (UTC)")])
+def test_days_and_weeks_are_named_by_their_first_day(box_office, days, head):
+    event = EventFactory()
+    hour = sold(event, hours_ago=24 * days)
+    first = hour - timedelta(days=hour.weekday() if days == 100 else 0)
+
+    table = rows(page_of(box_office, event))
+
+    assert (table[0][0], table[1][0]) == (head, f"{first:%a} {first.day} {first:%b %Y}")
+
+
+def test_event_that_nobody_booked_has_no_charts(box_office):
+    page = page_of(box_office, EventFactory())
+
+    assert "No bookings so far." in page
+    assert "sales-data" not in page
+    assert "charts.js" not in page
