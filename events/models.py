@@ -16,6 +16,12 @@ BOUNDS = [
 ]
 
 
+def is_on_sale(now: datetime) -> Q:
+    has_opened = Q(sales_start=None) | Q(sales_start__lte=now)
+    is_open = Q(sales_end=None) | Q(sales_end__gt=now)
+    return Q(deleted_at=None) & has_opened & is_open
+
+
 class EventQuerySet(models.QuerySet):
     def standing(self):
         """Not deleted: what readers and buyers see."""
@@ -38,9 +44,7 @@ class EventQuerySet(models.QuerySet):
         return events.aggregate(n=Sum(column))["n"] or 0
 
     def on_sale(self, now):
-        opened = Q(sales_start=None) | Q(sales_start__lte=now)
-        not_closed = Q(sales_end=None) | Q(sales_end__gt=now)
-        return self.standing().filter(opened & not_closed)
+        return self.filter(is_on_sale(now))
 
 
 class Event(models.Model):

@@ -1,131 +1,157 @@
-"""The staff's first page: how it is going. Each card is for whoever may see what is in it."""
+"""The first page of the staff's site: what is on sale, what needs attention, what happened last."""
 
 from datetime import datetime
 from typing import NamedTuple
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 
-from bookings.admin.links import list_of_events
-from bookings.admin.notices import about_events, gravest_first
+from bookings.admin.links import event_url
 from bookings.models import Booking, LedgerEntry
-from bookings.services.overview import (
-    InAll,
-    OnSale,
-    events_in_all,
+from bookings.services.checks import quick_findings
+from bookings.services.reports import (
+    Totals,
+    booked_since,
+    event_totals,
+    events_off_ledger,
+    failed_checks,
     fullest_on_sale,
     latest_entries,
-    on_sale_in_all,
+    midnight_of,
+    opening_soon,
+    sold_out_with_waitlist,
 )
-from bookings.services.reports import sold_since, tickets_since
 from events.models import Event
-from ticks.formatting import bar
+from ticks.formatting import bar, told_length, told_moment
 from ticks.words import counted, plural
 
-# However many there are: a page to look at, not to scroll.
-EVENTS_SHOWN = 12
-ENTRIES_SHOWN = 10
-
-
-class May(NamedTuple):
-    """What the user may see here, or go on to."""
-
-    see_events: bool
-    add_events: bool
-    see_bookings: bool
-    book: bool
-    see_entries: bool
+MAX_EVENTS = 12
+MAX_ENTRIES = 10
+MAX_NOTICES_OF_A_KIND = 5
 
 
 class Figure(NamedTuple):
     """A number, what it counts, and the bar of a share."""
 
-    number: str
-    said: str
+    number: int
+    label: str
     bar: str = ""
 
 
-class Row(NamedTuple):
-    """An event on sale, and what is to say besides its name and date."""
+class Notice(NamedTuple):
+    """Something that needs attention. `level` is bad, warn or quiet; `subject` is the text of the link to `url`."""
 
-    event: Event
-    held: str
-    left: str
-    facts: list[str]
+    level: str
+    badge: str
+    text: str
+    subject: str = ""
+    url: str = ""
 
 
-def may(request: HttpRequest) -> May:
+def dashboard(request: HttpRequest) -> dict:
+    """The page's context, each part only for those who may see it. Its queries do not grow with events or bookings."""
+    now, permissions = timezone.now(), permissions_of(request)
+    context = {"can": permissions, "now": now, "figures": []}
+    if permissions["see_events"]:
+        totals = event_totals(now)
+        context |= {
+            "is_new": not totals.events,
+            "figures": event_figures(totals),
+            "notices": [
+                *inventory_notices(),
+                *waitlist_notices(now, count=totals.sold_out),
+                *opening_notices(now, count=totals.opening_soon),
+            ],
+            "events": fullest_on_sale(now, MAX_EVENTS),
+            "more_on_sale": max(0, totals.on_sale - MAX_EVENTS),
+            "on_sale_url": events_url("on_sale"),
+        }
+    if permissions["see_bookings"]:
+        bookings, tickets = booked_since(midnight_of(now))
+        label = f"{plural(bookings, 'booking')} today, for {counted(tickets, 'ticket')}"
+        context["figures"].insert(2, Figure(bookings, label))
+    if permissions["see_entries"]:
+        context["entries"] = latest_entries(MAX_ENTRIES)
+    return context
+
+
+def permissions_of(request: HttpRequest) -> dict[str, bool]:
+    """What the user may see here, or go on to."""
     events, bookings, entries = (admin.site.get_model_admin(model) for model in (Event, Booking, LedgerEntry))
     sees_bookings = bookings.has_view_permission(request)
-    return May(
-        events.has_view_permission(request),
-        events.has_add_permission(request),
-        sees_bookings,
-        # Not the model admin's: bookings are made on a page of their event.
-        request.user.has_perm("bookings.add_booking"),
-        # In words they name who booked.
-        sees_bookings and entries.has_view_permission(request),
-    )
+    return {
+        "see_events": events.has_view_permission(request),
+        "add_events": events.has_add_permission(request),
+        "see_bookings": sees_bookings,
+        # The model admin adds no bookings: they are made on a page of their event.
+        "book": request.user.has_perm("bookings.add_booking"),
+        # The entries name who booked.
+        "see_entries": sees_bookings and entries.has_view_permission(request),
+    }
 
 
-def board(request: HttpRequest) -> dict:
-    """The first page's context: as many queries for thousands of events and all their bookings as for one."""
-    now, allowed = timezone.now(), may(request)
-    figures, notices = [], []
-    context = {"may": allowed, "now": now}
-    if allowed.see_events:
-        on_sale, in_all = on_sale_in_all(now), events_in_all(now)
-        figures = [*figures_of_sales(on_sale), figure_of_waiting(in_all)]
-        notices += about_events(now, on_sale, in_all)
-        context |= {
-            "is_new": not in_all.events,
-            "rows": rows_on_sale(now),
-            "more_on_sale": max(0, on_sale.events - EVENTS_SHOWN),
-            "all_on_sale": list_of_events("on_sale"),
-        }
-    if allowed.see_bookings:
-        figures.insert(2, figure_of_today(now))
-    if allowed.see_entries:
-        context["entries"] = latest_entries(ENTRIES_SHOWN)
-    return context | {"figures": figures, "notices": gravest_first(notices)}
-
-
-def figures_of_sales(on_sale: OnSale) -> list[Figure]:
-    held, capacity = on_sale.held, on_sale.capacity
+def event_figures(totals: Totals) -> list[Figure]:
+    held, waiting = totals.capacity - totals.available, totals.waiting_bookings
     return [
-        Figure(f"{on_sale.events:,}", f"{plural(on_sale.events, 'event')} on sale now"),
-        Figure(f"{held:,}", f"of {counted(capacity, 'ticket')} held", bar(held, capacity)),
+        Figure(totals.on_sale, f"{plural(totals.on_sale, 'event')} on sale now"),
+        Figure(held, f"of {counted(totals.capacity, 'ticket')} held", bar(held, totals.capacity)),
+        Figure(waiting, f"{plural(waiting, 'booking')} waiting, for {counted(totals.waiting_tickets, 'ticket')}"),
     ]
 
 
-def figure_of_today(now: datetime) -> Figure:
-    sold = sold_since(now.replace(hour=0, minute=0, second=0, microsecond=0))
-    said = f"{plural(sold.bookings, 'booking')} today, for {counted(sold.tickets, 'ticket')}"
-    return Figure(f"{sold.bookings:,}", said)
+def inventory_notices() -> list[Notice]:
+    limit = MAX_NOTICES_OF_A_KIND + 1
+    findings = {check.event: check.findings for check in failed_checks()[:limit]}
+    suspects = [event for event in events_off_ledger()[:limit] if event not in findings]
+    # The counts are compared once more: a suspect that agrees now was booked in between.
+    found = quick_findings(suspects) if suspects else {}
+    findings |= {event: found[event.pk] for event in suspects if event.pk in found}
+    notices = [
+        event_notice(event, "bad", "Does not verify", summary_of(found))
+        for event, found in list(findings.items())[:MAX_NOTICES_OF_A_KIND]
+    ]
+    if len(findings) > MAX_NOTICES_OF_A_KIND:
+        notices.append(Notice("bad", "Does not verify", "and more: run manage.py verify_inventory"))
+    return notices
 
 
-def figure_of_waiting(in_all: InAll) -> Figure:
-    bookings, tickets = in_all.waiting_bookings, in_all.waiting_tickets
-    said = f"{plural(bookings, 'booking')} waiting, for {counted(tickets, 'ticket')}"
-    return Figure(f"{bookings:,}", said)
+def summary_of(findings: list[str]) -> str:
+    more = len(findings) - 1
+    return f"{findings[0]}, and {counted(more, 'more finding')}" if more else findings[0]
 
 
-def rows_on_sale(now: datetime) -> list[Row]:
-    events = list(fullest_on_sale(now)[:EVENTS_SHOWN])
-    today = tickets_since(now.replace(hour=0, minute=0, second=0, microsecond=0), [event.pk for event in events])
-    return [row(event, int(today.get(event.pk, 0))) for event in events]
+def waitlist_notices(now: datetime, *, count: int) -> list[Notice]:
+    notices = []
+    for event in sold_out_with_waitlist(now)[:MAX_NOTICES_OF_A_KIND]:
+        tickets = counted(event.waitlisted_tickets, "ticket")
+        text = f"{counted(event.waitlisted_count, 'booking')} waiting for {tickets}"
+        notices.append(event_notice(event, "warn", "Sold out", text))
+    return notices + more_notices("warn", "Sold out", count, "sold_out")
 
 
-def row(event: Event, today: int) -> Row:
-    left, waiting = event.available_tickets, event.waitlisted_count
-    return Row(
-        event,
-        f"{event.held_tickets:,} of {event.total_tickets:,} held",
-        f"{left:,} left" if left else "Sold out",
-        [f"{today:,} asked for today", *([f"{counted(waiting, 'booking')} waiting"] if waiting else [])],
-    )
+def opening_notices(now: datetime, *, count: int) -> list[Notice]:
+    notices = []
+    for event in opening_soon(now)[:MAX_NOTICES_OF_A_KIND]:
+        text = f"on sale {told_moment(event.sales_start, now=now)}, in {told_length(event.sales_start - now)}"
+        notices.append(event_notice(event, "quiet", "Opens soon", text))
+    return notices + more_notices("quiet", "Opens soon", count, "not_open")
 
 
-admin.site.board = board
+def event_notice(event: Event, level: str, badge: str, text: str) -> Notice:
+    return Notice(level, badge, text, event.name, event_url(event.pk))
+
+
+def more_notices(level: str, badge: str, count: int, state: str) -> list[Notice]:
+    """One that leads to all events in this state, where there are more than are listed."""
+    more = count - MAX_NOTICES_OF_A_KIND
+    return [Notice(level, badge, "", f"and {counted(more, 'more event')}", events_url(state))] if more > 0 else []
+
+
+def events_url(state: str) -> str:
+    return f"{reverse('admin:events_event_changelist')}?state={state}"
+
+
+admin.site.board = dashboard
 admin.site.index_template = "bookings/admin/home.html"

@@ -1,4 +1,4 @@
-"""Where the pages about one event or one booking, and the lists of events, are."""
+"""Addresses of the pages of one event and one booking, and links to them."""
 
 from django.urls import reverse
 from django.utils.html import format_html
@@ -21,7 +21,3 @@ def event_link(event: Event) -> str:
 
 def booking_link(booking: Booking) -> str:
     return format_html('<a href="{}">{}</a>', booking_url(booking.pk), booking.reference)
-
-
-def list_of_events(state: str) -> str:
-    return f"{reverse('admin:events_event_changelist')}?state={state}"

@@ -1,18 +1,23 @@
-"""What was sold when: read from the counts of each hour (`SalesHour`), never from the bookings. Times are in UTC."""
+"""Sales and totals for staff: read from the counts of events and hours and from the ledger, never from the bookings.
+
+Times are in UTC.
+"""
 
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
-from django.db.models import Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum, Value
 
-from bookings.models import SalesHour
-from events.models import Event
+from bookings.models import InventoryCheck, LedgerEntry, SalesHour
+from events.models import Event, is_on_sale
 
 UNITS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
 HOUR = UNITS["hour"]
 # Weeks begin on Mondays, so periods are counted from one.
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+SOON = timedelta(hours=24)
+IS_QUEUED = Q(available_tickets=0, waitlisted_count__gt=0)
 
 
 class Period(NamedTuple):
@@ -32,11 +37,18 @@ class Sales(NamedTuple):
     periods: list[Period]
 
 
-class Sold(NamedTuple):
-    """Bookings made and the tickets that they asked for, waitlisted ones too."""
+class Totals(NamedTuple):
+    """Counts over all events, cancelled ones too."""
 
-    bookings: int
-    tickets: int
+    events: int
+    waiting_bookings: int
+    waiting_tickets: int
+    opening_soon: int
+    # These are of the events on sale; `sold_out` counts those with somebody waiting.
+    on_sale: int
+    capacity: int
+    available: int
+    sold_out: int
 
 
 def sales_over_time(event: Event, *, now: datetime) -> Sales:
@@ -72,15 +84,81 @@ def start_of(moment: datetime, length: timedelta) -> datetime:
     return moment - (moment - MONDAY) % length
 
 
-def sold_since(midnight: datetime) -> Sold:
-    """Bookings of all events from a whole hour on."""
+def booked_since(midnight: datetime) -> tuple[int, int]:
+    """Bookings made since a whole hour and the tickets that they asked for, waitlisted ones too."""
     found = SalesHour.objects.filter(hour__gte=midnight).aggregate(
         bookings=Sum("bookings", default=0), tickets=Sum("tickets", default=0)
     )
-    return Sold(int(found["bookings"]), int(found["tickets"]))
+    return int(found["bookings"]), int(found["tickets"])
 
 
-def tickets_since(midnight: datetime, event_ids: list[int]) -> dict[int, int]:
-    """Tickets asked for from a whole hour on, by event."""
-    hours = SalesHour.objects.filter(event__in=event_ids, hour__gte=midnight).order_by()
-    return dict(hours.values("event").annotate(n=Sum("tickets")).values_list("event", "n"))
+def event_totals(now: datetime) -> Totals:
+    on_sale = is_on_sale(now)
+    found = Event.objects.aggregate(
+        events=Count("pk"),
+        waiting_bookings=Sum("waitlisted_count", default=0),
+        waiting_tickets=Sum("waitlisted_tickets", default=0),
+        opening_soon=Count("pk", filter=opens_soon(now)),
+        on_sale=Count("pk", filter=on_sale),
+        capacity=Sum("total_tickets", filter=on_sale, default=0),
+        available=Sum("available_tickets", filter=on_sale, default=0),
+        sold_out=Count("pk", filter=on_sale & IS_QUEUED),
+    )
+    return Totals(**{name: int(number) for name, number in found.items()})
+
+
+def fullest_on_sale(now: datetime, limit: int) -> list[Event]:
+    """Events with tickets left, the fullest first, then those that are sold out; with `tickets_today` for each."""
+    events = (
+        Event.objects.on_sale(now)
+        .annotate(
+            is_sold_out=Q(available_tickets=0),
+            share_left=F("available_tickets") * Value(1.0) / F("total_tickets"),
+        )
+        .order_by("is_sold_out", "share_left", "date", "pk")
+    )
+    events = list(events[:limit])
+    hours = SalesHour.objects.filter(event__in=events, hour__gte=midnight_of(now)).order_by()
+    tickets = dict(hours.values("event").annotate(n=Sum("tickets")).values_list("event", "n"))
+    for event in events:
+        event.tickets_today = int(tickets.get(event.pk, 0))
+    return events
+
+
+def sold_out_with_waitlist(now: datetime) -> QuerySet[Event]:
+    return Event.objects.on_sale(now).filter(IS_QUEUED).order_by("-waitlisted_tickets", "pk")
+
+
+def opening_soon(now: datetime) -> QuerySet[Event]:
+    return Event.objects.filter(opens_soon(now)).order_by("sales_start", "pk")
+
+
+def opens_soon(now: datetime) -> Q:
+    return Q(deleted_at=None, sales_start__gt=now, sales_start__lte=now + SOON)
+
+
+def failed_checks() -> QuerySet[InventoryCheck]:
+    """The latest checks that found something, of cancelled events too: those must hold nothing."""
+    return InventoryCheck.objects.exclude(findings=[]).select_related("event").order_by("-started_at", "pk")
+
+
+def events_off_ledger() -> QuerySet[Event]:
+    """Events whose counts are not those of their latest ledger entry; `quick_findings` says what differs."""
+    agreeing = LedgerEntry.objects.filter(
+        event=OuterRef("pk"),
+        sequence=OuterRef("ledger_sequence"),
+        available_after=OuterRef("available_tickets"),
+        waitlisted_after=OuterRef("waitlisted_count"),
+    )
+    return Event.objects.filter(~Exists(agreeing.order_by())).order_by("pk")
+
+
+def latest_entries(limit: int) -> list[LedgerEntry]:
+    # Two queries: in one join, MariaDB reads the entries of all events and sorts them.
+    latest = list(LedgerEntry.objects.order_by("-pk").values_list("pk", flat=True)[:limit])
+    entries = LedgerEntry.objects.filter(pk__in=latest).select_related("event", "booking", "actor")
+    return list(entries.order_by("-pk"))
+
+
+def midnight_of(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,10 +1,10 @@
-"""What the templates of the staff's pages say and draw."""
+"""Filters of the staff's pages."""
 
 from django import template
 from django.utils import timezone
 
 from bookings.admin.formatting import status_badge
-from bookings.admin.wording import worded as sentence
+from bookings.admin.ledger import describe_entry
 from bookings.enums import LedgerKind
 from bookings.models import Booking, LedgerEntry
 from events.models import Event
@@ -23,11 +23,7 @@ ENTRY_TONES = {
 
 register.filter("moment", shown_moment)
 register.filter("status_badge", status_badge)
-
-
-@register.filter
-def worded(entry: LedgerEntry) -> str:
-    return sentence(entry)
+register.filter("description", describe_entry)
 
 
 @register.filter
@@ -47,11 +43,11 @@ def fill_bar(event: Event) -> str:
 
 @register.filter
 def number(value: int) -> str:
-    """With a comma between thousands."""
+    """A number with a comma between thousands."""
     return f"{value:,}"
 
 
 @register.filter
 def plain(value: int) -> str:
-    """For addresses and ids."""
+    """A number without commas, for addresses and ids."""
     return str(value)

@@ -2,8 +2,7 @@ import pytest
 from django.db import connection
 
 from accounts.tests.factories import UserFactory
-from bookings.admin.ledger import LedgerAdmin
-from bookings.admin.wording import worded
+from bookings.admin.ledger import LedgerAdmin, describe_entry
 from bookings.models import LedgerEntry
 from bookings.services.cancellation import cancel_tickets
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -31,7 +30,7 @@ def test_ledger_list_says_what_happened_in_plain_words(box_office):
 
     response = box_office.get(LIST)
 
-    assert [worded(entry) for entry in response.context["cl"].result_list] == [
+    assert [describe_entry(entry) for entry in response.context["cl"].result_list] == [
         "Grace Hopper was promoted, 1 ticket",
         "Ada Lovelace cancelled 2 tickets",
         "Grace Hopper joined the waitlist for 1 ticket",

@@ -3,10 +3,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from bookings.admin.notices import about_inventories, about_openings, about_waitlists
+from bookings.admin.home import inventory_notices, opening_notices, waitlist_notices
 from bookings.models import InventoryCheck, LedgerEntry
 from bookings.services.events import cancel_event, change_event
-from bookings.services.overview import events_in_all, on_sale_in_all
+from bookings.services.reports import event_totals
 from bookings.tests.factories import BookingFactory, EventFactory
 from events.models import Event
 
@@ -17,17 +17,17 @@ DAY = timedelta(hours=24)
 MICROSECOND = timedelta(microseconds=1)
 
 
-def said(notices):
-    return [(notice.shape, notice.badge, notice.subject, notice.said) for notice in notices]
+def texts(notices):
+    return [(notice.level, notice.badge, notice.subject, notice.text) for notice in notices]
 
 
 def waitlists():
     now = timezone.now()
-    return said(about_waitlists(now, on_sale_in_all(now).queued))
+    return texts(waitlist_notices(now, count=event_totals(now).sold_out))
 
 
 def openings():
-    return said(about_openings(NOW, events_in_all(NOW).opening))
+    return texts(opening_notices(NOW, count=event_totals(NOW).opening_soon))
 
 
 def sold_out(name, *, waiting=(2,), **fields):
@@ -41,9 +41,9 @@ def sold_out(name, *, waiting=(2,), **fields):
 def test_sold_out_with_a_waitlist_needs_attention():
     event = sold_out("Gala", waiting=(1, 2))
 
-    [notice] = about_waitlists(timezone.now(), 1)
+    [notice] = waitlist_notices(timezone.now(), count=1)
 
-    assert said([notice]) == [("warn", "Sold out", "Gala", "2 bookings waiting for 3 tickets")]
+    assert texts([notice]) == [("warn", "Sold out", "Gala", "2 bookings waiting for 3 tickets")]
     assert notice.url == f"/admin/events/event/{event.pk}/"
 
 
@@ -74,11 +74,11 @@ def test_longest_waitlists_come_first_and_the_rest_is_counted():
     for tickets in range(1, 8):
         sold_out(f"Event {tickets}", waiting=(1,) * tickets)
 
-    found = about_waitlists(timezone.now(), on_sale_in_all(timezone.now()).queued)
+    found = waitlist_notices(timezone.now(), count=event_totals(timezone.now()).sold_out)
 
     assert [notice.subject for notice in found[:2]] == ["Event 7", "Event 6"]
     assert len(found) == 6
-    assert said(found)[-1] == ("warn", "Sold out", "and 2 more events", "")
+    assert texts(found)[-1] == ("warn", "Sold out", "and 2 more events", "")
     assert found[-1].url == "/admin/events/event/?state=sold_out"
 
 
@@ -114,10 +114,10 @@ def test_first_to_open_comes_first_and_the_rest_is_counted():
     for hours in range(7, 0, -1):
         EventFactory(name=f"In {hours}", sales_start=NOW + timedelta(hours=hours))
 
-    found = about_openings(NOW, events_in_all(NOW).opening)
+    found = opening_notices(NOW, count=event_totals(NOW).opening_soon)
 
     assert [notice.subject for notice in found[:-1]] == ["In 1", "In 2", "In 3", "In 4", "In 5"]
-    assert said(found)[-1] == ("quiet", "Opens soon", "and 2 more events", "")
+    assert texts(found)[-1] == ("quiet", "Opens soon", "and 2 more events", "")
     assert found[-1].url == "/admin/events/event/?state=not_open"
 
 
@@ -144,7 +144,7 @@ def checked(event, *findings):
 def test_check_with_findings_needs_attention(findings, notice):
     checked(EventFactory(name="Gala"), *findings)
 
-    assert said(about_inventories()) == notice
+    assert texts(inventory_notices()) == notice
 
 
 @pytest.mark.parametrize(
@@ -163,14 +163,14 @@ def test_check_with_findings_needs_attention(findings, notice):
         ),
     ],
 )
-def test_counts_that_the_ledger_does_not_tell_need_attention(damage, findings):
+def test_counts_that_differ_from_the_ledger_need_attention(damage, findings):
     event = EventFactory(name="Gala", total_tickets=10)
     BookingFactory(event=event, tickets=2)
     EventFactory(name="Other")
     if damage:
         Event.objects.filter(pk=event.pk).update(**damage)
 
-    assert said(about_inventories()) == ([("bad", "Does not verify", "Gala", findings)] if findings else [])
+    assert texts(inventory_notices()) == ([("bad", "Does not verify", "Gala", findings)] if findings else [])
 
 
 def test_event_is_named_once_however_it_was_found():
@@ -178,24 +178,24 @@ def test_event_is_named_once_however_it_was_found():
     checked(event, "oversold")
     Event.objects.filter(pk=event.pk).update(ledger_sequence=9)
 
-    assert said(about_inventories()) == [("bad", "Does not verify", "Gala", "oversold")]
+    assert texts(inventory_notices()) == [("bad", "Does not verify", "Gala", "oversold")]
 
 
-def test_whole_stories_need_no_attention(admin_user):
+def test_inventories_that_agree_need_no_attention(admin_user):
     full, cancelled = sold_out("Full"), sold_out("Cancelled")
     cancel_event(cancelled.pk, actor=admin_user)
     change_event(full.pk, changes={"total_tickets": 9}, actor=admin_user)
 
     assert LedgerEntry.objects.filter(kind="promoted").count() == 1
-    assert about_inventories() == []
+    assert inventory_notices() == []
 
 
 @pytest.mark.parametrize(("broken", "more"), [(5, False), (6, True)])
-def test_many_broken_inventories_are_not_all_told(broken, more):
+def test_many_broken_inventories_are_not_all_listed(broken, more):
     for _ in range(broken):
         checked(EventFactory(), "oversold")
 
-    found = about_inventories()
+    found = inventory_notices()
 
     assert len([notice for notice in found if notice.subject]) == 5
-    assert ("and more: run manage.py verify_inventory" in [notice.said for notice in found]) is more
+    assert ("and more: run manage.py verify_inventory" in [notice.text for notice in found]) is more

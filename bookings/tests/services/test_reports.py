@@ -6,7 +6,7 @@ from django.utils import timezone
 from bookings.models import SalesHour
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
-from bookings.services.reports import HOUR, sales_over_time, sold_since, tickets_since
+from bookings.services.reports import HOUR, booked_since, fullest_on_sale, sales_over_time
 from bookings.tests.factories import BookingFactory, EventFactory
 
 pytestmark = pytest.mark.django_db
@@ -145,11 +145,12 @@ def test_sales_are_one_query_whatever_was_sold(hours, django_assert_num_queries)
 
 def test_the_day_begins_with_its_first_hour():
     one, other = EventFactory(), EventFactory()
-    sold(one, START - HOUR, bookings=7, tickets=70)
-    sold(one, START, bookings=1, tickets=2)
-    sold(one, START + HOUR, bookings=2, tickets=3)
+    midnight = START.replace(hour=0)
+    sold(one, midnight - HOUR, bookings=7, tickets=70)
+    sold(one, midnight, bookings=1, tickets=2)
+    sold(one, START, bookings=2, tickets=3)
     sold(other, START + 5 * HOUR, bookings=4, tickets=9)
 
-    assert sold_since(START) == (7, 14)
-    assert tickets_since(START, [one.pk, other.pk]) == {one.pk: 5, other.pk: 9}
-    assert tickets_since(START, [other.pk]) == {other.pk: 9}
+    assert booked_since(midnight) == (7, 14)
+    assert {event.pk: event.tickets_today for event in fullest_on_sale(START, 5)} == {one.pk: 5, other.pk: 9}
+    assert [event.tickets_today for event in fullest_on_sale(START, 1)] == [5]
