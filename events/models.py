@@ -34,7 +34,7 @@ class EventQuerySet(models.QuerySet):
         return self.filter(available_tickets=0)
 
     def count_bookings(self, event_id: int | None = None, status: str | None = None) -> int:
-        """How many bookings there are, of one event or of all, of one status or of any: read off the counts."""
+        """The number of bookings of one event or of all, with one status or with any, taken from the events' counts."""
         events = self if event_id is None else self.filter(pk=event_id)
         column = F("booking_count")
         if status == "cancelled":
@@ -106,7 +106,7 @@ class Event(models.Model):
 
     class Meta:
         ordering = ["pk"]
-        # Never deleted, so what stands for it has a name of its own.
+        # Events are cancelled, not deleted, so the permission has a name of its own.
         permissions = [("cancel_event", "Can cancel event")]
         constraints = [
             models.CheckConstraint(condition=Q(total_tickets__gte=1), name="event_has_tickets"),
@@ -118,12 +118,12 @@ class Event(models.Model):
                 condition=Q(booking_count__gte=F("completed_count") + F("waitlisted_count")),
                 name="event_counts_live_bookings",
             ),
-            # Each holds a ticket or more; so a deleted event has none.
+            # Each completed booking holds at least one ticket, so a deleted event has none.
             models.CheckConstraint(
                 condition=Q(total_tickets__gte=F("available_tickets") + F("completed_count")),
                 name="event_completed_within_held",
             ),
-            # Each wants one or more; who does not wait wants none.
+            # Each waiting booking wants at least one ticket, and only waiting bookings do.
             models.CheckConstraint(
                 condition=Q(waitlisted_tickets__gte=F("waitlisted_count"))
                 & (Q(waitlisted_count__gte=1) | Q(waitlisted_tickets=0)),
@@ -159,7 +159,7 @@ class Event(models.Model):
 
 
 def state_of(deleted_at: datetime | None, start: datetime | None, end: datetime | None, available: int) -> str:
-    """What staff call it, of an event's columns: it may be read without a model instance."""
+    """The state of an event as staff name it. It takes columns, so that lists need no model instance."""
     now = timezone.now()
     if deleted_at:
         return "Cancelled"
@@ -177,9 +177,9 @@ COUNTS_SQL = (
 
 
 def counts_of(event_ids: Collection[int]) -> dict[int, tuple[int, int]]:
-    """By id, tickets left and bookings waiting, of the events that there are.
+    """Tickets left and bookings waiting, by event id; an event that does not exist is left out.
 
-    What a crowd polls, so in SQL built once: the ORM takes six times as long.
+    Crowds poll it, so the SQL is built once: the ORM takes six times as long.
     """
     with connection.cursor() as cursor:
         cursor.execute(f"{COUNTS_SQL}({', '.join(['%s'] * len(event_ids))})", list(event_ids))

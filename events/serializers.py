@@ -12,7 +12,7 @@ POLICIES = Event.WaitlistPolicy.choices
 
 
 class EventFieldsSerializer(serializers.Serializer):
-    """What staff may set; the names of the API on the left, the model's as `source`."""
+    """The fields that staff may set."""
 
     name = LineField(max_length=200, label="Name")
     date = MomentField(label="Date")
@@ -39,7 +39,7 @@ class EventFieldsSerializer(serializers.Serializer):
 
 
 class EventCreateSerializer(EventFieldsSerializer):
-    # Not stored: it starts as totalTickets and then follows from the bookings.
+    # It is not stored: it starts as totalTickets and then follows from the bookings.
     availableTickets = WholeNumberField(
         required=False,
         write_only=True,
@@ -47,7 +47,7 @@ class EventCreateSerializer(EventFieldsSerializer):
         help_text="If sent, it must equal totalTickets.",
     )
 
-    # What the browsable API starts from.
+    # The browsable API starts from it.
     example = {"name": "Concert", "date": "2026-12-01T19:30:00Z", "totalTickets": 100, "venue": "Town hall"}
 
     def validate(self, attrs):
@@ -68,7 +68,7 @@ class EventChangeSerializer(EventFieldsSerializer):
 
 
 class EventSerializer(serializers.Serializer):
-    """What `event_data` answers, for the schema."""
+    """The answer of `event_data`, for the schema."""
 
     id = serializers.IntegerField()
     name = serializers.CharField()
@@ -90,7 +90,7 @@ class EventSerializer(serializers.Serializer):
 
 
 def event_data(event: Event) -> dict:
-    """What `EventSerializer` describes, put together by hand: crowds poll lists of these, and it takes a tenth."""
+    """The same as `EventSerializer`, at a tenth of its cost: crowds poll lists of events."""
     return {
         "id": event.pk,
         "name": event.name,

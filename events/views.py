@@ -17,18 +17,18 @@ from ticks.api.schema import describes, sent_header
 POLLED = "With an `ETag`; `If-None-Match` answers 304 while nothing changed."
 
 
-def sent_version(*statuses: int):
+def version_header(*statuses: int):
     return sent_header("ETag", "The event's version, for `If-Match`.", on=list(statuses))
 
 
-def tag_of_page(events: list[Event], pages: Pages) -> str:
-    """Of all that the page shows: an event's version and ledger rise with every change of it."""
-    shown = [pages.count, pages.has_more, *((event.pk, event.etag) for event in events)]
-    return f'"{sha256(repr(shown).encode()).hexdigest()[:32]}"'
+def etag_of_page(events: list[Event], pages: Pages) -> str:
+    """Changes with everything that the page shows, since an event's own ETag changes with each change of it."""
+    state = [pages.count, pages.has_more, *((event.pk, event.etag) for event in events)]
+    return f'"{sha256(repr(state).encode()).hexdigest()[:32]}"'
 
 
 class EventReadViewSet(GenericViewSet):
-    """Reads of events. Whatever changes one moves tickets too, so it lives in `bookings`."""
+    """Reads of events. Writes move tickets too, so they live in `bookings`."""
 
     queryset = Event.objects.standing()
     permission_classes = [IsUserOrPublic]
@@ -57,7 +57,7 @@ class EventReadViewSet(GenericViewSet):
     )
     def list(self, request):
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        etag = tag_of_page(page, self.paginator)
+        etag = etag_of_page(page, self.paginator)
         if is_unchanged(request, etag):
             return not_modified(etag)
         response = self.get_paginated_response([event_data(event) for event in page])
@@ -68,7 +68,7 @@ class EventReadViewSet(GenericViewSet):
         "Read an event",
         success={200: EventSerializer, 304: NOT_MODIFIED},
         errors=[401, 404],
-        parameters=[IF_NONE_MATCH, sent_version(200, 304)],
+        parameters=[IF_NONE_MATCH, version_header(200, 304)],
         description=POLLED,
     )
     def retrieve(self, request, pk):

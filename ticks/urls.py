@@ -36,6 +36,6 @@ urlpatterns = [
     path("api/schema", SchemaView.as_view(), name="schema"),
     path("api/docs", Docs.as_view(url_name="schema", title="Ticks API docs"), name="docs"),
     path("api/v1/auth/", include("accounts.urls")),
-    path("api/", include("bookings.api.one_ticket.urls")),
+    path("api/", include("bookings.api.one_ticket")),
     re_path(r"^api/", no_route()),
 ]

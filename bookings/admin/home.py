@@ -12,14 +12,12 @@ from bookings.admin.links import event_url
 from bookings.models import Booking, LedgerEntry
 from bookings.services.checks import quick_findings
 from bookings.services.reports import (
-    Totals,
-    booked_since,
+    booked_today,
     event_totals,
     events_off_ledger,
     failed_checks,
     fullest_on_sale,
     latest_entries,
-    midnight_of,
     opening_soon,
     sold_out_with_waitlist,
 )
@@ -57,19 +55,19 @@ def dashboard(request: HttpRequest) -> dict:
     if permissions["see_events"]:
         totals = event_totals(now)
         context |= {
-            "is_new": not totals.events,
+            "is_new": not totals["events"],
             "figures": event_figures(totals),
             "notices": [
                 *inventory_notices(),
-                *waitlist_notices(now, count=totals.sold_out),
-                *opening_notices(now, count=totals.opening_soon),
+                *waitlist_notices(now, count=totals["sold_out_with_waitlist"]),
+                *opening_notices(now, count=totals["opening_soon"]),
             ],
             "events": fullest_on_sale(now, MAX_EVENTS),
-            "more_on_sale": max(0, totals.on_sale - MAX_EVENTS),
+            "more_on_sale": max(0, totals["on_sale"] - MAX_EVENTS),
             "on_sale_url": events_url("on_sale"),
         }
     if permissions["see_bookings"]:
-        bookings, tickets = booked_since(midnight_of(now))
+        bookings, tickets = booked_today(now)
         label = f"{plural(bookings, 'booking')} today, for {counted(tickets, 'ticket')}"
         context["figures"].insert(2, Figure(bookings, label))
     if permissions["see_entries"]:
@@ -92,12 +90,13 @@ def permissions_of(request: HttpRequest) -> dict[str, bool]:
     }
 
 
-def event_figures(totals: Totals) -> list[Figure]:
-    held, waiting = totals.capacity - totals.available, totals.waiting_bookings
+def event_figures(totals: dict[str, int]) -> list[Figure]:
+    on_sale, capacity, waiting = totals["on_sale"], totals["capacity"], totals["waiting_bookings"]
+    held = capacity - totals["available"]
     return [
-        Figure(totals.on_sale, f"{plural(totals.on_sale, 'event')} on sale now"),
-        Figure(held, f"of {counted(totals.capacity, 'ticket')} held", bar(held, totals.capacity)),
-        Figure(waiting, f"{plural(waiting, 'booking')} waiting, for {counted(totals.waiting_tickets, 'ticket')}"),
+        Figure(on_sale, f"{plural(on_sale, 'event')} on sale now"),
+        Figure(held, f"of {counted(capacity, 'ticket')} held", bar(held, capacity)),
+        Figure(waiting, f"{plural(waiting, 'booking')} waiting, for {counted(totals['waiting_tickets'], 'ticket')}"),
     ]
 
 

@@ -9,56 +9,6 @@ from bookings.models import LedgerEntry
 from ticks.formatting import shown_moment, with_unit
 from ticks.words import counted
 
-# Where the holder of the booking did it; for everything else see below.
-SENTENCES_BY_HOLDER = {
-    LedgerKind.BOOKED: "{holder} booked {tickets}",
-    LedgerKind.WAITLISTED: "{holder} joined the waitlist for {tickets}",
-    LedgerKind.REDUCED: "{holder} gave back {tickets}",
-    LedgerKind.CANCELLED: "{holder} cancelled {tickets}",
-}
-SENTENCES = {
-    LedgerKind.BOOKED: "{actor} booked {tickets} for {holder}",
-    LedgerKind.WAITLISTED: "{actor} put {holder} on the waitlist for {tickets}",
-    LedgerKind.REDUCED: "{actor} gave back {tickets} of {holder}",
-    LedgerKind.CANCELLED: "{actor} cancelled {tickets} of {holder}",
-    LedgerKind.PROMOTED: "{holder} was promoted, {tickets}",
-    LedgerKind.MOVED: "{actor} moved {holder} in the waitlist",
-    LedgerKind.TRANSFERRED: "{actor} changed the holder of {tickets}",
-    LedgerKind.OPENED: "{actor} opened the event with {tickets}",
-    LedgerKind.EDITED: "{actor} edited the event",
-    LedgerKind.EVENT_CANCELLED: "{actor} cancelled the event, with {tickets} held",
-}
-SERVED_BY_HAND = "{actor} served {holder} out of turn, {tickets}"
-CAPACITY_RAISED = "{actor} raised the capacity by {number}"
-CAPACITY_LOWERED = "{actor} lowered the capacity by {number}"
-
-
-def describe_entry(entry: LedgerEntry) -> str:
-    """One entry as a sentence without its full stop, such as `Ada Lovelace cancelled 2 tickets`.
-
-    Reads the entry's `booking` and `actor`, so select them with a list. A transferred booking has its present name
-    in its earlier entries too.
-    """
-    booking = entry.booking
-    sentence = sentence_of(entry).format(
-        actor=entry.actor.username if entry.actor else "A guest",
-        holder=booking and (booking.full_name or booking.reference),
-        tickets=counted(entry.tickets, "ticket"),
-        number=f"{abs(entry.tickets):,}",
-    )
-    return f"{sentence}: {entry.note}" if entry.note else sentence
-
-
-def sentence_of(entry: LedgerEntry) -> str:
-    if entry.kind == LedgerKind.CAPACITY_CHANGED:
-        return CAPACITY_RAISED if entry.tickets > 0 else CAPACITY_LOWERED
-    if entry.kind == LedgerKind.PROMOTED and entry.note:
-        # Only those who serve a booking out of turn say why.
-        return SERVED_BY_HAND
-    # Guests act for themselves, so anybody else who acts on a booking is staff.
-    is_by_holder = entry.actor_id is None or (entry.booking and entry.actor_id == entry.booking.user_id)
-    return (is_by_holder and SENTENCES_BY_HOLDER.get(entry.kind)) or SENTENCES[entry.kind]
-
 
 @admin.register(LedgerEntry)
 class LedgerAdmin(Exportable, admin.ModelAdmin):
@@ -137,3 +87,54 @@ class LedgerAdmin(Exportable, admin.ModelAdmin):
     @admin.display(description="by")
     def by(self, entry: LedgerEntry) -> str:
         return entry.actor.username if entry.actor else "a guest"
+
+
+# Where the holder of the booking did it; for everything else see below.
+SENTENCES_BY_HOLDER = {
+    LedgerKind.BOOKED: "{holder} booked {tickets}",
+    LedgerKind.WAITLISTED: "{holder} joined the waitlist for {tickets}",
+    LedgerKind.REDUCED: "{holder} gave back {tickets}",
+    LedgerKind.CANCELLED: "{holder} cancelled {tickets}",
+}
+SENTENCES = {
+    LedgerKind.BOOKED: "{actor} booked {tickets} for {holder}",
+    LedgerKind.WAITLISTED: "{actor} put {holder} on the waitlist for {tickets}",
+    LedgerKind.REDUCED: "{actor} gave back {tickets} of {holder}",
+    LedgerKind.CANCELLED: "{actor} cancelled {tickets} of {holder}",
+    LedgerKind.PROMOTED: "{holder} was promoted, {tickets}",
+    LedgerKind.MOVED: "{actor} moved {holder} in the waitlist",
+    LedgerKind.TRANSFERRED: "{actor} changed the holder of {tickets}",
+    LedgerKind.OPENED: "{actor} opened the event with {tickets}",
+    LedgerKind.EDITED: "{actor} edited the event",
+    LedgerKind.EVENT_CANCELLED: "{actor} cancelled the event, with {tickets} held",
+}
+SERVED_BY_HAND = "{actor} served {holder} out of turn, {tickets}"
+CAPACITY_RAISED = "{actor} raised the capacity by {number}"
+CAPACITY_LOWERED = "{actor} lowered the capacity by {number}"
+
+
+def describe_entry(entry: LedgerEntry) -> str:
+    """One entry as a sentence without its full stop, such as `Ada Lovelace cancelled 2 tickets`.
+
+    Reads the entry's `booking` and `actor`, so select them with a list. A transferred booking has its present name
+    in its earlier entries too.
+    """
+    booking = entry.booking
+    sentence = sentence_of(entry).format(
+        actor=entry.actor.username if entry.actor else "A guest",
+        holder=booking and (booking.full_name or booking.reference),
+        tickets=counted(entry.tickets, "ticket"),
+        number=f"{abs(entry.tickets):,}",
+    )
+    return f"{sentence}: {entry.note}" if entry.note else sentence
+
+
+def sentence_of(entry: LedgerEntry) -> str:
+    if entry.kind == LedgerKind.CAPACITY_CHANGED:
+        return CAPACITY_RAISED if entry.tickets > 0 else CAPACITY_LOWERED
+    if entry.kind == LedgerKind.PROMOTED and entry.note:
+        # Only those who serve a booking out of turn say why.
+        return SERVED_BY_HAND
+    # Guests act for themselves, so anybody else who acts on a booking is staff.
+    is_by_holder = entry.actor_id is None or (entry.booking and entry.actor_id == entry.booking.user_id)
+    return (is_by_holder and SENTENCES_BY_HOLDER.get(entry.kind)) or SENTENCES[entry.kind]

@@ -1,7 +1,6 @@
 from django.urls import path
 
-from bookings.api.views.bookings import BookingViewSet, EventStatusViewSet
-from bookings.api.views.events import EventViewSet
+from bookings.api.views import BookingViewSet, EventStatusViewSet, EventViewSet
 
 urlpatterns = [
     path("booking", BookingViewSet.as_view({"get": "list", "post": "create"}), name="booking-list"),

@@ -17,7 +17,7 @@ HOUR = UNITS["hour"]
 # Weeks begin on Mondays, so periods are counted from one.
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 SOON = timedelta(hours=24)
-IS_QUEUED = Q(available_tickets=0, waitlisted_count__gt=0)
+IS_SOLD_OUT_WITH_WAITLIST = Q(available_tickets=0, waitlisted_count__gt=0)
 
 
 class Period(NamedTuple):
@@ -35,20 +35,6 @@ class Sales(NamedTuple):
 
     unit: str
     periods: list[Period]
-
-
-class Totals(NamedTuple):
-    """Counts over all events, cancelled ones too."""
-
-    events: int
-    waiting_bookings: int
-    waiting_tickets: int
-    opening_soon: int
-    # These are of the events on sale; `sold_out` counts those with somebody waiting.
-    on_sale: int
-    capacity: int
-    available: int
-    sold_out: int
 
 
 def sales_over_time(event: Event, *, now: datetime) -> Sales:
@@ -84,17 +70,17 @@ def start_of(moment: datetime, length: timedelta) -> datetime:
     return moment - (moment - MONDAY) % length
 
 
-def booked_since(midnight: datetime) -> tuple[int, int]:
-    """Bookings made since a whole hour and the tickets that they asked for, waitlisted ones too."""
-    found = SalesHour.objects.filter(hour__gte=midnight).aggregate(
-        bookings=Sum("bookings", default=0), tickets=Sum("tickets", default=0)
-    )
-    return int(found["bookings"]), int(found["tickets"])
+def booked_today(now: datetime) -> tuple[int, int]:
+    """Bookings made today and the tickets that they asked for, waitlisted ones too."""
+    today = SalesHour.objects.filter(hour__gte=midnight_of(now))
+    totals = today.aggregate(bookings=Sum("bookings", default=0), tickets=Sum("tickets", default=0))
+    return int(totals["bookings"]), int(totals["tickets"])
 
 
-def event_totals(now: datetime) -> Totals:
+def event_totals(now: datetime) -> dict[str, int]:
+    """Counts over all events, cancelled ones too; the last four are of the events on sale."""
     on_sale = is_on_sale(now)
-    found = Event.objects.aggregate(
+    totals = Event.objects.aggregate(
         events=Count("pk"),
         waiting_bookings=Sum("waitlisted_count", default=0),
         waiting_tickets=Sum("waitlisted_tickets", default=0),
@@ -102,9 +88,9 @@ def event_totals(now: datetime) -> Totals:
         on_sale=Count("pk", filter=on_sale),
         capacity=Sum("total_tickets", filter=on_sale, default=0),
         available=Sum("available_tickets", filter=on_sale, default=0),
-        sold_out=Count("pk", filter=on_sale & IS_QUEUED),
+        sold_out_with_waitlist=Count("pk", filter=on_sale & IS_SOLD_OUT_WITH_WAITLIST),
     )
-    return Totals(**{name: int(number) for name, number in found.items()})
+    return {name: int(number) for name, number in totals.items()}
 
 
 def fullest_on_sale(now: datetime, limit: int) -> list[Event]:
@@ -126,7 +112,7 @@ def fullest_on_sale(now: datetime, limit: int) -> list[Event]:
 
 
 def sold_out_with_waitlist(now: datetime) -> QuerySet[Event]:
-    return Event.objects.on_sale(now).filter(IS_QUEUED).order_by("-waitlisted_tickets", "pk")
+    return Event.objects.on_sale(now).filter(IS_SOLD_OUT_WITH_WAITLIST).order_by("-waitlisted_tickets", "pk")
 
 
 def opening_soon(now: datetime) -> QuerySet[Event]:

@@ -7,7 +7,6 @@ from bookings.admin.formatting import status_badge
 from bookings.admin.ledger import describe_entry
 from bookings.enums import LedgerKind
 from bookings.models import Booking, LedgerEntry
-from events.models import Event
 from ticks.formatting import bar, shown_moment, told_length
 
 register = template.Library()
@@ -21,6 +20,7 @@ ENTRY_TONES = {
     LedgerKind.EVENT_CANCELLED: "bad",
 }
 
+register.filter("bar", bar)
 register.filter("moment", shown_moment)
 register.filter("status_badge", status_badge)
 register.filter("description", describe_entry)
@@ -37,17 +37,6 @@ def waited(booking: Booking) -> str:
 
 
 @register.filter
-def fill_bar(event: Event) -> str:
-    return bar(event.held_tickets, event.total_tickets)
-
-
-@register.filter
 def number(value: int) -> str:
     """A number with a comma between thousands."""
     return f"{value:,}"
-
-
-@register.filter
-def plain(value: int) -> str:
-    """A number without commas, for addresses and ids."""
-    return str(value)

@@ -1,9 +1,8 @@
 from collections.abc import Callable
 
 from bookings.api.fast_path.visits import Visit
-from bookings.api.serializers import BOOKING_FIELDS, wanted_booking
-from bookings.api.views.bookings import receipt_answer
-from bookings.api.views.headers import key_in
+from bookings.api.serializers import BOOKING_FIELDS, validated_booking
+from bookings.api.views import idempotency_key, receipt_answer
 from bookings.services.batches import queue
 from bookings.services.booking import BookingJob, BookingRequest, book_or_find
 from bookings.services.idempotency import Receipt
@@ -48,9 +47,8 @@ class BookingVisit(Visit):
             return None
         if fields.keys() != BOOKING_FIELDS:
             return None
-        given = self.head.headers.get("idempotency-key")
-        key = None if given is None else key_in(given)
-        request = BookingRequest(**wanted_booking(fields), user=self.caller)
+        key = idempotency_key(self.head.headers.get("idempotency-key"))
+        request = BookingRequest(**validated_booking(fields), user=self.caller)
         digest = request.key_digest(key) if key else None
         return LaneJob(request, digest=digest, session_id=self.caller and self.caller.session)
 

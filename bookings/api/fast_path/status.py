@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.exceptions import SessionEnded
 from accounts.services import holders_of_sessions
 from bookings.api.fast_path.visits import Caller, Visit
-from bookings.api.views.bookings import status_answer
+from bookings.api.views import status_answer
 from events.exceptions import EventNotFound
 from events.models import counts_of
 from ticks.api.envelope import success

@@ -23,11 +23,11 @@ def texts(notices):
 
 def waitlists():
     now = timezone.now()
-    return texts(waitlist_notices(now, count=event_totals(now).sold_out))
+    return texts(waitlist_notices(now, count=event_totals(now)["sold_out_with_waitlist"]))
 
 
 def openings():
-    return texts(opening_notices(NOW, count=event_totals(NOW).opening_soon))
+    return texts(opening_notices(NOW, count=event_totals(NOW)["opening_soon"]))
 
 
 def sold_out(name, *, waiting=(2,), **fields):
@@ -74,7 +74,7 @@ def test_longest_waitlists_come_first_and_the_rest_is_counted():
     for tickets in range(1, 8):
         sold_out(f"Event {tickets}", waiting=(1,) * tickets)
 
-    found = waitlist_notices(timezone.now(), count=event_totals(timezone.now()).sold_out)
+    found = waitlist_notices(timezone.now(), count=event_totals(timezone.now())["sold_out_with_waitlist"])
 
     assert [notice.subject for notice in found[:2]] == ["Event 7", "Event 6"]
     assert len(found) == 6
@@ -114,7 +114,7 @@ def test_first_to_open_comes_first_and_the_rest_is_counted():
     for hours in range(7, 0, -1):
         EventFactory(name=f"In {hours}", sales_start=NOW + timedelta(hours=hours))
 
-    found = opening_notices(NOW, count=event_totals(NOW).opening_soon)
+    found = opening_notices(NOW, count=event_totals(NOW)["opening_soon"])
 
     assert [notice.subject for notice in found[:-1]] == ["In 1", "In 2", "In 3", "In 4", "In 5"]
     assert texts(found)[-1] == ("quiet", "Opens soon", "and 2 more events", "")

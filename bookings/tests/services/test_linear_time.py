@@ -35,7 +35,7 @@ from accounts.models import normalise_email, username_key
 from accounts.tests.factories import UserFactory
 from accounts.tokens import read_access_token
 from bookings.admin.events.sheet import decoded, plain_title, read_sheet
-from bookings.api.views.headers import key_in
+from bookings.api.views import idempotency_key
 from ticks.api.conditional import is_named
 from ticks.api.ids import parse_id
 from ticks.api.parsers import JSONParser
@@ -300,7 +300,7 @@ READERS = {
     "host": split_domain_port,
     "address": lambda text: network_of({"REMOTE_ADDR": text, "HTTP_X_FORWARDED_FOR": text}),
     "bearer token": lambda text: read_access_token(bearer_token(f"Bearer {text}")),
-    "idempotency key": key_in,
+    "idempotency key": idempotency_key,
     "entity tags": lambda text: is_named("x", text),
     "request's id": identity_of,
     "id": parse_id,

@@ -1,3 +1,7 @@
+"""Endpoints of bookings and events under `/api/v1`."""
+
+import re
+
 from django.http import HttpResponseNotModified
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotAuthenticated, ValidationError
@@ -5,6 +9,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.late_login import LateLogin
+from accounts.permissions import IsAdmin
 from bookings.api.filters import AdminBookingFilters, BookingFilters, asked_of_all, fixed_by
 from bookings.api.serializers import (
     CANCELLATION,
@@ -14,23 +19,28 @@ from bookings.api.serializers import (
     EventStatusSerializer,
     ReceiptSerializer,
     booking_data,
-    wanted_booking,
+    validated_booking,
 )
-from bookings.api.views.headers import idempotency_key
 from bookings.exceptions import BookingNotFound
 from bookings.models import Booking, attach_positions
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
+from bookings.services.events import cancel_event, change_event, open_event
 from bookings.services.idempotency import Receipt
 from bookings.services.references import is_reference, is_token_of
 from bookings.services.sql import booking_of
 from events.exceptions import EventNotFound
 from events.models import Event, counts_of
+from events.serializers import EventChangeSerializer, EventCreateSerializer, EventSerializer, event_data
+from events.views import EventReadViewSet, version_header
 from ticks.api.conditional import IF_NONE_MATCH, NOT_MODIFIED, is_named
 from ticks.api.envelope import answer
 from ticks.api.filters import Search, StrictFilters, StrictOrdering
 from ticks.api.ids import parse_id
 from ticks.api.schema import SECONDS, describes, sent_header
+
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+EVENT_TAG = re.compile(r'"(\d{1,9})(?:\.\d+)?"')
 
 KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -55,17 +65,30 @@ IN_FLIGHT_RETRY = sent_header(
     "Retry-After", "Seconds; with `idempotency_key_in_flight`.", on=[409], required=False, schema=SECONDS
 )
 IN_FLIGHT = {"idempotency_key_in_flight": "A request with this Idempotency-Key is being worked on; send it again."}
-# Beside the fields: the guest's key, and what forms and DRF's renderers add.
+IF_MATCH = OpenApiParameter("If-Match", location="header", description="The `ETag` that the change is based on.")
+# Names beside the fields: the guest's key, and what forms and DRF's renderers add.
 NOT_FIELDS = {"token", "format", "csrfmiddlewaretoken"}
 
 
+def idempotency_key(header: str | None) -> str | None:
+    """The key that an `Idempotency-Key` header holds, quoted or bare. Raises `ValidationError`."""
+    if header is None:
+        return None
+    key = header.strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not IDEMPOTENCY_KEY.fullmatch(key):
+        raise ValidationError({"Idempotency-Key": ["Send 1 to 255 visible characters without spaces."]})
+    return key
+
+
 class BookingSearch(Search):
-    """A whole reference finds its booking by the index; anything else is looked for in the names."""
+    """A whole reference finds its booking by the index; anything else is searched for in the names."""
 
     def filter_queryset(self, request, queryset, view):
-        wanted = request.query_params.get(self.search_param, "").strip().upper()
-        if is_reference(wanted):
-            return queryset.filter(reference=wanted)
+        reference = request.query_params.get(self.search_param, "").strip().upper()
+        if is_reference(reference):
+            return queryset.filter(reference=reference)
         return super().filter_queryset(request, queryset, view)
 
 
@@ -75,7 +98,7 @@ class BookingViewSet(LateLogin, GenericViewSet):
     late_actions = frozenset({"create", "destroy"})
 
     queryset = Booking.objects.all()
-    # Every action but the list is open to guests; the queryset and the token guard single bookings.
+    # All actions but the list are open to guests; `get_object` guards single bookings.
     permission_classes = [AllowAny]
     serializer_class = BookingCreateSerializer
     filter_backends = [StrictFilters, BookingSearch, StrictOrdering]
@@ -88,7 +111,7 @@ class BookingViewSet(LateLogin, GenericViewSet):
 
     @property
     def filterset_class(self):
-        # The schema shows what an admin may ask for.
+        # The schema shows the filters of an admin.
         is_admin = getattr(self, "swagger_fake_view", False) or self.request.user.is_staff
         return AdminBookingFilters if is_admin else BookingFilters
 
@@ -102,15 +125,16 @@ class BookingViewSet(LateLogin, GenericViewSet):
         description="What does not fit is waitlisted whole: look at `bookingStatus`.",
     )
     def create(self, request):
-        key = idempotency_key(request)
+        # `request.headers` would build all headers for each booking.
+        key = idempotency_key(request.META.get("HTTP_IDEMPOTENCY_KEY"))
         try:
-            wanted = wanted_booking(request.data)
+            fields = validated_booking(request.data)
         except ValidationError:
-            # Once more with a serializer of its own, whose form the browsable API shows again.
+            # The browsable API shows the form of the serializer that fails, so this request needs one of its own.
             self.get_serializer(data=request.data).is_valid(raise_exception=True)
             raise
         user = request.user if request.user.is_authenticated else None
-        receipt = book_tickets(BookingRequest(**wanted, user=user), key=key, session_id=self.login_to_confirm)
+        receipt = book_tickets(BookingRequest(**fields, user=user), key=key, session_id=self.login_to_confirm)
         message, data, headers = receipt_answer(receipt)
         return answer(message, data, status=201, headers=headers)
 
@@ -140,11 +164,11 @@ class BookingViewSet(LateLogin, GenericViewSet):
     )
     def destroy(self, request, pk):
         booking = self.get_object()
-        wanted = CANCELLATION.run_validation(cancellation_fields(request))
-        if wanted.get("bookingId", booking.pk) != booking.pk:
+        fields = CANCELLATION.run_validation(cancellation_fields(request))
+        if fields.get("bookingId", booking.pk) != booking.pk:
             raise ValidationError({"bookingId": ["Must be the id in the URL, or be left out."]})
         actor = request.user if request.user.is_authenticated else None
-        cancel_tickets(booking, tickets=wanted.get("tickets"), actor=actor, session_id=self.login_to_confirm)
+        cancel_tickets(booking, tickets=fields.get("tickets"), actor=actor, session_id=self.login_to_confirm)
         return answer("Booking cancelled successfully.")
 
     def get_queryset(self):
@@ -162,7 +186,7 @@ class BookingViewSet(LateLogin, GenericViewSet):
         return queryset.count() if asked is None else Event.objects.count_bookings(*asked)
 
     def get_object(self):
-        """The booking if it is the caller's to see; else it does not exist."""
+        """The booking, if the caller may see it. Raises `BookingNotFound` where it is another's too."""
         identity = parse_id(self.kwargs["pk"])
         booking = None if identity is None else booking_of(identity)
         if booking is None or not self.may_see(booking):
@@ -186,30 +210,29 @@ def receipt_answer(receipt: Receipt) -> tuple[str, dict, dict[str, str]]:
 
 
 def cancellation_fields(request):
-    """What the body and the query string say together.
+    """The fields of the body and of the query string together.
 
-    A name that is not known, or told twice differently, is refused: read past, a misspelt number
-    of tickets would cancel them all.
+    An unknown name, and one with two values, is refused: a misspelt number of tickets that is ignored would cancel
+    all of them.
     """
-    body = request.data
-    if not hasattr(body, "items"):
-        return body
-    query = {name: value for name, value in request.query_params.items() if name not in NOT_FIELDS}
-    given = {name: value for name, value in body.items() if name not in NOT_FIELDS}
+    if not hasattr(request.data, "items"):
+        return request.data
+    query, body = (
+        {name: value for name, value in source.items() if name not in NOT_FIELDS}
+        for source in (request.query_params, request.data)
+    )
     known = CANCELLATION.fields
-    wrong = {
-        name: [f"There is no such field; use {', '.join(known)}."] for name in {**query, **given} if name not in known
-    }
-    for name in query.keys() & given.keys() & known.keys():
-        if str(query[name]).strip() != str(given[name]).strip():
-            wrong[name] = ["The body and the query string say different things."]
-    if wrong:
-        raise ValidationError(wrong)
-    return query | given
+    errors = {name: [f"There is no such field; use {', '.join(known)}."] for name in query | body if name not in known}
+    for name in query.keys() & body.keys() & known.keys():
+        if str(query[name]).strip() != str(body[name]).strip():
+            errors[name] = ["The body and the query string say different things."]
+    if errors:
+        raise ValidationError(errors)
+    return query | body
 
 
 class EventStatusViewSet(GenericViewSet):
-    """What a crowd polls: how many tickets are left, how many bookings wait."""
+    """How many tickets are left and how many bookings wait. Crowds poll it."""
 
     queryset = Event.objects.standing()
     permission_classes = [AllowAny]
@@ -236,9 +259,75 @@ class EventStatusViewSet(GenericViewSet):
 
 
 def status_answer(counts: tuple[int, int], *, known: str | None) -> tuple[str, dict | None, dict[str, str]]:
-    """Message, data and headers; no data where the caller knows the state already (304)."""
+    """Message, data and headers of a 200; the data is None where the client has this state already (304)."""
     available, waitlisted = counts
     etag = f'"{available}-{waitlisted}"'
     is_new = known is None or not is_named(etag, known)
     data = {"availableTickets": available, "waitlistedCount": waitlisted} if is_new else None
     return "Event status retrieved successfully.", data, {"ETag": etag, "Cache-Control": "no-cache"}
+
+
+class EventViewSet(EventReadViewSet):
+    """Events: read by users, written by admins."""
+
+    def get_permissions(self):
+        return super().get_permissions() if self.request.method in ("GET", "HEAD", "OPTIONS") else [IsAdmin()]
+
+    def get_serializer_class(self):
+        if self.request and self.request.method == "PATCH":
+            return EventChangeSerializer
+        return EventCreateSerializer
+
+    @describes(
+        "Create an event",
+        request=EventCreateSerializer,
+        success={201: EventSerializer},
+        errors=[400, 401, 403],
+        parameters=[version_header(201)],
+    )
+    def create(self, request):
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        event = open_event(serializer.validated_data, actor=request.user)
+        return answer("Event created successfully.", event_data(event), status=201, headers={"ETag": event.etag})
+
+    @describes(
+        "Change an event",
+        request=EventChangeSerializer,
+        success={200: EventSerializer},
+        errors=[400, 401, 403, 404, 409, 412],
+        parameters=[IF_MATCH, version_header(200)],
+        description="More `totalTickets` serve the waitlist at once; fewer than are held are refused.",
+    )
+    def partial_update(self, request, pk):
+        event = self.get_object()
+        serializer = self.get_serializer(data=request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
+        version = required_version(request)
+        event = change_event(event.pk, changes=serializer.validated_data, actor=request.user, version=version)
+        return answer("Event updated successfully.", event_data(event), headers={"ETag": event.etag})
+
+    @describes(
+        "Delete an event",
+        success={200: None},
+        errors=[401, 403, 404, 412],
+        parameters=[IF_MATCH],
+        description="Its bookings are kept, cancelled with it.",
+    )
+    def destroy(self, request, pk):
+        event = self.get_object()
+        cancel_event(event.pk, actor=request.user, version=required_version(request))
+        return answer("Event deleted successfully.")
+
+
+def required_version(request) -> int | None:
+    """The event's version that `If-Match` asks for; None where any will do.
+
+    Only the part of the tag before the dot counts: a booking in between is no reason to refuse an edit.
+    """
+    header = request.META.get("HTTP_IF_MATCH", "*").strip()
+    if header == "*":
+        return None
+    tag = EVENT_TAG.fullmatch(header.removeprefix("W/"))
+    # No event has version 0, so a tag that is not ours is always stale.
+    return int(tag[1]) if tag else 0

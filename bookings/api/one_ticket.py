@@ -1,38 +1,41 @@
+"""The one-ticket contract, `/api/users` and `/api/events`: plain JSON, one ticket for one account.
+
+A thin layer over the same services. Removing this module and its line in `ticks/urls.py` removes the contract.
+These would then be of no use: `Booking.one_ticket_holder`, `BookingRequest.is_only_one` with `AlreadyBooked`,
+`cancel_seat`, the plain shapes in `ticks.api.errors`, `ticks.api.unknown` and `ticks.api.schema`, and that an event
+may lack a date.
+"""
+
+from django.urls import include, path, re_path
+from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
 from rest_framework.viewsets import GenericViewSet
 
 from accounts import throttles, tokens
 from accounts.authentication import BearerAuthentication
 from accounts.models import User
 from accounts.permissions import IsAdmin
+from accounts.serializers import PasswordField, UsernameField
 from accounts.services import register_user
 from accounts.views import PasswordLoginMixin
-from bookings.api.one_ticket.serializers import (
-    CredentialsSerializer,
-    InitializeSerializer,
-    NewUserSerializer,
-    PlainBookingSerializer,
-    PlainErrorSerializer,
-    PlainEventSerializer,
-    PlainMessageSerializer,
-    SeatSerializer,
-    TokenSerializer,
-)
 from bookings.enums import BookingStatus
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_seat
 from bookings.services.events import open_event
 from events.exceptions import EventNotFound
 from events.models import Event
-from ticks.api.errors import Failure
-from ticks.api.ids import find
+from ticks.api.fields import LineField, WholeNumberField
+from ticks.api.ids import MAX_ID, find
 from ticks.api.schema import describes
+from ticks.api.unknown import no_route
+from ticks.db.fields import MAX_TICKETS
 from ticks.exceptions import Refusal
 
-CANCELLED = "Booking cancelled, next in line assigned if applicable"
+STATUSES = {BookingStatus.COMPLETED: "booked", BookingStatus.WAITLISTED: "waiting"}
 
 
 class UserNotFound(Refusal):
@@ -41,8 +44,60 @@ class UserNotFound(Refusal):
     message = "There is no such user."
 
 
-def plain(said: Failure) -> dict:
-    return {"error": said.message}
+class CredentialsSerializer(serializers.Serializer):
+    example = {"username": "ada", "password": "nine lovely engines"}
+
+    username = UsernameField()
+    password = PasswordField()
+
+
+class InitializeSerializer(serializers.Serializer):
+    example = {"name": "Concert", "totalTickets": 100}
+
+    name = LineField(max_length=200)
+    totalTickets = WholeNumberField(source="total_tickets", min_value=1, max_value=MAX_TICKETS)
+
+
+class SeatSerializer(serializers.Serializer):
+    example = {"eventId": 1, "userId": 1}
+
+    eventId = WholeNumberField(source="event_id", min_value=1, max_value=MAX_ID)
+    userId = WholeNumberField(source="user_id", min_value=1, max_value=MAX_ID)
+
+
+class PlainErrorSerializer(serializers.Serializer):
+    error = serializers.CharField(help_text="A sentence for a person.")
+
+
+class PlainMessageSerializer(serializers.Serializer):
+    message = serializers.CharField()
+
+
+class NewUserSerializer(PlainMessageSerializer):
+    id = serializers.IntegerField()
+
+
+class TokenSerializer(serializers.Serializer):
+    token = serializers.CharField(help_text="Authorization: Bearer <token>, for 30 minutes.")
+
+
+class PlainEventSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    totalTickets = serializers.IntegerField(source="total_tickets")
+    availableTickets = serializers.IntegerField(source="available_tickets")
+    waitingListCount = serializers.IntegerField(source="waitlisted_count")
+    version = serializers.IntegerField()
+
+
+class PlainBookingSerializer(serializers.Serializer):
+    id = serializers.IntegerField(source="pk")
+    eventId = serializers.IntegerField(source="event_id")
+    userId = serializers.IntegerField(source="user_id")
+    status = serializers.SerializerMethodField()
+
+    def get_status(self, booking) -> str:
+        return STATUSES[booking.status]
 
 
 def describes_plainly(summary, **kwargs):
@@ -51,7 +106,7 @@ def describes_plainly(summary, **kwargs):
 
 class OneTicketViewSet(GenericViewSet):
     pagination_class = None
-    failure_body = staticmethod(plain)
+    failure_body = staticmethod(lambda failure: {"error": failure.message})
     tag = "One-ticket contract"
 
     def valid_fields(self) -> dict:
@@ -139,12 +194,11 @@ class PlainEventViewSet(OneTicketViewSet):
     def cancel(self, request):
         event_id, user = self.seat()
         cancel_seat(event_id, user=user, actor=request.user)
-        return Response({"message": CANCELLED})
+        return Response({"message": "Booking cancelled, next in line assigned if applicable"})
 
     def seat(self) -> tuple[int, User]:
-        """The event and the user that the request names: the caller, or anybody for an admin."""
-        fields = self.valid_fields()
-        caller = self.request.user
+        """The event's id and the user that the request names: the caller, or for an admin anybody."""
+        fields, caller = self.valid_fields(), self.request.user
         if fields["user_id"] == caller.pk:
             return fields["event_id"], caller
         if not caller.is_staff:
@@ -153,3 +207,15 @@ class PlainEventViewSet(OneTicketViewSet):
         if user is None:
             raise UserNotFound
         return fields["event_id"], user
+
+
+events = SimpleRouter(trailing_slash=False)
+events.register("", PlainEventViewSet, basename="one-ticket-event")
+users = SimpleRouter(trailing_slash=False)
+users.register("", UserViewSet, basename="one-ticket-user")
+
+urlpatterns = [
+    path("events/", include(events.urls)),
+    path("users/", include(users.urls)),
+    re_path("^(?:events|users)(?:/|$)", no_route(OneTicketViewSet)),
+]
