@@ -230,7 +230,7 @@ def refusal_of_limits(monkeypatch, max_connections, max_user_connections):
         return str(error)
 
 
-@pytest.mark.parametrize(("workers", "needed"), [(2, 39), (3, 56)])
+@pytest.mark.parametrize(("workers", "needed"), [(2, 37), (3, 53)])
 def test_serve_refuses_a_database_that_lets_too_few_connections_in(settings, monkeypatch, workers, needed):
     settings.WORKERS, settings.THREADS = workers, 8
 
@@ -238,7 +238,7 @@ def test_serve_refuses_a_database_that_lets_too_few_connections_in(settings, mon
 
     assert said == (
         f"The database lets {needed - 1} connections in (max_connections), and {needed} may be needed: {workers} "
-        "workers (WORKERS) of 8 threads (THREADS) and 9 more each, and 5 for commands; lower WORKERS or THREADS, "
+        "workers (WORKERS) of 8 threads (THREADS) and 8 more each, and 5 for commands; lower WORKERS or THREADS, "
         f"or raise max_connections to {needed}."
     )
     assert refusal_of_limits(monkeypatch, needed, 0) is None
@@ -254,7 +254,7 @@ def test_serve_does_not_start_with_more_threads_than_connections(start):
     said, _ = ended.communicate(timeout=PATIENCE_SECONDS)
 
     assert ended.returncode == 1
-    assert "(max_connections), and 20905 may be needed: 100 workers (WORKERS) of 200 threads (THREADS)" in said
+    assert "(max_connections), and 20805 may be needed: 100 workers (WORKERS) of 200 threads (THREADS)" in said
     assert "Ticks runs" not in said
 
 
