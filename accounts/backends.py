@@ -1,12 +1,65 @@
+"""How passwords are checked: the login by username or email, and the hash."""
+
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.hashers import Argon2PasswordHasher
 
-from accounts.hashers import turn_to_hash
 from accounts.models import User, normalise_email, username_key
 from accounts.throttles import LoginAttempt
+from ticks.db.transactions import Busy
 
 log = logging.getLogger("ticks.logins")
+# A hash takes a core for some 20 ms, and bookings want the cores. Beside 32 callers who logged in all the time, a
+# booking took 646 ms at the median without a limit, 119 ms with one hash at a time in each worker, and 48 ms with one
+# login at a time, its queries included (73 ms with two).
+hashing = threading.RLock()
+# A request that waits for its turn occupies a thread, so no more than half of a worker's threads may wait.
+waiting = threading.BoundedSemaphore(max(1, settings.THREADS // 2))
+WAIT_SECONDS = 2
+
+
+@contextmanager
+def hashing_slot() -> Iterator[None]:
+    """Lets one thread of this process hash at a time; that thread may enter again.
+
+    Raises `Busy` after `WAIT_SECONDS`, and at once where enough threads wait already.
+    """
+    if not hashing.acquire(blocking=False):
+        if not waiting.acquire(blocking=False):
+            raise Busy
+        try:
+            if not hashing.acquire(timeout=WAIT_SECONDS):
+                raise Busy
+        finally:
+            waiting.release()
+    try:
+        yield
+    finally:
+        hashing.release()
+
+
+class OwaspArgon2(Argon2PasswordHasher):
+    """argon2id with 19 MiB, two passes, one lane: the minimum of OWASP's Password Storage Cheat Sheet.
+
+    Every password is hashed and checked here, so the limit to how many are hashed at once is here too.
+    """
+
+    time_cost = 2
+    memory_cost = 19 * 1024
+    parallelism = 1
+
+    def encode(self, *args, **kwargs):
+        with hashing_slot():
+            return super().encode(*args, **kwargs)
+
+    def verify(self, *args, **kwargs):
+        with hashing_slot():
+            return super().verify(*args, **kwargs)
 
 
 class NameOrEmailBackend(ModelBackend):
@@ -19,8 +72,8 @@ class NameOrEmailBackend(ModelBackend):
         """Raises `TooManyRequests`, and `Busy` where many log in at once."""
         if password is None or (username is None and email is None):
             return None
-        # The queries belong to the turn: those of many logins at once would delay bookings as their hashes do.
-        with turn_to_hash():
+        # The queries belong to the slot: those of many logins at once would delay bookings as their hashes do.
+        with hashing_slot():
             user = find_user(username=username, email=email)
             attempt = LoginAttempt(request, name=email if username is None else username, user=user)
             if not self.is_right(password, user):

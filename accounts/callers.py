@@ -7,7 +7,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import user_of_session
 from accounts.tokens import session_id
-from ticks.api.ids import parse_id
+from ticks.parsing import parse_id
 
 
 class Caller:

@@ -12,8 +12,8 @@ from django.core.exceptions import ValidationError
 from accounts import throttles
 from ticks.api.throttling import TooManyRequests
 from ticks.db.transactions import Busy
+from ticks.formatting import plural
 from ticks.staff_site import may_enter
-from ticks.words import plural
 
 
 @contextmanager

@@ -218,7 +218,7 @@ class BrowserSession(AbstractBaseSession):
     @classmethod
     def get_session_store_class(cls):
         # It is the store that knows the model.
-        from accounts.browser_sessions import SessionStore
+        from accounts.sessions import SessionStore
 
         return SessionStore
 

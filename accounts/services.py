@@ -1,17 +1,17 @@
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, models, transaction
-from django.db.models import F
+from django.db.models import Count, F, Max, QuerySet
 from django.utils import timezone
 
 from accounts.exceptions import EmailTaken, LoginsKept, SessionEnded, UsernameTaken, WeakPassword, WrongPassword
-from accounts.logins import Logins, logins_of, may_end_logins
 from accounts.models import AttemptCounter, BrowserSession, LoginSession, User, hash_of, is_login_good, normalise_email
-from ticks.db.deletion import delete_in_batches
-from ticks.db.transactions import in_one_transaction
+from ticks.db.transactions import delete_in_batches, in_one_transaction
+from ticks.formatting import counted
 
 
 def register_user(*, username: str, password: str, email: str | None = None) -> User:
@@ -53,6 +53,49 @@ def save_password(user: User) -> None:
 def end_sessions(user: User) -> None:
     user.login_sessions.all().delete()
     user.browser_sessions.all().delete()
+
+
+@dataclass
+class Logins:
+    """How many logins an account has open, in browsers and by the API, and when the last of each began."""
+
+    browsers: int = 0
+    last_browser: datetime | None = None
+    tokens: int = 0
+    last_token: datetime | None = None
+
+    def __str__(self):
+        return f"{counted(self.browsers, 'browser')}, {counted(self.tokens, 'API login')}"
+
+
+def logins_of(accounts: Sequence[User]) -> dict[int, Logins]:
+    """By account; two queries, however many accounts and logins there are."""
+    now = timezone.now()
+    logins = {account.pk: Logins() for account in accounts}
+    browsers = BrowserSession.objects.filter(expire_date__gt=now)
+    for user, count, last in open_logins(browsers, accounts):
+        logins[user].browsers, logins[user].last_browser = count, last
+    tokens = LoginSession.objects.filter(expires_at__gt=now)
+    for user, count, last in open_logins(tokens, accounts):
+        logins[user].tokens, logins[user].last_token = count, last
+    return logins
+
+
+def open_logins(sessions: QuerySet, accounts: Sequence[User]) -> list[tuple[int, int, datetime]]:
+    """For each account, how many logins are open and when the last began. A new password has ended older ones."""
+    by_id = {account.pk: account for account in accounts}
+    counts = (
+        sessions.filter(user__in=list(by_id))
+        .values_list("user", "auth_hash")
+        .annotate(count=Count("pk"), last=Max("created_at"))
+        .order_by()
+    )
+    return [(user, count, last) for user, auth_hash, count, last in counts if by_id[user].may_use_login(auth_hash)]
+
+
+def may_end_logins(actor: User, account: User) -> bool:
+    """Of staff as well, since a phone that is stolen may be anybody's; not of who may do more than all others."""
+    return actor.has_perm("accounts.end_logins") and (actor.is_superuser or not account.is_superuser)
 
 
 @in_one_transaction
@@ -123,7 +166,7 @@ FLAGS = [place for place, field in enumerate(SESSION_USER) if isinstance(field, 
 def user_of_session(session_id: int, *, now: datetime) -> User | None:
     """The account of a login that is good still; None of one that ended in any way."""
     query = session_query([session_id], [field.column for field in SESSION_USER], now=now)
-    for _, auth_hash, *columns in fetched(query):
+    for _, auth_hash, *columns in fetch_all(query):
         user = user_of_row(columns)
         return user if user.may_use_login(auth_hash) else None
     return None
@@ -131,15 +174,15 @@ def user_of_session(session_id: int, *, now: datetime) -> User | None:
 
 def holders_of_sessions(session_ids: Collection[int], *, now: datetime) -> dict[int, int]:
     """By login, the ids of the accounts of those that are good still; one query, however many there are."""
-    return good_holders(fetched(holders_query(session_ids, now=now))) if session_ids else {}
+    return valid_holders(fetch_all(holders_query(session_ids, now=now))) if session_ids else {}
 
 
 def holders_query(session_ids: Collection[int], *, now: datetime) -> tuple[str, list]:
-    """A statement and its values, to be run with others; `good_holders` reads what it finds."""
+    """A statement and its values, to be run with others; `valid_holders` reads what it finds."""
     return session_query(session_ids, HOLDER_COLUMNS, now=now)
 
 
-def good_holders(logins: Iterable[tuple]) -> dict[int, int]:
+def valid_holders(logins: Iterable[tuple]) -> dict[int, int]:
     return {
         login: user
         for login, auth_hash, user, is_active, password in logins
@@ -161,7 +204,7 @@ def session_query(session_ids: Collection[int], columns: Sequence[str], *, now: 
     return statement, [connection.ops.adapt_datetimefield_value(now), *session_ids]
 
 
-def fetched(query: tuple[str, list]) -> Sequence[tuple]:
+def fetch_all(query: tuple[str, list]) -> Sequence[tuple]:
     with connection.cursor() as cursor:
         cursor.execute(*query)
         return cursor.fetchall()

@@ -12,7 +12,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from accounts.exceptions import SessionEnded
 from accounts.models import LoginSession, User
 from accounts.services import end_session, open_session, rotate_session
-from ticks.api.ids import MAX_ID, parse_id
+from ticks.parsing import MAX_ID, parse_id
 
 LIFETIME = api_settings.REFRESH_TOKEN_LIFETIME
 # Tokens whose signature is known to be good, of about a kilobyte each, in each process.

@@ -1,5 +1,5 @@
 from ticks.exceptions import Refusal
-from ticks.words import plural
+from ticks.formatting import plural
 
 
 class BookingNotFound(Refusal):

@@ -7,8 +7,7 @@ from django.db import models
 from django.utils import timezone
 
 from events.models import Event, EventQuerySet, state_of
-from ticks.formatting import badge, fill, shown_moment, with_unit
-from ticks.words import counted
+from ticks.formatting import badge, counted, fill, time_tag, with_unit
 
 STATES = [
     ("on_sale", "On sale"),
@@ -121,4 +120,4 @@ class EventAdminBase(admin.ModelAdmin):
 
     @admin.display(description="date", ordering="date")
     def day(self, event: Event) -> str:
-        return shown_moment(event.date)
+        return time_tag(event.date)

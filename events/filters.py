@@ -2,23 +2,22 @@ import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
 
 from events.models import Event
-from ticks.api.fields import MomentField
 from ticks.api.filters import given
+from ticks.parsing import parse_time
 
 
 class MomentFormField(forms.Field):
-    """The same spellings as in a body: `MomentField` decides."""
+    """Takes the same spellings as a body."""
 
     def to_python(self, value):
         if not value:
             return None
         try:
-            return MomentField().to_internal_value(value)
-        except serializers.ValidationError as error:
-            raise ValidationError(str(error.detail[0])) from error
+            return parse_time(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
 
 
 @extend_schema_field(given({"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}))

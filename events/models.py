@@ -8,7 +8,7 @@ from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from ticks.db.fields import MAX_TICKETS
-from ticks.moments import EARLIEST, LATEST
+from ticks.parsing import EARLIEST, LATEST
 
 BOUNDS = [
     MinValueValidator(EARLIEST, "Choose a time from the year 1900 on."),

@@ -6,7 +6,7 @@ from rest_framework.exceptions import ValidationError
 from events.models import Event
 from ticks.api.fields import LineField, MomentField, SwitchField, TextField, WholeNumberField
 from ticks.db.fields import MAX_TICKETS
-from ticks.moments import iso_milliseconds
+from ticks.formatting import iso_milliseconds
 
 POLICIES = Event.WaitlistPolicy.choices
 

@@ -7,12 +7,12 @@ from events.exceptions import EventNotFound
 from events.filters import EventFilters
 from events.models import Event
 from events.serializers import EventSerializer, event_data
-from ticks.api.conditional import IF_NONE_MATCH, NOT_MODIFIED, is_unchanged, not_modified
 from ticks.api.envelope import answer
 from ticks.api.filters import Search, StrictFilters, StrictOrdering
-from ticks.api.ids import find
+from ticks.api.headers import IF_NONE_MATCH, NOT_MODIFIED, is_unchanged, not_modified
 from ticks.api.pagination import Pages
 from ticks.api.schema import describes, sent_header
+from ticks.parsing import find
 
 POLLED = "With an `ETag`; `If-None-Match` answers 304 while nothing changed."
 

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps
 from django.core.cache import close_caches
 from django.core.signals import request_finished
 from django.db import close_old_connections
@@ -9,7 +10,13 @@ class TicksConfig(AppConfig):
     verbose_name = "Ticks"
 
     def ready(self):
-        # Django looks for connections that are of no more use before and after each request. Before it is when it
-        # matters: a thread serves one after the other. And nothing is cached.
+        # Django looks for stale connections before and after each request. Once is enough: a thread serves one request
+        # after the other. And nothing is cached.
         request_finished.disconnect(close_old_connections)
         request_finished.disconnect(close_caches)
+
+
+class StaffSiteConfig(apps.AdminConfig):
+    """Django's admin with our site, named by its path: settings read this before models can be imported."""
+
+    default_site = "ticks.staff_site.StaffSite"

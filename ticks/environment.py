@@ -14,6 +14,7 @@ SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false
 SECRET_BYTES = 32
 # What Django's ALLOWED_HOSTS can match: names, their subdomains after a dot, addresses, everything.
 HOST_NAME = re.compile(r"\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\]")
+WHOLE = re.compile("[0-9]{1,19}")
 RATE = re.compile(r"0*[1-9][0-9]{0,9}/[smhd].*")
 DB_SCHEMES = ("sqlite", "mysql", "mariadb")
 URL_HINT = "write it as mysql://user:password@host:3306/name"
@@ -56,7 +57,7 @@ class Environment:
 
     def whole(self, name: str, default: int, low: int, high: int) -> int:
         value = self.text(name, str(default))
-        if not (re.fullmatch("[0-9]{1,19}", value) and low <= int(value) <= high):
+        if not (WHOLE.fullmatch(value) and low <= int(value) <= high):
             raise wrong(name, value, f"set it to a whole number from {low} to {high}")
         return int(value)
 

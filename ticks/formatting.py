@@ -1,17 +1,35 @@
-"""How the staff's pages show moments, states and how full something is."""
+"""How times, numbers, states and how full something is are written for people; and times for programs."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 
-from ticks.words import counted
-
 NEAR_DAYS = {-1: "yesterday", 0: "today", 1: "tomorrow"}
 
 
-def told_moment(moment: datetime, now: datetime | None = None) -> str:
+def iso_milliseconds(moment: datetime) -> str:
+    return utc_milliseconds(moment if moment.tzinfo is UTC else moment.astimezone(UTC))
+
+
+@lru_cache(maxsize=256)
+def utc_milliseconds(moment: datetime) -> str:
+    """Kept, since the bookings of a batch have one time. For UTC alone: elsewhere two hours a year are equal."""
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def counted(number: int, thing: str) -> str:
+    """Such as "1 ticket", or "1,200 tickets"."""
+    return f"{number:,} {plural(number, thing)}"
+
+
+def plural(number: int, thing: str) -> str:
+    return thing if number == 1 else f"{thing}s"
+
+
+def format_time(moment: datetime, now: datetime | None = None) -> str:
     """Such as `today 14:05`, or `12 Dec 2026, 20:00`; UTC, as all times of the staff's site."""
     days = (moment.date() - (now or timezone.now()).date()) // timedelta(days=1)
     if days in NEAR_DAYS:
@@ -19,17 +37,17 @@ def told_moment(moment: datetime, now: datetime | None = None) -> str:
     return date_format(moment, "j M Y, H:i")
 
 
-def exact_moment(moment: datetime) -> str:
+def exact_time(moment: datetime) -> str:
     """Such as `12 Dec 2026, 20:00 UTC`, where a sentence is read later or elsewhere."""
     return f"{date_format(moment, 'j M Y, H:i')} UTC"
 
 
-def shown_moment(moment: datetime | None, now: datetime | None = None) -> str:
+def time_tag(moment: datetime | None, now: datetime | None = None) -> str:
     """The same for a page, the whole of it for a pointer and for machines; nothing for none."""
     if moment is None:
         return ""
     exact = f"{date_format(moment, 'l j F Y, H:i:s')} UTC"
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, told_moment(moment, now))
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, format_time(moment, now))
 
 
 def ago(moment: datetime) -> str:
@@ -38,11 +56,14 @@ def ago(moment: datetime) -> str:
     if length < timedelta(minutes=1):
         return "just now"
     return format_html(
-        '<time datetime="{}" title="{}">{} ago</time>', moment.isoformat(), exact_moment(moment), told_length(length)
+        '<time datetime="{}" title="{}">{} ago</time>',
+        moment.isoformat(),
+        exact_time(moment),
+        format_duration(length),
     )
 
 
-def told_length(length: timedelta) -> str:
+def format_duration(length: timedelta) -> str:
     """The largest unit that it fills, such as "3 hours"; under a minute "moments"."""
     seconds = int(length.total_seconds())
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):

@@ -13,7 +13,7 @@ from logging.handlers import MemoryHandler, WatchedFileHandler
 
 from django.utils.functional import SimpleLazyObject
 
-from ticks.moments import iso_milliseconds
+from ticks.formatting import iso_milliseconds
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 log = logging.getLogger("ticks.request")

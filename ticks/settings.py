@@ -112,7 +112,7 @@ SIMPLE_JWT = {
 # Applications
 
 INSTALLED_APPS = [
-    "ticks",
+    "ticks.apps.TicksConfig",
     "accounts",
     "events",
     "bookings",
@@ -120,7 +120,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "ticks.staff_site_config.StaffSiteConfig",
+    "ticks.apps.StaffSiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -171,7 +171,7 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.NameOrEmailBackend"]
-PASSWORD_HASHERS = ["accounts.hashers.OwaspArgon2"]
+PASSWORD_HASHERS = ["accounts.backends.OwaspArgon2"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
@@ -187,7 +187,7 @@ BODY_LIMIT = 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
 FILE_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
 # With the account of each, so that all logins of one can be ended.
-SESSION_ENGINE = "accounts.browser_sessions"
+SESSION_ENGINE = "accounts.sessions"
 # A working day, from the login on.
 SESSION_COOKIE_AGE = 12 * 3600
 # Forms carry the token; no script of ours reads the cookie.
@@ -220,8 +220,8 @@ REST_FRAMEWORK = {
         "ticks.api.parsers.MultiPartParser",
     ],
     "DEFAULT_RENDERER_CLASSES": [
-        "ticks.api.rendering.JSONRenderer",
-        "ticks.api.browsable.BrowsableAPIRenderer",
+        "ticks.api.renderers.JSONRenderer",
+        "ticks.api.renderers.BrowsableAPIRenderer",
     ],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ticks.programs.Negotiation",
     "DEFAULT_THROTTLE_CLASSES": ["ticks.api.throttling.GuestThrottle", "ticks.api.throttling.UserThrottle"],

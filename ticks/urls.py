@@ -4,9 +4,7 @@ from django.urls import include, path, re_path
 from django.views.generic import TemplateView
 
 from accounts.forms import LoginForm, StaffLoginForm, StaffPasswordChangeForm
-from ticks.api.docs import Docs
-from ticks.api.openapi import SchemaView
-from ticks.api.unknown import no_route
+from ticks.api.views import Docs, SchemaView, no_route
 
 admin.site.site_header = "Ticks"
 admin.site.site_title = "Ticks"

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import migrations, models
 from django.db.models.functions import SHA256, Length
 
-from ticks.db.locked_tables import LockedTables
+from ticks.db.migrations import LockedTables
 
 log = logging.getLogger("ticks.migrations")
 HASH_LENGTH = 64

@@ -178,11 +178,11 @@ def test_user_add_overtaken_while_saving_says_so_at_the_field(box_office, monkey
                 UserFactory(username="ADA", email="other@example.org")
                 raise
 
-        return tried_twice(self, once, *args, **kwargs)
+        return retried_once(self, once, *args, **kwargs)
 
-    tried_twice = AccountAdmin.tried_twice
+    retried_once = AccountAdmin.retried_once
     monkeypatch.setattr(AccountAdmin, "save_model", overtaken)
-    monkeypatch.setattr(AccountAdmin, "tried_twice", rival_commits)
+    monkeypatch.setattr(AccountAdmin, "retried_once", rival_commits)
     response = box_office.post(ADD, new())
 
     assert response.status_code == 200

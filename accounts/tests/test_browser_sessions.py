@@ -8,9 +8,9 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.test import Client
 from django.utils import timezone
 
-from accounts.browser_sessions import SessionStore
 from accounts.models import BrowserSession, hash_of
 from accounts.services import prune_accounts
+from accounts.sessions import SessionStore
 from accounts.tests.factories import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db

@@ -9,11 +9,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import tokens
-from accounts.admin.logins import MAX_ACCOUNTS_AT_ONCE
+from accounts.admin import MAX_ACCOUNTS_AT_ONCE
 from accounts.exceptions import LoginsKept
-from accounts.logins import Logins, logins_of
 from accounts.models import BrowserSession, LoginSession, User
-from accounts.services import end_logins, open_session
+from accounts.services import Logins, end_logins, logins_of, open_session
 from accounts.tests.factories import UserFactory
 from accounts.tests.personas import PERSONAS, as_persona
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from django.test import Client
 
-from accounts.hashers import OwaspArgon2
+from accounts.backends import OwaspArgon2
 from accounts.models import LoginSession
 from accounts.tests.factories import PASSWORD, UserFactory
 

@@ -2,7 +2,7 @@ import pytest
 from django.utils import timezone
 
 from accounts import tokens
-from accounts.hashers import OwaspArgon2
+from accounts.backends import OwaspArgon2
 from accounts.models import LoginSession, User
 from accounts.tests.factories import PASSWORD, UserFactory
 

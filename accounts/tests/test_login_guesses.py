@@ -15,7 +15,7 @@ from rest_framework.settings import api_settings
 from rest_framework.test import APIClient
 
 from accounts import throttles
-from accounts.hashers import OwaspArgon2
+from accounts.backends import OwaspArgon2
 from accounts.models import AttemptCounter, User
 from accounts.tests.factories import PASSWORD, UserFactory
 from ticks.api import throttling

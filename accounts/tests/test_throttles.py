@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from accounts import tokens
-from accounts.hashers import OwaspArgon2
+from accounts.backends import OwaspArgon2
 from accounts.models import AttemptCounter, LoginSession, User, hash_of
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.throttles import attempt_key

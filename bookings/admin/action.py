@@ -13,9 +13,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
 from bookings.exceptions import KeyInFlight, KeyReused
-from ticks.api.ids import find
 from ticks.db.transactions import OutcomeUnknown
 from ticks.exceptions import Refusal
+from ticks.parsing import find
 
 CHANGED = "This changed since you looked. Below is what would happen now; confirm again if it still fits."
 # What the services say to programs, said to people.

@@ -1,12 +1,11 @@
 """Fields that staff's forms share."""
 
-import unicodedata
-
 from django import forms
 from django.core.exceptions import ValidationError
 
 from events.models import BOUNDS
 from ticks.db.fields import MAX_TICKETS
+from ticks.parsing import CONTROL_CHARACTERS, has_control_character
 
 MAX_REASON = 200
 
@@ -16,8 +15,8 @@ class LineField(forms.CharField):
 
     def clean(self, value):
         text = super().clean(value)
-        if any(unicodedata.category(character) == "Cc" for character in text):
-            raise ValidationError("Control characters such as line breaks are not allowed.")
+        if has_control_character(text):
+            raise ValidationError(CONTROL_CHARACTERS)
         return text
 
 

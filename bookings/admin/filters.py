@@ -10,9 +10,8 @@ from bookings.admin.bounds import Span
 from bookings.enums import LedgerKind
 from events.admin import STATES
 from events.models import Event
-from ticks.api.ids import parse_id
 from ticks.db.fields import MAX_TICKETS
-from ticks.moments import EARLIEST, LATEST
+from ticks.parsing import EARLIEST, LATEST, parse_id
 from ticks.staff_site import MAX_SEARCH
 
 SHOWN_EVENTS = 10

@@ -7,8 +7,7 @@ from bookings.models import Booking
 from bookings.rules import Claim
 from bookings.services.preview import Forecast, bookings_of
 from events.models import Event
-from ticks.formatting import badge
-from ticks.words import counted
+from ticks.formatting import badge, counted
 
 NAMED = 8
 STATUSES = {

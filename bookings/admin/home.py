@@ -22,8 +22,7 @@ from bookings.services.reports import (
     sold_out_with_waitlist,
 )
 from events.models import Event
-from ticks.formatting import bar, told_length, told_moment
-from ticks.words import counted, plural
+from ticks.formatting import bar, counted, format_duration, format_time, plural
 
 MAX_EVENTS = 12
 MAX_ENTRIES = 10
@@ -133,7 +132,7 @@ def waitlist_notices(now: datetime, *, count: int) -> list[Notice]:
 def opening_notices(now: datetime, *, count: int) -> list[Notice]:
     notices = []
     for event in opening_soon(now)[:MAX_NOTICES_OF_A_KIND]:
-        text = f"on sale {told_moment(event.sales_start, now=now)}, in {told_length(event.sales_start - now)}"
+        text = f"on sale {format_time(event.sales_start, now=now)}, in {format_duration(event.sales_start - now)}"
         notices.append(event_notice(event, "quiet", "Opens soon", text))
     return notices + more_notices("quiet", "Opens soon", count, "not_open")
 

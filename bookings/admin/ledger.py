@@ -6,8 +6,7 @@ from bookings.admin.ledger_list import LedgerList
 from bookings.admin.links import booking_link, event_link
 from bookings.enums import LedgerKind
 from bookings.models import LedgerEntry
-from ticks.formatting import shown_moment, with_unit
-from ticks.words import counted
+from ticks.formatting import counted, time_tag, with_unit
 
 
 @admin.register(LedgerEntry)
@@ -58,7 +57,7 @@ class LedgerAdmin(Exportable, admin.ModelAdmin):
 
     @admin.display(description="when")
     def moment(self, entry: LedgerEntry) -> str:
-        return shown_moment(entry.created_at)
+        return time_tag(entry.created_at)
 
     @admin.display(description="what happened")
     def what(self, entry: LedgerEntry) -> str:

@@ -8,8 +8,8 @@ from django.contrib.admin.views.main import ALL_VAR, IGNORED_PARAMS, PAGE_VAR, S
 from django.db.models import QuerySet
 
 from bookings.admin.scanning import look_for
-from ticks.api.ids import parse_id
-from ticks.formatting import shown_moment
+from ticks.formatting import time_tag
+from ticks.parsing import parse_id
 
 AFTER, BEFORE = "after", "before"
 NO_FILTERS = {*IGNORED_PARAMS, AFTER, BEFORE} - {SEARCH_VAR}
@@ -206,7 +206,7 @@ class PositionedList(FilteredList):
         if self.page.got_to is None:
             return None
         rows = self.between(self.all_rows(), self.page.got_to, None).order_by(self.column)
-        return shown_moment(rows.values_list("created_at", flat=True).first())
+        return time_tag(rows.values_list("created_at", flat=True).first())
 
     @property
     def there_may_be_more(self) -> str:

@@ -8,7 +8,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
-from ticks.api.ids import parse_id
+from ticks.parsing import parse_id
 
 SHOWN = 50
 CHANGED = "Some of these have changed since you looked. Below is what would be cancelled now; confirm again if it fits."

@@ -7,7 +7,7 @@ from accounts.models import normalise_email
 from bookings.enums import BookingStatus
 from bookings.models import Booking
 from ticks.api.filters import given
-from ticks.api.ids import MAX_ID, parse_id
+from ticks.parsing import MAX_ID, parse_id
 
 
 class IdFormField(forms.Field):

@@ -2,7 +2,7 @@
 
 A thin layer over the same services. Removing this module and its line in `ticks/urls.py` removes the contract.
 These would then be of no use: `Booking.one_ticket_holder`, `BookingRequest.is_only_one` with `AlreadyBooked`,
-`cancel_seat`, the plain shapes in `ticks.api.errors`, `ticks.api.unknown` and `ticks.api.schema`, and that an event
+`cancel_seat`, the plain shapes in `ticks.api.errors`, `ticks.api.views` and `ticks.api.schema`, and that an event
 may lack a date.
 """
 
@@ -29,11 +29,11 @@ from bookings.services.events import open_event
 from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.api.fields import LineField, WholeNumberField
-from ticks.api.ids import MAX_ID, find
 from ticks.api.schema import describes
-from ticks.api.unknown import no_route
+from ticks.api.views import no_route
 from ticks.db.fields import MAX_TICKETS
 from ticks.exceptions import Refusal
+from ticks.parsing import MAX_ID, find
 
 STATUSES = {BookingStatus.COMPLETED: "booked", BookingStatus.WAITLISTED: "waiting"}
 

@@ -5,9 +5,9 @@ from rest_framework import serializers
 from accounts.serializers import EmailField
 from bookings.enums import BookingStatus
 from ticks.api.fields import LineField, MomentField, WholeNumberField
-from ticks.api.ids import MAX_ID
 from ticks.db.fields import MAX_TICKETS
-from ticks.moments import iso_milliseconds
+from ticks.formatting import iso_milliseconds
+from ticks.parsing import MAX_ID
 
 
 class BookingCreateSerializer(serializers.Serializer):

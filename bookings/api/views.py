@@ -33,11 +33,11 @@ from events.exceptions import EventNotFound
 from events.models import Event, counts_of
 from events.serializers import EventChangeSerializer, EventCreateSerializer, EventSerializer, event_data
 from events.views import EventReadViewSet, version_header
-from ticks.api.conditional import IF_NONE_MATCH, NOT_MODIFIED, is_named
 from ticks.api.envelope import answer
 from ticks.api.filters import Search, StrictFilters, StrictOrdering
-from ticks.api.ids import parse_id
+from ticks.api.headers import IF_NONE_MATCH, NOT_MODIFIED, is_named
 from ticks.api.schema import SECONDS, describes, sent_header
+from ticks.parsing import parse_id
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 EVENT_TAG = re.compile(r'"(\d{1,9})(?:\.\d+)?"')

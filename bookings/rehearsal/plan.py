@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bookings.rehearsal.scratch import copies_of
 from events.models import Event
-from ticks.api.ids import find
+from ticks.parsing import find
 
 BUYERS = (1, 50_000)
 SECONDS = (1, 600)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from bookings.rehearsal.crowd import HALF, Crowd, Fate
 from bookings.rehearsal.plan import Plan
 from bookings.rehearsal.run import Outcome
+from ticks.formatting import counted
 from ticks.load import Tally
-from ticks.words import counted
 
 LABEL, COLUMN = 22, 13
 # By status and code, where the answer's own words are for buyers rather than for staff.

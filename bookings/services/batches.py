@@ -13,7 +13,7 @@ from django.db import IntegrityError, InternalError, OperationalError, connectio
 from django.utils import timezone
 
 from accounts.exceptions import SessionEnded
-from accounts.services import good_holders, holders_query
+from accounts.services import holders_query, valid_holders
 from bookings.exceptions import KeyInFlight
 from bookings.models import Booking
 from bookings.rules import Command, Outcome
@@ -266,7 +266,7 @@ def session_check(jobs: Sequence[TicketJob]) -> Check | None:
         return None
 
     def look(found: Sequence[tuple]) -> None:
-        holders = good_holders(found)
+        holders = valid_holders(found)
         ended = {job for job in shown if holders.get(job.session_id) != job.user_id}
         if ended:
             raise EndedSessions(ended)

@@ -7,7 +7,7 @@ from bookings.admin.formatting import status_badge
 from bookings.admin.ledger import describe_entry
 from bookings.enums import LedgerKind
 from bookings.models import Booking, LedgerEntry
-from ticks.formatting import bar, shown_moment, told_length
+from ticks.formatting import bar, format_duration, time_tag
 
 register = template.Library()
 
@@ -21,7 +21,7 @@ ENTRY_TONES = {
 }
 
 register.filter("bar", bar)
-register.filter("moment", shown_moment)
+register.filter("moment", time_tag)
 register.filter("status_badge", status_badge)
 register.filter("description", describe_entry)
 
@@ -33,7 +33,7 @@ def entry_tone(entry: LedgerEntry) -> str:
 
 @register.filter
 def waited(booking: Booking) -> str:
-    return told_length(timezone.now() - booking.created_at)
+    return format_duration(timezone.now() - booking.created_at)
 
 
 @register.filter

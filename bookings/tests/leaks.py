@@ -100,7 +100,7 @@ def record_secrets(watch: Watch) -> None:
     from rest_framework_simplejwt.tokens import Token
 
     from accounts import serializers
-    from accounts.hashers import OwaspArgon2
+    from accounts.backends import OwaspArgon2
     from bookings.services import booking
 
     for secret in (

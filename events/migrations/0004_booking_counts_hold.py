@@ -1,7 +1,7 @@
 from django.db import migrations, models
 
 from events.migrations._fills import COUNT_BOOKINGS
-from ticks.db.locked_tables import LockedTables
+from ticks.db.migrations import LockedTables
 
 
 class Migration(migrations.Migration):

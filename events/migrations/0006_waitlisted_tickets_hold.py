@@ -1,7 +1,7 @@
 from django.db import migrations, models
 
 from events.migrations import _fills
-from ticks.db.locked_tables import LockedTables
+from ticks.db.migrations import LockedTables
 
 TABLES = ['events_event', 'bookings_booking', 'bookings_ledgerentry', 'bookings_linepart', 'bookings_saleshour']
 

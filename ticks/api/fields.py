@@ -1,14 +1,11 @@
 """Fields that every app's serializers share."""
 
-import unicodedata
-from datetime import UTC, datetime
-
-from django.utils.dateparse import parse_date
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from rest_framework import serializers
 
 from ticks.db.fields import MAX_TICKETS
-from ticks.moments import EARLIEST, LATEST, iso_milliseconds
+from ticks.formatting import iso_milliseconds
+from ticks.parsing import CONTROL_CHARACTERS, has_control_character, parse_time
 
 
 class WholeNumberField(serializers.IntegerField):
@@ -16,36 +13,38 @@ class WholeNumberField(serializers.IntegerField):
 
     default_error_messages = {"invalid": "Send a whole number."}
 
-    def to_internal_value(self, given):
-        if isinstance(given, str):
-            given = given.strip()
-            if not (given.isascii() and given.removeprefix("-").isdigit() and len(given) <= 30):
+    def to_internal_value(self, value):
+        if isinstance(value, str):
+            value = value.strip()
+            if not (value.isascii() and value.removeprefix("-").isdigit() and len(value) <= 30):
                 self.fail("invalid")
-            given = int(given)
-        if isinstance(given, bool) or not isinstance(given, int):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
             self.fail("invalid")
-        return given
+        return value
 
 
 class WholeNumberSchema(OpenApiSerializerFieldExtension):
     target_class = WholeNumberField
 
     def map_serializer_field(self, auto_schema, direction):
-        low, high = self.target.min_value or 1, self.target.max_value or MAX_TICKETS
+        low = 1 if self.target.min_value is None else self.target.min_value
+        high = MAX_TICKETS if self.target.max_value is None else self.target.max_value
         # As many digits as are in bounds whatever they are: a pattern cannot compare.
-        digits = f"^[1-9][0-9]{{0,{len(str(high)) - 2}}}$"
-        return {"type": ["integer", "string"], "minimum": low, "maximum": high, "pattern": digits}
+        digits = f"[1-9][0-9]{{0,{len(str(high)) - 2}}}"
+        pattern = f"^{digits}$" if low else f"^(0|{digits})$"
+        return {"type": ["integer", "string"], "minimum": low, "maximum": high, "pattern": pattern}
 
 
 class SwitchField(serializers.BooleanField):
     """true or false, or one of these words (forms send them); no other word, no 0 or 1."""
 
-    def to_internal_value(self, given):
-        if isinstance(given, str):
-            given = {"true": True, "false": False}.get(given.strip().lower())
-        if not isinstance(given, bool):
-            self.fail("invalid", input=given)
-        return given
+    def to_internal_value(self, value):
+        if isinstance(value, str):
+            value = {"true": True, "false": False}.get(value.strip().lower())
+        if not isinstance(value, bool):
+            self.fail("invalid", input=value)
+        return value
 
 
 class SwitchSchema(OpenApiSerializerFieldExtension):
@@ -61,22 +60,22 @@ class TextField(serializers.CharField):
     The limit is of what is sent, white space around it included.
     """
 
-    def to_internal_value(self, given):
-        if not isinstance(given, str):
+    def to_internal_value(self, value):
+        if not isinstance(value, str):
             self.fail("invalid")
-        if self.max_length is not None and len(given) > self.max_length:
+        if self.max_length is not None and len(value) > self.max_length:
             self.fail("max_length", max_length=self.max_length)
-        return super().to_internal_value(given)
+        return super().to_internal_value(value)
 
 
 class LineField(TextField):
     """One line of text: no control characters, and no lone surrogates (DRF refuses those)."""
 
-    default_error_messages = {"control": "Control characters such as line breaks are not allowed."}
+    default_error_messages = {"control": CONTROL_CHARACTERS}
 
-    def to_internal_value(self, given):
-        text = super().to_internal_value(given)
-        if any(unicodedata.category(character) == "Cc" for character in text):
+    def to_internal_value(self, value):
+        text = super().to_internal_value(value)
+        if has_control_character(text):
             self.fail("control")
         return text
 
@@ -104,29 +103,16 @@ def pattern_of(field: TextField) -> str:
 class MomentField(serializers.DateTimeField):
     """A time in ISO 8601; out: UTC with milliseconds. A bare date is midnight UTC."""
 
-    default_error_messages = {
-        "invalid": "Send a date or time in ISO 8601, such as 2024-12-01 or 2024-12-01T19:30:00Z.",
-        # DRF's own word for a time that no datetime can hold.
-        "overflow": "Send a time from the year 1900 to the year 9998.",
-    }
-
     def __init__(self, **kwargs):
         # Not the browser's picker: it knows no time zone, and its renderer fails on what is no date.
         kwargs.setdefault("style", {"input_type": "text", "placeholder": "2026-12-01T19:30:00Z"})
-        super().__init__(default_timezone=UTC, **kwargs)
+        super().__init__(**kwargs)
 
-    def to_internal_value(self, given):
-        if isinstance(given, str):
-            try:
-                bare = parse_date(given)
-            except ValueError:
-                self.fail("invalid")
-            if bare:
-                given = datetime(bare.year, bare.month, bare.day, tzinfo=UTC)
-        moment = super().to_internal_value(given).astimezone(UTC)
-        if not EARLIEST <= moment <= LATEST:
-            self.fail("overflow")
-        return moment
+    def to_internal_value(self, value):
+        try:
+            return parse_time(value)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error), code="invalid") from None
 
     def to_representation(self, moment):
         return iso_milliseconds(moment) if moment else None

@@ -16,8 +16,8 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from ticks.api.envelope import answer
 from ticks.api.filters import fixed_columns
-from ticks.api.ids import MAX_ID, parse_id
 from ticks.db.time_limit import TookTooLong, at_most
+from ticks.parsing import MAX_ID, parse_id
 
 MAX_PAGE = 1_000_000
 # Rows to skip cost less than a millisecond up to here, and the links stay as short as people write them.

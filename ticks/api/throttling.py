@@ -12,7 +12,7 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 
 from ticks.exceptions import Refusal
-from ticks.words import plural
+from ticks.formatting import plural
 
 PERIODS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # For each scope. With more callers at once, those who were silent longest are forgotten first.

@@ -34,7 +34,7 @@ class Outage:
         self._is_over.set()
         # By the monotonic clock. When connections were last found to lead to a database that is away or takes no
         # writes: those that were opened before are not used again.
-        self.distrusted_at = float("-inf")
+        self.stale_before = float("-inf")
         self._began = float("-inf")
         self._beginning = threading.Lock()
         self._prober: threading.Thread | None = None
@@ -48,7 +48,7 @@ class Outage:
     def begin(self, *, is_read_only: bool = False) -> None:
         with self._beginning:
             if is_read_only:
-                self.distrusted_at = time.monotonic()
+                self.stale_before = time.monotonic()
             if not self._is_over.is_set():
                 return
             self._began = time.monotonic()
@@ -62,7 +62,7 @@ class Outage:
 
     def _probe(self) -> None:
         while not database_answers():
-            self.distrusted_at = time.monotonic()
+            self.stale_before = time.monotonic()
             time.sleep(PAUSE_SECONDS)
         self._is_over.set()
 

@@ -15,6 +15,7 @@ from django.db import (
     connection,
     transaction,
 )
+from django.db.models import QuerySet
 
 from ticks.db.outage import drop_if_lost, outage
 from ticks.exceptions import Refusal
@@ -32,6 +33,7 @@ PATIENCE_SECONDS = 6
 # What was lost by a time-out would be lost by the next one.
 PATIENCE_WHEN_LOST_SECONDS = 0.8
 FIRST_PAUSE_SECONDS = 0.01
+ROWS_A_DELETION = 1000
 
 
 class Busy(Refusal):
@@ -158,3 +160,14 @@ def is_rolled_back(error: Exception) -> bool:
     if not isinstance(error, OperationalError) or not error.args:
         return False
     return error.args[0] in ROLLED_BACK or SQLITE_LOCKED in str(error)
+
+
+def delete_in_batches(queryset: QuerySet) -> int:
+    """Deletes all rows, in short transactions: what was deleted stays deleted. Returns how many."""
+    deleted = 0
+    while True:
+        ids = list(queryset.order_by("pk").values_list("pk", flat=True)[:ROWS_A_DELETION])
+        if not ids:
+            return deleted
+        count, _ = queryset.model.objects.filter(pk__in=ids).delete()
+        deleted += count

@@ -13,7 +13,7 @@ from django.http.request import split_domain_port, validate_host
 
 from ticks.api.errors import describe, enveloped
 from ticks.api.headers import data_headers
-from ticks.api.rendering import to_json
+from ticks.api.renderers import to_json
 from ticks.exceptions import Refusal
 from ticks.logging import identity_of, log_request, request_id
 from ticks.programs import JSON_ACCEPTED

@@ -4,8 +4,8 @@ from django.http import JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from ticks.db.migrations import missing_migrations
 from ticks.db.outage import WRITE_PROBE
-from ticks.db.upgrades import missing_migrations
 from ticks.server import draining
 
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ticks.formatting import badge, fill, shown_moment, told_length, told_moment, with_unit
+from ticks.formatting import badge, fill, format_duration, format_time, time_tag, with_unit
 
 NOW = datetime(2026, 12, 31, 23, 30, tzinfo=UTC)
 
@@ -18,15 +18,15 @@ NOW = datetime(2026, 12, 31, 23, 30, tzinfo=UTC)
     ],
 )
 def test_moment_is_told_as_people_do(moment, told):
-    assert told_moment(datetime(*moment, tzinfo=UTC), NOW) == told
+    assert format_time(datetime(*moment, tzinfo=UTC), NOW) == told
 
 
 def test_moment_is_shown_with_the_whole_of_it():
-    assert shown_moment(datetime(2027, 1, 2, 20, 0, 7, tzinfo=UTC), NOW) == (
+    assert time_tag(datetime(2027, 1, 2, 20, 0, 7, tzinfo=UTC), NOW) == (
         '<time datetime="2027-01-02T20:00:07+00:00" title="Saturday 2 January 2027, 20:00:07 UTC">'
         "2 Jan 2027, 20:00</time>"
     )
-    assert shown_moment(None) == ""
+    assert time_tag(None) == ""
 
 
 @pytest.mark.parametrize(("held", "total", "width"), [(0, 10, "0.0"), (1, 3, "33.3"), (10, 10, "100.0"), (0, 0, "0")])
@@ -53,4 +53,4 @@ def test_parts_escape_what_they_show():
     ],
 )
 def test_length_is_told_in_its_largest_unit(seconds, told):
-    assert told_length(timedelta(seconds=seconds)) == told
+    assert format_duration(timedelta(seconds=seconds)) == told

@@ -17,7 +17,7 @@ from bookings.services.preview import foresee
 from bookings.services.transfer import Holder, changes_to, transfer_booking
 from bookings.services.waitlist import move_in_line, moves, serve_out_of_turn
 from ticks.exceptions import Refusal
-from ticks.words import counted
+from ticks.formatting import counted
 
 
 class BookingAction(Action):

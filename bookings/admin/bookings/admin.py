@@ -20,8 +20,7 @@ from bookings.models import Booking
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.preview import foresee_cancellations
 from ticks.exceptions import Refusal
-from ticks.formatting import shown_moment, with_unit
-from ticks.words import counted, plural
+from ticks.formatting import counted, plural, time_tag, with_unit
 
 MAX_BOOKINGS_AT_ONCE = 500
 
@@ -108,7 +107,7 @@ class BookingAdmin(Exportable, KnownRows, admin.ModelAdmin):
 
     @admin.display(description="made")
     def made(self, booking: Booking) -> str:
-        return shown_moment(booking.created_at)
+        return time_tag(booking.created_at)
 
     def change_view(self, request, object_id, form_url="", extra_context=None):
         return led_to(booking_url, object_id)

@@ -10,7 +10,7 @@ from bookings.admin.bounds import Span
 from bookings.enums import BookingStatus
 from bookings.models import SalesHour
 from events.models import Event
-from ticks.words import counted
+from ticks.formatting import counted
 
 # Of all events. Each has rows of its own for its hours, so that more of them take longer to add up.
 MOST_DAYS = timedelta(days=8)

@@ -11,7 +11,7 @@ from bookings.admin.bounds import bounds_of
 from bookings.admin.lists import PositionedList
 from bookings.api.filters import IdFilter, StatusFilter
 from bookings.models import attach_positions
-from ticks.words import counted
+from ticks.formatting import counted
 
 
 class BookingList(PositionedList):

@@ -9,8 +9,8 @@ from bookings.admin.events.page import why_not_served
 from bookings.admin.pages import BOOKING_ACTIONS
 from bookings.enums import BookingStatus
 from bookings.models import Booking, LedgerEntry
-from ticks.api.ids import find
-from ticks.words import counted
+from ticks.formatting import counted
+from ticks.parsing import find
 
 STORY = 100
 

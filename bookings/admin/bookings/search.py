@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from accounts.models import User, normalise_email, username_key
 from bookings.models import Booking
 from bookings.services.references import ALPHABET, REFERENCE_LENGTH
-from ticks.api.ids import parse_id
+from ticks.parsing import parse_id
 
 MAX_WORDS = 6
 # What begins like a name as well is looked for as one.

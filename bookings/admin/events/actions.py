@@ -21,7 +21,7 @@ from bookings.services.inventory import booking_id
 from bookings.services.preview import foresee
 from events.models import Event
 from ticks.db.fields import MAX_TICKETS
-from ticks.words import counted
+from ticks.formatting import counted
 
 NO_ACCOUNT = "There is no active account of this name or mail address; leave it empty to book for a guest."
 

@@ -15,7 +15,7 @@ from bookings.services.preview import foresee
 from events.admin import LinesField
 from events.models import Event
 from ticks.db.fields import MAX_TICKETS
-from ticks.formatting import exact_moment, told_moment
+from ticks.formatting import exact_time, format_time
 
 # What the page showed travels along: only what was edited from there is saved, whatever happened since.
 KEPT = {"show_hidden_initial": True}
@@ -140,14 +140,14 @@ def told_edit(event: Event) -> str:
     """Who changed it last, and when."""
     edits = LedgerEntry.objects.filter(event=event, booking=None).exclude(kind=LedgerKind.OPENED)
     last = edits.select_related("actor").order_by("-sequence").first()
-    return f"{last.actor} changed it {told_moment(last.created_at)}." if last and last.actor else ""
+    return f"{last.actor} changed it {format_time(last.created_at)}." if last and last.actor else ""
 
 
 def worded(name: str, value) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if hasattr(value, "astimezone"):
-        return exact_moment(value)
+        return exact_time(value)
     if name == "waitlist_policy":
         return str(Event.WaitlistPolicy(value).label)
     return EMPTY if value in (None, "") else f"“{value}”"

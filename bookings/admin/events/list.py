@@ -8,8 +8,8 @@ from django.urls import reverse
 
 from bookings.admin.lists import FilteredList
 from events.admin import in_state
-from ticks.api.ids import parse_id
-from ticks.words import counted
+from ticks.formatting import counted
+from ticks.parsing import parse_id
 
 SUMS = ("total_tickets", "available_tickets", "waitlisted_count", "waitlisted_tickets")
 

@@ -16,10 +16,9 @@ from bookings.services.checks import badge_of, quick_findings, start_check
 from bookings.services.reports import sales_over_time
 from bookings.services.waitlist import number_at
 from events.models import Event
-from ticks.api.ids import find
 from ticks.exceptions import Refusal
-from ticks.formatting import fill
-from ticks.words import counted
+from ticks.formatting import counted, fill
+from ticks.parsing import find
 
 WAITING = 25
 LATEST = 15

@@ -8,7 +8,7 @@ from bookings.admin.action import Preview, Report
 from bookings.admin.events.actions import EditForm, EventEdit
 from bookings.exceptions import InvalidTerms
 from bookings.services.events import sales_closed, sales_opened
-from ticks.formatting import exact_moment
+from ticks.formatting import exact_time
 
 
 class SalesForm(EditForm):
@@ -79,10 +79,8 @@ def window(start, end) -> str:
     """Whether anybody can book, and until when."""
     now = timezone.now()
     if end and end <= now:
-        return f"Sales are closed since {exact_moment(end)}: nobody can book."
-    until = f" until {exact_moment(end)}" if end else ""
+        return f"Sales are closed since {exact_time(end)}: nobody can book."
+    until = f" until {exact_time(end)}" if end else ""
     if start and start > now:
-        return (
-            f"Sales open {exact_moment(start)}{f' and end {exact_moment(end)}' if end else ''}; nobody can book before."
-        )
+        return f"Sales open {exact_time(start)}{f' and end {exact_time(end)}' if end else ''}; nobody can book before."
     return f"Sales are open{until}: anybody can book."

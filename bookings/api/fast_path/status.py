@@ -14,8 +14,8 @@ from bookings.api.views import status_answer
 from events.exceptions import EventNotFound
 from events.models import counts_of
 from ticks.api.envelope import success
-from ticks.api.ids import parse_id
 from ticks.db.outage import drop_if_lost
+from ticks.parsing import parse_id
 from ticks.server.fast_path import Head
 
 STATUS_PATH = "/api/v1/booking/status/"

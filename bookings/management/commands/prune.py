@@ -6,8 +6,8 @@ from django.utils import timezone
 
 from accounts.services import prune_accounts
 from bookings.models import IdempotencyKey
-from ticks.db.deletion import delete_in_batches
-from ticks.db.upgrades import refuse_other_schema
+from ticks.db.migrations import refuse_other_schema
+from ticks.db.transactions import delete_in_batches
 
 
 class Command(BaseCommand):

@@ -12,7 +12,7 @@ from bookings.rehearsal.removal import Removed
 from bookings.rehearsal.report import report
 from bookings.rehearsal.run import Progress, clear_left_overs, put_away, rehearse
 from bookings.rehearsal.scratch import new_run
-from ticks.db.upgrades import refuse_other_schema
+from ticks.db.migrations import refuse_other_schema
 from ticks.exceptions import Refusal
 
 INTERRUPTED = 130

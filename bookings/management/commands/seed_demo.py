@@ -11,7 +11,7 @@ from accounts.models import User
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.events import change_event, open_event
 from events.models import Event
-from ticks.db.upgrades import refuse_other_schema
+from ticks.db.migrations import refuse_other_schema
 
 PEOPLE = [
     ("ada", "Ada", "Lovelace"),

@@ -3,8 +3,8 @@ from django.db import DatabaseError
 
 from bookings.services.checks import store_report
 from bookings.services.verification import Report, verify_events
-from ticks.db.upgrades import refuse_other_schema
-from ticks.words import counted
+from ticks.db.migrations import refuse_other_schema
+from ticks.formatting import counted
 
 ROW = "{:>8}  {:<32}  {:>8}  {:>8}  {:>9}  {:>8}  {:>9}  {}"
 

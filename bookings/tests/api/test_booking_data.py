@@ -8,7 +8,7 @@ from bookings.api.serializers import BookingSerializer, booking_data
 from bookings.enums import BookingStatus
 from bookings.models import Booking
 from bookings.tests.factories import BookingFactory, EventFactory
-from ticks.api.rendering import to_json
+from ticks.api.renderers import to_json
 
 pytestmark = pytest.mark.django_db
 

@@ -7,8 +7,8 @@ from rest_framework.exceptions import ValidationError
 
 from bookings.api import serializers
 from bookings.api.serializers import BOOKING_CREATE, validated_booking
-from ticks.api.ids import MAX_ID
 from ticks.db.fields import MAX_TICKETS
+from ticks.parsing import MAX_ID
 
 PLAIN = {
     "eventId": 1,

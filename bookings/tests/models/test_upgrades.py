@@ -22,7 +22,7 @@ from accounts.models import LoginName, LoginSession, User, login_key
 from bookings.models import Booking, LedgerEntry
 from bookings.services.verification import verify_events
 from bookings.tests.models.old_server import FULL, ROOMY, VERSIONS, database_of, old_server
-from ticks.db.upgrades import refuse_other_schema
+from ticks.db.migrations import refuse_other_schema
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LAST_FILL = ("events", "0006_waitlisted_tickets_hold")

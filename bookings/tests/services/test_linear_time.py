@@ -36,11 +36,11 @@ from accounts.tests.factories import UserFactory
 from accounts.tokens import read_access_token
 from bookings.admin.events.sheet import decoded, plain_title, read_sheet
 from bookings.api.views import idempotency_key
-from ticks.api.conditional import is_named
-from ticks.api.ids import parse_id
+from ticks.api.headers import is_named
 from ticks.api.parsers import JSONParser
 from ticks.api.throttling import network_of
 from ticks.logging import identity_of, without_values
+from ticks.parsing import parse_id
 from ticks.server.intake import made_readable
 from ticks.sheets import harmless
 

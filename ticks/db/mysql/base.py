@@ -125,7 +125,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return found
 
     def is_usable(self):
-        if self.opened_at < outage.distrusted_at:
+        if self.opened_at < outage.stale_before:
             # Its server may have been demoted since, and would then return old rows and refuse every write.
             return False
         if self.errors_occurred:

@@ -11,7 +11,7 @@ from django.core.management.commands import migrate
 from django.db import Error, OperationalError, connections, transaction
 from django.db.migrations.loader import MigrationLoader
 
-from ticks.db.upgrades import missing_migrations, shortened
+from ticks.db.migrations import missing_migrations, shortened
 
 # A large upgrade takes minutes; the hosts of a deployment that migrates on each of them wait for the first.
 WAIT_SECONDS = 600

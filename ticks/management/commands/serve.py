@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import connection
 
-from ticks.db.upgrades import refuse_newer_schema, refuse_other_schema
+from ticks.db.migrations import refuse_newer_schema, refuse_other_schema
 
 # Connections of a worker besides those of its THREADS: of the threads that carry out batches, of the one that reads
 # what is polled, of one more thread of Django while another makes an export, of the one that looks for a lost

@@ -1,11 +1,12 @@
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from rest_framework.exceptions import ValidationError
 
-from ticks.api.fields import LineField, MomentField, SwitchField, WholeNumberField
-from ticks.api.ids import parse_id
-from ticks.moments import iso_milliseconds
+from ticks.api.fields import LineField, MomentField, SwitchField, WholeNumberField, WholeNumberSchema
+from ticks.formatting import iso_milliseconds
+from ticks.parsing import parse_id
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,23 @@ def test_whole_number_keeps_its_bounds(given):
         WholeNumberField(min_value=1, max_value=100).run_validation(given)
 
     assert refused.value.detail == ["Ensure this value is less than or equal to 100."]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "low", "high", "pattern"),
+    [
+        ({"min_value": 0, "max_value": 100}, 0, 100, "^(0|[1-9][0-9]{0,1})$"),
+        ({"min_value": 1, "max_value": 100}, 1, 100, "^[1-9][0-9]{0,1}$"),
+        ({}, 1, 1_000_000, "^[1-9][0-9]{0,5}$"),
+    ],
+)
+def test_whole_number_is_published_with_its_bounds(bounds, low, high, pattern):
+    schema = WholeNumberSchema(WholeNumberField(**bounds)).map_serializer_field(None, "request")
+
+    assert schema == {"type": ["integer", "string"], "minimum": low, "maximum": high, "pattern": pattern}
+    assert bool(re.match(pattern, "0")) == (low == 0)
+    assert re.match(pattern, str(high - 1))
+    assert not re.match(pattern, "00")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from ticks.db.upgrades import shortened
+from ticks.db.migrations import shortened
 from ticks.management.commands import migrate
 from ticks.tests.served import PATIENCE_SECONDS, launch
 

@@ -12,7 +12,7 @@ from accounts.services import open_session
 from accounts.tests.factories import UserFactory
 from bookings.services.events import cancel_event
 from bookings.tests.factories import BookingFactory, EventFactory
-from ticks.api.ids import MAX_ID
+from ticks.parsing import MAX_ID
 
 DAY = timedelta(days=1)
 

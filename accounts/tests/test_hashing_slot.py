@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import check_password, make_password
 
-from accounts import hashers
-from accounts.hashers import Argon2PasswordHasher, turn_to_hash
+from accounts import backends
+from accounts.backends import Argon2PasswordHasher, hashing_slot
 from accounts.models import AttemptCounter, BrowserSession, LoginSession, User
 from accounts.tests.factories import PASSWORD, UserFactory
 from ticks.db.transactions import Busy
@@ -25,7 +25,7 @@ def somebody_hashing():
     has_begun, may_end = threading.Event(), threading.Event()
 
     def hash_something():
-        with turn_to_hash():
+        with hashing_slot():
             has_begun.set()
             may_end.wait(30)
 
@@ -43,7 +43,7 @@ def somebody_hashing():
 def busy(monkeypatch, settings):
     """A hash is under way, and nobody waits for long. Attempts at passwords are counted."""
     settings.THROTTLE_ENABLED = True
-    monkeypatch.setattr(hashers, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(backends, "WAIT_SECONDS", 0.05)
     with somebody_hashing():
         yield
 
@@ -79,8 +79,8 @@ def test_turn_is_waited_for_no_longer_than_set(busy):
 
 
 def test_turn_is_not_waited_for_where_as_many_wait_as_may(monkeypatch):
-    monkeypatch.setattr(hashers, "waiting", threading.BoundedSemaphore(1))
-    monkeypatch.setattr(hashers, "WAIT_SECONDS", 10)
+    monkeypatch.setattr(backends, "waiting", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(backends, "WAIT_SECONDS", 10)
     began = time.monotonic()
 
     with ThreadPoolExecutor(2) as pool:
@@ -93,7 +93,7 @@ def test_turn_is_not_waited_for_where_as_many_wait_as_may(monkeypatch):
 
 
 def test_turn_passes_on_after_an_error():
-    with pytest.raises(ZeroDivisionError), turn_to_hash():
+    with pytest.raises(ZeroDivisionError), hashing_slot():
         raise ZeroDivisionError
 
     with somebody_hashing():

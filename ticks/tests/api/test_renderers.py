@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rest_framework import renderers
 
-from ticks.api.rendering import JSONRenderer, to_json
+from ticks.api.renderers import JSONRenderer, to_json
 
 LEAVES = (
     st.none()

@@ -1,0 +1,66 @@
+"""The views that every contract shares: the schema, its page, and routes that do not exist."""
+
+from functools import cache
+
+from django.http import Http404, HttpResponse
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.permissions import AllowAny
+from rest_framework.views import APIView
+
+from ticks.api.errors import RefusesInJson
+from ticks.api.headers import policy
+
+
+@cache
+def rendered(renderer_class) -> bytes:
+    """Made once a process: the routes do not change, and a tenth of a second a request would let anybody
+    keep a worker busy."""
+    return renderer_class().render(SchemaGenerator().get_schema(public=True), renderer_context={})
+
+
+class SchemaView(RefusesInJson, SpectacularAPIView):
+    """drf-spectacular's, which would also keep a translation in memory for each `?lang=` that anybody asks for."""
+
+    # It does not describe itself.
+    schema = None
+    http_method_names = ["get", "head"]
+
+    def get(self, request):
+        renderer = request.accepted_renderer
+        headers = {"Content-Disposition": f'inline; filename="Ticks.{renderer.format}"'}
+        # JSON has none: it is UTF-8.
+        content_type = renderer.media_type + (f"; charset={renderer.charset}" if renderer.charset else "")
+        return HttpResponse(rendered(type(renderer)), content_type=content_type, headers=headers)
+
+
+class Docs(RefusesInJson, SpectacularSwaggerSplitView):
+    """Swagger UI, whose script is an address of its own (`?script=`), since no page may have one inside."""
+
+    http_method_names = ["get", "head"]
+    # The icons in its stylesheet are data: URLs.
+    headers_of_page = {"Content-Security-Policy": policy(img_src="'self' data:")}
+
+    @property
+    def default_response_headers(self):
+        return super().default_response_headers | self.headers_of_page
+
+
+class UnknownRoute(APIView):
+    """Answers every method on a route that does not exist, as the rest of the API answers."""
+
+    authentication_classes: list = []
+    permission_classes = [AllowAny]
+    throttle_classes: list = []
+    schema = None
+
+    def initial(self, request, *args, **kwargs):
+        super().initial(request, *args, **kwargs)
+        raise Http404
+
+
+def no_route(like: type[APIView] = APIView):
+    """The catch-all of a contract, whose failures look like those of its views."""
+    body = getattr(like, "failure_body", None)
+    attributes = {"failure_body": staticmethod(body)} if body else {}
+    return type("UnknownRoute", (UnknownRoute,), attributes).as_view()

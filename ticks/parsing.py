@@ -1,0 +1,53 @@
+"""How ids, times and lines of text are read, in bodies, addresses and forms alike."""
+
+import unicodedata
+from datetime import UTC, datetime, time
+
+from django.utils.dateparse import parse_date, parse_datetime
+
+MAX_ID = 2**63 - 1
+# What every database and every time zone can hold.
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC)
+NO_TIME = "Send a date or time in ISO 8601, such as 2024-12-01 or 2024-12-01T19:30:00Z."
+OUT_OF_RANGE = "Send a time from the year 1900 to the year 9998."
+CONTROL_CHARACTERS = "Control characters such as line breaks are not allowed."
+
+
+def parse_id(text: str) -> int | None:
+    """An id from a path or a query string; None when no row can have it."""
+    # The length first: int() refuses more than 4300 digits with an error of its own.
+    if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_ID)) and int(text) <= MAX_ID:
+        return int(text)
+    return None
+
+
+def find(queryset, text: str):
+    """The row whose id a path names; None when there is none, or when it is no id at all."""
+    pk = parse_id(text)
+    return None if pk is None else queryset.filter(pk=pk).first()
+
+
+def parse_time(text: str) -> datetime:
+    """A time in ISO 8601, in UTC where it names no zone; a bare date is its midnight.
+
+    Raises ValueError with a sentence for the sender.
+    """
+    try:
+        day = parse_date(text)
+        moment = datetime.combine(day, time(tzinfo=UTC)) if day else parse_datetime(text)
+    except (ValueError, TypeError):
+        moment = None
+    if moment is None:
+        raise ValueError(NO_TIME)
+    try:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError(OUT_OF_RANGE) from None
+    if not EARLIEST <= moment <= LATEST:
+        raise ValueError(OUT_OF_RANGE)
+    return moment
+
+
+def has_control_character(text: str) -> bool:
+    return any(unicodedata.category(character) == "Cc" for character in text)
