@@ -22,7 +22,7 @@ class BearerAuthentication(JWTAuthentication):
     www_authenticate_realm = "ticks"
 
     def authenticate(self, request):
-        # Of Django's request: DRF's looks for each attribute in vain first.
+        # Django's request is read: DRF's would first look for the attribute in vain.
         header = request._request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None

@@ -86,7 +86,7 @@ class NameOrEmailBackend(ModelBackend):
 
     def is_right(self, password: str, user: User | None) -> bool:
         if user is None:
-            # As long as a wrong password takes, so that time does not tell which names exist.
+            # It takes as long as a wrong password, so that time does not tell which names exist.
             User().set_password(password)
             return False
         return user.check_password(password) and self.user_can_authenticate(user)

@@ -63,15 +63,15 @@ class StaffLoginForm(LimitedAttempts, AdminAuthenticationForm):
     }
 
     def confirm_login_allowed(self, user):
-        """Asked once the password was right, so that it tells nobody else what an account may do."""
-        # Past Django's own form, which lets in `is_staff` alone.
+        """Runs once the password was right, so that it tells nobody else what an account may do."""
+        # Not by `super()`, the form of Django's admin: it lets in `is_staff` alone.
         AuthenticationForm.confirm_login_allowed(self, user)
         if not may_enter(user):
             raise ValidationError(self.error_messages["no_entry"], code="no_entry")
 
 
 class AccountPasswordForm(SetAccountPasswordForm):
-    """Of somebody else. Without the choice to have none: that is what “Active” is for, which the record names."""
+    """The password of somebody else. An account cannot be left without one: “Active” is for that, and is recorded."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -79,7 +79,7 @@ class AccountPasswordForm(SetAccountPasswordForm):
 
 
 class StaffPasswordChangeForm(AdminPasswordChangeForm):
-    """Else who finds a browser logged in could guess the password here without a limit."""
+    """Guesses are limited, since somebody may find a browser that is logged in."""
 
     def clean_old_password(self):
         # It is counted by its user, whom the form has as well.

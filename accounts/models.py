@@ -58,7 +58,7 @@ def hash_of(text: str) -> str:
 
 class UserQuerySet(models.QuerySet):
     def bearing(self, name: str):
-        """Whoever logs in by this name, be it a username or an email: one account at most."""
+        """The account that logs in by this name, be it a username or an email: one at most."""
         # Never `email=None`, which would find every account without one.
         return self.filter(Q(username_key=username_key(name)) | Q(email=normalise_email(name) or ""))
 
@@ -178,7 +178,7 @@ def is_login_good(auth_hash: str, *, is_active: bool, password: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def session_auth_hash(password: str, secret_key: str) -> str:
-    """Of a password's hash, under the SECRET_KEY of now. Kept: it took a quarter of the time to look at a login."""
+    """The session hash of a password's hash. It is cached: making it took a quarter of the time to check a login."""
     return User(password=password).get_session_auth_hash()
 
 

@@ -25,13 +25,13 @@ class UsernameField(LineField):
         self.validators.append(User.username_validator)
 
     def to_internal_value(self, given):
-        # As it will be stored: normalising can add characters, and others than were sent.
+        # The form that is stored is checked: normalising can add characters, and others than were sent.
         return User.normalize_username(super().to_internal_value(given))
 
 
 class UsernameSchema(OpenApiSerializerFieldExtension):
     target_class = UsernameField
-    # Before the schema of its base.
+    # It goes before the schema of the base class.
     priority = 1
 
     def map_serializer_field(self, auto_schema, direction):
@@ -44,13 +44,13 @@ class EmailField(LineField):
         self.validators.append(EmailValidator("Enter a valid email address."))
 
     def to_internal_value(self, given):
-        # As it will be stored: lower case can be longer.
+        # The form that is stored is checked: lower case can be longer.
         return normalise_email(super().to_internal_value(given))
 
 
 class EmailSchema(OpenApiSerializerFieldExtension):
     target_class = EmailField
-    # Before the schema of its base.
+    # It goes before the schema of the base class.
     priority = 1
 
     def map_serializer_field(self, auto_schema, direction):

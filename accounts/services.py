@@ -20,7 +20,7 @@ def register_user(*, username: str, password: str, email: str | None = None) -> 
     refuse_taken(user)
     refuse_weak(password, user=user, field="password")
     user.set_password(password)
-    # Not an update, should a retry find that another account got its id in between.
+    # A retry must insert, even if another account got the id in between.
     save_unique(user, force_insert=True)
     return user
 
@@ -69,7 +69,7 @@ class Logins:
 
 
 def logins_of(accounts: Sequence[User]) -> dict[int, Logins]:
-    """By account; two queries, however many accounts and logins there are."""
+    """The open logins of each account, in two queries however many there are."""
     now = timezone.now()
     logins = {account.pk: Logins() for account in accounts}
     browsers = BrowserSession.objects.filter(expire_date__gt=now)
@@ -94,7 +94,7 @@ def open_logins(sessions: QuerySet, accounts: Sequence[User]) -> list[tuple[int,
 
 
 def may_end_logins(actor: User, account: User) -> bool:
-    """Of staff as well, since a phone that is stolen may be anybody's; not of who may do more than all others."""
+    """Whether the actor may log this account out. Staff's too, since any phone may be stolen; but not a superuser's."""
     return actor.has_perm("accounts.end_logins") and (actor.is_superuser or not account.is_superuser)
 
 
@@ -104,7 +104,7 @@ def end_logins(user: User, *, actor: User) -> Logins:
 
     Tokens are refused from the next request on. It does not keep anybody out who knows the password.
     """
-    # As it is now: it may be a superuser's since it was looked up.
+    # Read again: it may have become a superuser's since it was looked up.
     account = User.objects.get(pk=user.pk)
     if not may_end_logins(actor, account):
         raise LoginsKept
@@ -173,7 +173,7 @@ def user_of_session(session_id: int, *, now: datetime) -> User | None:
 
 
 def holders_of_sessions(session_ids: Collection[int], *, now: datetime) -> dict[int, int]:
-    """By login, the ids of the accounts of those that are good still; one query, however many there are."""
+    """For each login that is still valid, the id of its account; in one query however many there are."""
     return valid_holders(fetch_all(holders_query(session_ids, now=now))) if session_ids else {}
 
 

@@ -23,7 +23,7 @@ GUESSES_FROM_ADDRESS = 10
 # are 209 billion passwords of eight small letters, so one in 240,000 of them is found in that year; the common ones,
 # which are tried first, cannot be set.
 GUESSES_AT_ACCOUNT = 100
-# For how long after a login its address counts as known for the account.
+# An address counts as known for an account for so long after a login from it.
 KNOWN_SECONDS = 30 * DAY
 
 
@@ -170,7 +170,7 @@ REFRESH = (
     partial(AttemptThrottle, "refresh-address", by_address, limit=120),
     partial(AttemptThrottle, "refresh-account", by_refresh_token, limit=30),
 )
-# Whoever finds a browser logged in may guess no more often than anybody else.
+# Somebody who finds a browser logged in may guess no more often than anybody else.
 PASSWORD = (
     partial(AttemptThrottle, "password-account", by_user, limit=10),
     partial(AttemptThrottle, "password-account-hour", by_user, limit=GUESSES_AT_ACCOUNT, seconds=HOUR),

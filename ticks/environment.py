@@ -95,7 +95,7 @@ class Environment:
         if config["NAME"] in {"", ":memory:"}:
             raise ImproperlyConfigured(f"DATABASE_URL names no database; {URL_HINT}.")
         if config["ENGINE"].endswith("sqlite3"):
-            # From the project's folder, wherever it is started from.
+            # A relative path starts at the project's folder, wherever Ticks is started from.
             config["NAME"] = str(self.base_dir / config["NAME"])
         return config
 

@@ -189,7 +189,7 @@ class BatchHandler(MemoryHandler):
 
 
 def write_in_batches(loop) -> None:
-    """From now on this process, a worker of the server, writes its lines in batches, by its event loop."""
+    """Makes this process, a worker of the server, write its lines in batches, by its event loop."""
     root = logging.getLogger()
     root.handlers = [BatchHandler(BATCH_LINES, target=handler) for handler in root.handlers]
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, time
 from django.utils.dateparse import parse_date, parse_datetime
 
 MAX_ID = 2**63 - 1
+# Characters of a search: every word is a condition on every searched column.
+MAX_SEARCH = 200
 # What every database and every time zone can hold.
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC)

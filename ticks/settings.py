@@ -186,7 +186,7 @@ LOGIN_REDIRECT_URL = "/"
 BODY_LIMIT = 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
 FILE_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
-# With the account of each, so that all logins of one can be ended.
+# Sessions are kept with their account, so that all logins of one account can be ended.
 SESSION_ENGINE = "accounts.sessions"
 # A working day, from the login on.
 SESSION_COOKIE_AGE = 12 * 3600
@@ -201,7 +201,7 @@ if HTTPS:
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
 # HSTS for this host alone: what its subdomains do, and browsers' preload lists, are not Ticks' to decide.
-# And `ticks.programs.Csrf` is the middleware that it looks for by name.
+# W003 looks for Django's CSRF middleware by name; `ticks.programs.Csrf` is a subclass.
 SILENCED_SYSTEM_CHECKS = ["security.W003", "security.W005", "security.W021"]
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -250,7 +250,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {
         "persistAuthorization": True,
         "displayRequestDuration": True,
-        # Else it shows the schema's address to validator.swagger.io, and the badge that comes back.
+        # By default it sends the schema's address to validator.swagger.io, and shows the badge that comes back.
         "validatorUrl": None,
     },
 }

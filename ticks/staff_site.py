@@ -12,9 +12,10 @@ from django.core.exceptions import BadRequest
 from django.db.models import DateField
 from django.urls import reverse
 
-# As long as the API's: every word is a condition on every searched column.
-MAX_SEARCH = 200
-# By name, as no app is known here. Whoever has a role there holds it; `is_staff` would make them admins of the API.
+from ticks.parsing import MAX_SEARCH
+
+# Everybody with a role holds this permission; `is_staff` would make them admins of the API. No app is known here, so it
+# is named as a text.
 ENTRY = "accounts.use_staff_site"
 
 
@@ -34,7 +35,7 @@ class DeclaredFilters:
         return lookup in declared and super().lookup_allowed(lookup, value, request)
 
     def to_field_allowed(self, request, to_field):
-        """Of the model's own fields: on a relation from another model Django's own fails."""
+        """Allows the model's own fields alone: Django's own method fails on a relation from another model."""
         own = {field.name for field in self.opts.concrete_fields}
         return to_field in own and super().to_field_allowed(request, to_field)
 
@@ -58,7 +59,7 @@ class StaffSite(AdminSite):
     board = None
 
     def register(self, model_or_iterable, admin_class=None, **options):
-        """With `DeclaredFilters` in front of every class, Django's own included: none can forget it."""
+        """Puts `DeclaredFilters` in front of every class, Django's own included: none can forget it."""
         admin_class = admin_class or ModelAdmin
         declared = type(admin_class.__name__, (DeclaredFilters, admin_class), {"__module__": admin_class.__module__})
         super().register(model_or_iterable, declared, **options)
@@ -74,7 +75,7 @@ class StaffSite(AdminSite):
         return super().admin_view(bounded(view), cacheable)
 
     def password_change(self, request, extra_context=None):
-        """As Django's, which has no attribute for the form."""
+        """Does what Django's method does, which has no attribute for the form."""
         request.current_app = self.name
         return PasswordChangeView.as_view(
             form_class=self.password_change_form,
@@ -97,7 +98,7 @@ def bounded(view):
         try:
             return view(request, *args, **kwargs)
         except (DisallowedModelAdminLookup, DisallowedModelAdminToField) as error:
-            # Else a traceback for each, as long as the query string.
+            # Uncaught, each would log a traceback as long as the query string.
             raise BadRequest("There is no such filter or field.") from error
         except OverflowError as error:
             # An id of 30 digits in a form.

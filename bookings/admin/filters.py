@@ -11,8 +11,7 @@ from bookings.enums import LedgerKind
 from events.admin import STATES
 from events.models import Event
 from ticks.db.fields import MAX_TICKETS
-from ticks.parsing import EARLIEST, LATEST, parse_id
-from ticks.staff_site import MAX_SEARCH
+from ticks.parsing import EARLIEST, LATEST, MAX_SEARCH, parse_id
 
 SHOWN_EVENTS = 10
 STATUSES = [("", "Any"), ("completed", "Holds tickets"), ("waitlisted", "Waits"), ("cancelled", "Cancelled")]

@@ -38,7 +38,7 @@ def body_of(world, name: str) -> dict:
         "logout": {"refreshToken": "x"},
         "profile": {"email": "new@example.org"},
         "password": {"currentPassword": "wrong", "newPassword": PASSWORD},
-        "event": {"name": "New", "date": "2030-01-01", "totalTickets": 5},
+        "event": {"name": "New", "date": "2080-01-01", "totalTickets": 5},
         "change": {"name": "Changed"},
         "book": booking_body(world.event),
         "guest": booking_body(world.event),

@@ -1,4 +1,4 @@
-"""Every failure under `/api/`: what is said, with which status, in which shape."""
+"""Every failure under `/api/`: its message, its status and its shape."""
 
 import logging
 import sys
@@ -39,7 +39,7 @@ class Failure:
     def __post_init__(self):
         # They may quote what was sent, and half a character cannot be sent back.
         self.message = sendable(self.message)
-        self.errors = {sendable(name): [sendable(said) for said in saids] for name, saids in self.errors.items()}
+        self.errors = {sendable(name): [sendable(text) for text in texts] for name, texts in self.errors.items()}
 
 
 def sendable(text: str) -> str:
@@ -49,19 +49,19 @@ def sendable(text: str) -> str:
 def answer_exception(error, context) -> Response | None:
     """DRF's exception handler; the view's `failure_body` shapes the body (default: the envelope)."""
     drop_if_lost(error)
-    said = describe(error)
-    if said is None:
+    problem = describe(error)
+    if problem is None:
         return None
-    body = getattr(context["view"], "failure_body", enveloped)(said)
+    body = getattr(context["view"], "failure_body", enveloped)(problem)
     form = getattr(getattr(error, "detail", None), "serializer", None)
     if form is not None:
         # The browsable API shows the form again with its input and errors.
         body = ReturnDict(body, serializer=form)
-    return Response(body, status=said.status, headers=said.headers)
+    return Response(body, status=problem.status, headers=problem.headers)
 
 
 class RefusesInJson:
-    """For views whose renderers are for what they show: a page, a schema."""
+    """Mixin for views whose renderers cannot show a failure: those of a page or a schema."""
 
     def handle_exception(self, exc):
         refused = super().handle_exception(exc)
@@ -69,8 +69,8 @@ class RefusesInJson:
         return JsonResponse(refused.data, status=refused.status_code, headers=headers)
 
 
-def enveloped(said: Failure) -> dict:
-    return failure(said.message, said.code, said.errors)
+def enveloped(problem: Failure) -> dict:
+    return failure(problem.message, problem.code, problem.errors)
 
 
 def describe(error) -> Failure | None:
@@ -137,7 +137,7 @@ def flatten(detail, at: str = "body") -> dict[str, list[str]]:
 
 
 def sentence(errors: dict[str, list[str]]) -> str:
-    return "; ".join(f"{name}: {' '.join(said)}" for name, said in errors.items())
+    return "; ".join(f"{name}: {' '.join(texts)}" for name, texts in errors.items())
 
 
 # Django's own handlers, for what never reaches a DRF view.
@@ -155,10 +155,12 @@ def is_api(request) -> bool:
 
 def bad_request(request, exception) -> HttpResponse:
     if is_api(request):
-        said = Failure(400, "The request is malformed.", "malformed")
+        problem = Failure(400, "The request is malformed.", "malformed")
         if isinstance(exception, DisallowedHost):
-            said = Failure(400, "The Host header names none of this site's hosts (setting ALLOWED_HOSTS).", "bad_host")
-        return JsonResponse(shape(request)(said), status=400)
+            problem = Failure(
+                400, "The Host header names none of this site's hosts (setting ALLOWED_HOSTS).", "bad_host"
+            )
+        return JsonResponse(shape(request)(problem), status=400)
     return defaults.bad_request(request, exception)
 
 
@@ -166,13 +168,13 @@ def server_error(request) -> HttpResponse:
     """The last answer: 503 where it was the database that failed, below a page or on the way to a view, else 500."""
     error = sys.exc_info()[1]
     drop_if_lost(error)
-    said = describe(error)
-    if said is None or said.status < 500:
-        said = Failure(500, "Something went wrong on our side; it has been logged.", "server_error")
+    problem = describe(error)
+    if problem is None or problem.status < 500:
+        problem = Failure(500, "Something went wrong on our side; it has been logged.", "server_error")
     if is_api(request):
-        return JsonResponse(shape(request)(said), status=said.status, headers=said.headers)
-    if said.status == 500:
+        return JsonResponse(shape(request)(problem), status=problem.status, headers=problem.headers)
+    if problem.status == 500:
         return defaults.server_error(request)
-    # Not by the request's context, which would ask the database who is logged in.
-    page = render_to_string("ticks/unavailable.html", {"message": said.message})
-    return HttpResponse(page, status=said.status, headers=said.headers)
+    # Rendered without the request, whose context would ask the database who is logged in.
+    page = render_to_string("ticks/unavailable.html", {"message": problem.message})
+    return HttpResponse(page, status=problem.status, headers=problem.headers)

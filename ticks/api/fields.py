@@ -30,7 +30,7 @@ class WholeNumberSchema(OpenApiSerializerFieldExtension):
     def map_serializer_field(self, auto_schema, direction):
         low = 1 if self.target.min_value is None else self.target.min_value
         high = MAX_TICKETS if self.target.max_value is None else self.target.max_value
-        # As many digits as are in bounds whatever they are: a pattern cannot compare.
+        # One digit less than the maximum has: a pattern cannot compare.
         digits = f"[1-9][0-9]{{0,{len(str(high)) - 2}}}"
         pattern = f"^{digits}$" if low else f"^(0|{digits})$"
         return {"type": ["integer", "string"], "minimum": low, "maximum": high, "pattern": pattern}
@@ -104,7 +104,7 @@ class MomentField(serializers.DateTimeField):
     """A time in ISO 8601; out: UTC with milliseconds. A bare date is midnight UTC."""
 
     def __init__(self, **kwargs):
-        # Not the browser's picker: it knows no time zone, and its renderer fails on what is no date.
+        # The browser's own picker knows no time zone, and its renderer fails on what is no date.
         kwargs.setdefault("style", {"input_type": "text", "placeholder": "2026-12-01T19:30:00Z"})
         super().__init__(**kwargs)
 

@@ -4,12 +4,12 @@ from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import OrderingFilter, SearchFilter
 
+from ticks.parsing import MAX_SEARCH
+
 # Parameters of every list, beside its own filters.
 COMMON = {"page", "pageSize", "search", "ordering"}
 # Known, but nothing to type: positions in the links of pages, and DRF's choice of renderer.
 UNSAID = {"after", "before", "format"}
-# Every word is a condition on every searched column.
-MAX_SEARCH = 200
 
 
 def given(schema: dict) -> dict:

@@ -34,7 +34,7 @@ ALWAYS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    # Else another site's <script src> runs the script of the docs, which has a CSRF token in it.
+    # Another site's <script src> must not run the script of the docs, which has a CSRF token in it.
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }

@@ -68,7 +68,7 @@ def read_whole(stream, parser_context: dict) -> bytes:
 
 def parse(text: str):
     if text.startswith("\ufeff"):
-        # As `json.loads` says it.
+        # The sentence is that of `json.loads`.
         raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)
     return DECODER.decode(text)
 
@@ -82,7 +82,7 @@ def parse_int(digits: str) -> int:
 def parse_float(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        # As 1e400 would be: where a text may be sent, it would be stored as "inf".
+        # 1e400 is infinite. Where a text may be sent, it would be stored as "inf".
         raise ValueError("a number is too large.")
     return number
 

@@ -19,7 +19,7 @@ def to_json(body) -> bytes:
         return b""
     text = ENCODER.encode(body)
     if not text.isascii():
-        # To JavaScript these ended lines.
+        # Older JavaScript takes these for ends of lines.
         text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     return text.encode()
 
@@ -36,7 +36,7 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
     """The forms keep what was typed, and the raw JSON starts from an example."""
 
     def get_context(self, *args, **kwargs):
-        """Without what DRF's template styles inside the page, which the Content-Security-Policy refuses."""
+        """Leaves out what DRF's template styles inside the page, which the Content-Security-Policy refuses."""
         context = super().get_context(*args, **kwargs)
         # Colours for code that no page has, and a menu of other actions: `api.html` has them as links.
         return context | {"code_style": None, "extra_actions": None, "other_actions": context["extra_actions"]}

@@ -87,7 +87,7 @@ class Operation(AutoSchema):
     def _get_request_body(self, direction="request"):
         if self.method != "DELETE":
             return super()._get_request_body(direction)
-        # Known to drf-spectacular without a body; cancelling may have one.
+        # drf-spectacular knows DELETE without a body; cancelling may have one.
         self.method = "POST"
         try:
             return super()._get_request_body(direction)

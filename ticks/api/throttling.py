@@ -15,7 +15,7 @@ from ticks.exceptions import Refusal
 from ticks.formatting import plural
 
 PERIODS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-# For each scope. With more callers at once, those who were silent longest are forgotten first.
+# Each scope keeps so many callers. With more at once, those who were silent longest are forgotten first.
 MAX_CALLERS = 100_000
 # An address has less. What a proxy passed on as one may be any text, and longer ones count as what they begin with.
 MAX_KEY = 64
@@ -40,7 +40,7 @@ class MovingWindow:
 
     def __init__(self):
         self.lock = Lock()
-        # By key. The caller who came last is the last.
+        # The caller who came last is the last.
         self.callers: OrderedDict[str, list[float]] = OrderedDict()
 
     def hit(self, key: str, *, limit: int, period: int) -> float | None:
@@ -159,7 +159,7 @@ class CallerThrottle(BaseThrottle):
 
 
 class GuestThrottle(CallerThrottle):
-    """By address, for callers without an account."""
+    """Counts callers without an account, by address."""
 
     scope = "guest"
 
@@ -168,7 +168,7 @@ class GuestThrottle(CallerThrottle):
 
 
 class UserThrottle(CallerThrottle):
-    """By account, for callers who have one."""
+    """Counts callers who have an account, by account."""
 
     scope = "user"
 

@@ -104,7 +104,7 @@ def in_one_transaction(service: Callable, *, attempts: int = ATTEMPTS) -> Callab
                 return answer
             except (DatabaseError, InterfaceError) as error:
                 refusal = refusal_of(error, is_committing=is_committing)
-                # For the log to say why.
+                # The log says why.
                 refusal.__cause__ = error
                 has_waited = time.monotonic() - began > PATIENCE_WHEN_LOST_SECONDS
                 if isinstance(refusal, Unavailable) and (has_waited or not outage.is_over()):
@@ -115,7 +115,7 @@ def in_one_transaction(service: Callable, *, attempts: int = ATTEMPTS) -> Callab
 
 
 def refuse_to_nest() -> None:
-    """For a service that others may carry out: raises `RuntimeError` inside an atomic block, as its own would."""
+    """Raises `RuntimeError` inside an atomic block, for a service that another thread may carry out."""
     # Tests may run inside one.
     if any(not block._from_testcase for block in connection.atomic_blocks):
         raise RuntimeError("A service that moves tickets is a transaction of its own; call it outside of others.")

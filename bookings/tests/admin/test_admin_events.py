@@ -70,11 +70,11 @@ def test_events_without_permission_is_403(seller):
 
 
 def test_event_add_opens_it_with_its_ledger(box_office):
-    response = box_office.post(ADD, fields(date_0="2030-12-01", date_1="19:30:00", venue="Hall"))
+    response = box_office.post(ADD, fields(date_0="2080-12-01", date_1="19:30:00", venue="Hall"))
 
     assert response.status_code == 302
     event = Event.objects.get()
-    assert (event.name, event.venue, event.date) == ("Concert", "Hall", datetime(2030, 12, 1, 19, 30, tzinfo=UTC))
+    assert (event.name, event.venue, event.date) == ("Concert", "Hall", datetime(2080, 12, 1, 19, 30, tzinfo=UTC))
     assert (event.total_tickets, event.available_tickets, event.version) == (10, 10, 1)
     assert event.created_by == User.objects.get(username="superuser")
     entry = LedgerEntry.objects.get()
@@ -84,9 +84,9 @@ def test_event_add_opens_it_with_its_ledger(box_office):
 
 def test_event_add_with_empty_sales_window_says_so_at_the_field(box_office):
     window = {
-        "sales_start_0": "2030-01-02",
+        "sales_start_0": "2080-01-02",
         "sales_start_1": "00:00",
-        "sales_end_0": "2030-01-01",
+        "sales_end_0": "2080-01-01",
         "sales_end_1": "00:00",
     }
 

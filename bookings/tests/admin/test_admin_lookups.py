@@ -55,7 +55,7 @@ def test_class_that_is_registered_later_takes_declared_filters_too():
 
     assert not site.get_model_admin(LoginSession).lookup_allowed("refresh_hash__gte", "a", None)
     browsers = site.get_model_admin(BrowserSession)
-    assert browsers.lookup_allowed("expire_date__gte", "2030-01-01", None)
+    assert browsers.lookup_allowed("expire_date__gte", "2080-01-01", None)
     assert browsers.lookup_allowed("user__id__exact", "1", None)
     assert not browsers.lookup_allowed("user__gte", "1", None)
     assert not browsers.lookup_allowed("session_key__gte", "a", None)

@@ -53,13 +53,13 @@ DONE = {
         (7, 1, 1, 3),
     ),
     "sales": (
-        {"what": "times", "sales_end": "2030-01-02T10:30"},
+        {"what": "times", "sales_end": "2080-01-02T10:30"},
         [
-            "Sales are open until 2 Jan 2030, 10:30 UTC: anybody can book.",
+            "Sales are open until 2 Jan 2080, 10:30 UTC: anybody can book.",
             "Who waits keeps their place and is still served when tickets come back.",
         ],
-        "Gala: Sales are open until 2 Jan 2030, 10:30 UTC: anybody can book.",
-        [("edited", 0, None, "superuser", "sales end: nothing → 2030-01-02 10:30")],
+        "Gala: Sales are open until 2 Jan 2080, 10:30 UTC: anybody can book.",
+        [("edited", 0, None, "superuser", "sales end: nothing → 2080-01-02 10:30")],
         (4, 0, 2, 5),
     ),
     "edit": (
@@ -120,7 +120,7 @@ def test_action_that_was_not_shown_first_is_shown_and_not_done(box_office, gala,
     [
         ("book", {"first_name": "Other"}),
         ("capacity", {"total": "8"}),
-        ("sales", {"sales_end": "2031-01-02T10:30"}),
+        ("sales", {"sales_end": "2081-01-02T10:30"}),
         ("edit", {"venue": "Elsewhere"}),
     ],
 )
@@ -244,7 +244,7 @@ REFUSED = [
     ("capacity", {"total": ""}, {"total": ["This field is required."]}),
     (
         "sales",
-        {"sales_start": "2030-01-02T00:00", "sales_end": "2030-01-01T00:00"},
+        {"sales_start": "2080-01-02T00:00", "sales_end": "2080-01-01T00:00"},
         {"sales_end": ["Sales must end after they start."]},
     ),
     ("sales", {"sales_start": "soon"}, {"sales_start": ["Enter a valid date/time."]}),

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 PAGE = "/admin/events/event/import/"
 DONE = "/admin/events/event/import/done/"
-TWO = "Name,Date,Total tickets\nConcert,2030-12-31 20:00,100\nMatinee,2031-01-01,20\n"
+TWO = "Name,Date,Total tickets\nConcert,2080-12-31 20:00,100\nMatinee,2081-01-01,20\n"
 
 
 def check(client, text):
@@ -53,8 +53,8 @@ def test_import_shows_what_will_be_created_and_creates_nothing_yet(box_office):
     sheet = response.context["sheet"]
     assert sheet.labels == ["Name", "Date", "Total tickets", "Waitlist enabled", "Waitlist policy"]
     assert [cells for _, cells in sheet.lines] == [
-        ["Concert", "2030-12-31 20:00", "100", "yes", "First fit"],
-        ["Matinee", "2031-01-01 00:00", "20", "yes", "First fit"],
+        ["Concert", "2080-12-31 20:00", "100", "yes", "First fit"],
+        ["Matinee", "2081-01-01 00:00", "20", "yes", "First fit"],
     ]
     assert TWO in response.content.decode().replace("\r\n", "\n")
     assert Event.objects.count() == 0
@@ -65,7 +65,7 @@ def test_import_creates_all_with_their_ledger_and_links_to_them(box_office):
 
     assert (response.status_code, response["Location"]) == (302, DONE)
     first, second = Event.objects.order_by("pk")
-    assert (first.name, first.date, first.total_tickets) == ("Concert", datetime(2030, 12, 31, 20, tzinfo=UTC), 100)
+    assert (first.name, first.date, first.total_tickets) == ("Concert", datetime(2080, 12, 31, 20, tzinfo=UTC), 100)
     assert (first.available_tickets, first.version, first.waitlist_enabled) == (100, 1, True)
     assert first.created_by == User.objects.get(username="superuser")
     assert list(LedgerEntry.objects.order_by("pk").values_list("event", "sequence", "kind", "tickets")) == [
@@ -75,13 +75,13 @@ def test_import_creates_all_with_their_ledger_and_links_to_them(box_office):
     assert list(LogEntry.objects.values_list("action_flag", "change_message")) == [(1, "Imported.")] * 2
     report = box_office.get(DONE).content.decode()
     assert "2 events created by your latest import" in report
-    assert f'<a href="/admin/events/event/{first.pk}/">Concert</a>, 2030-12-31 20:00 UTC: 100 tickets' in report
+    assert f'<a href="/admin/events/event/{first.pk}/">Concert</a>, 2080-12-31 20:00 UTC: 100 tickets' in report
 
 
 def test_import_reads_every_column(box_office):
     text = (
         "NAME ;date_(UTC);Venue;Capacity;max-tickets per booking;Sales start;Sales end;Waitlist;Policy;Description\n"
-        "Concert;2030-12-31T20:00:30+01:00;Town hall;100;4;2030-11-01 09:00;2030-12-31;No;Strict;"
+        "Concert;2080-12-31T20:00:30+01:00;Town hall;100;4;2080-11-01 09:00;2080-12-31;No;Strict;"
         '"Two\r\nlines; and ""quotes"""\n'
     )
 
@@ -95,9 +95,9 @@ def test_import_reads_every_column(box_office):
         4,
     )
     assert (event.date, event.sales_start, event.sales_end) == (
-        datetime(2030, 12, 31, 19, 0, 30, tzinfo=UTC),
-        datetime(2030, 11, 1, 9, tzinfo=UTC),
-        datetime(2030, 12, 31, tzinfo=UTC),
+        datetime(2080, 12, 31, 19, 0, 30, tzinfo=UTC),
+        datetime(2080, 11, 1, 9, tzinfo=UTC),
+        datetime(2080, 12, 31, tzinfo=UTC),
     )
     assert (event.waitlist_enabled, event.waitlist_policy) == (False, "strict")
     assert event.description == 'Two\nlines; and "quotes"'
@@ -106,7 +106,7 @@ def test_import_reads_every_column(box_office):
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_import_of_a_file_finds_separator_and_encoding(box_office, separator, encoding):
-    text = separator.join(["Name", "Date", "Total tickets"]) + "\r\n" + separator.join(["Café", "2030-12-31", "5"])
+    text = separator.join(["Name", "Date", "Total tickets"]) + "\r\n" + separator.join(["Café", "2080-12-31", "5"])
     file = io.BytesIO(text.encode(encoding))
     file.name = "events.csv"
 
@@ -124,29 +124,29 @@ def test_import_of_a_file_finds_separator_and_encoding(box_office, separator, en
     [
         ("Concert,tomorrow,5", "Line 3, Date: “tomorrow” is no date and time. Write it as 2026-12-31 20:00, in UTC."),
         (
-            "Concert,03/04/2030,5",
-            "Line 3, Date: “03/04/2030” is no date and time. Write it as 2026-12-31 20:00, in UTC.",
+            "Concert,03/04/2080,5",
+            "Line 3, Date: “03/04/2080” is no date and time. Write it as 2026-12-31 20:00, in UTC.",
         ),
         ("Concert,1800-01-01,5", "Line 3, Date: Choose a time from the year 1900 on."),
-        (",2030-12-31,5", "Line 3, Name: This field is required."),
-        (f"{'a' * 201},2030-12-31,5", "Line 3, Name: Ensure this value has at most 200 characters (it has 201)."),
-        ('"a\nb",2030-12-31,5', "Line 3, Name: It must be one line, without control characters."),
-        ("Concert,2030-12-31,", "Line 3, Total tickets: This field is required."),
-        ("Concert,2030-12-31,0", "Line 3, Total tickets: Ensure this value is greater than or equal to 1."),
-        ("Concert,2030-12-31,many", "Line 3, Total tickets: Enter a whole number."),
-        ("Concert,2030-12-31,5,0", "Line 3, Max tickets per booking: Ensure this value is greater than or equal to 1."),
-        ("Concert,2030-12-31,5,,perhaps", "Line 3, Waitlist enabled: “perhaps” is neither yes nor no."),
+        (",2080-12-31,5", "Line 3, Name: This field is required."),
+        (f"{'a' * 201},2080-12-31,5", "Line 3, Name: Ensure this value has at most 200 characters (it has 201)."),
+        ('"a\nb",2080-12-31,5', "Line 3, Name: It must be one line, without control characters."),
+        ("Concert,2080-12-31,", "Line 3, Total tickets: This field is required."),
+        ("Concert,2080-12-31,0", "Line 3, Total tickets: Ensure this value is greater than or equal to 1."),
+        ("Concert,2080-12-31,many", "Line 3, Total tickets: Enter a whole number."),
+        ("Concert,2080-12-31,5,0", "Line 3, Max tickets per booking: Ensure this value is greater than or equal to 1."),
+        ("Concert,2080-12-31,5,,perhaps", "Line 3, Waitlist enabled: “perhaps” is neither yes nor no."),
         (
-            "Concert,2030-12-31,5,,,lottery",
+            "Concert,2080-12-31,5,,,lottery",
             "Line 3, Waitlist policy: Select a valid choice. lottery is not one of the available choices.",
         ),
-        ("Concert,2030-12-31,5,,,,2030-12-01,2030-11-01", "Line 3, Sales end: Sales must end after they start."),
-        ("Concert,2030-12-31,5,,,,,,more", "Line 3: it has 9 cells, and the first line names 8 columns."),
+        ("Concert,2080-12-31,5,,,,2080-12-01,2080-11-01", "Line 3, Sales end: Sales must end after they start."),
+        ("Concert,2080-12-31,5,,,,,,more", "Line 3: it has 9 cells, and the first line names 8 columns."),
     ],
 )
 def test_import_says_what_is_wrong_in_which_line_and_column(box_office, line, said):
     head = "Name,Date,Total tickets,Max tickets,Waitlist,Policy,Sales start,Sales end\n"
-    text = f"{head}Right,2030-12-31,5\n{line}\n"
+    text = f"{head}Right,2080-12-31,5\n{line}\n"
 
     response = check(box_office, text)
 
@@ -159,7 +159,7 @@ def test_import_says_what_is_wrong_in_which_line_and_column(box_office, line, sa
 
 
 def test_import_says_all_that_is_wrong(box_office):
-    assert errors(box_office, "Name,Date,Total tickets\n,x,5\nConcert,2030-01-01,0\n") == [
+    assert errors(box_office, "Name,Date,Total tickets\n,x,5\nConcert,2080-01-01,0\n") == [
         "Line 2, Name: This field is required.",
         "Line 2, Date: “x” is no date and time. Write it as 2026-12-31 20:00, in UTC.",
         "Line 3, Total tickets: Ensure this value is greater than or equal to 1.",
@@ -172,9 +172,9 @@ def test_import_says_all_that_is_wrong(box_office):
         ("", "There is nothing here yet."),
         (" \n\n", "There is nothing here yet."),
         ("Name,Date,Total tickets\n", "There is a line with the names of columns, and no event below it."),
-        ("Concert,2030-12-31,5", "“Name”, “Total tickets” is not among them."),
+        ("Concert,2080-12-31,5", "“Name”, “Total tickets” is not among them."),
         (
-            "Name,Date\nConcert,2030-12-31\n",
+            "Name,Date\nConcert,2080-12-31\n",
             "The first line must name the columns, and “Total tickets” is not among them.",
         ),
         ("Name,Title,Total tickets\na,b,5", "Two columns are “Name”; leave one out."),
@@ -245,8 +245,8 @@ def test_import_says_which_columns_it_does_not_read(box_office):
 
 
 def test_import_warns_of_what_looks_like_another(box_office):
-    EventFactory(name="Concert", date=datetime(2030, 12, 31, 20, tzinfo=UTC))
-    text = "Name,Date,Total tickets\nCONCERT,2030-12-31 20:00,1\nA,,1\nConcert,2030-12-30,1\na,,2\n"
+    EventFactory(name="Concert", date=datetime(2080, 12, 31, 20, tzinfo=UTC))
+    text = "Name,Date,Total tickets\nCONCERT,2080-12-31 20:00,1\nA,,1\nConcert,2080-12-30,1\na,,2\n"
 
     assert [row.warnings for row in sheet_of(box_office, text).rows] == [
         ["There is an event of this name and date already."],

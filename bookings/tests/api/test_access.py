@@ -199,7 +199,7 @@ def body(world, route, method):
         "POST /api/v1/auth/register": account,
         "POST /api/v1/auth/password": {"currentPassword": "wrong", "newPassword": "a new pass 4711"},
         "PATCH /api/v1/auth/me": {"email": "new@example.org"},
-        "POST /api/v1/event": {"name": "New", "date": "2030-01-01", "totalTickets": 5},
+        "POST /api/v1/event": {"name": "New", "date": "2080-01-01", "totalTickets": 5},
         "PATCH /api/v1/event/<str:pk>": {"name": "Changed"},
         "POST /api/v1/booking": {"eventId": event.pk, "ticketsReserved": 1, **person},
         "POST /api/users/register": {"username": "new", "password": "a new pass 4711"},

@@ -38,7 +38,7 @@ def test_booking_of_a_user_and_of_a_guest_waiting_or_not(event, tickets):
     [
         datetime(2024, 2, 29, 23, 59, 59, 999_999, UTC),
         datetime(1900, 1, 1, tzinfo=UTC),
-        datetime(2030, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=2))),
+        datetime(2080, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=2))),
     ],
 )
 def test_every_status_and_time(status, moment):

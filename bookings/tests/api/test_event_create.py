@@ -55,12 +55,12 @@ def test_create_event_as_staff_opens_it(staff, admin_user):
 def test_create_event_with_all_fields_keeps_them(staff):
     fields = {
         "name": "Jazz",
-        "date": "2030-06-01T19:30:00.250+02:00",
+        "date": "2080-06-01T19:30:00.250+02:00",
         "totalTickets": 40,
         "description": "Two sets.\nOne break.",
         "venue": "Cellar",
-        "salesStart": "2030-01-01T00:00:00Z",
-        "salesEnd": "2030-06-01",
+        "salesStart": "2080-01-01T00:00:00Z",
+        "salesEnd": "2080-06-01",
         "maxTicketsPerBooking": 6,
         "waitlistEnabled": False,
         "waitlistPolicy": "strict",
@@ -71,9 +71,9 @@ def test_create_event_with_all_fields_keeps_them(staff):
     assert response.status_code == 201
     shown = {
         **fields,
-        "date": "2030-06-01T17:30:00.250Z",
-        "salesStart": "2030-01-01T00:00:00.000Z",
-        "salesEnd": "2030-06-01T00:00:00.000Z",
+        "date": "2080-06-01T17:30:00.250Z",
+        "salesStart": "2080-01-01T00:00:00.000Z",
+        "salesEnd": "2080-06-01T00:00:00.000Z",
     }
     data = response.json()["data"]
     assert {name: data[name] for name in fields} == shown

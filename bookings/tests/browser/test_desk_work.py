@@ -13,7 +13,7 @@ from events.models import Event
 from ticks.settings import SIMPLE_JWT
 
 HEADS = ["superuser", "manager"]
-SHEET = "Name,Date,Total tickets\nMatinee,2031-05-01 15:00,40\nSoiree,2031-05-01 20:00,{}\n"
+SHEET = "Name,Date,Total tickets\nMatinee,2081-05-01 15:00,40\nSoiree,2081-05-01 20:00,{}\n"
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ PERSON = {"firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.org"
 WRITES = {
     "profile": ("PATCH", "/api/v1/auth/me", {"username": "renamed"}),
     "password": ("POST", "/api/v1/auth/password", {"currentPassword": PASSWORD, "newPassword": "a new pass 4711"}),
-    "event": ("POST", "/api/v1/event", {"name": "New", "date": "2030-01-01", "totalTickets": 5}),
+    "event": ("POST", "/api/v1/event", {"name": "New", "date": "2080-01-01", "totalTickets": 5}),
     "change": ("PATCH", "/api/v1/event/{event}", {"totalTickets": 20}),
     "delete": ("DELETE", "/api/v1/event/{event}", {}),
     "book": ("POST", "/api/v1/booking", {**PERSON, "eventId": "{event}", "ticketsReserved": 2}),

@@ -93,7 +93,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             return run(text, values)
         except errors.OperationalError as error:
-            # As Django's cursor has it, but for the first statement alone.
+            # Django's cursor does the same, but for the first statement alone.
             if error.args[0] in base.CursorWrapper.codes_for_integrityerror:
                 raise errors.IntegrityError(*error.args) from error.__cause__
             raise
