@@ -228,4 +228,4 @@ def haproxy(nodes: Sequence[Node], directory: Path) -> Iterator[int]:
     try:
         yield port
     finally:
-        end_process(process, patience=STOP_SECONDS)
+        end_process(process, seconds=STOP_SECONDS)

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, MappingProxyType
@@ -75,6 +75,17 @@ class MariaDB:
             start_new_session=True,
         )
 
+    def ask(self, statement: str, *, init_command: str = "SET autocommit=1") -> list[tuple]:
+        """The rows of a statement, on a connection of its own. Raises MySQLdb.Error."""
+        # Only who asks needs the driver.
+        import MySQLdb
+
+        options = {"unix_socket": self.socket, "user": "root", "db": "ticks", "autocommit": True, "connect_timeout": 5}
+        with closing(MySQLdb.connect(**options, init_command=init_command)) as connection:
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
     def kill(self) -> None:
         """Ends the server as a crash would; `start` finds what it had made durable."""
         self.process.kill()
@@ -82,7 +93,7 @@ class MariaDB:
 
     def stop(self) -> None:
         if self.process is not None:
-            end_process(self.process, patience=STOP_SECONDS)
+            end_process(self.process, seconds=STOP_SECONDS)
 
 
 @contextmanager
@@ -183,13 +194,13 @@ def wait_until_ready(mariadb: MariaDB) -> None:
     while time.monotonic() < deadline:
         if mariadb.process.poll() is not None:
             raise MariaDBFailed(f"mariadbd ended early:\n{mariadb.log_tail}")
-        if _greets(mariadb.socket):
+        if greets(mariadb.socket):
             return
         time.sleep(0.05)
     raise MariaDBFailed(f"mariadbd was not ready after {START_SECONDS} s:\n{mariadb.log_tail}")
 
 
-def _greets(socket_path: str) -> bool:
+def greets(socket_path: str) -> bool:
     # Connecting proves little: the socket listens before the init file has run, the greeting comes after.
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1)
@@ -200,33 +211,27 @@ def _greets(socket_path: str) -> bool:
             return False
 
 
-def end_process(process: subprocess.Popen, *, patience: float) -> None:
+def end_process(process: subprocess.Popen, *, seconds: float) -> None:
     process.terminate()
     try:
-        process.wait(patience)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 
 
-def _run(command: Sequence[str], *, url: str) -> int:
+def run(command: Sequence[str], *, url: str) -> int:
     process = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": url})  # noqa: S603
     try:
         status = process.wait()
     except SystemExit as stopped:
         # Ctrl-C has reached the command too: let it end in its own way first.
         if stopped.code == 128 + signal.SIGINT:
-            _wait_quietly(process, seconds=10)
-        end_process(process, patience=10)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+        end_process(process, seconds=10)
         raise
     return status if status >= 0 else 128 - status
-
-
-def _wait_quietly(process: subprocess.Popen, *, seconds: float) -> None:
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return
 
 
 def exit_on_signals() -> None:
@@ -252,7 +257,7 @@ def main() -> int:
     try:
         with private_mariadb() as mariadb:
             try:
-                return _run(arguments.command, url=mariadb.url)
+                return run(arguments.command, url=mariadb.url)
             finally:
                 if mariadb.process.poll() is not None:
                     sys.stderr.write(f"mariadbd died while the command ran:\n{mariadb.log_tail}\n")

@@ -1,167 +1,198 @@
-"""The buyers: when each comes, looks, books, tries again; and what each was told."""
+"""The buyers: when each comes, looks, books and tries again, how each was answered, and the server that they load."""
 
-import heapq
+import asyncio
 import json
 import math
 import random
 import uuid
 from collections import Counter
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
+from urllib.parse import urlsplit
 
-from bookings.rehearsal.desk import Desk
-from bookings.rehearsal.scratch import Buyer
-from ticks.load import Caller, Tally
-from ticks.wire import header
+from django.conf import settings
+from django.core.management import CommandError
+from django.http.request import validate_host
 
+from events.models import Event
+from ticks.load import Answer, Ask, Tally, drive, request
+
+ANSWER_SECONDS = 10
+# When the time is over, buyers who have come may finish: that is as long as a throttled one is asked to wait.
+DRAIN_SECONDS = 60
+REPORT_SECONDS = 5
 # How steep the rush is, and in which part of the time half of the buyers have come.
 RUSH = 5
 HALF = math.log(2 / (1 + math.exp(-RUSH))) / RUSH
 THINK_SECONDS = (0.2, 1.5)
-# Who lost the connection tries again after a moment; who was told when (Retry-After), a little later than that.
-PAUSE_SECONDS = (0.3, 1.0)
-JITTER_SECONDS = 0.5
+# A buyer tries again after a moment where the connection was lost, and a little later than `Retry-After` asks for.
+LOST_SECONDS = (0.3, 1.0)
+JITTER_SECONDS = (0.0, 0.5)
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (what HOST may be)
 
 
-class Fate(Enum):
-    """How it ended for a buyer."""
+class Server:
+    """The server at a URL, by default at this deployment's HOST and PORT. Raises `CommandError` for another URL."""
 
-    NOT_BEGUN = "not begun"
-    TRYING = "trying"
-    SOLD = "completed"
-    WAITLISTED = "waitlisted"
-    REFUSED = "refused"
+    def __init__(self, url: str | None):
+        here = EVERY_ADDRESS.get(settings.HOST, bracketed(settings.HOST))
+        self.url = url or f"http://{here}:{settings.PORT}"
+        try:
+            parts = urlsplit(self.url)
+            self.address = parts.hostname, parts.port or 80
+            is_plain = self.url.rstrip("/") == f"http://{parts.netloc}" and parts.hostname and "@" not in parts.netloc
+        except ValueError:
+            is_plain = False
+        if not is_plain:
+            raise CommandError(
+                f"--url is {url!r}; give plain http, a host and a port and no more, such as http://127.0.0.1:8000 "
+                "(behind a proxy that ends TLS: the port that it passes requests on to)."
+            )
+        host = bracketed(parts.hostname)
+        self.host = host if validate_host(host, settings.ALLOWED_HOSTS) else settings.ALLOWED_HOSTS[0].removeprefix(".")
+
+    def request(self, method: str, path: str, *, token: str = "", key: str = "", fields: dict | None = None) -> bytes:
+        # What a proxy would add.
+        headers = {"X-Forwarded-Proto": "https"} if settings.HTTPS else {}
+        headers |= {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= {"Idempotency-Key": key} if key else {}
+        return request(method, path, host=self.host, headers=headers, body=fields and json.dumps(fields).encode())
+
+    def get(self, path: str, *, token: str = "") -> Answer:
+        answers = []
+
+        async def client(ask: Ask) -> None:
+            answers.append(await ask(self.request("GET", path, token=token)))
+
+        drive(self.address, [client], seconds=ANSWER_SECONDS, answer_seconds=ANSWER_SECONDS)
+        if not any(answers):
+            raise CommandError(
+                f"Nothing answers at {self.url}; start the server (manage.py serve), or say where it is with --url."
+            )
+        return answers[0]
+
+    def refuse_unready(self) -> None:
+        status = self.get("/readyz").status
+        if status != 200:
+            raise CommandError(f"{self.url}/readyz answers {status} instead of 200; see that Ticks is ready there.")
+
+    def refuse_another_database(self, copy: Event, *, token: str) -> None:
+        """The copy must be there, and a buyer known: in another database its id may be that of a real event."""
+        answer = self.get(f"/api/v1/event/{copy.pk}", token=token)
+        if answer.status != 200 or copy.description.encode() not in answer.body:
+            raise CommandError(
+                f"The server at {self.url} does not know the copy (it answers {answer.status}): it runs with another "
+                "database, other secrets, or HTTPS=on without TRUSTED_PROXIES; nothing was booked."
+            )
 
 
 @dataclass(slots=True)
 class Order:
-    """What one buyer wants: to look, think, and book once."""
+    """One buyer looks at the event, thinks, and books once."""
 
-    number: int
-    buyer: Buyer
+    user_id: int
+    token: str
     tickets: int
-    # When the next request is due.
-    due: float
-    key: str = field(default_factory=lambda: str(uuid.uuid4()))
-    has_looked: bool = False
-    wanted_at: float | None = None
-    fate: Fate = Fate.NOT_BEGUN
+    # A booking's status, "refused", or "trying".
+    outcome: str = "trying"
     booking_id: int | None = None
-    # The last refusal: status and code; None: no answer.
-    refusal: tuple[int, str] | None = None
     attempts: int = 0
 
 
 class Crowd:
-    """All the orders. A connection takes whichever is due first, so that few connections serve many buyers."""
-
-    def __init__(self, buyers: list[Buyer], desk: Desk, *, seconds: float, tickets: tuple[int, int]):
-        self.desk, self.seconds = desk, seconds
-        self.orders = [
-            Order(number, buyer, random.randint(*tickets), arrival(seconds))  # noqa: S311 (no secret)
-            for number, buyer in enumerate(buyers, start=1)
-        ]
-        self.steps = [(order.due, order.number, order) for order in self.orders]
-        heapq.heapify(self.steps)
-        self.began: float | None = None
-        self.looks, self.bookings = Tally(), Tally()
-        # Until the answer that settled it, with all retries.
-        self.waits = Tally()
+    def __init__(
+        self, buyers: list[tuple[int, str]], server: Server, copy: Event, *, seconds: int, tickets: tuple[int, int]
+    ):
+        self.server, self.copy, self.seconds, self.tickets = server, copy, seconds, tickets
+        self.orders = [Order(*buyer, random.randint(*tickets)) for buyer in buyers]  # noqa: S311 (no secret)
+        # Latencies count from the moment the buyer wanted it: waiting for a free connection is part of them. `waits`
+        # last until the answer that settled the order, all retries included.
+        self.looks, self.bookings, self.waits, self.total = Tally(), Tally(), Tally(), Tally()
+        # How often each status and code came, and its message.
         self.refusals: Counter[tuple[int, str]] = Counter()
-        self.sayings: dict[tuple[int, str], str] = {}
-        self.lost = 0
+        self.messages: dict[tuple[int, str], str] = {}
         self.by_second: Counter[int] = Counter()
 
-    def now(self) -> float:
-        """Seconds since the rush began."""
-        if self.began is None:
-            self.began = perf_counter()
-        return perf_counter() - self.began
+    def come(self, *, connections: int, say: Callable[[str], None]) -> None:
+        """Sends all buyers to the server, over connections that they share."""
+        self.began = perf_counter()
+        self.total = drive(
+            self.server.address,
+            [*(partial(self.visit, order) for order in self.orders), partial(self.report_progress, say)],
+            seconds=self.seconds + DRAIN_SECONDS,
+            connections=connections,
+            answer_seconds=ANSWER_SECONDS,
+        )
 
-    def take(self) -> Order | None:
-        return heapq.heappop(self.steps)[2] if self.steps else None
+    async def visit(self, order: Order, ask: Ask) -> None:
+        await asyncio.sleep(arrival(self.seconds))
+        look = self.server.request("GET", f"/api/v1/booking/status/{self.copy.pk}", token=order.token)
+        wait = retry_after(await self.send(look, ask, self.looks)) or 0
+        await asyncio.sleep(max(drawn(THINK_SECONDS), wait))
+        fields = {
+            "eventId": self.copy.pk,
+            "firstName": "Rehearsal",
+            "lastName": f"Buyer {order.user_id}",
+            # No mail ever reaches this domain.
+            "email": f"buyer{order.user_id}@rehearsal.invalid",
+            "ticketsReserved": order.tickets,
+        }
+        book = self.server.request("POST", "/api/v1/booking", token=order.token, key=str(uuid.uuid4()), fields=fields)
+        began = perf_counter()
+        while (wait := self.settle(order, await self.send(book, ask, self.bookings))) is not None:
+            await asyncio.sleep(wait)
+        self.waits.latencies.append(perf_counter() - began)
 
-    def request_of(self, order: Order) -> bytes:
-        order.fate = Fate.TRYING
-        if not order.has_looked:
-            return self.desk.look(order.buyer)
+    def settle(self, order: Order, answer: Answer | None) -> float | None:
+        """The seconds until the buyer tries again; None when the answer settles the order."""
         order.attempts += 1
-        order.wanted_at = order.due if order.wanted_at is None else order.wanted_at
-        return self.desk.book(order.buyer, tickets=order.tickets, key=order.key, number=order.number)
-
-    def heard(self, order: Order, status: int, body: bytes, head: bytes) -> None:
-        # From when the buyer wanted it: where all connections are busy, waiting for one counts as well.
-        now = self.now()
-        tally = self.bookings if order.has_looked else self.looks
-        tally.statuses[status] += 1
-        tally.latencies.append(now - order.due)
-        self.by_second[int(now)] += 1
-        if status not in (200, 201):
-            order.refusal = self.note_refusal(status, body)
-        wait = seconds_of(header(head, "Retry-After"))
-        if not order.has_looked:
-            order.has_looked = True
-            self.again(order, max(drawn(THINK_SECONDS), wait or 0))
-        elif status == 201:
-            booking = json.loads(body)["data"]
-            order.booking_id, order.fate = booking["id"], Fate(booking["bookingStatus"])
-            self.settle(order)
+        wait = retry_after(answer)
+        if answer is None:
+            return drawn(LOST_SECONDS)
+        if answer.status == 201:
+            booking = answer.json["data"]
+            order.booking_id, order.outcome = booking["id"], booking["bookingStatus"]
         elif wait is not None:
-            self.again(order, wait + drawn((0, JITTER_SECONDS)))
+            return wait + drawn(JITTER_SECONDS)
         else:
-            order.fate = Fate.REFUSED
-            self.settle(order)
+            order.outcome = "refused"
+        return None
 
-    def unheard(self, order: Order) -> None:
-        self.lost += 1
-        order.refusal = None
-        self.again(order, drawn(PAUSE_SECONDS))
-
-    def settle(self, order: Order) -> None:
-        self.waits.latencies.append(self.now() - order.wanted_at)
-
-    def again(self, order: Order, seconds: float) -> None:
-        order.due = self.now() + seconds
-        heapq.heappush(self.steps, (order.due, order.number, order))
-
-    def note_refusal(self, status: int, body: bytes) -> tuple[int, str]:
-        try:
-            said = json.loads(body)
-            refusal = status, str(said["code"])
-            self.sayings.setdefault(refusal, str(said["message"]))
-        except (ValueError, KeyError, TypeError):
-            refusal = status, ""
-        self.refusals[refusal] += 1
-        return refusal
-
-
-class Connection(Caller):
-    """One of the connections that the buyers share. What is not due yet is held, and its time waited for."""
-
-    def __init__(self, crowd: Crowd):
-        self.crowd = crowd
-        self.order: Order | None = None
-
-    def next(self) -> bytes | float | None:
-        if self.order is None:
-            self.order = self.crowd.take()
-        if self.order is None:
+    async def send(self, request: bytes, ask: Ask, tally: Tally) -> Answer | None:
+        began = perf_counter()
+        answer = await ask(request)
+        if answer is None:
             return None
-        wait = self.order.due - self.crowd.now()
-        return wait if wait > 0 else self.crowd.request_of(self.order)
+        now = perf_counter()
+        tally.statuses[answer.status] += 1
+        tally.latencies.append(now - began)
+        self.by_second[int(now - self.began)] += 1
+        if answer.status not in (200, 201):
+            refusal = answer.status, str(answer.json.get("code", ""))
+            self.refusals[refusal] += 1
+            self.messages.setdefault(
+                refusal, str(answer.json.get("message", "no answer of Ticks; of a proxy, perhaps"))
+            )
+        return answer
 
-    def took(self, status: int, body: bytes, seconds: float, head: bytes) -> None:
-        order, self.order = self.order, None
-        self.crowd.heard(order, status, body, head)
+    async def report_progress(self, say: Callable[[str], None], _ask: Ask) -> None:
+        due = REPORT_SECONDS
+        while any(order.outcome == "trying" for order in self.orders):
+            await asyncio.sleep(0.1)
+            if perf_counter() - self.began >= due:
+                booked = self.bookings.statuses[201]
+                say(f"  {due} s: {self.by_second.total():,} answers, {booked:,} bookings")
+                due += REPORT_SECONDS
 
-    def lost(self) -> None:
-        order, self.order = self.order, None
-        self.crowd.unheard(order)
+
+def bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def arrival(seconds: float) -> float:
-    """When somebody comes: most of them at once, the last just before the end."""
+    """When a buyer comes: most of them at once, the last just before the end."""
     return -math.log(1 - random.random() * (1 - math.exp(-RUSH))) / RUSH * seconds  # noqa: S311
 
 
@@ -169,5 +200,6 @@ def drawn(bounds: tuple[float, float]) -> float:
     return random.uniform(*bounds)  # noqa: S311
 
 
-def seconds_of(text: str | None) -> int | None:
+def retry_after(answer: Answer | None) -> int | None:
+    text = answer.header("Retry-After") if answer else None
     return int(text) if text and text.isascii() and text.isdigit() else None

@@ -14,7 +14,7 @@ from typing import Any
 
 from ticks.db.transactions import Busy, OutcomeUnknown
 
-log = logging.getLogger("ticks.db.deletion")
+log = logging.getLogger("ticks.batches")
 # One worker takes all that waits, which makes batches large. The next one begins only when all others have been at
 # their batches for this long, because somebody else holds the lock of an event.
 SLOW_SECONDS = 0.1

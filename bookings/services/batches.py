@@ -33,7 +33,7 @@ from ticks.db.transactions import (
 )
 from ticks.exceptions import Refusal
 
-log = logging.getLogger("ticks.db.deletion")
+log = logging.getLogger("ticks.batches")
 # Statements stay small, and nobody waits for a crowd.
 JOBS_A_BATCH = 256
 DISTRUST_SECONDS = 1

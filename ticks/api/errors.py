@@ -19,7 +19,7 @@ from ticks.db.outage import drop_if_lost
 from ticks.db.transactions import Busy, ValueRefused, refusal_of_database
 from ticks.exceptions import Refusal
 
-log = logging.getLogger("ticks.api.errors")
+log = logging.getLogger("ticks.errors")
 
 
 class TooLarge(exceptions.APIException):

@@ -143,7 +143,7 @@ def test_path_cannot_start_a_second_line(anonymous, log):
 
 
 def test_half_a_surrogate_pair_is_logged(log):
-    logging.getLogger("ticks.api.errors").error("Refused: %s", "\ud800")
+    logging.getLogger("ticks.errors").error("Refused: %s", "\ud800")
 
     assert lines(log)[0]["message"] == "Refused: \ud800"
     assert log.getvalue().isascii()
@@ -216,7 +216,7 @@ def test_what_a_database_quotes_is_found_in_linear_time(worst):
 
 
 def test_value_whose_closing_quote_is_missing_is_left_out(log):
-    logging.getLogger("ticks.api.errors").error("Duplicate entry 'ada@example.org")
+    logging.getLogger("ticks.errors").error("Duplicate entry 'ada@example.org")
 
     assert lines(log)[0]["message"] == "Duplicate entry '...'"
 
@@ -277,7 +277,7 @@ def test_log_does_not_say_what_a_database_quotes(log, message):
     try:
         raise IntegrityError(message)
     except IntegrityError as error:
-        logging.getLogger("ticks.api.errors").exception("The database failed: %s", error)
+        logging.getLogger("ticks.errors").exception("The database failed: %s", error)
 
     assert "ada@example.org" not in log.getvalue()
     assert "'...'" in log.getvalue()
@@ -289,7 +289,7 @@ def test_refusal_without_the_database_takes_two_lines(anonymous, unreachable_dat
     anonymous.get("/api/v1/booking/status/1")
 
     assert [record.name for record in caplog.records if record.levelname != "DEBUG"] == [
-        "ticks.api.errors",
+        "ticks.errors",
         "ticks.request",
     ]
 

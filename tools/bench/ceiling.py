@@ -1,11 +1,11 @@
-"""Ceiling A: what hand-written SQL does on this machine, which no server in front of the database can be asked for."""
+"""Ceiling A: what hand-written SQL does on this machine, which a server in front of the database cannot exceed."""
 
 import threading
 import time
 
 import MySQLdb
 
-PATIENCE_SECONDS = 60
+START_SECONDS = 60
 CONNECTIONS = (2, 32)
 EVENTS = 64
 
@@ -35,10 +35,10 @@ def bookings_a_second(socket: str, *, connections: int, events: int, seconds: fl
     def book(number: int) -> None:
         connection = MySQLdb.connect(unix_socket=socket, user="root", db="ceiling", autocommit=True)
         cursor = connection.cursor()
-        start.wait(PATIENCE_SECONDS)
+        start.wait(START_SECONDS)
         turn = number
         while not stop.is_set():
-            # With several events, each connection is at another row, as buyers who come as they like mostly are.
+            # With several events the connections are mostly at different rows, as buyers are.
             event = turn * 7 % events + 1
             turn += connections + 1
             cursor.execute("BEGIN")
@@ -56,10 +56,10 @@ def bookings_a_second(socket: str, *, connections: int, events: int, seconds: fl
     threads = [threading.Thread(target=book, args=(number,), daemon=True) for number in range(connections)]
     for thread in threads:
         thread.start()
-    start.wait(PATIENCE_SECONDS)
+    start.wait(START_SECONDS)
     began = time.perf_counter()
     time.sleep(seconds)
     stop.set()
     for thread in threads:
-        thread.join(PATIENCE_SECONDS)
+        thread.join(START_SECONDS)
     return sum(counts) / (time.perf_counter() - began)

@@ -10,141 +10,124 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from itertools import islice
 
 import django
-from django.db import connection, transaction
+from django.db import transaction
 
 ROWS_A_TRANSACTION = 10_000
 # A prime that 23 does not divide scatters ids over all references, each over one of its own, as drawing does.
 SCATTER = 600_000_000_000_007
-SIZES = (1, 2, 3, 4)
-
-BOOKING = """
-INSERT INTO bookings_booking
-(id, reference, event_id, user_id, first_name, last_name, email, tickets_reserved, status, waitlist_number,
- created_at, updated_at)
-VALUES (%s, %s, %s, %s, 'Ada', 'Lovelace', %s, %s, %s, %s, %s, %s)
-"""
-LEDGER = """
-INSERT INTO bookings_ledgerentry
-(event_id, sequence, booking_id, kind, tickets, available_after, waitlisted_after, actor_id, created_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-"""
 
 
 def fill(*, bookings: int, waiting: int = 0, left: int = 0, actor, accounts: Sequence[int] = ()):
-    """A new event, opened by `actor`, with so many bookings of one ticket each.
+    """Opens an event with so many bookings of one ticket each, and returns it.
 
     `waiting` more of one to four tickets wait, or `left` tickets are left: nobody waits while there are any.
-    The bookings belong to the accounts in turn, to guests without. Returns the event.
+    The bookings belong to the accounts in turn, to guests without.
     """
     from bookings.services.events import open_event
     from events.models import Event
 
-    if waiting and left:
-        raise ValueError("nobody waits while tickets are left")
+    if waiting and (left or not bookings):
+        raise ValueError("nobody waits while tickets are left, nor for tickets that nobody holds")
     event = open_event({"name": "Filled", "total_tickets": max(bookings + left, 1)}, actor=actor)
-    if waiting and not bookings:
-        raise ValueError("somebody must hold the tickets that are waited for")
     rows = rows_of(event, bookings, waiting, accounts)
-    for start in range(0, bookings + waiting, ROWS_A_TRANSACTION):
-        insert([next(rows) for _ in range(min(ROWS_A_TRANSACTION, bookings + waiting - start))])
+    while page := list(islice(rows, ROWS_A_TRANSACTION)):
+        insert(page)
+    wanted = sum(map(size_of, range(1, waiting + 1)))
     Event.objects.filter(pk=event.pk).update(
         available_tickets=event.total_tickets - bookings,
         booking_count=bookings + waiting,
         completed_count=bookings,
         waitlisted_count=waiting,
-        waitlisted_tickets=wanted_by(waiting),
+        waitlisted_tickets=wanted,
         ledger_sequence=1 + bookings + waiting,
     )
-    count_line(event, bookings, waiting)
-    count_hour(event, bookings, waiting)
+    count(event, bookings, waiting, wanted)
     event.refresh_from_db()
     return event
 
 
-def count_line(event, bookings: int, waiting: int) -> None:
+def count(event, bookings: int, waiting: int, wanted: int) -> None:
+    """What is counted beside the event, as if all had been booked in the moment in which it was opened."""
     from bookings.line import number_of_arrival, part_of_line
-    from bookings.models import LinePart
-
-    line = Counter(part_of_line(number_of_arrival(bookings + number + 2)) for number in range(waiting))
-    LinePart.objects.bulk_create(
-        LinePart(event=event, first_number=part, waiting=among) for part, among in line.items()
-    )
-
-
-def count_hour(event, bookings: int, waiting: int) -> None:
-    """All were booked in the moment that the event was opened."""
-    from bookings.models import SalesHour
+    from bookings.models import LinePart, SalesHour
     from bookings.services.hours import hour_of
 
-    if bookings + waiting:
+    line = Counter(part_of_line(number_of_arrival(bookings + number + 2)) for number in range(waiting))
+    LinePart.objects.bulk_create(LinePart(event=event, first_number=part, waiting=n) for part, n in line.items())
+    if bookings:
         SalesHour.objects.create(
             event=event,
             hour=hour_of(event.created_at),
             bookings=bookings + waiting,
-            tickets=bookings + wanted_by(waiting),
+            tickets=bookings + wanted,
             held=bookings,
             waiting=waiting,
         )
 
 
 def size_of(place: int) -> int:
-    """The tickets that who waits at this place wants."""
-    return SIZES[place % len(SIZES)]
+    """The tickets of the booking that waits at this place."""
+    return 1 + place % 4
 
 
-def wanted_by(waiting: int) -> int:
-    return sum(size_of(place) for place in range(1, waiting + 1))
-
-
-def rows_of(event, bookings: int, waiting: int, accounts: Sequence[int]) -> Iterator[tuple[tuple, tuple]]:
+def rows_of(event, bookings: int, waiting: int, accounts: Sequence[int]) -> Iterator[tuple]:
     """Each booking with its ledger entry. The opening of the event was entry 1."""
     from bookings.line import number_of_arrival
+    from bookings.models import Booking, LedgerEntry
 
-    first, moment = last_booking() + 1, stored(event.created_at)
+    last = Booking.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     for number in range(bookings + waiting):
-        pk, sequence = first + number, number + 2
-        waits = number - bookings + 1 if number >= bookings else 0
-        tickets = size_of(waits) if waits else 1
-        available = event.total_tickets - min(number + 1, bookings)
+        pk, sequence = last + 1 + number, number + 2
+        place = max(number - bookings + 1, 0)
+        tickets = size_of(place) if place else 1
         user = accounts[number % len(accounts)] if accounts else None
-        status, kind = ("waitlisted", "waitlisted") if waits else ("completed", "booked")
-        email = f"ada{number % 50_000}@example.org"
-        place = number_of_arrival(sequence) if waits else None
-        yield (
-            (pk, reference(pk), event.pk, user, email, tickets, status, place, moment, moment),
-            (event.pk, sequence, pk, kind, tickets, available, waits, user, moment),
+        booking = Booking(
+            pk=pk,
+            reference=reference(pk),
+            event=event,
+            user_id=user,
+            first_name="Ada",
+            last_name="Lovelace",
+            email=f"ada{number % 50_000}@example.org",
+            tickets_reserved=tickets,
+            status="waitlisted" if place else "completed",
+            waitlist_number=number_of_arrival(sequence) if place else None,
+            created_at=event.created_at,
+            updated_at=event.created_at,
         )
+        entry = LedgerEntry(
+            event=event,
+            sequence=sequence,
+            booking_id=pk,
+            kind="waitlisted" if place else "booked",
+            tickets=tickets,
+            available_after=event.total_tickets - min(number + 1, bookings),
+            waitlisted_after=place,
+            actor_id=user,
+            created_at=event.created_at,
+        )
+        yield booking, entry
 
 
 @transaction.atomic
-def insert(rows: list[tuple[tuple, tuple]]) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(BOOKING, [booking for booking, _ in rows])
-        cursor.executemany(LEDGER, [entry for _, entry in rows])
+def insert(rows: list[tuple]) -> None:
+    from bookings.models import Booking, LedgerEntry
 
-
-def last_booking() -> int:
-    from bookings.models import Booking
-
-    return Booking.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-
-
-def stored(moment: datetime):
-    return connection.ops.adapt_datetimefield_value(moment)
+    Booking.objects.bulk_create([booking for booking, _ in rows])
+    LedgerEntry.objects.bulk_create([entry for _, entry in rows])
 
 
 def reference(number: int) -> str:
     from bookings.services.references import ALPHABET, REFERENCE_LENGTH
 
-    left, letters = number * SCATTER % len(ALPHABET) ** REFERENCE_LENGTH, []
+    left, letters = number * SCATTER % len(ALPHABET) ** REFERENCE_LENGTH, ""
     for _ in range(REFERENCE_LENGTH):
         left, letter = divmod(left, len(ALPHABET))
-        letters.append(ALPHABET[letter])
-    drawn = "".join(letters)
-    return f"{drawn[:5]}-{drawn[5:]}"
+        letters += ALPHABET[letter]
+    return f"{letters[:5]}-{letters[5:]}"
 
 
 def main() -> int:
@@ -152,7 +135,7 @@ def main() -> int:
     parser.add_argument("--bookings", type=int, required=True)
     parser.add_argument("--waiting", type=int, default=0, help="bookings that wait beside them")
     parser.add_argument("--left", type=int, default=0, help="tickets that are left")
-    given = parser.parse_args()
+    options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticks.settings")
     django.setup()
     from accounts.models import User
@@ -161,7 +144,7 @@ def main() -> int:
     if actor is None:
         sys.exit("There is no admin who could open an event.")
     accounts = list(User.objects.exclude(pk=actor.pk).order_by("pk").values_list("pk", flat=True)[:10_000])
-    print(fill(bookings=given.bookings, waiting=given.waiting, left=given.left, actor=actor, accounts=accounts).pk)
+    print(fill(**vars(options), actor=actor, accounts=accounts).pk)
     return 0
 
 

@@ -1,16 +1,9 @@
-"""Medians with their extremes: as a table for people, as JSON for everything else."""
+"""Medians with their extremes, as tables."""
 
-import argparse
-import json
-import os
-import platform
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 from statistics import median
 
-from tools.bench.rounds import Result
-from tools.bench.scenarios import BY_NAME
+from tools.bench.measure import Result
 
 COLUMNS = (
     "scenario",
@@ -32,84 +25,65 @@ LEGEND = (
 )
 
 
-def summary(results: Sequence[Result]) -> list[dict]:
-    """One entry a scenario, in the order in which they ran."""
-    names = list(dict.fromkeys(result.scenario for result in results))
-    return [summary_of([result for result in results if result.scenario == name]) for name in names]
+def by_scenario(results: Sequence[Result], world: str) -> dict[str, list[Result]]:
+    """The runs of a world, in the order in which the scenarios ran."""
+    runs: dict[str, list[Result]] = {}
+    for result in results:
+        if result.world == world:
+            runs.setdefault(result.scenario, []).append(result)
+    return runs
 
 
-def summary_of(runs: Sequence[Result]) -> dict:
-    ratios = [run.ratio for run in runs]
-    rates = [run.rate for run in runs]
-    scenario = BY_NAME.get(runs[0].scenario)
-    return {
-        "scenario": runs[0].scenario,
-        "title": scenario.title if scenario else runs[0].scenario,
-        "rate": spread(rates),
-        "ratio": spread(ratios),
-        "ceiling": spread([ceiling for run in runs for ceiling in run.ceilings]),
-        "p50": spread([run.p50 for run in runs]),
-        "p99": spread([run.p99 for run in runs]),
-        "errors": sum(run.errors for run in runs),
-        "server_us": median(run.server_us for run in runs),
-        "database_us": median(run.database_us for run in runs),
-        "memory_mb": max(run.memory_mb for run in runs),
-        "promoted": sum(run.promoted for run in runs),
-    }
+def tables(results: Sequence[Result], worlds: Sequence[str]) -> str:
+    """A table for each world, and for each but the first what it is as a multiple of the first."""
+    parts = []
+    for world in worlds:
+        title = f"{world}\n" if len(worlds) > 1 else ""
+        parts.append(title + columns([COLUMNS, *map(cells, by_scenario(results, world).values())]))
+    parts += [LEGEND, *(comparison(results, worlds[0], world) for world in worlds[1:])]
+    return "\n" + "\n\n".join(parts)
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    return {"median": median(values), "min": min(values), "max": max(values)}
-
-
-def table(entries: Sequence[dict]) -> str:
-    return columns([COLUMNS, *(cells(entry) for entry in entries)])
-
-
-def cells(entry: dict) -> tuple[str, ...]:
-    rate, ratio = entry["rate"], entry["ratio"]
+def cells(runs: Sequence[Result]) -> tuple[str, ...]:
+    rates, ratios = [run.rate for run in runs], [run.ratio for run in runs]
     return (
-        entry["title"],
-        f"{rate['median']:.0f}",
-        f"({rate['min']:.0f}-{rate['max']:.0f})",
-        f"{ratio['median']:.2f}",
-        f"({ratio['min']:.2f}-{ratio['max']:.2f})",
-        f"{entry['p50']['median']:.1f}",
-        f"{entry['p99']['median']:.1f}",
-        str(entry["errors"]),
-        f"{entry['server_us']:.0f}",
-        f"{entry['database_us']:.0f}",
-        f"{entry['memory_mb']:.0f}",
+        runs[0].title,
+        f"{median(rates):.0f}",
+        f"({min(rates):.0f}-{max(rates):.0f})",
+        f"{median(ratios):.2f}",
+        f"({min(ratios):.2f}-{max(ratios):.2f})",
+        f"{median(run.p50 for run in runs):.1f}",
+        f"{median(run.p99 for run in runs):.1f}",
+        str(sum(run.errors for run in runs)),
+        f"{median(run.server_us for run in runs):.0f}",
+        f"{median(run.database_us for run in runs):.0f}",
+        f"{max(run.memory_mb for run in runs):.0f}",
     )
+
+
+def comparison(results: Sequence[Result], base: str, other: str) -> str:
+    """How many times as fast and as costly `other` is: medians of the quotients of runs in the same round."""
+    lines = [(f"{other} / {base}", "rate", "(min-max)", "CPU: server", "server and database")]
+    bases = by_scenario(results, base)
+    for name, runs in by_scenario(results, other).items():
+        pairs = list(zip(runs, bases[name], strict=True))
+        rates = [run.rate / max(before.rate, 1) for run, before in pairs]
+        server = [run.server_us / max(before.server_us, 1) for run, before in pairs]
+        both = [
+            (run.server_us + run.database_us) / max(before.server_us + before.database_us, 1) for run, before in pairs
+        ]
+        spread = f"({min(rates):.2f}-{max(rates):.2f})"
+        lines.append((runs[0].title, f"{median(rates):.2f}", spread, f"{median(server):.2f}", f"{median(both):.2f}"))
+    return columns(lines)
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """The first column to the left, all others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows
     )
 
 
-def complain(results: Sequence[Result]) -> int:
-    """Says what was found wrong; the status to exit with."""
-    wrong = [f"{result.scenario}, round {result.round}: {finding}" for result in results for finding in result.findings]
-    for finding in wrong:
-        print(f"WRONG: {finding}")
-    return 1 if wrong else 0
-
-
-def record(options: argparse.Namespace, version: str, results: Sequence[Result]) -> str:
-    """Everything as JSON: how it was measured, the medians, each run."""
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
-    kept = {
-        "options": given,
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "database": version},
-        "scenarios": summary(results),
-        "runs": [{**asdict(result), "ratio": result.ratio} for result in results],
-    }
-    return json.dumps(kept, indent=2) + "\n"
+def findings(results: Sequence[Result]) -> list[str]:
+    return [f"{result.world}, {result.scenario}: {finding}" for result in results for finding in result.findings]

@@ -1,26 +1,45 @@
 """What is measured: who asks what, over how many connections, of a server in which configuration."""
 
 import itertools
-from collections.abc import Callable, Iterator
+import json
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
-from ticks.load import Caller
-from tools.bench import callers
-from tools.bench.callers import Buyer, Mixer, Poller, Told, Visitor, booking
+from ticks.load import Answer, Ask, Client, request
 from tools.bench.ceiling import EVENTS
-from tools.bench.stage import PASSWORD, World
+from tools.bench.world import PASSWORD, World
 
-# More than any server answers in a second, so that none runs out of what was made beforehand.
+# More than any server answers in a second, so that no client runs out of requests.
 COLD_A_SECOND = 12_000
 MIX_TICKETS = 500
+# Clients send some headers, and each takes time to read.
+USUAL = {"Accept": "*/*", "User-Agent": "ticks-bench/1"}
+NAMES = {"firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.org"}
+KEY_MARK = "{idempotency-key}"
+BOOKING_ID = re.compile(rb'"id":\s*(\d+)')
+WAITLISTED = re.compile(rb'"bookingStatus":\s*"waitlisted"')
+
+
+@dataclass
+class Answered:
+    """What the server has answered that it did."""
+
+    booked: int = 0
+    tickets: int = 0
+    waitlisted: int = 0
+    cancelled: int = 0
+    errors: int = 0
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a scenario: all that its callers need."""
+    """One run of a scenario: all that its clients need."""
 
     world: World
-    told: Told
+    answered: Answered
     host: str
     connections: int
     seconds: float
@@ -32,70 +51,142 @@ class Run:
 class Scenario:
     name: str
     title: str
-    callers: Callable[[Run], list[Caller]]
+    clients: Callable[[Run], list[Client]]
     connections: int = 64
-    server: str = "fast lane"
+    server: str = "fast path"
     # How many rows ceiling A works on.
     ceiling: int = 1
 
 
-def buyers(run: Run, requests: Iterator[bytes]) -> list[Caller]:
-    return [Buyer(requests, run.told) for _ in range(run.connections)]
+def booking(event: int, token: str, *, host: str, tickets: int = 1, headers: dict[str, str] | None = None) -> bytes:
+    body = json.dumps({"eventId": event, "ticketsReserved": tickets, **NAMES}).encode()
+    headers = {**USUAL, "Authorization": f"Bearer {token}", **(headers or {})}
+    return request("POST", "/api/v1/booking", host=host, headers=headers, body=body)
 
 
-def hot_event(run: Run) -> list[Caller]:
-    return buyers_of(run, [run.world.open_event()])
+async def buy(requests: Iterable[bytes], answered: Answered, ask: Ask) -> None:
+    for each in requests:
+        answer = await ask(each)
+        if answer is None or answer.status != 201:
+            answered.errors += 1
+            continue
+        answered.booked += 1
+        if WAITLISTED.search(answer.body):
+            answered.waitlisted += 1
+        else:
+            answered.tickets += 1
 
 
-def buyers_of(run: Run, events: list[int]) -> list[Caller]:
+def buyers(run: Run, requests: Iterator[bytes]) -> list[Client]:
+    """They share the requests, each of the next account."""
+    return [partial(buy, requests, run.answered)] * run.connections
+
+
+def buyers_of(run: Run, *events: int) -> list[Client]:
     pairs = zip(itertools.cycle(events), run.world.tokens * len(events), strict=False)
     return buyers(run, itertools.cycle([booking(event, token, host=run.host) for event, token in pairs]))
 
 
-def with_keys(run: Run) -> list[Caller]:
-    event = run.world.open_event()
-    headers = {"Idempotency-Key": callers.KEY_MARK.decode()}
+def hot_event(run: Run) -> list[Client]:
+    return buyers_of(run, run.world.open_event())
+
+
+def many_events(run: Run) -> list[Client]:
+    return buyers_of(run, *(run.world.open_event() for _ in range(EVENTS)))
+
+
+def sell_out(run: Run) -> list[Client]:
+    """Half of the time there are tickets, then buyers are waitlisted."""
+    return buyers_of(run, run.world.open_event(max(int(run.pace * run.seconds / 2), 1)))
+
+
+def with_keys(run: Run) -> list[Client]:
+    event, headers = run.world.open_event(), {"Idempotency-Key": KEY_MARK}
     marked = [booking(event, token, host=run.host, headers=headers) for token in run.world.tokens]
-    return buyers(run, callers.with_fresh_keys(itertools.cycle(marked)))
+    return buyers(run, with_fresh_keys(itertools.cycle(marked)))
 
 
-def cold_tokens(run: Run) -> list[Caller]:
-    event = run.world.open_event()
-    tokens = itertools.islice(itertools.cycle(run.world.tokens), int(COLD_A_SECOND * run.seconds))
-    fresh = [booking(event, run.world.mint.another(token), host=run.host) for token in tokens]
-    return buyers(run, iter(fresh))
+def with_fresh_keys(requests: Iterable[bytes]) -> Iterator[bytes]:
+    """Puts a key that nobody has used in the place of each mark."""
+    first = random.SystemRandom().getrandbits(64)
+    for number, each in enumerate(requests):
+        yield each.replace(KEY_MARK.encode(), b"%016x-%08d" % (first, number))
 
 
-def many_events(run: Run) -> list[Caller]:
-    return buyers_of(run, [run.world.open_event() for _ in range(EVENTS)])
+def cold_tokens(run: Run) -> list[Client]:
+    event, world = run.world.open_event(), run.world
+    tokens = itertools.islice(itertools.cycle(world.tokens), int(COLD_A_SECOND * run.seconds))
+    return buyers(run, iter([booking(event, world.another_token(token), host=run.host) for token in tokens]))
 
 
-def sell_out(run: Run) -> list[Caller]:
-    """Half of the time there are tickets, then who comes is told to wait."""
-    return buyers_of(run, [run.world.open_event(max(int(run.pace * run.seconds / 2), 1))])
-
-
-def mix(run: Run) -> list[Caller]:
+def mix(run: Run) -> list[Client]:
     event, tokens = run.world.open_event(MIX_TICKETS), run.world.tokens
     return [
-        Mixer(event, tokens[number :: run.connections], run.told, host=run.host, seed=number)
+        partial(book_and_cancel, run, event, tokens[number :: run.connections], number)
         for number in range(run.connections)
     ]
 
 
-def polls_of_guests(run: Run) -> list[Caller]:
-    event, senders = run.world.open_event(), callers.guests()
-    return [Poller(event, senders, run.told, host=run.host) for _ in range(run.connections)]
+async def book_and_cancel(run: Run, event: int, tokens: list[str], seed: int, ask: Ask) -> None:
+    """Books one to four tickets, and cancels bookings of its own, three to two."""
+    # The same dice in each round.
+    dice, answered, made = random.Random(seed), run.answered, []  # noqa: S311
+    requests = {token: [booking(event, token, host=run.host, tickets=n) for n in (1, 2, 3, 4)] for token in tokens}
+    while True:
+        if made and dice.random() < 0.4:
+            number, token = made.pop(dice.randrange(len(made)))
+            headers = {**USUAL, "Authorization": f"Bearer {token}"}
+            answer = await ask(request("DELETE", f"/api/v1/booking/{number}", host=run.host, headers=headers))
+            is_good = answer is not None and answer.status == 200
+            answered.cancelled += is_good
+        else:
+            token = dice.choice(tokens)
+            answer = await ask(dice.choice(requests[token]))
+            is_good = answer is not None and answer.status == 201
+            if is_good:
+                answered.booked += 1
+                made.append((int(BOOKING_ID.search(answer.body)[1]), token))
+        answered.errors += not is_good
 
 
-def polls_of_users(run: Run) -> list[Caller]:
-    event, senders = run.world.open_event(), callers.users(run.world.tokens)
-    return [Poller(event, senders, run.told, host=run.host) for _ in range(run.connections)]
+def status_reads(run: Run, senders: Iterator[bytes]) -> list[Client]:
+    first = request("GET", f"/api/v1/booking/status/{run.world.open_event()}", host=run.host, headers=USUAL)
+    return [partial(poll, first.removesuffix(b"\r\n"), senders, run.answered)] * run.connections
 
 
-def logins(run: Run) -> list[Caller]:
-    requests = callers.logins(run.world.names, PASSWORD, host=run.host)
-    return [Visitor(requests, run.told) for _ in range(run.connections)]
+async def poll(first: bytes, senders: Iterator[bytes], answered: Answered, ask: Ask) -> None:
+    """Reads an event's status; every other time with the `ETag` that it has."""
+    condition = b""
+    for number in itertools.count():
+        answer = await ask(b"%s%s%s\r\n" % (first, next(senders), condition if number % 2 else b""))
+        if answer is not None and answer.status == 200:
+            condition = b"If-None-Match: %s\r\n" % (answer.header("ETag") or "").encode()
+        answered.errors += answer is None or answer.status not in (200, 304)
+
+
+def polls_of_guests(run: Run) -> list[Client]:
+    # As a proxy reports them: each request from another of 60,000 addresses.
+    return status_reads(run, (b"X-Forwarded-For: 10.0.%d.%d\r\n" % divmod(n % 60_000, 250) for n in itertools.count()))
+
+
+def polls_of_users(run: Run) -> list[Client]:
+    return status_reads(run, itertools.cycle([f"Authorization: Bearer {t}\r\n".encode() for t in run.world.tokens]))
+
+
+def logins(run: Run) -> list[Client]:
+    requests = []
+    for number, name in enumerate(run.world.names):
+        # As a proxy reports them: each account from an address of its own.
+        headers = {**USUAL, "X-Forwarded-For": f"10.0.{number // 250}.{number % 250}"}
+        body = json.dumps({"username": name, "password": PASSWORD}).encode()
+        requests.append(request("POST", "/api/v1/auth/login", host=run.host, headers=headers, body=body))
+    return [partial(log_in, itertools.cycle(requests), run.answered)] * run.connections
+
+
+async def log_in(requests: Iterable[bytes], answered: Answered, ask: Ask) -> None:
+    for each in requests:
+        answer: Answer | None = await ask(each)
+        answered.errors += answer is None or answer.status != 200
 
 
 SCENARIOS = [

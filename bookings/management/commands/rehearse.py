@@ -1,23 +1,44 @@
+import fcntl
+import re
 import signal
 import sys
+from argparse import ArgumentTypeError
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from django.conf import settings
 from django.core.management import BaseCommand, CommandError
-from django.db import Error
+from django.db import Error, connection
+from django.utils import timezone
 
-from bookings.rehearsal.alone import NotAlone, alone
-from bookings.rehearsal.deployment import deployment_at, refuse_unready
-from bookings.rehearsal.plan import Unfit, make_plan
-from bookings.rehearsal.removal import Removed
-from bookings.rehearsal.report import report
-from bookings.rehearsal.run import Progress, clear_left_overs, put_away, rehearse
-from bookings.rehearsal.scratch import new_run
+from bookings.rehearsal.copy import ROWS, copies, make_buyers, open_copy, remove_rehearsals
+from bookings.rehearsal.crowd import Crowd, Server
+from bookings.rehearsal.report import Comparison, compare, report
+from events.models import Event
 from ticks.db.migrations import refuse_other_schema
 from ticks.exceptions import Refusal
+from ticks.formatting import counted
+from ticks.parsing import find
 
 INTERRUPTED = 130
-REST = "What is left is deleted by the next rehearsal, or at once with --clean."
-ERASE_LINE = "\r\033[K"
+REST = "Anything that is left is deleted by the next rehearsal, or at once with --clean."
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
+            raise ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def sizes(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-4])(?:-([1-4]))?", text)
+    if match is None or match[1] > (match[2] or match[1]):
+        raise ArgumentTypeError(f"{text!r} is neither a size such as 2 nor a range such as 1-4, from 1 to 4")
+    return int(match[1]), int(match[2] or match[1])
 
 
 class Command(BaseCommand):
@@ -30,133 +51,122 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser):
-        parser.add_argument("event", nargs="?", metavar="EVENT", help="the event's id")
-        parser.add_argument("--buyers", default=1000, metavar="N", help="how many, up to 50,000 (1000)")
-        parser.add_argument(
-            "--seconds",
-            default=30,
-            metavar="S",
-            help="in which they come, 1 to 600 (30); they then have a minute to finish",
-        )
-        parser.add_argument("--connections", default=64, metavar="C", help="that they share, up to 500 (64)")
-        parser.add_argument("--tickets", metavar="SIZES", help="of a booking, such as 2 or 1-4 (1-2)")
-        parser.add_argument(
-            "--url", help="of the server (HOST and PORT of the settings), such as http://127.0.0.1:8000"
-        )
-        parser.add_argument("--keep", action="store_true", help="leave copy and accounts, cancelled and deactivated")
-        parser.add_argument(
-            "--clean", action="store_true", help="only delete what is left or kept of earlier rehearsals"
-        )
-        parser.add_argument("--yes", action="store_true", help="do not ask")
+        add = parser.add_argument
+        add("event", nargs="?", metavar="EVENT", help="the event's id")
+        add("--buyers", type=whole(1, 50_000), default=1000, metavar="N", help="how many, up to 50,000 (1000)")
+        seconds = "in which they come, 1 to 600 (30); they then have a minute to finish"
+        add("--seconds", type=whole(1, 600), default=30, metavar="S", help=seconds)
+        add("--connections", type=whole(1, 500), default=64, metavar="C", help="that they share, up to 500 (64)")
+        tickets = "of a booking, such as 2 or 1-4 (1-2); no more than the event sells at once"
+        add("--tickets", type=sizes, default=(1, 2), metavar="SIZES", help=tickets)
+        add("--url", help="of the server (HOST and PORT of the settings), such as http://127.0.0.1:8000")
+        add("--clean", action="store_true", help="only delete what an interrupted rehearsal has left")
+        add("--yes", action="store_true", help="do not ask")
+
+    def run_from_argv(self, argv):
+        # A rehearsal that is terminated, or whose terminal closes, cleans up as after Ctrl-C; not so under nohup. The
+        # event loop ends in good order only by SIGINT.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+        super().run_from_argv(argv)
 
     def handle(self, *args, **options):
         try:
-            with alone(), endable():
-                self.run(options)
-        except Unfit as unfit:
-            raise CommandError(str(unfit)) from None
-        except NotAlone:
-            raise CommandError("Another rehearsal is running on this database; wait until it ends.") from None
+            with one_at_a_time():
+                refuse_other_schema()
+                self.clean(options) if options["clean"] else self.run(options)
         except KeyboardInterrupt:
-            raise CommandError("Interrupted.", returncode=INTERRUPTED) from None
+            raise CommandError(f"Interrupted. {REST}", returncode=INTERRUPTED) from None
         except (Refusal, Error) as error:
             raise CommandError(f"The database failed ({error.__cause__ or error}). {REST}") from error
 
     def run(self, options) -> None:
-        refuse_other_schema()
-        if options["clean"]:
-            self.clean(kept_too=True)
-            return
-        names = ("buyers", "seconds", "connections", "tickets", "keep")
-        if options["event"] is None:
-            raise Unfit("EVENT is missing; name the id of the event to rehearse.")
-        plan = make_plan(options["event"], **{name: options[name] for name in names})
-        deployment = deployment_at(options["url"])
-        refuse_unready(deployment)
-        if not options["yes"]:
-            self.confirm(plan)
-        self.clean(kept_too=False)
-        run = new_run()
-        progress = Shown(self.stdout)
+        event = event_to_rehearse(options["event"])
+        server = Server(options["url"])
+        server.refuse_unready()
+        if not options["yes"] and sys.stdin and sys.stdin.isatty():
+            self.confirm(event, options)
+        self.clean(options)
         try:
-            outcome = rehearse(plan, deployment, run=run, progress=progress)
-            progress.end()
-            self.stdout.write(f"\n{report(plan, outcome)}\n")
+            found = self.rehearse(event, server, options)
         finally:
-            progress.step("Closing what was made" if plan.keep else "Removing what was made")
-            removed = self.put_away(plan, run=run)
-            progress.end()
-        if removed is None:
-            self.stdout.write(f"Kept: event {outcome.copy.pk}, cancelled, and its accounts; --clean deletes them.")
-        else:
-            self.stdout.write(f"Deleted again: {removed}.")
-        if outcome.verdict.findings:
+            self.say("Removing what was made ...")
+            connection.close()
+            removed = remove_rehearsals()
+        self.say(f"Deleted again: {listed(removed)}.")
+        if found.findings:
             raise CommandError("The rehearsal found bookings that are not in order; see above.")
 
-    def put_away(self, plan, *, run: str) -> Removed | None:
-        try:
-            return put_away(plan, run=run)
-        except KeyboardInterrupt:
-            raise CommandError(f"Interrupted once more. {REST}", returncode=INTERRUPTED) from None
+    def rehearse(self, event: Event, server: Server, options) -> Comparison:
+        number = options["buyers"]
+        self.say(f"Preparing a copy of the event and {counted(number, 'account')} ...")
+        copy = open_copy(event)
+        buyers = make_buyers(range(1))
+        # Before thousands of accounts are made.
+        server.refuse_another_database(copy, token=buyers[0][1])
+        for first in range(1, number, ROWS):
+            buyers += make_buyers(range(first, min(first + ROWS, number)))
+        limit = min(event.max_tickets_per_booking or event.total_tickets, event.total_tickets)
+        low, high = options["tickets"]
+        crowd = Crowd(buyers, server, copy, seconds=options["seconds"], tickets=(min(low, limit), min(high, limit)))
+        self.say(f"On sale for {options['seconds']} s ...")
+        began = timezone.now()
+        crowd.come(connections=min(options["connections"], number), say=self.say)
+        self.say("Comparing what the buyers were answered with the database ...")
+        # The connection has idled meanwhile, and the database may have been started again.
+        connection.close()
+        found = compare(copy, crowd, began=began)
+        self.say(f"\n{report(event, crowd, found)}\n")
+        return found
 
-    def confirm(self, plan) -> None:
-        if not (sys.stdin and sys.stdin.isatty()):
-            return
-        self.stdout.write(
-            f"{plan.buyers:,} made-up buyers will load this deployment for {plan.seconds} s, or a minute longer."
-        )
+    def confirm(self, event: Event, options) -> None:
+        buyers, seconds = options["buyers"], options["seconds"]
+        self.say(f"{buyers:,} made-up buyers will load this deployment for {seconds} s, or a minute longer.")
         try:
-            typed = input(f"Type the event's name to go on ({plan.event.name}): ")
+            typed = input(f"Type the event's name to go on ({event.name}): ")
         except EOFError:
             typed = ""
-        if typed.strip() != plan.event.name.strip():
-            raise Unfit("That is not the event's name; nothing was done.")
+        if typed.strip() != event.name.strip():
+            raise CommandError("That is not the event's name; nothing was done.")
 
-    def clean(self, *, kept_too: bool) -> None:
-        removed = clear_left_overs(kept_too=kept_too)
+    def clean(self, options) -> None:
+        removed = remove_rehearsals()
         if removed:
-            self.stdout.write(f"Deleted what earlier rehearsals had left: {removed}.")
-        elif kept_too:
-            self.stdout.write("No rehearsal has left anything.")
+            self.say(f"Deleted what an earlier rehearsal had left: {listed(removed)}.")
+        elif options["clean"]:
+            self.say("No rehearsal has left anything.")
 
-
-class Shown(Progress):
-    """On a terminal a line that changes; elsewhere a line for each part."""
-
-    def __init__(self, stdout):
-        self.stdout = stdout
-        self.part = ""
-
-    def step(self, text):
-        self.end()
-        self.part = text
-        self.stdout.write(f"{text} ...", ending="" if self.stdout.isatty() else "\n")
+    def say(self, text: str) -> None:
+        self.stdout.write(text)
         self.stdout.flush()
 
-    def moved(self, text):
-        if self.stdout.isatty():
-            self.stdout.write(f"{ERASE_LINE}{self.part} ... {text}", ending="")
-            self.stdout.flush()
 
-    def end(self):
-        if self.part and self.stdout.isatty():
-            self.stdout.write("")
-        self.part = ""
+def event_to_rehearse(number: str | None) -> Event:
+    if number is None:
+        raise CommandError("EVENT is missing; name the id of the event to rehearse.")
+    event = find(Event.objects.all(), number.strip())
+    if event is None:
+        raise CommandError(f"There is no event {number}; give the id of one.")
+    if event.deleted_at:
+        raise CommandError(f"Event {number} is cancelled; rehearse one that stands.")
+    if copies().filter(pk=event.pk).exists():
+        raise CommandError(f"Event {number} is itself a rehearsal; name the real event.")
+    return event
+
+
+def listed(removed: Counter[str]) -> str:
+    return ", ".join(counted(removed[thing], thing) for thing in ("event", "booking", "account"))
 
 
 @contextmanager
-def endable():
-    """A rehearsal that is told to end, or whose terminal goes, cleans up as after Ctrl-C."""
-
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
-
-    ends = (signal.SIGTERM, signal.SIGHUP)
-    # Under nohup a hang-up is to be ignored.
-    ends = [number for number in ends if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in ends}
-    try:
+def one_at_a_time() -> Iterator[None]:
+    """Keeps out other rehearsals on this machine, since one would delete what another uses. Raises `CommandError`."""
+    settings.LOCAL_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (settings.LOCAL_DIR / "rehearsal.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandError("Another rehearsal is running here; wait until it ends.") from None
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

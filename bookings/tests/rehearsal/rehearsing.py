@@ -8,9 +8,10 @@ from django.core.management import CommandError, call_command
 
 def rehearse(event=None, **options):
     out = StringIO()
-    # As from a shell, where all options are texts.
-    given = {name: value if isinstance(value, bool) else str(value) for name, value in options.items()}
-    call_command("rehearse", *([] if event is None else [str(event)]), stdout=out, **given)
+    typed = [] if event is None else [str(event)]
+    for name, value in options.items():
+        typed += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    call_command("rehearse", *typed, stdout=out)
     return out.getvalue()
 
 

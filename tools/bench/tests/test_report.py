@@ -1,6 +1,3 @@
-import io
-import json
-
 import pytest
 
 # What runs needs the driver, which a machine that has only SQLite may lack.
@@ -8,29 +5,22 @@ pytest.importorskip("MySQLdb")
 
 from tools.bench import __main__ as bench
 from tools.bench import report
-from tools.bench.progress import Progress
-from tools.bench.rounds import Result, expected_seconds
-from tools.bench.scenarios import BY_NAME, SCENARIOS
+from tools.bench.measure import Result
 
 
 def result(**changes) -> Result:
     plain = {
+        "world": "this tree",
         "scenario": "hot-64",
-        "round": 1,
+        "title": "hot event",
         "rate": 500.0,
         "ceilings": [900.0, 1100.0],
         "p50": 10.0,
         "p99": 20.0,
-        "longest": 30.0,
         "errors": 0,
-        "statuses": {"201": 500},
-        "reopened": 0,
-        "answered": 500,
-        "seconds": 1.0,
         "server_us": 100.0,
         "database_us": 50.0,
         "memory_mb": 70.0,
-        "promoted": 0,
         "findings": [],
     }
     return Result(**{**plain, **changes})
@@ -40,56 +30,41 @@ def test_ratio_is_to_the_ceilings_around_the_run():
     assert result().ratio == 0.5
 
 
-def test_medians_come_with_their_extremes():
-    runs = [result(rate=rate, errors=1, p99=rate) for rate in (100.0, 900.0, 200.0)] + [result(scenario="mix")]
+def test_table_has_a_line_a_scenario_with_medians_and_extremes():
+    runs = [result(rate=rate, errors=1, p99=rate) for rate in (100.0, 900.0, 200.0)]
 
-    hot, mix = report.summary(runs)
+    table = report.tables([*runs, result(scenario="mix", title="mix")], ["this tree"])
 
-    assert hot["rate"] == {"median": 200.0, "min": 100.0, "max": 900.0}
-    assert hot["ratio"] == {"median": 0.2, "min": 0.1, "max": 0.9}
-    assert (hot["p99"]["median"], hot["errors"], hot["title"]) == (200.0, 3, "hot event, 64 connections")
-    assert (mix["scenario"], mix["rate"]["median"]) == ("mix", 500.0)
+    _, heading, hot, mix, *_ = table.splitlines()
+    assert heading.split("  ")[0] == "scenario"
+    assert " ".join(hot.split()) == "hot event 200 (100-900) 0.20 (0.10-0.90) 10.0 200.0 3 100 50 70"
+    assert " ".join(mix.split()) == "mix 500 (500-500) 0.50 (0.50-0.50) 10.0 20.0 0 100 50 70"
 
 
-def test_table_has_a_line_a_scenario():
-    lines = report.table(report.summary([result(), result(scenario="login", rate=25.0)])).splitlines()
+def test_second_world_is_shown_as_a_multiple_of_the_first():
+    before = [result(world="before", rate=rate) for rate in (100.0, 200.0, 400.0)]
+    after = [result(rate=rate, server_us=80.0, database_us=10.0) for rate in (150.0, 220.0, 800.0)]
 
-    assert [line.split("  ")[0] for line in lines] == [
-        "scenario",
-        "hot event, 64 connections",
-        "logins, 8 connections",
+    table = report.tables([run for pair in zip(before, after, strict=True) for run in pair], ["before", "this tree"])
+
+    *_, heading, line = table.splitlines()
+    assert heading.startswith("this tree / before")
+    assert " ".join(line.split()) == "hot event 1.50 (1.10-2.00) 0.80 0.60"
+
+
+def test_findings_name_world_and_scenario():
+    assert report.findings([result(), result(findings=["2 rows are missing"])]) == [
+        "this tree, hot-64: 2 rows are missing"
     ]
-    assert lines[1].split()[-10:] == ["500", "(500-500)", "0.50", "(0.50-0.50)", "10.0", "20.0", "0", "100", "50", "70"]
-    assert lines[2].split()[-8:-6] == ["0.03", "(0.03-0.03)"] or lines[2].split()[-8:-6] == ["0.02", "(0.02-0.02)"]
-
-
-def test_finding_in_any_run_fails_the_benchmark(capsys):
-    assert report.complain([result(), result()]) == 0
-    assert report.complain([result(), result(round=2, findings=["2 rows are missing"])]) == 1
-    assert capsys.readouterr().out == "WRONG: hot-64, round 2: 2 rows are missing\n"
-
-
-def test_record_keeps_each_run(tmp_path):
-    options = bench.arguments(["--json", str(tmp_path / "kept.json")])
-
-    kept = json.loads(report.record(options, "10.11.19-MariaDB", [result(), result(round=2)]))
-
-    assert kept["machine"]["database"] == "10.11.19-MariaDB"
-    assert kept["options"]["json"] == str(tmp_path / "kept.json")
-    assert [(run["round"], run["ratio"]) for run in kept["runs"]] == [(1, 0.5), (2, 0.5)]
-    assert [entry["scenario"] for entry in kept["scenarios"]] == ["hot-64"]
 
 
 def test_options_are_five_rounds_of_six_seconds_by_default():
     usual, quick = bench.arguments([]), bench.arguments(["--quick"])
-    asked = bench.arguments(
-        ["--quick", "--rounds", "1", "--seconds", "1", "--scenario", "mix", "hot-1", "--scenario", "mix"]
-    )
+    asked = bench.arguments(["--quick", "--rounds", "1", "--seconds", "1", "--scenario", "mix", "hot-1"])
 
-    assert (usual.rounds, usual.seconds, usual.scenario, usual.memory) == (5, 6, [], None)
+    assert (usual.rounds, usual.seconds, usual.scenario, usual.against) == (5, 6, [], None)
     assert (quick.rounds, quick.seconds) == (2, 1.5)
     assert (asked.rounds, asked.seconds, asked.scenario) == (1, 1.0, ["mix", "hot-1"])
-    assert bench.arguments(["--memory"]).memory == 500_000
 
 
 @pytest.mark.parametrize(
@@ -101,12 +76,8 @@ def test_options_are_five_rounds_of_six_seconds_by_default():
         ["--seconds", "soon"],
         ["--scenario", "hot"],
         ["--scenario"],
-        ["--memory", "-1"],
-        ["--growth", "--memory"],
-        ["--growth", "--scenario", "mix"],
-        ["--growth", "--plot", "a.png"],
+        ["--against", "HEAD", "--filled", "1"],
         ["--mix", "60"],
-        ["--json", "/no/such/directory/a.json"],
     ],
 )
 def test_wrong_option_is_refused_before_anything_starts(wrong, capsys):
@@ -115,37 +86,3 @@ def test_wrong_option_is_refused_before_anything_starts(wrong, capsys):
 
     assert refused.value.code == 2
     assert capsys.readouterr().err
-
-
-def test_quick_measures_for_less_than_two_minutes():
-    options = bench.arguments(["--quick"])
-
-    assert expected_seconds(SCENARIOS, rounds=options.rounds, seconds=options.seconds) < 90
-
-
-def test_ceiling_is_measured_between_scenarios_and_where_the_rows_change():
-    same, other = BY_NAME["hot-64"], BY_NAME["events-64"]
-
-    assert expected_seconds([same, same], rounds=2, seconds=4) == 2 * (2 * 4 + 3 * 2)
-    assert expected_seconds([same, other, same], rounds=1, seconds=4) == 3 * 4 + 6 * 2
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_bar_shows_how_far_it_is_on_a_terminal_only():
-    terminal, file = Terminal(), io.StringIO()
-
-    for stream in (terminal, file):
-        progress = Progress(200, stream=stream)
-        with progress.step("first", 100):
-            pass
-        with progress.step("second", 100) as watch:
-            watch(50, None)
-        progress.say("a line")
-
-    assert "]  75%" in terminal.getvalue()
-    assert terminal.getvalue().count("left  second") == 2
-    assert file.getvalue() == "a line\n"

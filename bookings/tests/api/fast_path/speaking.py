@@ -3,9 +3,9 @@
 import json
 import time
 
+from ticks.load import read_answer
+from ticks.load import request as wire_request
 from ticks.tests.served import answer_of, booking, request
-from ticks.wire import read_answer
-from ticks.wire import request as wire_request
 
 BOOKING = "/api/v1/booking"
 # Events of the demo: one with many tickets, and another.

@@ -9,8 +9,8 @@ import socket
 import pytest
 
 from bookings.tests.api.fast_path.speaking import BOOKING, HOT, OTHER, bytes_for, exchange, read_json, wanted
+from ticks.load import read_answer
 from ticks.tests.served import PATIENCE_SECONDS, request, stored_bookings
-from ticks.wire import read_answer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 # An event of the demo that nobody books here.

@@ -4,18 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from tools.bench.callers import Told
-from tools.bench.verdict import Stored, findings
+pytest.importorskip("MySQLdb")
 
-SOLD = Told(booked=7, tickets=5, waitlisted=2)
+from tools.bench.measure import Stored, findings
+from tools.bench.scenarios import Answered
+
+SOLD = Answered(booked=7, tickets=5, waitlisted=2)
 SOLD_STORED = Stored(rows=7, held=5, gone=5, waitlisted=2, waiting=2)
-MIXED = Told(booked=7, cancelled=3)
-MIXED_STORED = Stored(rows=7, held=6, gone=6, waitlisted=1, waiting=1, cancelled=3, promoted=2)
+MIXED = Answered(booked=7, cancelled=3)
+MIXED_STORED = Stored(rows=7, held=6, gone=6, waitlisted=1, waiting=1, cancelled=3)
 
 
-@pytest.mark.parametrize(("told", "stored"), [(SOLD, SOLD_STORED), (MIXED, MIXED_STORED), (Told(), Stored())])
-def test_what_agrees_is_no_finding(told, stored):
-    assert findings(told, stored, unanswered=0) == []
+@pytest.mark.parametrize(("answered", "stored"), [(SOLD, SOLD_STORED), (MIXED, MIXED_STORED), (Answered(), Stored())])
+def test_what_agrees_is_no_finding(answered, stored):
+    assert findings(answered, stored, unanswered=0) == []
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,7 @@ def test_what_agrees_is_no_finding(told, stored):
         ({"rows": 8}, "7 bookings were answered 201, but 8 are stored"),
         ({"gone": 6, "held": 6}, "5 tickets were sold with 201, but 6 are gone"),
         ({"gone": 4}, "5 tickets are held by bookings, but 4 are gone by the events' counters"),
-        ({"waitlisted": 1, "waiting": 1}, "2 bookings were told to wait, but 1 do"),
+        ({"waitlisted": 1, "waiting": 1}, "2 bookings were answered as waiting, but 1 wait"),
         ({"waiting": 3}, "2 bookings wait, but 3 do by the events' counters"),
         ({"cancelled": 1}, "0 bookings were cancelled with 200, but 1 are stored as cancelled"),
     ],
