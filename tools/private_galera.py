@@ -26,8 +26,10 @@ PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
 SCRIPTS = ROOT / ".venv/galera"
 DEPLOYED = ROOT / "deploy/galera"
 NODES = 3
+# A session with it reads only once it has all that was committed on other nodes.
+SYNC_WAIT = "SET SESSION wsrep_sync_wait=1"
 SYNCED_SECONDS = 60
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 # Outgoing connections take their ports from 32768 on.
 PORTS = range(15_000, 32_000)
 # As the README advises: a dead node is given up after a second; by default that takes about six.
@@ -40,23 +42,6 @@ FAST_FAILOVER = (
 class Node(MariaDB):
     # For clients over TCP, on 127.0.0.1.
     port: int = 0
-
-    def ask(self, statement: str, *, sync_wait: int = 0) -> list[tuple]:
-        """What the node answers; with a `sync_wait` of 1 only once it has all that was committed on other nodes."""
-        connection = MySQLdb.connect(
-            unix_socket=self.socket,
-            user="root",
-            db="ticks",
-            autocommit=True,
-            connect_timeout=5,
-            init_command=f"SET SESSION wsrep_sync_wait={sync_wait}",
-        )
-        try:
-            cursor = connection.cursor()
-            cursor.execute(statement)
-            return list(cursor.fetchall())
-        finally:
-            connection.close()
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -86,7 +71,7 @@ class Node(MariaDB):
                 [(_, state)] = self.ask("SHOW GLOBAL STATUS LIKE 'wsrep_local_state_comment'")
                 if state == "Synced":
                     return
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         raise MariaDBFailed(f"A node was not synced after {SYNCED_SECONDS} s:\n{self.log_tail}")
 
 

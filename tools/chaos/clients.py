@@ -1,36 +1,194 @@
-"""Clients that book and cancel, write down what they are told, and trust it."""
+"""Clients that book and cancel. Each writes down how it was answered before it asks for more, and trusts it."""
 
+import asyncio
+import json
 import random
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tools.chaos.acknowledgements import (
-    ACKNOWLEDGED,
-    REFUSED,
-    UNANSWERED,
-    UNKNOWN,
-    Acknowledgements,
-    Booked,
-    GivenBack,
-)
-from tools.chaos.asking import PLAIN, UNCHANGED_CODES, Asker, Ending, is_any, is_final
-from tools.chaos.board import Board
+from ticks.load import Answer, Connection, request
+from tools.chaos.report import Board
+from tools.service import HOST, Service
 
 BOOKINGS = "/api/v1/booking"
+# The one-ticket contract, whose failures have a sentence and no code.
+ONE_TICKET = "/api/events/"
+# Far beyond what Ticks promises: a client that waits this long for an answer has none.
+ANSWER_SECONDS = 15
+GIVE_UP_SECONDS = 90
+LONGEST_PAUSE_SECONDS = 2
+# Two of the clients ask again at once: they see when the server books again, which politer ones would oversleep.
+IMPATIENT_CLIENTS = 2
+IMPATIENT_PAUSE_SECONDS = 0.05
+# With these codes the server says that nothing was changed.
+UNCHANGED_CODES = {"busy", "database_unavailable"}
+ANNOUNCED_503 = UNCHANGED_CODES | {"outcome_unknown"}
+# How a request ended. A refusal promises that nothing was changed; unknown is what may have been carried out, and is
+# not asked again; unanswered is what was asked until the client gave up.
+ACKNOWLEDGED, REFUSED, UNKNOWN, UNANSWERED = "acknowledged", "refused", "unknown", "unanswered"
 REMEMBERED = 60
-USERS, KEYS = 0.5, 0.8
+ACCOUNTS_SHARE, KEYS_SHARE = 0.5, 0.8
+BUYERS = 100
+# Two of three bookings go to events that never sell out; the others meet a waitlist or a closed door.
+SALE = """
+import json
+from accounts.models import User
+from accounts import tokens
+from bookings.services.events import open_event
+admin = User.objects.create_superuser("chaos", "chaos@example.org", None)
+def people(name, many):
+    users = [User.objects.create_user(f"{name}{n}", f"{name}{n}@example.org", None) for n in range(many)]
+    return [(user.pk, tokens.log_in(user)["token"]) for user in users]
+def opened(name, tickets, **terms):
+    return [open_event({"name": name, "total_tickets": tickets, **terms}, actor=admin).pk for _ in range(COPIES)]
+hall = opened("Hall", 2_000_000)
+arena = opened("Arena", 2_000_000, waitlist_policy="strict")
+club = opened("Club", 2_000_000, waitlist_enabled=False)
+theatre = opened("Theatre", SIZE)
+cellar = opened("Cellar", 60)
+attic = opened("Attic", 40, waitlist_policy="strict")
+closet = opened("Closet", 30, waitlist_enabled=False)
+print(json.dumps({
+    "events": hall * 6 + arena * 4 + club * 4 + theatre * 3 + cellar * 2 + attic * 2 + closet,
+    "waitlist_events": hall + arena + club + theatre + cellar + attic,
+    "buyers": people("buyer", BUYERS),
+    "seats": people("seat", SEATS),
+}))
+"""
 
 
 @dataclass
-class Stalls:
-    """What is for sale, and who buys."""
+class Sale:
+    """What is for sale, and the accounts that buy, each with its id and token."""
 
     # Ids, each as often as it is wanted.
     events: list[int]
-    open_events: list[int]
-    # (account, bearer token)
+    waitlist_events: list[int]
     buyers: list[tuple[int, str]]
     seats: list[tuple[int, str]]
+
+
+def open_sale(service: Service, *, bookings: int, copies: int = 1) -> Sale:
+    """Makes the events, `copies` of each kind, and the accounts."""
+    service.manage("migrate", "-v0")
+    # The theatre sells out half way; each seat's account can have one booking an event.
+    numbers = {"SIZE": bookings // 7, "COPIES": copies, "BUYERS": BUYERS, "SEATS": max(40, bookings // 40)}
+    script = SALE
+    for name, number in numbers.items():
+        script = script.replace(name, str(number))
+    return Sale(**json.loads(service.shell(script)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Booked:
+    """How one booking ended for its client. `mark` is in no other request: the mail address, or the account."""
+
+    mark: str
+    outcome: str
+    event: int
+    user: int | None
+    tickets: int
+    fault: str
+    has_key: bool = False
+    id: int | None = None
+    reference: str | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelled:
+    """How one cancellation ended for its client; `tickets` is None when it was all of them."""
+
+    booking: int
+    outcome: str
+    tickets: int | None
+
+
+# What the clients were answered, in order: the run is judged by this alone.
+Journal = list[Booked | Cancelled]
+
+
+def code_of(answer: Answer | None) -> str:
+    return answer.json.get("code", "") if answer else ""
+
+
+def label_of(answer: Answer | None) -> str:
+    """The status, with the code of a refusal."""
+    return f"{answer.status} {code_of(answer)}".strip() if answer else "none"
+
+
+@dataclass
+class Ending:
+    """The last answer to a request. `is_ambiguous`: an earlier attempt may have been carried out."""
+
+    answer: Answer | None
+    fault: str
+    is_ambiguous: bool = False
+
+    @property
+    def is_unanswered(self) -> bool:
+        return self.answer is None or self.answer.status == 503
+
+    @property
+    def is_unknown(self) -> bool:
+        return self.answer is None or code_of(self.answer) == "outcome_unknown"
+
+
+def is_any(_answer: Answer | None) -> bool:
+    return True
+
+
+def is_final(answer: Answer | None) -> bool:
+    return answer is not None and answer.status != 503 and code_of(answer) != "idempotency_key_in_flight"
+
+
+class Asker:
+    """Asks as a good client does: the same again until it has an answer, no sooner than it is asked to."""
+
+    def __init__(self, number: int, port: int, chance: random.Random, board: Board):
+        self.is_impatient = number < IMPATIENT_CLIENTS
+        self.chance, self.board = chance, board
+        self.connection = Connection((HOST, port), answer_seconds=ANSWER_SECONDS)
+
+    async def ask(
+        self, method: str, path: str, body: dict | None, headers: dict, *, until: Callable[[Answer | None], bool]
+    ) -> Ending:
+        number = self.board.begin_request()
+        sent = request(method, path, host=HOST, headers=headers, body=body and json.dumps(body).encode())
+        began, is_ambiguous, tries = time.monotonic(), False, 0
+        while True:
+            answer = await self.attempt(number, path, sent)
+            waited = time.monotonic() - began
+            if until(answer) or waited > GIVE_UP_SECONDS:
+                break
+            is_ambiguous = is_ambiguous or code_of(answer) not in UNCHANGED_CODES
+            tries += 1
+            await asyncio.sleep(self.pause(answer, tries))
+        ending = Ending(answer, self.board.end_request(number, seconds=waited), is_ambiguous)
+        if ending.is_unanswered:
+            # Whatever this client asks for next, the server wants to be left alone for a while.
+            await asyncio.sleep(self.pause(answer, tries + 1))
+        return ending
+
+    async def attempt(self, number: int, path: str, sent: bytes) -> Answer | None:
+        began = time.monotonic()
+        answer = await self.connection.ask(sent)
+        is_failure = answer is None or answer.status == 503
+        self.board.note_answer(number, label_of(answer), seconds=time.monotonic() - began, is_failure=is_failure)
+        if is_failure and answer is not None:
+            is_announced = code_of(answer) in ANNOUNCED_503 or (path.startswith(ONE_TICKET) and "error" in answer.json)
+            if not is_announced or answer.header("Retry-After") is None:
+                self.board.find(f"a 503 of {path} that is not announced: {answer.head!r} {answer.body[:300]!r}")
+        return answer
+
+    def pause(self, answer: Answer | None, tries: int) -> float:
+        if self.is_impatient:
+            return IMPATIENT_PAUSE_SECONDS
+        asked = answer.header("Retry-After") if answer is not None else None
+        seconds = float(asked) if asked and asked.isdigit() else 0.1 * 2**tries
+        return min(seconds, LONGEST_PAUSE_SECONDS) * self.chance.uniform(1, 1.25)
 
 
 @dataclass
@@ -59,9 +217,9 @@ class Client:
     number: int
     asker: Asker
     chance: random.Random
-    stalls: Stalls
+    sale: Sale
     board: Board
-    acknowledgements: Acknowledgements
+    journal: Journal
     free_seats: list[Seat]
     taken_seats: list[Seat] = field(default_factory=list)
     holdings: list[Holding] = field(default_factory=list)
@@ -69,33 +227,33 @@ class Client:
     asked: int = 0
 
     async def run(self) -> None:
-        deeds = [self.book, self.book_seat, self.cancel, self.reduce, self.cancel_seat, self.replay]
+        actions = [self.book, self.book_seat, self.cancel, self.reduce, self.cancel_seat, self.replay]
         while not self.board.is_over:
-            [deed] = self.chance.choices(deeds, weights=[66, 10, 9, 7, 4, 4])
-            await deed()
-        self.asker.close()
+            [action] = self.chance.choices(actions, weights=[66, 10, 9, 7, 4, 4])
+            await action()
+        self.asker.connection.close()
 
     async def book(self) -> None:
         user, headers = None, {}
-        if self.chance.random() < USERS:
-            user, token = self.chance.choice(self.stalls.buyers)
+        if self.chance.random() < ACCOUNTS_SHARE:
+            user, token = self.chance.choice(self.sale.buyers)
             headers = {"Authorization": f"Bearer {token}"}
-        has_key = self.chance.random() < KEYS
+        has_key = self.chance.random() < KEYS_SHARE
         key = {"Idempotency-Key": f'"{self.chance.getrandbits(128):032x}"'} if has_key else {}
         body = self.booking_body()
         ending = await self.asker.ask("POST", BOOKINGS, body, headers | key, until=is_final if has_key else is_any)
-        told = self.keep_booking(body, user, ending, has_key=has_key)
-        if told:
-            if "bookingToken" in told:
-                headers = {"Booking-Token": told["bookingToken"]}
-            self.holdings.append(Holding(told["id"], told["ticketsReserved"], headers))
+        booking = self.keep_booking(body, user, ending, has_key=has_key)
+        if booking:
             if has_key:
-                self.replayable.append((body, ({} if user is None else headers) | key, ending.answer.body))
+                self.replayable.append((body, headers | key, ending.answer.body))
+            if "bookingToken" in booking:
+                headers = {"Booking-Token": booking["bookingToken"]}
+            self.holdings.append(Holding(booking["id"], booking["ticketsReserved"], headers))
 
     def booking_body(self) -> dict:
         self.asked += 1
         return {
-            "eventId": self.chance.choice(self.stalls.events),
+            "eventId": self.chance.choice(self.sale.events),
             "firstName": "Ada",
             "lastName": f"Client {self.number}",
             "email": f"r{self.asked}.c{self.number}@chaos.example.org",
@@ -105,7 +263,7 @@ class Client:
     def keep_booking(self, body: dict, user: int | None, ending: Ending, *, has_key: bool) -> dict:
         """The booking as it was acknowledged; empty if it was not."""
         outcome = self.outcome_of_booking(ending, has_key=has_key)
-        told = ending.answer.json["data"] if outcome == ACKNOWLEDGED else {}
+        booking = ending.answer.json["data"] if outcome == ACKNOWLEDGED else {}
         self.keep(
             Booked(
                 mark=body["email"],
@@ -115,26 +273,26 @@ class Client:
                 tickets=body["ticketsReserved"],
                 fault=ending.fault,
                 has_key=has_key,
-                id=told.get("id"),
-                reference=told.get("reference"),
-                status=told.get("bookingStatus"),
+                id=booking.get("id"),
+                reference=booking.get("reference"),
+                status=booking.get("bookingStatus"),
             )
         )
         wanted = {**body, "userId": user}
-        if told and {name: told.get(name) for name in wanted} != wanted:
-            self.board.find(f"asked for {wanted}, answered {told}")
-        return told
+        if booking and {name: booking.get(name) for name in wanted} != wanted:
+            self.board.find(f"asked for {wanted}, answered {booking}")
+        return booking
 
     def outcome_of_booking(self, ending: Ending, *, has_key: bool) -> str:
-        answer = ending.answer
+        answer, code = ending.answer, code_of(ending.answer)
         if ending.is_unknown:
             return UNANSWERED if has_key else UNKNOWN
         if answer.status == 201:
             return ACKNOWLEDGED
-        if answer.code not in {"sold_out", *UNCHANGED_CODES}:
-            self.board.find(f"a booking was answered {answer.label}: {answer.body[:300]!r}")
+        if code not in {"sold_out", *UNCHANGED_CODES}:
+            self.board.find(f"a booking was answered {label_of(answer)}: {answer.body[:300]!r}")
         # With a key, "nothing was changed" speaks of the last attempt alone.
-        return UNANSWERED if has_key and answer.code in UNCHANGED_CODES else REFUSED
+        return UNANSWERED if has_key and code in UNCHANGED_CODES else REFUSED
 
     async def replay(self) -> None:
         """An answer that was received is asked for again: it must come again, to the byte."""
@@ -145,8 +303,8 @@ class Client:
         answer = ending.answer
         if ending.is_unanswered:
             self.board.find("a replay was never answered")
-        elif (answer.status, answer.headers.get("idempotent-replayed"), answer.body) != (201, "true", first):
-            self.board.find(f"{first[:400]!r} was replayed as {answer.label} {answer.body[:400]!r}")
+        elif (answer.status, answer.header("Idempotent-Replayed"), answer.body) != (201, "true", first):
+            self.board.find(f"{first[:400]!r} was replayed as {label_of(answer)} {answer.body[:400]!r}")
 
     async def cancel(self) -> None:
         holding = self.some_holding(least=1)
@@ -155,7 +313,7 @@ class Client:
         path = f"{BOOKINGS}/{holding.id}"
         ending = await self.asker.ask("DELETE", path, None, holding.headers, until=is_final)
         outcome = self.outcome_of(ending, path, good={200}, done_before="409 already_cancelled")
-        self.acknowledgements.write(GivenBack(booking=holding.id, outcome=outcome, tickets=None, fault=ending.fault))
+        self.journal.append(Cancelled(booking=holding.id, outcome=outcome, tickets=None))
 
     async def reduce(self) -> None:
         """Gives back one of several tickets. Sent twice it counts twice, so it is sent once."""
@@ -166,11 +324,11 @@ class Client:
         ending = await self.asker.ask("DELETE", path, {"ticketsToCancel": 1}, holding.headers, until=is_any)
         if ending.is_unknown:
             outcome = UNKNOWN
-        elif ending.answer.code in UNCHANGED_CODES:
+        elif code_of(ending.answer) in UNCHANGED_CODES:
             outcome = REFUSED
         else:
             outcome = self.outcome_of(ending, path, good={200})
-        self.acknowledgements.write(GivenBack(booking=holding.id, outcome=outcome, tickets=1, fault=ending.fault))
+        self.journal.append(Cancelled(booking=holding.id, outcome=outcome, tickets=1))
         holding.tickets -= outcome == ACKNOWLEDGED
         if outcome != UNKNOWN:
             self.holdings.append(holding)
@@ -180,10 +338,10 @@ class Client:
             await self.book()
             return
         seat = self.free_seats.pop(self.chance.randrange(len(self.free_seats)))
-        ending = await self.asker.ask("POST", PLAIN + "book", *seat.request, until=is_final)
-        # After an attempt without an answer a 409 says: that one booked.
-        outcome = self.outcome_of(ending, PLAIN + "book", good={200, 201}, done_before="409")
-        told = ending.answer.json if outcome == ACKNOWLEDGED else {}
+        ending = await self.asker.ask("POST", ONE_TICKET + "book", *seat.request, until=is_final)
+        # After an attempt without an answer a 409 says that this attempt booked.
+        outcome = self.outcome_of(ending, ONE_TICKET + "book", good={200, 201}, done_before="409")
+        booking = ending.answer.json if outcome == ACKNOWLEDGED else {}
         self.keep(
             Booked(
                 mark=f"seat {seat.user} {seat.event}",
@@ -192,36 +350,36 @@ class Client:
                 user=seat.user,
                 tickets=1,
                 fault=ending.fault,
-                id=told.get("id"),
-                status={"booked": "completed", "waiting": "waitlisted"}.get(told.get("status", "")),
+                id=booking.get("id"),
+                status={"booked": "completed", "waiting": "waitlisted"}.get(booking.get("status", "")),
             )
         )
-        if told.get("id"):
-            seat.booking = told["id"]
+        if booking.get("id"):
+            seat.booking = booking["id"]
             self.taken_seats.append(seat)
 
     async def cancel_seat(self) -> None:
         if not self.taken_seats:
             return
         seat = self.taken_seats.pop(self.chance.randrange(len(self.taken_seats)))
-        ending = await self.asker.ask("POST", PLAIN + "cancel", *seat.request, until=is_final)
-        outcome = self.outcome_of(ending, PLAIN + "cancel", good={200}, done_before="404")
-        self.acknowledgements.write(GivenBack(booking=seat.booking, outcome=outcome, tickets=None, fault=ending.fault))
+        ending = await self.asker.ask("POST", ONE_TICKET + "cancel", *seat.request, until=is_final)
+        outcome = self.outcome_of(ending, ONE_TICKET + "cancel", good={200}, done_before="404")
+        self.journal.append(Cancelled(booking=seat.booking, outcome=outcome, tickets=None))
 
     def outcome_of(self, ending: Ending, path: str, *, good: set[int], done_before: str = "") -> str:
         """`done_before` is what the server says when an earlier attempt was carried out after all."""
         if ending.is_unanswered:
             return UNANSWERED
-        if ending.answer.status in good or (ending.is_ambiguous and ending.answer.label == done_before):
+        label = label_of(ending.answer)
+        if ending.answer.status in good or (ending.is_ambiguous and label == done_before):
             return ACKNOWLEDGED
-        self.board.find(f"{path} was answered {ending.answer.label}: {ending.answer.body[:300]!r}")
+        self.board.find(f"{path} was answered {label}: {ending.answer.body[:300]!r}")
         return UNKNOWN
 
-    def keep(self, told: Booked) -> None:
-        """Onto the disk, before anything else is asked."""
-        self.acknowledgements.write(told)
-        if told.outcome == ACKNOWLEDGED:
-            self.board.acknowledge(told.fault)
+    def keep(self, entry: Booked) -> None:
+        self.journal.append(entry)
+        if entry.outcome == ACKNOWLEDGED:
+            self.board.acknowledge(entry.fault)
 
     def some_holding(self, *, least: int) -> Holding | None:
         # The latest ones: on the small events there somebody waits for what is given back.

@@ -1,10 +1,10 @@
-"""Compares what clients were told with what is stored, by SQL that knows nothing of Ticks' code."""
+"""Compares what clients were answered with what is stored, by SQL that knows nothing of Ticks' code."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tools.chaos.acknowledgements import ACKNOWLEDGED, REFUSED, UNANSWERED, UNKNOWN, Booked, GivenBack
+from tools.chaos.clients import ACKNOWLEDGED, REFUSED, UNANSWERED, UNKNOWN, Booked, Cancelled, Journal
 
 Ask = Callable[[str], list[tuple]]
 
@@ -69,7 +69,7 @@ class Row:
 
 @dataclass
 class Verdict:
-    """By fault: how many acknowledged bookings are not there as told, and how many requests are stored twice."""
+    """By fault: how many acknowledged bookings are not stored as answered, and how many requests are stored twice."""
 
     lost: Counter = field(default_factory=Counter)
     duplicated: Counter = field(default_factory=Counter)
@@ -82,21 +82,20 @@ class Verdict:
     notes: list[str] = field(default_factory=list)
 
 
-def verify(told: Iterable[Booked | GivenBack], ask: Ask) -> Verdict:
+def verify(journal: Journal, ask: Ask) -> Verdict:
     verdict = Verdict()
-    bookings, given_back = [], defaultdict(list)
-    for each in told:
-        if isinstance(each, Booked):
-            bookings.append(each)
-        else:
-            given_back[each.booking].append(each)
+    cancellations: dict[int, list[Cancelled]] = defaultdict(list)
+    for entry in journal:
+        if isinstance(entry, Cancelled):
+            cancellations[entry.booking].append(entry)
     stored = stored_rows(ask)
     verdict.stored = sum(map(len, stored.values()))
-    for booking in bookings:
-        compare(booking, stored.pop(booking.mark, []), given_back, verdict)
+    for entry in journal:
+        if isinstance(entry, Booked):
+            compare(entry, stored.pop(entry.mark, []), cancellations, verdict)
     verdict.findings += [f"stored, but nobody asked for it: {mark} {rows}" for mark, rows in stored.items()]
     verdict.oversold = oversold(ask)
-    verdict.findings += stored_state(ask)
+    verdict.findings += contradictions(ask)
     return verdict
 
 
@@ -115,64 +114,53 @@ def stored_rows(ask: Ask) -> dict[str, list[Row]]:
     return dict(found)
 
 
-def compare(told: Booked, rows: list[Row], given_back: dict[int, list[GivenBack]], verdict: Verdict) -> None:
-    name = f"{told.mark} ({told.outcome}, {told.fault})"
-    if len(rows) > 1:
-        verdict.duplicated[told.fault] += 1
-        verdict.findings.append(f"duplicated: {name} is stored as {rows}")
-        return
-    if told.outcome == REFUSED and rows:
-        verdict.duplicated[told.fault] += 1
-        verdict.findings.append(f"refused as not carried out, and stored: {name} {rows}")
-    if told.outcome == UNANSWERED:
+def compare(entry: Booked, rows: list[Row], cancellations: dict[int, list[Cancelled]], verdict: Verdict) -> None:
+    name = f"{entry.mark} ({entry.outcome}, {entry.fault})"
+    if len(rows) > 1 or (rows and entry.outcome == REFUSED):
+        verdict.duplicated[entry.fault] += 1
+        verdict.findings.append(f"duplicated, or stored though refused: {name} is stored as {rows}")
+    elif entry.outcome == UNANSWERED:
         verdict.findings.append(f"never answered: {name}")
-    if told.outcome == UNKNOWN:
+    elif entry.outcome == UNKNOWN:
         verdict.unknown += 1
         verdict.unknown_stored += len(rows)
-    if told.outcome != ACKNOWLEDGED:
-        return
-    wrong = "it is not there" if not rows else difference(told, rows[0], given_back[rows[0].id])
-    if wrong:
-        verdict.lost[told.fault] += 1
-        verdict.findings.append(f"lost: {name}: {wrong}")
+    elif entry.outcome == ACKNOWLEDGED:
+        wrong = difference(entry, rows[0], cancellations[rows[0].id]) if rows else "it is not there"
+        if wrong:
+            verdict.lost[entry.fault] += 1
+            verdict.findings.append(f"lost: {name}: {wrong}")
 
 
-def difference(told: Booked, row: Row, given_back: list[GivenBack]) -> str:
-    """What of an acknowledged booking is stored otherwise than the client was told; empty if nothing."""
-    expected = {"event": told.event, "user": told.user, "has_key": told.has_key}
-    if told.id is not None:
-        expected["id"] = told.id
-    if told.reference is not None:
-        expected["reference"] = told.reference
+def difference(entry: Booked, row: Row, cancellations: list[Cancelled]) -> str:
+    """What of an acknowledged booking is stored otherwise than the client was answered; empty if nothing."""
+    expected = {"event": entry.event, "user": entry.user, "has_key": entry.has_key}
+    # A booking that a 409 acknowledged has neither.
+    expected |= {name: value for name in ("id", "reference") if (value := getattr(entry, name)) is not None}
     wrong = [
         f"{name} is {getattr(row, name)!r} and not {value!r}"
         for name, value in expected.items()
         if getattr(row, name) != value
     ]
-    most = told.tickets - sum(1 for each in given_back if each.tickets and each.outcome == ACKNOWLEDGED)
-    least = most - sum(1 for each in given_back if each.tickets and each.outcome == UNKNOWN)
+    parts = Counter(each.outcome for each in cancellations if each.tickets)
+    most = entry.tickets - parts[ACKNOWLEDGED]
+    least = most - parts[UNKNOWN]
     if not least <= row.tickets <= most:
         wrong.append(f"it has {row.tickets} tickets, and not {least} to {most}")
-    allowed = statuses_after(told, given_back)
+    # A waiting booking may have been promoted since; a 409 does not say which of the two the booking is.
+    allowed = {"completed"} if entry.status == "completed" else {"completed", "waitlisted"}
+    whole = {each.outcome for each in cancellations if each.tickets is None}
+    if whole:
+        allowed = {"cancelled"} if ACKNOWLEDGED in whole else allowed | {"cancelled"}
     if row.status not in allowed:
         wrong.append(f"it is {row.status}, and not {' or '.join(sorted(allowed))}")
     return "; ".join(wrong)
-
-
-def statuses_after(told: Booked, given_back: list[GivenBack]) -> set[str]:
-    # Who waits may have been served since; who was answered by a 409 was not told which of the two it is.
-    live = {"completed"} if told.status == "completed" else {"completed", "waitlisted"}
-    whole = {each.outcome for each in given_back if each.tickets is None}
-    if ACKNOWLEDGED in whole:
-        return {"cancelled"}
-    return live | {"cancelled"} if whole else live
 
 
 def oversold(ask: Ask) -> int:
     return sum(int(tickets) for _, tickets in ask(OVERSOLD))
 
 
-def stored_state(ask: Ask) -> list[str]:
+def contradictions(ask: Ask) -> list[str]:
     """What the database contradicts itself in."""
     findings = [f"{what}: {row}" for what, query in MUST_BE_EMPTY for row in ask(query)]
     checks = ask(CHECKS)

@@ -1,14 +1,11 @@
-"""Clients who book and cancel through several servers at once, and write down what they are told."""
+"""Clients who book and cancel through several servers at once, and write down how they are answered."""
 
 import asyncio
 import random
 from collections.abc import Awaitable, Sequence
-from pathlib import Path
 
-from tools.chaos.acknowledgements import Acknowledgements
-from tools.chaos.asking import Asker, is_final
-from tools.chaos.board import Board
-from tools.chaos.clients import BOOKINGS, Client, Seat, Stalls
+from tools.chaos.clients import BOOKINGS, Asker, Client, Journal, Sale, Seat, code_of, is_final
+from tools.chaos.report import Board
 
 MOST_CLIENTS = 64
 LAST_ANSWERS_SECONDS = 30
@@ -22,8 +19,8 @@ class Twin(Client):
     async def run(self) -> None:
         while not self.board.is_over:
             await self.book_twice()
-        self.asker.close()
-        self.other.close()
+        self.asker.connection.close()
+        self.other.connection.close()
 
     async def book_twice(self) -> None:
         key = {"Idempotency-Key": f'"{self.chance.getrandbits(128):032x}"'}
@@ -33,20 +30,20 @@ class Twin(Client):
         )
         answered = [ending for ending in (one, two) if not ending.is_unanswered]
         # A refusal takes no key: one of the two may have come to a sold-out event before a ticket was given back.
-        taken = [ending for ending in answered if ending.answer.code != "sold_out"]
+        taken = [ending for ending in answered if code_of(ending.answer) != "sold_out"]
         if len({ending.answer.body for ending in taken}) > 1:
             self.board.find(f"two answers to one key: {one.answer.body[:400]!r} {two.answer.body[:400]!r}")
         without_answer = [ending for ending in (one, two) if ending.is_unanswered]
-        [told, *_] = [*taken, *without_answer, one]
-        self.keep_booking(body, None, told, has_key=True)
+        [ending, *_] = [*taken, *without_answer, one]
+        self.keep_booking(body, None, ending, has_key=True)
 
 
 class Crowd:
     """Clients with these numbers, which no other crowd of the same events may have; the last `twins` are twins."""
 
-    def __init__(self, stalls: Stalls, directory: Path, *, ports: Sequence[int], numbers: range, twins: int = 0):
+    def __init__(self, sale: Sale, journal: Journal, *, ports: Sequence[int], numbers: range, twins: int = 0):
         self.board = Board()
-        self.acknowledgements = Acknowledgements(directory / "acknowledged.jsonl")
+        self.journal = journal
         self.clients = []
         for number in numbers:
             kind = Twin if number >= numbers.stop - twins else Client
@@ -55,13 +52,13 @@ class Crowd:
                 number=number,
                 asker=self.asker(ports[number % len(ports)], chance),
                 chance=chance,
-                stalls=stalls,
+                sale=sale,
                 board=self.board,
-                acknowledgements=self.acknowledgements,
+                journal=self.journal,
                 free_seats=[
                     Seat(user, token, event)
-                    for user, token in stalls.seats[number::MOST_CLIENTS]
-                    for event in stalls.open_events
+                    for user, token in sale.seats[number::MOST_CLIENTS]
+                    for event in sale.waitlist_events
                 ],
             )
             if kind is Twin:
@@ -82,7 +79,6 @@ class Crowd:
         finally:
             for player in players:
                 player.cancel()
-            self.acknowledgements.close()
 
     async def longest_silence(self, seconds: float) -> float:
         """The longest time without an acknowledged booking during the next `seconds`."""

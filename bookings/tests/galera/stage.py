@@ -1,8 +1,7 @@
-"""A Galera cluster with events for sale, servers on it, and the comparison of what clients were told with each node."""
+"""A Galera cluster with events for sale, servers on it, and what clients were answered, compared with each node."""
 
 import http.client
 import secrets
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,11 +12,10 @@ from pathlib import Path
 import MySQLdb
 
 from bookings.tests.galera.crowd import Crowd
-from tools.chaos.acknowledgements import Acknowledgements
-from tools.chaos.box_office import open_box_office
-from tools.chaos.service import Service
+from tools.chaos.clients import Journal, open_sale
 from tools.chaos.verification import verify
-from tools.private_galera import Node, free_ports, private_galera
+from tools.private_galera import SYNC_WAIT, Node, free_ports, private_galera
+from tools.service import HIGH_LIMITS, Service, ServiceFailed
 
 READY_SECONDS = 60
 # 21 events in all.
@@ -32,11 +30,13 @@ class Stage:
         self.secrets = {name: secrets.token_hex(32) for name in ("SECRET_KEY", "JWT_SECRET")}
         # Never started: for management commands on the node that nobody writes to.
         self.commands = self.service(nodes[-1].url)
-        self.stalls = open_box_office(self.commands, bookings=SELL_OUT_AFTER, copies=EVENTS_OF_A_KIND)
+        self.sale = open_sale(self.commands, bookings=SELL_OUT_AFTER, copies=EVENTS_OF_A_KIND)
+        # Of all crowds.
+        self.journal: Journal = []
         self.counted = Counter()
 
     def service(self, database_url: str, *, port: int = 1, workers: int = 1) -> Service:
-        settings = {**self.secrets, "WORKERS": str(workers)}
+        settings = {**HIGH_LIMITS, **self.secrets, "WORKERS": str(workers)}
         return Service(database_url=database_url, port=port, directory=self.directory, settings=settings)
 
     @contextmanager
@@ -59,11 +59,11 @@ class Stage:
                 if readiness(port) == status:
                     return
             time.sleep(0.1)
-        log = (self.directory / "server.log").read_text(errors="replace")
+        log = (self.directory / f"server-{port}.log").read_text(errors="replace")
         raise AssertionError(f"/readyz was not {status} within {READY_SECONDS} s:\n{log[-2000:]}")
 
     def crowd(self, ports: list[int], *, numbers: range, twins: int = 0) -> Crowd:
-        return Crowd(self.stalls, self.directory, ports=ports, numbers=numbers, twins=twins)
+        return Crowd(self.sale, self.journal, ports=ports, numbers=numbers, twins=twins)
 
     def nodes_in_use(self) -> list[int]:
         """The numbers, from 1, of the nodes that somebody is connected to over TCP."""
@@ -75,10 +75,8 @@ class Stage:
         return in_use
 
     def findings(self, crowd: Crowd) -> list[str]:
-        """What is wrong with what the clients of all crowds were told so far, on any node; empty if nothing."""
-        told = Acknowledgements(crowd.acknowledgements.path)
-        verdicts = [verify(told.read(), partial(node.ask, sync_wait=1)) for node in self.nodes]
-        told.close()
+        """What is wrong with what the clients of all crowds were answered so far, on any node; empty if nothing."""
+        verdicts = [verify(self.journal, partial(node.ask, init_command=SYNC_WAIT)) for node in self.nodes]
         found = [finding for verdict in verdicts for finding in verdict.findings]
         self.counted["acknowledged"] += crowd.board.acknowledged
         # Where the nodes differ, the worst counts.
@@ -88,8 +86,8 @@ class Stage:
         self.counted["gaps"] = sum(finding.startswith("gap in the ledger") for finding in found)
         try:
             self.commands.manage("verify_inventory")
-        except subprocess.CalledProcessError as failure:
-            found.append(f"verify_inventory fails: {failure.stdout[-500:]}")
+        except ServiceFailed as failure:
+            found.append(str(failure))
         return [*crowd.board.findings, *found]
 
 

@@ -1,4 +1,4 @@
-"""Ticks on a real Galera cluster of three nodes: what clients were told must be so on every one of them."""
+"""Ticks on a real Galera cluster of three nodes: what clients were answered must be so on every one of them."""
 
 import asyncio
 import subprocess
