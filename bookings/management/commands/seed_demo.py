@@ -1,7 +1,7 @@
 import os
 import secrets
-from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import NamedTuple
 
 from django.conf import settings
 from django.core.management import BaseCommand
@@ -13,6 +13,7 @@ from bookings.services.events import change_event, open_event
 from events.models import Event
 from ticks.db.migrations import refuse_other_schema
 
+PASSWORD_FILE = settings.LOCAL_DIR / "demo_admin_password"
 PEOPLE = [
     ("ada", "Ada", "Lovelace"),
     ("grace", "Grace", "Hopper"),
@@ -23,68 +24,39 @@ PEOPLE = [
     ("donald", "Donald", "Knuth"),
     ("margaret", "Margaret", "Hamilton"),
 ]
-PASSWORD_FILE = settings.LOCAL_DIR / "demo_admin_password"
 
 
-@dataclass
-class Demo:
-    """One event of the demo; times in days from today, `groups` the sizes of the bookings in order."""
+class Demo(NamedTuple):
+    """One event of the demo. Times are in days from today; `bookings` are their tickets in order."""
 
     name: str
     venue: str
     description: str
     day: int
-    total: int
-    groups: list[int] = field(default_factory=list)
-    terms: dict = field(default_factory=dict)
+    tickets: int
+    bookings: tuple[int, ...] = ()
+    terms: dict = {}
     sales_start: int | None = None
     sales_end: int | None = None
 
 
+WORKSHOP = "A workshop; at most two tickets a booking."
+NO_WAITLIST = "Sold out, without a waitlist."
+SOLD_OUT = "Sold out; groups wait, the earliest that fits is promoted."
+STRICT = "Sold out; strictly in line, nobody passes the head of the queue."
 DEMOS = [
-    Demo("Night of the Cellos", "Philharmonic Hall", "Eight cellos, no conductor.", 30, 400, [2, 4, 1, 2, 6, 3, 2]),
-    Demo("Open Air Cinema: Metropolis", "Harbour Lawn", "Live score by the city orchestra.", 45, 1200, [2, 2, 5, 4]),
-    Demo("Street Food Sunday", "Old Market", "Forty kitchens, one ticket.", 12, 2500, [4, 2, 8, 1, 1, 3]),
-    Demo(
-        "Improv for Beginners",
-        "Studio 3",
-        "A workshop; at most two tickets a booking.",
-        9,
-        24,
-        [2, 2, 2, 1, 2],
-        {"max_tickets_per_booking": 2},
-    ),
-    Demo("Winter Jazz Trio", "Blue Cellar", "Nearly gone: three seats left.", 6, 60, [8, 10, 6, 9, 4, 12, 8]),
-    Demo("Planetarium Late Show", "Science Museum", "Nearly gone: one seat left.", 4, 80, [20, 20, 20, 10, 5, 4]),
-    Demo(
-        "The Last Lighthouse (premiere)",
-        "Grand Theatre",
-        "Sold out; groups wait, the earliest that fits is served.",
-        21,
-        50,
-        [10, 10, 8, 12, 10, 4, 2, 6, 3, 1],
-    ),
-    Demo(
-        "Chef's Table",
-        "Restaurant Nord",
-        "Sold out; strictly in line, nobody passes the head of the queue.",
-        15,
-        12,
-        [4, 4, 4, 6, 2, 2],
-        {"waitlist_policy": "strict"},
-    ),
-    Demo(
-        "Members' Rehearsal",
-        "Philharmonic Hall",
-        "Sold out, without a waitlist.",
-        18,
-        20,
-        [10, 10],
-        {"waitlist_enabled": False},
-    ),
+    Demo("Night of the Cellos", "Philharmonic Hall", "Eight cellos, no conductor.", 30, 400, (2, 4, 1, 2, 6, 3, 2)),
+    Demo("Open Air Cinema: Metropolis", "Harbour Lawn", "Live score by the city orchestra.", 45, 1200, (2, 2, 5, 4)),
+    Demo("Street Food Sunday", "Old Market", "Forty kitchens, one ticket.", 12, 2500, (4, 2, 8, 1, 1, 3)),
+    Demo("Improv for Beginners", "Studio 3", WORKSHOP, 9, 24, (2, 2, 2, 1, 2), {"max_tickets_per_booking": 2}),
+    Demo("Winter Jazz Trio", "Blue Cellar", "Nearly gone: three seats left.", 6, 60, (8, 10, 6, 9, 4, 12, 8)),
+    Demo("Planetarium Late Show", "Science Museum", "Nearly gone: one seat left.", 4, 80, (20, 20, 20, 10, 5, 4)),
+    Demo("The Last Lighthouse (premiere)", "Grand Theatre", SOLD_OUT, 21, 50, (10, 10, 8, 12, 10, 4, 2, 6, 3, 1)),
+    Demo("Chef's Table", "Restaurant Nord", STRICT, 15, 12, (4, 4, 4, 6, 2, 2), {"waitlist_policy": "strict"}),
+    Demo("Members' Rehearsal", "Philharmonic Hall", NO_WAITLIST, 18, 20, (10, 10), {"waitlist_enabled": False}),
     Demo("Summer Festival, early birds", "Airfield", "Sales open in two weeks.", 200, 5000, sales_start=14),
     Demo("New Year's Gala", "Grand Hotel", "Sales open in a month.", 90, 300, sales_start=30),
-    Demo("Autumn Poetry Slam", "Blue Cellar", "Over; sales are closed.", -20, 70, [2, 3, 1, 1, 4, 2, 6], sales_end=-20),
+    Demo("Autumn Poetry Slam", "Blue Cellar", "Over; sales are closed.", -20, 70, (2, 3, 1, 1, 4, 2, 6), sales_end=-20),
 ]
 
 
@@ -108,9 +80,7 @@ class Command(BaseCommand):
 
 def make_admin() -> User:
     admin = User.objects.bearing("admin").first()
-    if admin is None:
-        admin = User.objects.create_superuser("admin", "admin@example.org", demo_password())
-    return admin
+    return admin or User.objects.create_superuser("admin", "admin@example.org", demo_password())
 
 
 def demo_password() -> str:
@@ -123,32 +93,26 @@ def demo_password() -> str:
 
 
 def make_person(username: str, first_name: str, last_name: str) -> User:
+    names = {"first_name": first_name, "last_name": last_name}
     user = User.objects.bearing(username).first()
-    if user is None:
-        email = f"{username}@example.org"
-        # Without a password, so that nobody logs in as them.
-        user = User.objects.create_user(username, email, None, first_name=first_name, last_name=last_name)
-    return user
+    # Without a password, so that nobody logs in as them.
+    return user or User.objects.create_user(username, f"{username}@example.org", None, **names)
 
 
 def make_event(demo: Demo, *, admin: User, people: list[User]) -> bool:
     if Event.objects.filter(name=demo.name).exists():
         return False
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-
-    def on(day: int | None, hour: int):
-        return None if day is None else midnight + timedelta(days=day, hours=hour)
-
     fields = {
         "name": demo.name,
         "venue": demo.venue,
         "description": demo.description,
-        "date": on(demo.day, 19),
-        "total_tickets": demo.total,
+        "date": midnight + timedelta(days=demo.day, hours=19),
+        "total_tickets": demo.tickets,
         **demo.terms,
     }
     event = open_event(fields, actor=admin)
-    for number, tickets in enumerate(demo.groups):
+    for number, tickets in enumerate(demo.bookings):
         person = people[number % len(people)]
         book_tickets(
             BookingRequest(
@@ -162,8 +126,11 @@ def make_event(demo: Demo, *, admin: User, people: list[User]) -> bool:
             )
         )
     # After the bookings, which closed sales would refuse.
-    window = {"sales_start": on(demo.sales_start, 9), "sales_end": on(demo.sales_end, 18)}
-    changes = {name: moment for name, moment in window.items() if moment}
+    changes = {}
+    if demo.sales_start is not None:
+        changes["sales_start"] = midnight + timedelta(days=demo.sales_start, hours=9)
+    if demo.sales_end is not None:
+        changes["sales_end"] = midnight + timedelta(days=demo.sales_end, hours=18)
     if changes:
         change_event(event.pk, changes=changes, actor=admin)
     return True
