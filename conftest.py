@@ -13,7 +13,7 @@ from ticks.api import throttling
 
 pytest_plugins = [
     "bookings.tests.leaks",
-    "bookings.tests.api.fast_path.through_lane",
+    "bookings.tests.api.fast_path.client",
     "ticks.tests.faults",
     "ticks.tests.served",
 ]

@@ -24,15 +24,14 @@ PORT = environment.whole("PORT", 8000, 1, 65535)
 WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8), 1, 256)
 # Requests that wait for the same event are carried out together, so more of them at once are larger batches. As many
 # as fit, but eight at least, into the 151 connections that a database lets in where nobody has said otherwise: each
-# takes one, each worker eight more, and commands five (`manage.py serve` counts them).
-THREADS = environment.whole("THREADS", max(8, min(32, 146 // WORKERS - 8)), 1, 256)
+# takes one, each worker four more, and commands five (`manage.py serve` counts them).
+THREADS = environment.whole("THREADS", max(8, min(32, 146 // WORKERS - 4)), 1, 256)
 # Requests that move tickets wait for each other in the process, and are carried out in batches.
 GROUP_BOOKING = environment.switch("GROUP_BOOKING", True)
 QUEUE_LENGTH = environment.whole("QUEUE_LENGTH", 2000, 1, 100_000)
 QUEUE_SECONDS = environment.whole("QUEUE_SECONDS", 3, 1, 60)
 # The plain valid booking, and reads of an event's status, in front of Django.
-FAST_LANE = environment.switch("FAST_LANE", True)
-LANE = "bookings.api.fast_path.Lane"
+FAST_PATH = environment.switch("FAST_PATH", True)
 # How long a request's body may take to arrive.
 BODY_SECONDS = environment.whole("BODY_SECONDS", 10, 1, 300)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
@@ -77,7 +76,7 @@ else:
     }
     DATABASE["TEST"] = {"CHARSET": "utf8mb4"}
 DATABASES = {"default": {**DATABASE, "CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}}
-# What `ticks.server.front` adds: even if the database hangs, a request is answered within three seconds; a command
+# What `ticks.server.worker` adds: even if the database hangs, a request is answered within three seconds; a command
 # may take its time. The driver waits longer than a statement waits for a lock, be it a row's or a table's. Otherwise
 # a lock that somebody holds would look like a database that is away.
 REQUEST_DATABASE_SECONDS = environment.whole("DB_SECONDS", LOCK_SECONDS + 1, LOCK_SECONDS + 1, 60)
@@ -132,11 +131,11 @@ MIDDLEWARE = [
     "ticks.server.health.Probes",
     "django.middleware.security.SecurityMiddleware",
     "ticks.static_files.StaticFiles",
-    "ticks.programs.Sessions",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "ticks.programs.Csrf",
-    "ticks.programs.Accounts",
-    "ticks.programs.Messages",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "ticks.urls"
@@ -201,8 +200,7 @@ if HTTPS:
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
 # HSTS for this host alone: what its subdomains do, and browsers' preload lists, are not Ticks' to decide.
-# W003 looks for Django's CSRF middleware by name; `ticks.programs.Csrf` is a subclass.
-SILENCED_SYSTEM_CHECKS = ["security.W003", "security.W005", "security.W021"]
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
@@ -223,7 +221,6 @@ REST_FRAMEWORK = {
         "ticks.api.renderers.JSONRenderer",
         "ticks.api.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ticks.programs.Negotiation",
     "DEFAULT_THROTTLE_CLASSES": ["ticks.api.throttling.GuestThrottle", "ticks.api.throttling.UserThrottle"],
     "DEFAULT_THROTTLE_RATES": THROTTLE_RATES,
     "DEFAULT_PAGINATION_CLASS": "ticks.api.pagination.Pages",

@@ -46,7 +46,7 @@ if [[ -n ${1:-} ]]; then
 fi
 
 part 'tests on SQLite' suite
-part 'tests on MariaDB' env GROUP_BOOKING=off FAST_LANE=off .venv/bin/python tools/private_mariadb.py -- "$0" suite
+part 'tests on MariaDB' env GROUP_BOOKING=off FAST_PATH=off .venv/bin/python tools/private_mariadb.py -- "$0" suite
 part 'walks on SQLite' walks
 part 'walks on MariaDB' on_mariadb walks
 part 'conformance on SQLite' conformance

@@ -8,7 +8,6 @@ from rest_framework.exceptions import NotAuthenticated, ValidationError
 from rest_framework.permissions import AllowAny
 from rest_framework.viewsets import GenericViewSet
 
-from accounts.late_login import LateLogin
 from accounts.permissions import IsAdmin
 from bookings.api.filters import AdminBookingFilters, BookingFilters, asked_of_all, fixed_by
 from bookings.api.serializers import (
@@ -92,10 +91,8 @@ class BookingSearch(Search):
         return super().filter_queryset(request, queryset, view)
 
 
-class BookingViewSet(LateLogin, GenericViewSet):
+class BookingViewSet(GenericViewSet):
     """Bookings: anybody books, with or without an account; only who owns one sees or cancels it."""
-
-    late_actions = frozenset({"create", "destroy"})
 
     queryset = Booking.objects.all()
     # All actions but the list are open to guests; `get_object` guards single bookings.
@@ -134,7 +131,7 @@ class BookingViewSet(LateLogin, GenericViewSet):
             self.get_serializer(data=request.data).is_valid(raise_exception=True)
             raise
         user = request.user if request.user.is_authenticated else None
-        receipt = book_tickets(BookingRequest(**fields, user=user), key=key, session_id=self.login_to_confirm)
+        receipt = book_tickets(BookingRequest(**fields, user=user), key=key)
         message, data, headers = receipt_answer(receipt)
         return answer(message, data, status=201, headers=headers)
 
@@ -168,7 +165,7 @@ class BookingViewSet(LateLogin, GenericViewSet):
         if fields.get("bookingId", booking.pk) != booking.pk:
             raise ValidationError({"bookingId": ["Must be the id in the URL, or be left out."]})
         actor = request.user if request.user.is_authenticated else None
-        cancel_tickets(booking, tickets=fields.get("tickets"), actor=actor, session_id=self.login_to_confirm)
+        cancel_tickets(booking, tickets=fields.get("tickets"), actor=actor)
         return answer("Booking cancelled successfully.")
 
     def get_queryset(self):

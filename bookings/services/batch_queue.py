@@ -18,7 +18,7 @@ log = logging.getLogger("ticks.batches")
 # One worker takes all that waits, which makes batches large. The next one begins only when all others have been at
 # their batches for this long, because somebody else holds the lock of an event.
 SLOW_SECONDS = 0.1
-WORKERS = 4
+WORKERS = 3
 # Carrying out a batch ends sooner than this, whatever the database does (ticks.db.transactions).
 BATCH_SECONDS = 15
 

@@ -1,23 +1,21 @@
 """Django as a WSGI application, and a request of the server in WSGI's terms."""
 
+import codecs
+import encodings
+import encodings.aliases
 import os
+import pkgutil
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 from django.core.wsgi import get_wsgi_application
-from whitenoise.middleware import WhiteNoiseFileResponse
-
-from ticks.server.downloads import PERMIT, Download, OpenFile
-from ticks.server.intake import made_readable
+from django.http import FileResponse
+from django.utils.http import parse_header_parameters
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticks.settings")
 
 django_application = get_wsgi_application()
-
-
-def application(environ, start_response):
-    return django_application(made_readable(environ), start_response)
-
 
 FIXED = {
     "SCRIPT_NAME": "",
@@ -27,8 +25,18 @@ FIXED = {
     "wsgi.run_once": False,
     "wsgi.version": (1, 0),
 }
-# Of their own in CGI, without HTTP_ before them.
+# CGI writes these two without HTTP_ before them.
 PLAIN_HEADERS = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+CHARSETS = {"utf-8", "ascii", "iso8859-1", "cp1252"}
+# Names of all charsets that Python has, as `codecs` spells them.
+CODECS = {module.name for module in pkgutil.iter_modules(encodings.__path__)} | encodings.aliases.aliases.keys()
+# Reading one takes time that grows with the square of its length: 8 seconds for one of 60 kB. The longest boundary of
+# a multipart body has 70 characters.
+MAX_CONTENT_TYPE = 256
+
+
+def application(environ, start_response):
+    return django_application(made_readable(environ), start_response)
 
 
 def environ_of(scope) -> dict:
@@ -53,18 +61,17 @@ def headers_of(headers) -> dict[str, str]:
     """Without names that have an underscore: in WSGI's spelling they would pass for what a proxy has set."""
     items = headers.items()
     named = dict(items)
-    if len(named) == len(items) == len(headers):
-        return {variable(name): value for name, value in named.items() if "_" not in name}
-    # A header came twice, or has bytes beyond ASCII, which granian leaves out: it must not look as if unsent.
+    if not len(named) == len(items) == len(headers):
+        # A header came twice, or has bytes beyond ASCII, which granian leaves out: it must not look as if unsent.
+        named = {
+            name: (";" if name == "cookie" else ",").join(headers.get_all(name) or [""])
+            for name in headers.keys()  # noqa: SIM118 (not a dict)
+        }
     return {
-        variable(name): (";" if name == "cookie" else ",").join(headers.get_all(name) or [""])
-        for name in headers.keys()  # noqa: SIM118 (not a dict)
+        PLAIN_HEADERS.get(name) or "HTTP_" + name.upper().replace("-", "_"): value
+        for name, value in named.items()
         if "_" not in name
     }
-
-
-def variable(header: str) -> str:
-    return PLAIN_HEADERS.get(header) or "HTTP_" + header.upper().replace("-", "_")
 
 
 def latin(text: str) -> str:
@@ -72,27 +79,63 @@ def latin(text: str) -> str:
     return text if text.isascii() else text.encode().decode("latin-1")
 
 
-def respond(environ: dict) -> tuple[int, list[tuple[str, str]], bytes | OpenFile | Path]:
+def made_readable(environ: dict) -> dict:
+    """Mends, or makes refusable, what Django would fail on before any view."""
+    content_type = environ.get("CONTENT_TYPE", "")
+    if len(content_type) > MAX_CONTENT_TYPE or not is_readable(content_type):
+        # No parser reads it: 415 where there is a body, nothing where there is none.
+        environ["CONTENT_TYPE"] = "application/octet-stream"
+    if "\\" in environ.get("HTTP_COOKIE", ""):
+        # No cookie of ours has a backslash. Python looks for the next escaped character from each of them on, to the
+        # end of the cookie: one of 60 kB would take 17 seconds.
+        environ["HTTP_COOKIE"] = environ["HTTP_COOKIE"].replace("\\", "")
+    return environ
+
+
+@lru_cache(maxsize=256)
+def is_readable(content_type: str) -> bool:
+    """Whether Django can read it, and decode by its charset; it decodes the query string by it as well.
+
+    To Python "hex", "punycode" and "undefined" are charsets too, and each fails in a way of its own.
+    """
+    try:
+        charset = parse_header_parameters(content_type)[1].get("charset")
+        return charset is None or codecs.lookup(charset).name in CHARSETS
+    except (LookupError, ValueError):
+        return False
+
+
+def known_codec(name: str) -> codecs.CodecInfo | None:
+    return encodings.search_function(name) if name in CODECS else None
+
+
+# Python's own search remembers each name that it does not find, and callers may name charsets in several headers.
+codecs.unregister(encodings.search_function)
+codecs.register(known_codec)
+
+
+def respond(environ: dict) -> tuple[int, list[tuple[str, str]], bytes | Path | int]:
     """Django's whole answer: a client that reads it slowly holds no thread.
 
-    A static file is left on the disk, so that each slow client does not cost as much memory as it has bytes.
-    An open file only for who has a permit to make one, and who must close it.
+    A file stays on the disk, so that a slow client does not cost as much memory as it has bytes: the body is its path
+    or, where it has no name, a descriptor of it, which the caller closes.
     """
     answer = []
 
     def start_response(status, headers, exc_info=None):
         answer[:] = int(status[:3]), headers
 
-    parts = application(environ, start_response)
+    response = application(environ, start_response)
     try:
-        is_file = isinstance(parts, Download) and environ.get(PERMIT)
-        if is_file:
-            body = parts.handed_over()
-        elif isinstance(parts, WhiteNoiseFileResponse) and parts.file_to_stream:
-            body = Path(parts.file_to_stream.name)
+        file = response.file_to_stream if isinstance(response, FileResponse) else None
+        if file is None:
+            body = b"".join(response)
+        elif isinstance(file.name, str):
+            body = Path(file.name)
         else:
-            body = b"".join(parts)
+            file.flush()
+            body = os.dup(file.fileno())
     finally:
         # Django ends the request here: signals, connections.
-        parts.close()
+        response.close()
     return answer[0], answer[1], body

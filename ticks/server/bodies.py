@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
 from io import BytesIO
 
 from django.core.exceptions import BadRequest
 from granian.rsgi import ProtocolClosed
 from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError
+
+from ticks.server import stopping
 
 # From here on a body counts as slow. Memory is what limits how many of those may wait: 1 MB each.
 SLOW_SECONDS = 1
@@ -17,7 +18,7 @@ READ_AWAY_BYTES = 16 * 1024 * 1024
 
 
 class BodyLate(APIException, BadRequest):
-    """For pages of Django's own, the staff's site, a bad request like others."""
+    """Django's own pages, such as the staff's site, answer it as a bad request."""
 
     status_code = status.HTTP_408_REQUEST_TIMEOUT
     default_code = "request_timeout"
@@ -28,8 +29,8 @@ class BodyCutOff(ParseError, BadRequest):
     default_detail = "The body was cut off."
 
 
-class Failing:
-    """A body that is not there. Whoever reads it fails with the reason, in the shape of the address."""
+class MissingBody:
+    """Stands for a body that did not come. A view that reads it fails, and answers in the shape of its address."""
 
     def __init__(self, reason: APIException):
         self.reason = reason
@@ -40,105 +41,68 @@ class Failing:
     readline = read
 
 
-class Reading:
-    """A body on its way, and the task that waits for it."""
-
-    def __init__(self, began: float):
-        self.task = asyncio.current_task()
-        self.began = began
-        self.is_given_up = False
-
-    def give_up(self) -> None:
-        if not self.is_given_up:
-            self.is_given_up = True
-            self.task.cancel()
-
-
 class Bodies:
-    """One worker's. A body has `seconds` to arrive; of too many slow ones, the oldest give way.
+    """Those of one worker. A body has `seconds` to arrive; when too many are slow, the oldest are given up.
 
-    `look` sees to that, now and then: a timer for each body costs more than all else about it.
+    The worker calls `give_up_late` now and then: a timer for each body costs more than all else about it.
     """
 
     def __init__(self, *, limit: int, seconds: float):
         self.limit, self.seconds = limit, seconds
-        # In the order in which they began.
-        self.readings: dict[Reading, None] = {}
+        # The tasks that read a body and since when, in the order in which they began.
+        self.reading: dict[asyncio.Task, float] = {}
+        self.given_up: set[asyncio.Task] = set()
 
-    def look(self) -> None:
-        now = time.monotonic()
-        slow = [reading for reading in self.readings if now - reading.began >= SLOW_SECONDS]
-        for place, reading in enumerate(slow):
-            if now - reading.began >= self.seconds or len(slow) - place > SLOW_BODIES:
-                reading.give_up()
-
-    def give_all_slow_up(self) -> None:
-        now = time.monotonic()
-        for reading in list(self.readings):
-            if now - reading.began >= SLOW_SECONDS:
-                reading.give_up()
-
-    async def read_into(self, environ: dict, protocol) -> bool:
-        """Puts the body where WSGI has it. False: it did not come, and this connection should end."""
-        return put_body(environ, await excused(self.read(environ, protocol)))
-
-    async def read(self, environ: dict, protocol) -> bytes:
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        is_chunked = "HTTP_TRANSFER_ENCODING" in environ
-        if not (is_chunked or length):
+    async def read(self, protocol, length: int, *, is_chunked: bool = False) -> bytes | MissingBody:
+        if not (length or is_chunked):
             return b""
-        if not is_chunked and length <= self.limit:
-            return await self.patiently(protocol())
-        body = await self.patiently(self.read_chunks(protocol))
-        # Django takes a body without a length for an empty one.
-        environ["CONTENT_LENGTH"] = str(len(body))
-        return body
-
-    def read_plain(self, protocol) -> Awaitable["bytes | Failing"]:
-        """A body whose length was told, and is allowed; or what stands in for one that did not come."""
-        return excused(self.patiently(protocol()))
+        task = asyncio.current_task()
+        self.reading[task] = time.monotonic()
+        try:
+            if is_chunked or length > self.limit:
+                return await self.read_chunks(protocol)
+            return await protocol()
+        except asyncio.CancelledError:
+            if task not in self.given_up:
+                raise
+            task.uncancel()
+            return MissingBody(BodyLate())
+        except (BodyCutOff, ProtocolClosed):
+            return MissingBody(BodyCutOff())
+        finally:
+            del self.reading[task]
+            self.given_up.discard(task)
 
     async def read_chunks(self, protocol) -> bytes:
         """One byte over the limit is enough for Django to refuse it. The client reads why when it has sent it all."""
-        body, sent, empty = bytearray(), 0, 0
+        body, received, empty = bytearray(), 0, 0
         async for chunk in protocol:
             body += chunk[: self.limit + 1 - len(body)]
-            sent += len(chunk)
+            received += len(chunk)
             empty += not chunk
-            if sent > READ_AWAY_BYTES:
+            if received > READ_AWAY_BYTES:
                 return bytes(body)
         if empty > 1:
             # granian ends with an empty chunk, and puts another in the place of an error before it.
             raise BodyCutOff
         return bytes(body)
 
-    async def patiently(self, coming) -> bytes:
-        """What comes, unless it is given up: then TimeoutError."""
-        reading = Reading(time.monotonic())
-        self.readings[reading] = None
-        try:
-            return await coming
-        except asyncio.CancelledError:
-            if not reading.is_given_up:
-                raise
-            reading.task.uncancel()
-            raise TimeoutError from None
-        finally:
-            del self.readings[reading]
+    def give_up_late(self) -> None:
+        now = time.monotonic()
+        allowed = SLOW_SECONDS if stopping.has_begun() else self.seconds
+        slow = [(task, now - began) for task, began in self.reading.items() if now - began >= SLOW_SECONDS]
+        for place, (task, seconds) in enumerate(slow):
+            if (seconds >= allowed or len(slow) - place > SLOW_BODIES) and task not in self.given_up:
+                self.given_up.add(task)
+                task.cancel()
 
 
-async def excused(reading) -> bytes | Failing:
-    try:
-        return await reading
-    except (TimeoutError, BodyCutOff, ProtocolClosed) as error:
-        return Failing(BodyLate() if isinstance(error, TimeoutError) else BodyCutOff())
-
-
-def put_body(environ: dict, body: bytes | Failing) -> bool:
-    if isinstance(body, Failing):
+def put_body(environ: dict, body: bytes | MissingBody) -> None:
+    """Puts a body where WSGI has it. Django does not read one without a length: it would take it for an empty one."""
+    if isinstance(body, MissingBody):
         environ["wsgi.input"] = body
-        # Django does not read a body without a length: it would go on as if none had been sent.
         environ["CONTENT_LENGTH"] = environ.get("CONTENT_LENGTH") or "1"
-        return False
+        return
     environ["wsgi.input"] = BytesIO(body)
-    return True
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        environ["CONTENT_LENGTH"] = str(len(body))

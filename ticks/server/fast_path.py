@@ -1,11 +1,11 @@
-"""What a fast lane in front of Django needs of HTTP: which requests are plain, and how an answer leaves.
+"""What a fast path in front of Django needs of HTTP: which requests are plain, and how an answer leaves.
 
-A lane takes a request only where nothing about it is unusual; whatever else it is, Django answers it. So all
+A fast path takes a request only where nothing about it is unusual; whatever else it is, Django answers it. So all
 that is here may err on one side only.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from django.conf import settings
@@ -16,15 +16,15 @@ from ticks.api.headers import data_headers
 from ticks.api.renderers import to_json
 from ticks.exceptions import Refusal
 from ticks.logging import identity_of, log_request, request_id
-from ticks.programs import JSON_ACCEPTED
 
-# Those of clients and proxies that change nothing, or that a lane reads.
+# Headers of clients and proxies that change nothing, or that a fast path reads.
 PLAIN_HEADERS = {
     *("accept", "accept-encoding", "accept-language", "authorization", "connection", "content-length", "content-type"),
     *("forwarded", "host", "idempotency-key", "if-none-match", "traceparent", "tracestate", "user-agent", "via"),
     *("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip", "x-request-id"),
 }
-MAX_BODY = 16 * 1024
+# JSON is the answer to all of these.
+JSON_ACCEPTED = {"*/*", "application/json", "application/json, text/plain, */*"}
 # A name in the DNS has 253 characters at most; then comes the port.
 MAX_HOST = 260
 
@@ -33,41 +33,44 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 
 @dataclass(slots=True)
 class Head:
-    """A request but for its body. Header names are in lower case, each there once."""
+    """A plain request but for its body. Header names are in lower case."""
 
     method: str
     path: str
-    query: str
     client: str
     scheme: str
     headers: dict[str, str]
-    # Set when the body is there.
-    began: float = field(init=False, default=0.0)
-    identity: str = field(init=False)
-
-    def __post_init__(self):
-        self.identity = identity_of(self.headers.get("x-request-id", ""))
+    # Of its body.
+    length: int
+    identity: str
 
 
-def head_of_scope(scope) -> Head | None:
-    """Of an RSGI request; None where a header came twice, or has more than ASCII."""
+def read_head(scope) -> Head | None:
+    """The head of an RSGI request; None where it is not plain."""
     items = scope.headers.items()
     headers = dict(items)
-    if len(headers) != len(items) or len(headers) != len(scope.headers):
-        return None
-    return Head(scope.method, scope.path, scope.query_string, scope.client, scope.scheme, headers)
-
-
-def is_plain(head: Head) -> bool:
-    headers = head.headers
-    return (
-        not head.query
+    scheme = scope.scheme
+    if settings.TRUSTED_PROXIES and "x-forwarded-proto" in headers:
+        # As Django finds it: by the header of a proxy that is trusted, otherwise by the connection.
+        scheme = headers["x-forwarded-proto"].split(",")[0].strip()
+    length = headers.get("content-length", "0")
+    is_plain = (
+        # A header that came twice is in the items twice; one with bytes beyond ASCII is not in them.
+        len(headers) == len(items) == len(scope.headers)
+        and not scope.query_string
         and headers.keys() <= PLAIN_HEADERS
         and headers.get("accept", "*/*") in JSON_ACCEPTED
         and len(host := headers.get("host", "")) <= MAX_HOST
         and is_our_host(host, tuple(settings.ALLOWED_HOSTS))
-        and (is_secure(head) or not settings.SECURE_SSL_REDIRECT)
+        and (scheme == "https" or not settings.SECURE_SSL_REDIRECT)
+        and len(length) < 10
+        and length.isascii()
+        and length.isdigit()
     )
+    if not is_plain:
+        return None
+    identity = identity_of(headers.get("x-request-id", ""))
+    return Head(scope.method, scope.path, scope.client, scheme, headers, int(length), identity)
 
 
 @lru_cache(maxsize=256)
@@ -76,69 +79,51 @@ def is_our_host(host: str, allowed: tuple[str, ...]) -> bool:
     return bool(domain) and validate_host(domain, allowed)
 
 
-def is_secure(head: Head) -> bool:
-    """As Django finds it: by the header of a proxy that is trusted, else by the connection."""
-    if settings.TRUSTED_PROXIES and "x-forwarded-proto" in head.headers:
-        return head.headers["x-forwarded-proto"].split(",")[0].strip() == "https"
-    return head.scheme == "https"
+def refusal_answer(head: Head, refusal: Refusal) -> tuple[int, dict[str, str], dict]:
+    """Status, headers and body of what a service refuses, as `ticks.api.errors` words it for every view."""
+    token = request_id.set(head.identity)
+    try:
+        failure = describe(refusal)
+    finally:
+        request_id.reset(token)
+    return failure.status, failure.headers, enveloped(failure)
 
 
-def address_parts(head: Head) -> dict[str, str]:
-    """What `ticks.api.throttling.network_of` counts a caller by."""
-    parts = {"REMOTE_ADDR": head.client.rpartition(":")[0].strip("[]")}
-    if "x-forwarded-for" in head.headers:
-        parts["HTTP_X_FORWARDED_FOR"] = head.headers["x-forwarded-for"]
-    return parts
-
-
-def answer_with(
-    head: Head, body: dict | None, *, status: int, user: int | None, headers: dict[str, str], allow: str
+def whole_answer(
+    head: Head, body: dict | None, *, status: int, user: int | None, headers: dict[str, str], allow: str, began: float
 ) -> Answer:
-    """The answer in full, and its line in the log. Without a body: 304."""
+    """The answer in full; its line is written to the log. Without a body: 304."""
     content = b"" if body is None else to_json(body)
-    before, after = headers_around_length(
-        tuple(headers.items()),
-        has_body=body is not None,
-        # Without a token a session's cookie would have decided who asks.
-        vary="Accept, Cookie" if user is None else "Accept",
-        allow=allow,
-        hsts_seconds=is_secure(head) and settings.SECURE_HSTS_SECONDS,
-    )
-    all_headers = [*before, ("Content-Length", str(len(content))), *after, ("X-Request-ID", head.identity)]
-    log_request(
-        method=head.method,
-        path=head.path,
-        status=status,
-        seconds=time.perf_counter() - head.began,
-        user=user,
-        identity=head.identity,
-    )
+    all_headers = [
+        *common_headers(
+            tuple(headers.items()),
+            has_body=body is not None,
+            # Without a token a session's cookie would have decided who asks.
+            vary="Accept, Cookie" if user is None else "Accept",
+            allow=allow,
+            hsts_seconds=head.scheme == "https" and settings.SECURE_HSTS_SECONDS,
+        ),
+        ("Content-Length", str(len(content))),
+        ("X-Request-ID", head.identity),
+    ]
+    seconds = time.perf_counter() - began
+    log_request(method=head.method, path=head.path, status=status, seconds=seconds, user=user, identity=head.identity)
     return status, all_headers, content
 
 
 @lru_cache(maxsize=256)
-def headers_around_length(
+def common_headers(
     headers: tuple[tuple[str, str], ...], *, has_body: bool, vary: str, allow: str, hsts_seconds: int
-) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """In Django's order, those before Content-Length and those after it."""
+) -> list[tuple[str, str]]:
+    """Those that many answers have in common, with the view's own."""
     own = dict(headers)
-    protective = dict(data_headers(has_etag="ETag" in own))
-    before = {
-        **({"Content-Type": "application/json"} if has_body else {}),
-        **own,
-        "Vary": vary,
-        "Allow": allow,
-        "X-Frame-Options": protective["X-Frame-Options"],
-    }
-    after = {**({"Strict-Transport-Security": f"max-age={hsts_seconds}"} if hsts_seconds else {}), **protective}
-    return list(before.items()), [(name, value) for name, value in after.items() if name not in before]
-
-
-def refusal_body(head: Head, refusal: Refusal) -> tuple[int, dict[str, str], dict]:
-    """Status, headers and body of what a service refuses, as `ticks.api.errors` words it for every view."""
-    token = request_id.set(head.identity)
-    try:
-        said = describe(refusal)
-    finally:
-        request_id.reset(token)
-    return said.status, said.headers, enveloped(said)
+    return list(
+        {
+            **({"Content-Type": "application/json"} if has_body else {}),
+            **dict(data_headers(has_etag="ETag" in own)),
+            **({"Strict-Transport-Security": f"max-age={hsts_seconds}"} if hsts_seconds else {}),
+            "Vary": vary,
+            "Allow": allow,
+            **own,
+        }.items()
+    )

@@ -6,7 +6,7 @@ from django.views.decorators.http import require_safe
 
 from ticks.db.migrations import missing_migrations
 from ticks.db.outage import WRITE_PROBE
-from ticks.server import draining
+from ticks.server import stopping
 
 
 class Probes:
@@ -33,7 +33,7 @@ def healthz(request):
 @never_cache
 @require_safe
 def readyz(request):
-    if draining.has_begun():
+    if stopping.has_begun():
         return JsonResponse({"status": "stopping"}, status=503)
     try:
         with connection.cursor() as cursor:

@@ -29,12 +29,12 @@ TOKEN_MINUTES = 30
 MARIADB_OPTIONS = ("--max-connections=1500", "--innodb-buffer-pool-size=1G")
 # Settings of the measured servers, beside the defaults. An idle server costs next to nothing.
 CONFIGURATIONS = {
-    "fast path": {"FAST_LANE": "on", "GROUP_BOOKING": "on"},
-    "viewset": {"FAST_LANE": "off", "GROUP_BOOKING": "on"},
-    "ungrouped": {"FAST_LANE": "off", "GROUP_BOOKING": "off"},
+    "fast path": {"FAST_PATH": "on", "GROUP_BOOKING": "on"},
+    "viewset": {"FAST_PATH": "off", "GROUP_BOOKING": "on"},
+    "ungrouped": {"FAST_PATH": "off", "GROUP_BOOKING": "off"},
     # Hashing takes much memory for a moment, which would count as that of bookings.
-    "logins": {"FAST_LANE": "on", "GROUP_BOOKING": "on", "TRUSTED_PROXIES": "1"},
-    "behind a proxy": {"FAST_LANE": "on", "GROUP_BOOKING": "on", "TRUSTED_PROXIES": "1"},
+    "logins": {"FAST_PATH": "on", "GROUP_BOOKING": "on", "TRUSTED_PROXIES": "1"},
+    "behind a proxy": {"FAST_PATH": "on", "GROUP_BOOKING": "on", "TRUSTED_PROXIES": "1"},
 }
 # Run by either tree, so it uses what rarely changes.
 PEOPLE = f"""

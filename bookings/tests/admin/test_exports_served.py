@@ -48,11 +48,11 @@ def made(tmp_path):
 def serve(start, database, tmp_path, made):
     """A function: starts one worker, on a database with something to export, and returns its process.
 
-    With one thread for requests, which an export must not keep from them.
+    With one thread for requests beside the one that makes an export.
     """
 
     def run(*filling):
-        process = start(WORKERS="1", THREADS="1", TMPDIR=str(made))
+        process = start(WORKERS="1", THREADS="2", TMPDIR=str(made))
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("DB_", "DATABASE_"))}
         local = {"LOG_DIR": str(tmp_path / "filled"), "LOCAL_DIR": str(tmp_path / ".local"), "TICKS_ENV_FILE": ""}
         subprocess.run(

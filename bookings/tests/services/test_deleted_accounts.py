@@ -41,9 +41,9 @@ def _nobody_distrusted(monkeypatch):
     monkeypatch.setattr(batches, "sessions", batches.Sessions())
 
 
-@pytest.fixture(params=["lane", "viewset"])
+@pytest.fixture(params=["fast path", "viewset"])
 def _way(request, settings):
-    settings.FAST_LANE = request.param == "lane"
+    settings.FAST_PATH = request.param == "fast path"
 
 
 @pytest.mark.usefixtures("_way")

@@ -52,7 +52,7 @@ WRITES = {
 
 @pytest.mark.parametrize("name", WRITES)
 def test_account_deleted_before_its_write_is_401(deleted_once_seen, settings, name):
-    settings.FAST_LANE = False
+    settings.FAST_PATH = False
     booking = BookingFactory(event=EventFactory(total_tickets=10), tickets=3)
     admin = UserFactory(is_staff=True, password=PASSWORD)
     ids = {

@@ -41,7 +41,7 @@ from ticks.api.parsers import JSONParser
 from ticks.api.throttling import network_of
 from ticks.logging import identity_of, without_values
 from ticks.parsing import parse_id
-from ticks.server.intake import made_readable
+from ticks.server.app import made_readable
 from ticks.sheets import harmless
 
 # Of the database it needs no more than that there is one.

@@ -10,17 +10,16 @@ from django.db import connection
 
 from ticks.db.migrations import refuse_newer_schema, refuse_other_schema
 
-# Connections of a worker besides those of its THREADS: of the threads that carry out batches, of the one that reads
-# what is polled, of one more thread of Django while another makes an export, of the one that looks for a lost
-# database, and of the one that verifies an event's inventory.
-BATCHES = 4
-POLLS = 1
-EXPORTS = 1
-PROBES = 1
+# Connections of a worker besides those of its THREADS: of the threads that carry out batches, and of the one that
+# verifies an event's inventory. The thread that looks for a lost database takes the place of a lost connection.
+BATCHES = 3
 CHECKS = 1
-OTHERS = BATCHES + POLLS + EXPORTS + PROBES + CHECKS
+OTHERS = BATCHES + CHECKS
 # For commands, backups, and whoever looks what is wrong.
 RESERVE = 5
+# glibc would learn from the first password's hash, 19 MiB, to keep such blocks, for each thread its own: 400 MB after
+# 39 logins. With a fixed threshold they go back to the system.
+MALLOC_THRESHOLD = "MALLOC_MMAP_THRESHOLD_", str(1024 * 1024)
 
 
 class Command(BaseCommand):
@@ -61,13 +60,14 @@ class Command(BaseCommand):
         os.chdir(settings.BASE_DIR)
         # Nothing that would happen at the end of this process happens.
         logging.shutdown()
+        os.environ.setdefault(*MALLOC_THRESHOLD)
         # The server takes this process's place: signals reach it, and Django is not kept in memory twice.
         options = [settings.HOST, settings.PORT, settings.WORKERS, settings.THREADS]
         os.execv(sys.executable, [sys.executable, "-m", "ticks.server.process", *map(str, options)])  # noqa: S606
 
 
 def refuse_taken_port() -> None:
-    """The server's sockets share their port, so that a second server would share it too, unnoticed."""
+    """The workers' sockets share their port, so that a second server would share it too, unnoticed."""
     with socket.socket(socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -5,13 +5,13 @@ import ctypes
 from django.http import HttpResponse
 from django.urls import path
 
-from ticks.server import front
+from ticks.server import worker
 from ticks.urls import handler400, handler500, urlpatterns
 
 __all__ = ["handler400", "handler500", "urlpatterns"]
 
 # Of the worker that has been asked for something: none has to stand still for half a minute.
-front.HANG_SECONDS = 6
+worker.HANG_SECONDS = 6
 
 
 def hang(request):

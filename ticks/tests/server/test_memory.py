@@ -11,10 +11,9 @@ import pytest
 from django.test.client import ClientHandler
 
 from ticks.api import throttling
-from ticks.server import fast_path, intake
-from ticks.server.app import environ_of
-from ticks.server.fast_path import Head, is_plain
-from ticks.server.intake import made_readable
+from ticks.server import app, fast_path
+from ticks.server.app import environ_of, made_readable
+from ticks.server.fast_path import read_head
 from ticks.server.process import HEAD_BYTES
 from ticks.tests.server.test_app import Headers, scope
 
@@ -82,7 +81,7 @@ def test_odd_requests_leave_nothing_behind(quiet, settings):
     assert statuses == {200, 302, 400, 401, 404, 406}
     # `urllib.parse` keeps the last 128 addresses that it took apart, and no more.
     assert grown < received / 4, f"{grown} bytes of {received}"
-    assert encodings._cache.keys() <= intake.CODECS
+    assert encodings._cache.keys() <= app.CODECS
 
 
 def test_names_of_charsets_are_not_kept():
@@ -101,7 +100,7 @@ def test_long_host_is_not_kept(settings):
     before = fast_path.is_our_host.cache_info().currsize
 
     plain = [
-        is_plain(Head("GET", "/", "", "127.0.0.1:1", "http", {"host": f"{number}".rjust(length, "a")}))
+        read_head(scope(headers=Headers([("host", f"{number}".rjust(length, "a"))])))
         for number in range(10)
         for length in (300, 10_000)
     ]
@@ -112,15 +111,15 @@ def test_long_host_is_not_kept(settings):
 
 
 def test_content_type_that_is_long_is_not_read():
-    before = intake.is_readable.cache_info().currsize
+    before = app.is_readable.cache_info().currsize
     began = time.perf_counter()
 
     # As an address of its own, Django takes eight seconds for it.
-    environ = intake.made_readable({"CONTENT_TYPE": 'a/b;"' + ";" * 60_000})
+    environ = app.made_readable({"CONTENT_TYPE": 'a/b;"' + ";" * 60_000})
 
     assert environ == {"CONTENT_TYPE": "application/octet-stream"}
     assert time.perf_counter() - began < 0.1
-    assert intake.is_readable.cache_info().currsize == before
+    assert app.is_readable.cache_info().currsize == before
 
 
 def test_long_callers_are_kept_by_what_they_begin_with(monkeypatch):

@@ -1,5 +1,7 @@
-"""One series of requests sent twice, through the lane and by Django alone, each on the same database: all that came
-of it, apart from what is drawn or read off the clock."""
+"""One series of requests sent twice, through the fast path and by Django alone, each on the same database.
+
+A trace is all that came of it, apart from what is drawn or read off the clock.
+"""
 
 import json
 import logging
@@ -16,14 +18,13 @@ from django.db import connection
 from django.test import override_settings
 from django.utils import timezone
 
-from bookings.api.fast_path import Lane
-from bookings.tests.api.fast_path.through_lane import carry_out
+from bookings.tests.api.fast_path.client import FastPathHere
 from bookings.tests.state import everything, undone
 from ticks.api import throttling
 from ticks.logging import FACTS
 from ticks.server import app
 from ticks.server.bodies import put_body
-from ticks.server.fast_path import Answer, head_of_scope
+from ticks.server.fast_path import Answer
 from ticks.tests.server.test_app import Headers, scope
 
 YEAR = 365 * 24 * 3600
@@ -99,11 +100,8 @@ def application_of(name: str) -> WSGIHandler:
     return WSGIHandler()
 
 
-def by_lane(sent: Sent) -> Answer | None:
-    """As `ticks.server.front` does it."""
-    head = head_of_scope(sent.scope())
-    visit = head and Lane().visit(head)
-    return carry_out(visit, sent.body) if visit else None
+def by_fast_path(sent: Sent) -> Answer | None:
+    return FastPathHere().answer_now(sent.scope(), sent.body)
 
 
 def by_django(sent: Sent) -> Answer:
@@ -112,13 +110,13 @@ def by_django(sent: Sent) -> Answer:
     return app.respond(environ)
 
 
-def trace_of_lane(series) -> tuple[Trace, list[bool]]:
-    """And which of the requests the lane took. What it leaves to Django, it has not touched."""
+def trace_of_fast_path(series) -> tuple[Trace, list[bool]]:
+    """And which of the requests the fast path took. What it leaves to Django, it has not touched."""
     taken = []
 
     def answer(sent):
         before = counted()
-        answered = by_lane(sent)
+        answered = by_fast_path(sent)
         taken.append(answered is not None)
         if answered is None:
             assert counted() == before
@@ -172,7 +170,8 @@ def plain(answer: Answer, sent: Sent, names: dict) -> tuple:
     # Pages are Django's alone, and full of drawn tokens.
     is_page = dict(headers).get("Content-Type", "").startswith("text/html")
     text = "page" if is_page else DRAWN.sub(lambda found: named(found, names), body.decode())
-    headers = [list(header) for header in headers]
+    # Their order is of no account.
+    headers = sorted(list(header) for header in headers)
     for header in headers:
         if header[0] == "Content-Length":
             assert header[1] == str(len(body))

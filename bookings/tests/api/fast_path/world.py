@@ -17,7 +17,7 @@ from ticks.parsing import MAX_ID
 DAY = timedelta(days=1)
 
 
-def lane_world() -> SimpleNamespace:
+def made_world() -> SimpleNamespace:
     now = timezone.now()
     admin = UserFactory(username="admin", is_staff=True)
     events = {

@@ -1,4 +1,4 @@
-"""The fast lane answers, logs, counts and stores what Django would; the plain requests it takes, no other."""
+"""The fast path answers, logs, counts and stores what Django would; the plain requests it takes, no other."""
 
 import pytest
 from django.db import transaction
@@ -6,8 +6,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from bookings.tests.api.fast_path.requests import BOOKING, CALLERS, JSON, STATUS, Draft, deployments, series
-from bookings.tests.api.fast_path.two_ways import deployed, trace_of_django, trace_of_lane
-from bookings.tests.api.fast_path.world import lane_world
+from bookings.tests.api.fast_path.two_ways import deployed, trace_of_django, trace_of_fast_path
+from bookings.tests.api.fast_path.world import made_world
 
 pytestmark = pytest.mark.django_db
 
@@ -93,7 +93,7 @@ def world(django_db_setup, django_db_blocker):
         # As pytest-django marks its own: services refuse to run inside any other.
         block._from_testcase = True
         with block:
-            made = lane_world()
+            made = made_world()
             CALLERS[:] = made.headers
             yield made
             transaction.set_rollback(True)
@@ -106,23 +106,23 @@ def test_any_request_is_answered_as_by_django(world, data, name, rate):
     sent = data.draw(series(world, name))
 
     with deployed(name, rate=rate):
-        lane, taken = trace_of_lane(sent)
-        # What the lane never touched needs no comparison.
-        django = trace_of_django(sent) if any(taken) else lane
+        fast, taken = trace_of_fast_path(sent)
+        # What the fast path never touched needs no comparison.
+        django = trace_of_django(sent) if any(taken) else fast
 
-    event(f"taken by the lane: {sum(taken)} of {len(taken)}")
-    for ours, theirs in zip(lane.answers, django.answers, strict=True):
+    event(f"taken by the fast path: {sum(taken)} of {len(taken)}")
+    for ours, theirs in zip(fast.answers, django.answers, strict=True):
         assert ours == theirs
-    assert lane == django
+    assert fast == django
 
 
 def both_ways(world, *drafts, deployment="alone", rate="300/min"):
-    """Which of the requests the lane took, after its trace was compared with Django's; and its answers."""
+    """Which of the requests the fast path took, after its trace was compared with Django's; and its answers."""
     sent = [draft.sent(world) for draft in drafts]
     with deployed(deployment, rate=rate):
-        lane, taken = trace_of_lane(sent)
-        assert lane == trace_of_django(sent)
-    return taken, [status for status, _, _ in lane.answers]
+        fast, taken = trace_of_fast_path(sent)
+        assert fast == trace_of_django(sent)
+    return taken, [status for status, _, _ in fast.answers]
 
 
 @pytest.mark.parametrize("kind", TAKEN)

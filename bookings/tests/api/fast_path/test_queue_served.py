@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import pytest
 from django.db import connection
 
-from bookings.tests.api.fast_path.speaking import BOOKING, HOT, OTHER, bytes_for, timed, wanted
+from bookings.tests.api.fast_path.served import BOOKING, HOT, OTHER, bytes_for, timed, wanted
 from ticks.tests.served import DATABASE, PATIENCE_SECONDS, request
 
 # Whatever the suite runs with.
-LANE = {"GROUP_BOOKING": "on", "FAST_LANE": "on"}
+FAST_PATH = {"GROUP_BOOKING": "on", "FAST_PATH": "on"}
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -39,7 +39,7 @@ def lock_held(tmp_path, event):
 
 
 def test_full_queue_is_busy_at_once(start, port, connect, tmp_path):
-    start(**LANE, WORKERS="1", QUEUE_LENGTH="1", DB_SECONDS="5")
+    start(**FAST_PATH, WORKERS="1", QUEUE_LENGTH="1", DB_SECONDS="5")
     # Known to the server already, so that none waits to be accepted.
     clients = [connect() for _ in range(8)]
     sent = bytes_for("POST", BOOKING, wanted(HOT), X_Request_ID="mine")
@@ -66,7 +66,7 @@ def test_full_queue_is_busy_at_once(start, port, connect, tmp_path):
 
 @pytest.mark.mariadb
 def test_locked_event_keeps_only_its_own_waiting(start, port, connect, tmp_path):
-    start(**LANE, WORKERS="1", QUEUE_SECONDS="1", DB_SECONDS="5")
+    start(**FAST_PATH, WORKERS="1", QUEUE_SECONDS="1", DB_SECONDS="5")
     hot, other = (bytes_for("POST", BOOKING, wanted(event)) for event in (HOT, OTHER))
     status = bytes_for("GET", f"{BOOKING}/status/{HOT}")
     clients = [connect() for _ in range(5)]
@@ -88,10 +88,10 @@ def test_locked_event_keeps_only_its_own_waiting(start, port, connect, tmp_path)
 
 
 @pytest.mark.mariadb
-@pytest.mark.parametrize("lane", ["on", "off"])
+@pytest.mark.parametrize("fast_path", ["on", "off"])
 @pytest.mark.parametrize("holder", ["FOR UPDATE", "LOCK TABLES"])
-def test_lock_of_somebody_else_is_busy_and_no_outage(start, port, connect, tmp_path, lane, holder):
-    start(FAST_LANE=lane, GROUP_BOOKING=lane, WORKERS="1", THREADS="12")
+def test_lock_of_somebody_else_is_busy_and_no_outage(start, port, connect, tmp_path, fast_path, holder):
+    start(FAST_PATH=fast_path, GROUP_BOOKING=fast_path, WORKERS="1", THREADS="12")
     hot, other = (bytes_for("POST", BOOKING, wanted(event)) for event in (HOT, OTHER))
     hold = lock_held(tmp_path, HOT) if holder == "FOR UPDATE" else table_locked("bookings_ledgerentry")
     clients = [connect() for _ in range(8)]
@@ -120,7 +120,7 @@ def table_locked(table):
 
 @pytest.mark.mariadb
 def test_locked_event_leaves_half_of_the_queue_to_others(start, port, connect, tmp_path):
-    start(**LANE, WORKERS="1", QUEUE_LENGTH="8")
+    start(**FAST_PATH, WORKERS="1", QUEUE_LENGTH="8")
     hot, other = (bytes_for("POST", BOOKING, wanted(event)) for event in (HOT, OTHER))
     clients = [connect() for _ in range(12)]
     client = connect()
@@ -139,7 +139,7 @@ def test_locked_event_leaves_half_of_the_queue_to_others(start, port, connect, t
 
 @pytest.mark.mariadb
 def test_value_that_the_database_refuses_is_invalid_and_no_outage(start, port, connect):
-    start(**LANE, WORKERS="1")
+    start(**FAST_PATH, WORKERS="1")
     plain, odd = bytes_for("POST", BOOKING, wanted(HOT)), bytes_for("POST", BOOKING, wanted(HOT, firstName="Łucja"))
     with connection.cursor() as cursor:
         cursor.execute(
@@ -157,7 +157,7 @@ def test_value_that_the_database_refuses_is_invalid_and_no_outage(start, port, c
 
 @pytest.mark.mariadb
 def test_connections_that_are_killed_are_made_anew(start, port, connect):
-    start(**LANE, WORKERS="1")
+    start(**FAST_PATH, WORKERS="1")
     client = connect()
     both = [bytes_for("POST", BOOKING, wanted(HOT)), bytes_for("GET", f"{BOOKING}/status/{HOT}")]
     warm = [timed(client, sent)[0] for sent in both]

@@ -8,7 +8,7 @@ import pytest
 from django.test import RequestFactory
 from django.test.client import ClientHandler
 
-from ticks.server.intake import made_readable
+from ticks.server.app import made_readable
 
 pytestmark = pytest.mark.django_db
 

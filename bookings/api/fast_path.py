@@ -1,0 +1,236 @@
+"""The fast path: bookings and reads of an event's status that need nothing of Django's views or DRF.
+
+It takes the plain, wholly valid request alone; in the slightest doubt it lets Django have it. It holds no rule:
+tokens, fields, throttle, service, wording, envelope and log line are those of the viewsets in `bookings.api.views`.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+from rest_framework_simplejwt.exceptions import InvalidToken
+
+from accounts.authentication import bearer_token
+from accounts.exceptions import SessionEnded
+from accounts.services import holders_of_sessions
+from accounts.tokens import read_access_token, session_id
+from bookings.api.serializers import BOOKING_FIELDS, validated_booking
+from bookings.api.views import idempotency_key, receipt_answer, status_answer
+from bookings.services.batches import queue
+from bookings.services.booking import BookingJob, BookingRequest, book_or_find
+from bookings.services.idempotency import Receipt
+from events.exceptions import EventNotFound
+from events.models import counts_of
+from ticks.api.envelope import success
+from ticks.api.parsers import parse
+from ticks.api.throttling import allow, network_of, take_back
+from ticks.db.outage import drop_if_lost
+from ticks.db.transactions import OutcomeUnknown
+from ticks.exceptions import Refusal
+from ticks.parsing import parse_id
+from ticks.server.fast_path import Answer, Head, read_head, refusal_answer, whole_answer
+
+BOOKING_PATH = "/api/v1/booking"
+STATUS_PATH = "/api/v1/booking/status/"
+JSON_SENT = {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
+MAX_BODY = 16 * 1024
+# As Django's `Allow` header has it.
+BOOKING_ALLOW = "GET, POST, HEAD, OPTIONS"
+STATUS_ALLOW = "GET, HEAD, OPTIONS"
+
+
+class Caller(NamedTuple):
+    """An account and its login, as a good token names them. The login may have ended."""
+
+    pk: int
+    session: int
+
+
+def caller_of(head: Head) -> Caller | None:
+    """None for a guest. Raises where the token is not good."""
+    header = head.headers.get("authorization")
+    if header is None:
+        return None
+    claims = read_access_token(bearer_token(header))
+    caller = Caller(int(claims["sub"]), session_id(claims))
+    # Compared as text: "07" is nobody.
+    if caller.session is None or str(caller.pk) != claims["sub"]:
+        raise InvalidToken
+    return caller
+
+
+class FastJob(BookingJob):
+    """A booking that no thread waits for: the thread that carried it out tells the event loop."""
+
+    waiting: asyncio.Future
+    tell: Callable[["FastJob"], None]
+
+    def finish(self) -> None:
+        self.tell(self)
+
+
+class Poll(NamedTuple):
+    event_id: int
+    caller: Caller | None
+
+
+class FastPath:
+    """One worker's. Belongs to its event loop, in which bookings wait for their batch, and polls for `threads`."""
+
+    def __init__(self, loop, threads):
+        self.loop, self.threads = loop, threads
+        # Jobs that are carried out, and of which those who wait have not heard yet.
+        self.finished: deque[FastJob] = deque()
+        self.is_woken = False
+        self.polls: list[tuple[Poll, asyncio.Future]] = []
+        self.reader: asyncio.Task | None = None
+        queue().start()
+
+    def find(self, scope) -> Head | None:
+        """The head of a request that `answer` may take."""
+        path = scope.path
+        if not settings.FAST_PATH or not (path == BOOKING_PATH or path.startswith(STATUS_PATH)):
+            return None
+        head = read_head(scope)
+        if head is None:
+            return None
+        if path == BOOKING_PATH:
+            content_type = head.headers.get("content-type", "")
+            is_taken = head.method == "POST" and content_type.lower() in JSON_SENT and 0 < head.length <= MAX_BODY
+        else:
+            is_taken = head.method == "GET" and head.length == 0 and "idempotency-key" not in head.headers
+        return head if is_taken else None
+
+    async def answer(self, head: Head, body: bytes) -> Answer | None:
+        """None: nothing was done or counted, and Django is to say why."""
+        # As in Django, whose clock starts when the body has come: how long that takes is up to the client.
+        began = time.perf_counter()
+        is_booking = head.path == BOOKING_PATH
+        try:
+            caller = caller_of(head)
+            wanted = read_booking(head, body, caller) if is_booking else read_poll(head, caller)
+        except Exception:
+            # Whatever it is, Django meets it too, and has words for it.
+            return None
+        counted_as = ("user", str(caller.pk)) if caller else ("guest", network_of(address_parts(head)))
+        # Django tells a caller that is refused, and does not count the request.
+        if wanted is None or not allow(*counted_as):
+            return None
+        try:
+            if is_booking:
+                message, data, headers = receipt_answer(await self.book(wanted))
+                status = 201
+            else:
+                known = head.headers.get("if-none-match")
+                message, data, headers = status_answer(await self.poll(wanted), known=known)
+                status = 304 if data is None else 200
+            content = None if data is None else success(message, data)
+        except Exception as error:
+            if isinstance(error, SessionEnded) or not isinstance(error, Refusal):
+                take_back(*counted_as)
+                return None
+            status, headers, content = refusal_answer(head, error)
+        user = caller and caller.pk
+        allowed = BOOKING_ALLOW if is_booking else STATUS_ALLOW
+        return whole_answer(head, content, status=status, user=user, headers=headers, allow=allowed, began=began)
+
+    async def book(self, job: FastJob) -> Receipt:
+        job.waiting, job.tell = self.loop.create_future(), self.tell_soon
+        queue().submit(job)
+        await job.waiting
+        if isinstance(job.result, OutcomeUnknown) and job.digest:
+            return await self.loop.run_in_executor(self.threads, book_or_find, job, job.result)
+        if isinstance(job.result, Exception):
+            raise job.result
+        return job.result
+
+    def tell_soon(self, job: FastJob) -> None:
+        """Called by other threads. It wakes the loop once for many jobs, at a quarter of the cost of a wake-up each."""
+        self.finished.append(job)
+        if not self.is_woken:
+            self.is_woken = True
+            self.loop.call_soon_threadsafe(self.tell_all)
+
+    def tell_all(self) -> None:
+        # First, so that a job that is added after the last look wakes the loop again.
+        self.is_woken = False
+        while self.finished:
+            waiting = self.finished.popleft().waiting
+            if not waiting.done():
+                waiting.set_result(None)
+
+    async def poll(self, poll: Poll) -> tuple[int, int]:
+        """An event's counts. One query reads whatever was asked for while the last one ran."""
+        future = self.loop.create_future()
+        self.polls.append((poll, future))
+        if self.reader is None or self.reader.done():
+            self.reader = self.loop.create_task(self.read_polls())
+        return await future
+
+    async def read_polls(self) -> None:
+        while self.polls:
+            polls, self.polls = self.polls, []
+            results = await self.loop.run_in_executor(self.threads, read_in_thread, [poll for poll, _ in polls])
+            for (_, future), result in zip(polls, results, strict=True):
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+    def refuse_late(self) -> None:
+        queue().refuse_late()
+
+
+def address_parts(head: Head) -> dict[str, str]:
+    """What `network_of` counts a caller by."""
+    parts = {"REMOTE_ADDR": head.client.rpartition(":")[0].strip("[]")}
+    if "x-forwarded-for" in head.headers:
+        parts["HTTP_X_FORWARDED_FOR"] = head.headers["x-forwarded-for"]
+    return parts
+
+
+def read_booking(head: Head, body: bytes, caller: Caller | None) -> FastJob | None:
+    """None, or any error, where it is not for the fast path."""
+    fields = parse(body.decode())
+    # One name more, or one that is missing, is Django's to judge.
+    if len(body) != head.length or not isinstance(fields, dict) or fields.keys() != BOOKING_FIELDS:
+        return None
+    key = idempotency_key(head.headers.get("idempotency-key"))
+    request = BookingRequest(**validated_booking(fields), user=caller)
+    digest = request.key_digest(key) if key else None
+    return FastJob(request, digest=digest, session_id=caller and caller.session)
+
+
+def read_poll(head: Head, caller: Caller | None) -> Poll | None:
+    event_id = parse_id(head.path.removeprefix(STATUS_PATH))
+    return None if event_id is None else Poll(event_id, caller)
+
+
+def read_in_thread(polls: Sequence[Poll]) -> list[tuple[int, int] | Exception]:
+    with suppress(Exception):
+        # One that was closed, or has grown old.
+        connection.close_if_unusable_or_obsolete()
+    return results_of(polls)
+
+
+def results_of(polls: Sequence[Poll]) -> list[tuple[int, int] | Exception]:
+    """Each poll's counts, or the error that Django will meet too. Raises nothing."""
+    try:
+        counts = counts_of({poll.event_id for poll in polls})
+        holders = holders_of_sessions({poll.caller.session for poll in polls if poll.caller}, now=timezone.now())
+    except Exception as error:
+        with suppress(Exception):
+            drop_if_lost(error)
+        return [error] * len(polls)
+    return [
+        SessionEnded()
+        if poll.caller and holders.get(poll.caller.session) != poll.caller.pk
+        else counts.get(poll.event_id) or EventNotFound()
+        for poll in polls
+    ]

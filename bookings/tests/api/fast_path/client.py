@@ -1,0 +1,92 @@
+"""Lets the test client's requests go through the fast path first, as the server's do, where that is on."""
+
+from io import BytesIO
+
+import pytest
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpResponse
+from django.test.client import ClientHandler
+
+from bookings.api.fast_path import FastPath, results_of
+from bookings.services.batches import run_job
+from bookings.services.booking import book_or_find
+from ticks.db.transactions import OutcomeUnknown
+from ticks.server.fast_path import Answer
+from ticks.tests.server.test_app import Headers, scope
+
+OF_CGI = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
+
+
+class FastPathHere(FastPath):
+    """Without an event loop: in the thread of the test, whose transaction no other thread sees into."""
+
+    def __init__(self):
+        pass
+
+    def answer_now(self, scope, body) -> Answer | None:
+        """What the worker does in the server."""
+        head = self.find(scope)
+        if head is None:
+            return None
+        coroutine = self.answer(head, body if head.length else b"")
+        with pytest.raises(StopIteration) as done:
+            # It waits for nothing.
+            coroutine.send(None)
+        return done.value.value
+
+    async def book(self, job):
+        try:
+            return run_job(job)
+        except OutcomeUnknown as unknown:
+            if job.digest is None:
+                raise
+            return book_or_find(job, unknown)
+
+    async def poll(self, poll):
+        [result] = results_of([poll])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+def scope_of_environ(environ: dict):
+    named = {
+        OF_CGI.get(name) or name.removeprefix("HTTP_").lower().replace("_", "-"): str(value)
+        for name, value in environ.items()
+        if name.startswith("HTTP_") or (name in OF_CGI and value)
+    }
+    if not named.get("cookie"):
+        # Django's client says so when it has none.
+        named.pop("cookie", None)
+    named.setdefault("host", environ["SERVER_NAME"])
+    return scope(
+        method=environ["REQUEST_METHOD"],
+        path=environ["PATH_INFO"],
+        query_string=environ["QUERY_STRING"],
+        client=f"{environ['REMOTE_ADDR']}:40000",
+        scheme=environ["wsgi.url_scheme"],
+        headers=Headers(list(named.items())),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _through_fast_path(monkeypatch):
+    by_django = ClientHandler.__call__
+    fast_path = FastPathHere()
+
+    def answer(handler, environ):
+        # One whose user is set by hand is for Django alone.
+        if getattr(handler, "_force_user", None):
+            return by_django(handler, environ)
+        body = environ["wsgi.input"].read()
+        environ["wsgi.input"] = BytesIO(body)
+        answered = fast_path.answer_now(scope_of_environ(environ), body)
+        if answered is None:
+            return by_django(handler, environ)
+        status, headers, content = answered
+        response = HttpResponse(content, status=status)
+        response.headers = response.headers.__class__(dict(headers))
+        response.wsgi_request = WSGIRequest(environ)
+        return response
+
+    monkeypatch.setattr(ClientHandler, "__call__", answer)

@@ -1,0 +1,122 @@
+"""What granian calls in a worker: it reads each request whole, and has the fast path or Django answer it.
+
+A thread of Django holds a database connection and, while it books, an event's lock. So none may wait for a client:
+bodies are read in the event loop, and answers leave whole or as a file. Plain bookings and reads of an event's status
+are read and answered in the event loop itself (`FastPath`); only the database is asked elsewhere.
+"""
+
+import faulthandler
+import os
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connections
+
+from ticks.logging import write_in_batches
+from ticks.server import stopping
+from ticks.server.app import environ_of, respond
+from ticks.server.bodies import Bodies, MissingBody, put_body
+from ticks.server.downloads import PERMIT, Permit
+
+TICK_SECONDS = 0.05
+# A worker whose event loop has stood still for this long writes to stderr where its threads are, and ends. The main
+# process replaces it.
+HANG_SECONDS = 30
+BEAT_SECONDS = 1
+# At a stop, a worker without a request for as long does not wait for connections that are silent, as browsers like to
+# keep some.
+LINGER_SECONDS = 1
+# granian opens a file that it was told to send within this time: it does so at once, and does not say when.
+OPENING_SECONDS = 10
+
+
+class Worker:
+    def __init__(self, make_fast_path, *, threads: int, main_process: int):
+        connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
+        self.make_fast_path, self.main_process = make_fast_path, main_process
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="django")
+        self.bodies = Bodies(limit=settings.BODY_LIMIT, seconds=settings.BODY_SECONDS)
+        self.in_flight, self.busy_at, self.beat_at = 0, 0.0, 0.0
+
+    def __rsgi_init__(self, loop) -> None:
+        self.loop = loop
+        self.fast_path = self.make_fast_path(loop, self.threads)
+        write_in_batches(loop)
+        loop.call_soon(self.tick)
+
+    def __rsgi_del__(self, loop) -> None:
+        faulthandler.cancel_dump_traceback_later()
+
+    def tick(self) -> None:
+        """Looks after what has waited too long, and after the end of the server."""
+        self.loop.call_later(TICK_SECONDS, self.tick)
+        now = time.monotonic()
+        if now - self.beat_at >= BEAT_SECONDS:
+            # It needs no GIL, so it also goes off where a call into C keeps the GIL.
+            faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
+            self.beat_at = now
+        if os.getppid() != self.main_process:
+            # It was killed. A worker that is left would share the port with the next server.
+            os._exit(1)
+        self.fast_path.refuse_late()
+        self.bodies.give_up_late()
+        if self.in_flight or stopping.stage[0] != stopping.ENDING:
+            self.busy_at = now
+        if stopping.stage[0] == stopping.ENDING:
+            # Blocked until now (`ticks.server.process.stop_on_signal`); granian ends this worker at it.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            if now - self.busy_at > LINGER_SECONDS:
+                sys.exit(0)
+
+    async def __rsgi__(self, scope, protocol) -> None:
+        self.in_flight += 1
+        try:
+            body = None
+            head = self.fast_path.find(scope)
+            if head:
+                body = await self.bodies.read(protocol, head.length)
+                answer = None if isinstance(body, MissingBody) else await self.fast_path.answer(head, body)
+                if answer:
+                    self.send(protocol, *answer)
+                    return
+            await self.answer_by_django(scope, protocol, body)
+        finally:
+            self.in_flight -= 1
+
+    async def answer_by_django(self, scope, protocol, body: bytes | MissingBody | None) -> None:
+        environ = environ_of(scope)
+        if body is None:
+            length = int(environ.get("CONTENT_LENGTH") or 0)
+            body = await self.bodies.read(protocol, length, is_chunked="HTTP_TRANSFER_ENCODING" in environ)
+        put_body(environ, body)
+        watch = None
+        if "/export/" in scope.path:
+            environ[PERMIT] = permit = Permit()
+            watch = self.loop.create_task(give_up_if_left(permit, protocol))
+        try:
+            answer = await self.loop.run_in_executor(self.threads, respond, environ)
+        finally:
+            if watch:
+                watch.cancel()
+        self.send(protocol, *answer, is_last=isinstance(body, MissingBody))
+
+    def send(self, protocol, status: int, headers: list, body: bytes | Path | int, *, is_last: bool = False) -> None:
+        if is_last or stopping.has_begun():
+            headers = [*headers, ("Connection", "close")]
+        if isinstance(body, bytes):
+            protocol.response_bytes(status, headers, body)
+        elif isinstance(body, Path):
+            protocol.response_file(status, headers, str(body))
+        else:
+            # Closed whatever becomes of the answer: until then it takes its room on the disk.
+            self.loop.call_later(OPENING_SECONDS, os.close, body)
+            protocol.response_file(status, headers, f"/dev/fd/{body}")
+
+
+async def give_up_if_left(permit: Permit, protocol) -> None:
+    await protocol.client_disconnect()
+    permit.give_up()
