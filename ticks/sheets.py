@@ -1,4 +1,4 @@
-"""Tables for spreadsheet programs, CSV and XLSX: written row by row, and harmless to who opens them."""
+"""Tables for spreadsheet programs, CSV and XLSX: written row by row, and harmless to whoever opens them."""
 
 import csv
 import io
@@ -6,177 +6,102 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from xlsxwriter import Workbook
+from xlsxwriter.worksheet import Worksheet
 
-Cell = str | int | bool | datetime | None
-Pages = Iterable[Iterable[Sequence[Cell]]]
+Cell = str | int | datetime | None
+Rows = Iterable[Sequence[Cell]]
 
-# What begins a formula, in full width too (OWASP's list), behind anything that does not show.
-UNSEEN = r"[\s\0\u00ad\u200b-\u200f\u2060\ufeff]"
-SIGN = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
-# A program that splits at semicolons or tabs, as Excel does in much of Europe, takes our commas and quotes for text
-# and begins a cell where ours goes on: after these, a sign is as good as the first.
-SEPARATOR = re.compile(r"[\t\r\n]")
-# What does not show before a sign; separators may be part of it. It matches only from its first character on. A match
-# tried from each separator would take quadratic time for a long run of them.
-BEFORE_SIGN = re.compile(rf"(?<!{UNSEEN})(?:(?<![^;])|(?={UNSEEN})){UNSEEN}*+(?={SIGN})")
-ROWS_A_SHEET = 1_048_576
-LONGEST_TEXT = 32_767
-MOMENT = "yyyy-mm-dd hh:mm:ss"
-WIDTH = 18
+# A program that splits at semicolons or tabs, as Excel does in much of Europe, takes our commas and quotes for text,
+# and begins a cell in the midst of ours.
+SEPARATOR = re.compile(r"([;\t\r\n])")
+# A formula begins with one of these signs, in full width too (OWASP's list), behind anything that does not show.
+FORMULA = re.compile(r"[\s\0\u00ad\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+# Beside the titles.
+ROWS_A_SHEET = 1_048_575
+COLUMN_WIDTH = 18
 FOLDER = "ticks-export-"
-LEFT_OVER_SECONDS = 6 * 3600
+LEFTOVER_SECONDS = 6 * 3600
+XLSX_OPTIONS = {
+    "constant_memory": True,
+    "default_date_format": "yyyy-mm-dd hh:mm:ss",
+    "remove_timezone": True,
+    "use_zip64": True,
+}
 
 
-def write_csv(file: BinaryIO, titles: Sequence[str], pages: Pages) -> int:
-    """Returns the number of rows. In UTF-8 with a mark that says so: Excel reads it as something else without."""
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+def write_csv(file: BinaryIO, titles: Sequence[str], rows: Rows) -> int:
+    """Write UTF-8 with a mark that says so, without which Excel misreads it. Returns the number of rows."""
+    text, count = io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), 0
     writer = csv.writer(text)
     writer.writerow(titles)
-    count = 0
-    for page in pages:
-        rows = [[in_csv(value) for value in row] for row in page]
-        writer.writerows(rows)
-        count += len(rows)
+    for row in rows:
+        writer.writerow([csv_value(cell) for cell in row])
+        count += 1
     text.detach()
     return count
 
 
-def in_csv(value: Cell) -> str | int | None:
-    if isinstance(value, str):
-        return harmless(value)
-    if isinstance(value, bool):
-        return yes_or_no(value)
-    if isinstance(value, datetime):
-        return value.isoformat(" ", "seconds")[:19]
-    return value
+def csv_value(cell: Cell) -> str | int | None:
+    if isinstance(cell, str):
+        return escape_formulas(cell)
+    return f"{cell:%Y-%m-%d %H:%M:%S}" if isinstance(cell, datetime) else cell
 
 
-def harmless(text: str) -> str:
-    """With an apostrophe before what a spreadsheet program would carry out as a formula: then it is text to it."""
-    text = BEFORE_SIGN.sub(with_apostrophes, text)
+def escape_formulas(text: str) -> str:
+    """Put an apostrophe before whatever a spreadsheet program may carry out as a formula: then it is text."""
+    text = "".join(f"'{part}" if FORMULA.match(part) else part for part in SEPARATOR.split(text))
     return f"'{text}" if text.startswith(("\t", "\r", "\n", "\0")) else text
 
 
-def with_apostrophes(before_sign: re.Match) -> str:
-    """An apostrophe wherever some program may begin a cell."""
-    begins_cell = before_sign.start() == 0 or before_sign.string[before_sign.start() - 1] == ";"
-    return ("'" if begins_cell else "") + SEPARATOR.sub(r"\g<0>'", before_sign[0])
+def write_xlsx(file: BinaryIO, titles: Sequence[str], rows: Rows) -> int:
+    """Write cells of their types, so that no text is a formula. Returns the number of rows.
 
-
-def yes_or_no(value: bool) -> str:
-    return "yes" if value else "no"
-
-
-def write_xlsx(file: BinaryIO, titles: Sequence[str], pages: Pages, *, check: Callable[[], None]) -> int:
-    """Returns the number of rows. `check` is asked during the long end too, and may raise.
-
-    Every cell has its type, so that no text is a formula. The rows are in files until the end, several times as
-    large as the answer; memory holds one.
+    Until the end the rows are in files, several times as large as the answer; memory holds one.
     """
-    sweep()
+    remove_leftovers()
     with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
-        options = {
-            "constant_memory": True,
-            "tmpdir": folder,
-            "default_date_format": MOMENT,
-            "remove_timezone": True,
-        }
-        book = Workbook(Checked(file, check), options)
-        book.use_zip64()
+        book, count = Workbook(file, {**XLSX_OPTIONS, "tmpdir": folder}), 0
+        sheet = add_sheet(book, titles)
         try:
-            count = fill_book(book, titles, pages)
+            for count, row in enumerate(rows, 1):
+                place = (count - 1) % ROWS_A_SHEET + 1
+                if place == 1 and count > 1:
+                    sheet = add_sheet(book, titles)
+                for column, cell in enumerate(row):
+                    if isinstance(cell, str):
+                        sheet.write_string(place, column, xlsx_text(cell))
+                    else:
+                        sheet.write(place, column, cell)
             book.close()
-        except BaseException:
+        finally:
             for sheet in book.worksheets():
                 sheet.row_data_fh.close()
-            book.fileclosed = 1
-            raise
     return count
 
 
-class Checked:
-    """A file for writing that asks whether to go on before each write.
-
-    Once that or a write has failed it takes in everything: whoever cleans up behind a failure, a ZipFile say, writes
-    its end, to a file that may be closed by then.
-    """
-
-    def __init__(self, file: BinaryIO, check: Callable[[], None]):
-        self.file, self.check, self.has_failed = file, check, False
-
-    def write(self, part: bytes) -> int:
-        if self.has_failed:
-            return len(part)
-        try:
-            self.check()
-            return self.file.write(part)
-        except BaseException:
-            self.has_failed = True
-            raise
-
-    def seek(self, *place: int) -> int:
-        return 0 if self.has_failed else self.file.seek(*place)
-
-    def tell(self) -> int:
-        return 0 if self.has_failed else self.file.tell()
-
-    def flush(self) -> None:
-        """Its reader sees to that."""
-
-
-def fill_book(book: Workbook, titles: Sequence[str], pages: Pages) -> int:
-    count, row = 0, ROWS_A_SHEET
-    for page in pages:
-        for values in page:
-            if row == ROWS_A_SHEET:
-                sheet, row = new_sheet(book, titles), 1
-            for column, value in enumerate(values):
-                put(sheet, row, column, value)
-            row += 1
-            count += 1
-    if not count:
-        new_sheet(book, titles)
-    return count
-
-
-def new_sheet(book: Workbook, titles: Sequence[str]):
+def add_sheet(book: Workbook, titles: Sequence[str]) -> Worksheet:
     sheet = book.add_worksheet()
-    sheet.set_column(0, len(titles) - 1, WIDTH)
+    sheet.set_column(0, len(titles) - 1, COLUMN_WIDTH)
     sheet.freeze_panes(1, 0)
-    bold = book.add_format({"bold": True})
-    for column, title in enumerate(titles):
-        sheet.write_string(0, column, title, bold)
+    sheet.write_row(0, 0, titles, book.add_format({"bold": True}))
     return sheet
 
 
-def put(sheet, row: int, column: int, value: Cell) -> None:
-    if isinstance(value, str):
-        sheet.write_string(row, column, unmarked(value)[:LONGEST_TEXT])
-    elif isinstance(value, bool):
-        sheet.write_string(row, column, yes_or_no(value))
-    elif isinstance(value, datetime):
-        sheet.write_datetime(row, column, value)
-    elif value is not None:
-        sheet.write_number(row, column, value)
-
-
-def unmarked(text: str) -> str:
-    """XlsxWriter puts text like `<r>...</r>`, its own rich text, into the file as it is, and breaks it."""
+def xlsx_text(text: str) -> str:
+    # XlsxWriter writes text like `<r>...</r>`, its own rich text, as it is, and so breaks the file.
     return f" {text}" if text.startswith("<r>") else text
 
 
-def sweep() -> None:
-    """Removes what processes that were killed have left: it has people's names in it."""
-    for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
-        try:
-            is_old = left.stat().st_mtime < time.time() - LEFT_OVER_SECONDS
-        except OSError:
-            continue
-        if is_old:
-            shutil.rmtree(left, ignore_errors=True)
+def remove_leftovers() -> None:
+    """Remove what killed processes have left: it contains people's names."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        with suppress(FileNotFoundError):
+            if folder.stat().st_mtime < time.time() - LEFTOVER_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)

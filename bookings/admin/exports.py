@@ -1,100 +1,180 @@
-"""What an exported list has in its columns: the lists' words, and everything that they show and more."""
+"""The links over a list that export what its filters and its search leave, as CSV or XLSX."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from operator import attrgetter
 
-from bookings.enums import LedgerKind
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.text import Truncator
+from django.views.decorators.http import require_GET
+from xlsxwriter.exceptions import XlsxWriterException
+
 from bookings.models import Booking, LedgerEntry
 from events.models import Event, state_of
-from ticks.sheets import Cell
+from ticks.db.scanning import TookTooLong, range_of, scan
+from ticks.server.downloads import Download, GivenUp, making, permit_of
+from ticks.sheets import Cell, write_csv, write_xlsx
 
-POLICIES = {value: label.partition(":")[0] for value, label in Event.WaitlistPolicy.choices}
-KINDS = dict(LedgerKind.choices)
+log = logging.getLogger("ticks.exports")
+TYPES = {"csv": "text/csv; charset=utf-8", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
+STATEMENT_SECONDS = 0.1
+TAKEN = "Another export is being made, and there is one at a time. Try again in half a minute."
+GIVEN_UP = (
+    "The export was given up: the server is about to stop, its disk is full, or the database takes too long to find "
+    "these rows. Try again in half a minute; with a filter it is quicker."
+)
+# What a cell has, by the title of its column.
+BOOKING_COLUMNS: dict[str, Callable[[Booking], Cell]] = {
+    "Reference": attrgetter("reference"),
+    "First name": attrgetter("first_name"),
+    "Last name": attrgetter("last_name"),
+    "Email": attrgetter("email"),
+    "Tickets": attrgetter("tickets_reserved"),
+    "Status": lambda booking: booking.status.capitalize(),
+    "Waitlist number": attrgetter("waitlist_number"),
+    "Event": attrgetter("event.name"),
+    "Event date (UTC)": attrgetter("event.date"),
+    "User": lambda booking: booking.user and booking.user.username,
+    "Created at (UTC)": attrgetter("created_at"),
+    "Updated at (UTC)": attrgetter("updated_at"),
+}
+# The import of events reads columns of the same titles.
+EVENT_COLUMNS: dict[str, Callable[[Event], Cell]] = {
+    "Id": attrgetter("pk"),
+    "Name": attrgetter("name"),
+    "Date (UTC)": attrgetter("date"),
+    "Venue": attrgetter("venue"),
+    "State": lambda event: state_of(event.deleted_at, event.sales_start, event.sales_end, event.available_tickets),
+    "Total tickets": attrgetter("total_tickets"),
+    "Held": attrgetter("held_tickets"),
+    "Available": attrgetter("available_tickets"),
+    "Waiting bookings": attrgetter("waitlisted_count"),
+    "Waiting tickets": attrgetter("waitlisted_tickets"),
+    "Bookings ever": attrgetter("booking_count"),
+    "Max tickets per booking": attrgetter("max_tickets_per_booking"),
+    "Sales start (UTC)": attrgetter("sales_start"),
+    "Sales end (UTC)": attrgetter("sales_end"),
+    "Waitlist enabled": lambda event: "yes" if event.waitlist_enabled else "no",
+    "Waitlist policy": lambda event: event.get_waitlist_policy_display().partition(":")[0],
+    "Description": attrgetter("description"),
+    "Created at (UTC)": attrgetter("created_at"),
+}
+LEDGER_COLUMNS: dict[str, Callable[[LedgerEntry], Cell]] = {
+    "Created at (UTC)": attrgetter("created_at"),
+    "Event": attrgetter("event.name"),
+    "Event id": attrgetter("event_id"),
+    "#": attrgetter("sequence"),
+    "Kind": lambda entry: entry.get_kind_display(),
+    "Tickets": attrgetter("tickets"),
+    "Booking": lambda entry: entry.booking and entry.booking.reference,
+    "By": lambda entry: entry.actor.username if entry.actor else "a guest",
+    "Left": attrgetter("available_after"),
+    "Waiting": attrgetter("waitlisted_after"),
+    "Note": attrgetter("note"),
+}
+# The beginning of a file's name, and the columns in it.
+EXPORTS = {
+    Booking: ("bookings", BOOKING_COLUMNS),
+    Event: ("events", EVENT_COLUMNS),
+    LedgerEntry: ("ledger", LEDGER_COLUMNS),
+}
 
 
-@dataclass(frozen=True)
-class Column:
-    """A title, the values that it needs by their names in queries, and how a cell is made of them."""
+class Exportable:
+    """A list that can be exported. First among a ModelAdmin's bases."""
 
-    title: str
-    needs: tuple[str, ...]
-    cell: Callable[..., Cell] | None = None
-
-
-class Export:
-    def __init__(self, name: str, columns: Sequence[Column]):
-        self.name, self.columns = name, columns
-        self.titles = [column.title for column in columns]
-        self.needs = list(dict.fromkeys(need for column in columns for need in column.needs))
-        places = {need: place for place, need in enumerate(self.needs)}
-        self.cells = [(column.cell, [places[need] for need in column.needs]) for column in columns]
-
-    def row(self, values: Sequence) -> list[Cell]:
-        """`values` of what it needs, in that order."""
+    def get_urls(self):
+        name = f"{self.opts.app_label}_{self.opts.model_name}_export"
         return [
-            cell(*[values[place] for place in places]) if cell else values[places[0]] for cell, places in self.cells
+            path("export/<str:kind>/", self.admin_site.admin_view(self.export_view), name=name),
+            *super().get_urls(),
         ]
 
+    def may_export(self, request) -> bool:
+        """Whoever sees events may export them; names and mail addresses leave the site by permission only."""
+        is_open = self.model is Event or request.user.has_perm("bookings.export_booking")
+        return is_open and self.has_view_permission(request)
 
-def plain(title: str, name: str) -> Column:
-    return Column(title, (name,))
+    def changelist_view(self, request, extra_context=None):
+        kinds = list(TYPES) if self.may_export(request) else []
+        return super().changelist_view(request, {**(extra_context or {}), "export_kinds": kinds})
+
+    @method_decorator(require_GET)
+    def export_view(self, request, kind):
+        if not self.may_export(request):
+            raise PermissionDenied
+        if kind not in TYPES:
+            raise Http404
+        changelist = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        try:
+            listed = self.get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(f"{changelist}?{ERROR_FLAG}=1")
+        if not listed.form.is_valid():
+            # The list says what is wrong.
+            return HttpResponseRedirect(f"{changelist}?{request.GET.urlencode()}")
+        # Taken last, so that somebody who may not export, or whose filters are wrong, keeps nobody else from it.
+        if not making.acquire(blocking=False):
+            return unavailable(TAKEN)
+        try:
+            return self.export(request, kind, listed.queryset)
+        except (GivenUp, TookTooLong, OSError, XlsxWriterException) as error:
+            log.warning("An export was given up: %r", error)
+            return unavailable(GIVEN_UP)
+        finally:
+            making.release()
+
+    def export(self, request, kind: str, rows: QuerySet) -> Download:
+        name, columns = EXPORTS[self.model]
+        write = write_csv if kind == "csv" else write_xlsx
+        # It has no name, so that nothing is left of it, however this process ends.
+        file = tempfile.TemporaryFile()  # noqa: SIM115 (the answer closes it)
+        try:
+            count = write(file, list(columns), self.export_rows(rows, permit_of(request).check))
+            self.log_export(request, kind, count)
+        except BaseException:
+            file.close()
+            raise
+        file.seek(0)
+        filename = f"ticks-{name}-{timezone.now():%Y-%m-%d}.{kind}"
+        return Download(file, as_attachment=True, filename=filename, content_type=TYPES[kind])
+
+    def export_rows(self, rows: QuerySet, check: Callable[[], None]) -> Iterator[list[Cell]]:
+        """The rows that are there now, newest first; they may change between two statements."""
+        _, columns = EXPORTS[self.model]
+        # Related rows are read by themselves: of joined tables the database might begin with the shortest, and go
+        # through the long one for each statement.
+        rows = rows.order_by("-pk").prefetch_related(*(self.list_select_related or ()))
+        low, high = range_of(self.model._default_manager.all())
+        check()
+        for found, _ in scan(rows, low=low, high=high, seconds=STATEMENT_SECONDS):
+            check()
+            for row in found:
+                yield [value(row) for value in columns.values()]
+
+    def log_export(self, request, kind: str, count: int) -> None:
+        """Keep who took what with them, as Django keeps what staff change."""
+        filters = request.GET.urlencode() or "none"
+        LogEntry.objects.create(
+            user=request.user,
+            content_type=ContentType.objects.get_for_model(self.model),
+            object_repr=f"Export of {self.opts.verbose_name_plural}",
+            action_flag=CHANGE,
+            change_message=Truncator(f"Exported {count} rows as {kind.upper()}. Filters: {filters}").chars(1000),
+        )
 
 
-BOOKINGS = Export(
-    "bookings",
-    [
-        plain("Reference", "reference"),
-        plain("First name", "first_name"),
-        plain("Last name", "last_name"),
-        plain("Email", "email"),
-        plain("Tickets", "tickets_reserved"),
-        Column("Status", ("status",), str.capitalize),
-        plain("Waitlist number", "waitlist_number"),
-        plain("Event", "event__name"),
-        plain("Event date (UTC)", "event__date"),
-        plain("User", "user__username"),
-        plain("Created at (UTC)", "created_at"),
-        plain("Updated at (UTC)", "updated_at"),
-    ],
-)
-# What the import of events reads has the same titles there.
-EVENTS = Export(
-    "events",
-    [
-        plain("Id", "pk"),
-        plain("Name", "name"),
-        plain("Date (UTC)", "date"),
-        plain("Venue", "venue"),
-        Column("State", ("deleted_at", "sales_start", "sales_end", "available_tickets"), state_of),
-        plain("Total tickets", "total_tickets"),
-        Column("Held", ("total_tickets", "available_tickets"), lambda total, available: total - available),
-        plain("Available", "available_tickets"),
-        plain("Waiting bookings", "waitlisted_count"),
-        plain("Waiting tickets", "waitlisted_tickets"),
-        plain("Bookings ever", "booking_count"),
-        plain("Max tickets per booking", "max_tickets_per_booking"),
-        plain("Sales start (UTC)", "sales_start"),
-        plain("Sales end (UTC)", "sales_end"),
-        plain("Waitlist enabled", "waitlist_enabled"),
-        Column("Waitlist policy", ("waitlist_policy",), POLICIES.get),
-        plain("Description", "description"),
-        plain("Created at (UTC)", "created_at"),
-    ],
-)
-LEDGER = Export(
-    "ledger",
-    [
-        plain("Created at (UTC)", "created_at"),
-        plain("Event", "event__name"),
-        plain("Event id", "event_id"),
-        plain("#", "sequence"),
-        Column("Kind", ("kind",), KINDS.get),
-        plain("Tickets", "tickets"),
-        plain("Booking", "booking__reference"),
-        Column("By", ("actor__username",), lambda name: name or "a guest"),
-        plain("Left", "available_after"),
-        plain("Waiting", "waitlisted_after"),
-        plain("Note", "note"),
-    ],
-)
-EXPORTS = {Booking: BOOKINGS, Event: EVENTS, LedgerEntry: LEDGER}
+def unavailable(message: str) -> HttpResponse:
+    page = render_to_string("ticks/unavailable.html", {"message": message, "is_all": True})
+    return HttpResponse(page, status=503, headers={"Retry-After": "30"})

@@ -1,25 +1,23 @@
-"""Lists of the staff's site: their filters are a form, and those over long tables count no rows."""
+"""Lists of the staff's site: their filters are a form, and those of long tables count no rows."""
 
-from dataclasses import dataclass, field
+import time
+from contextlib import suppress
 from functools import cached_property
+from operator import attrgetter
+from typing import NamedTuple
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ALL_VAR, IGNORED_PARAMS, PAGE_VAR, SEARCH_VAR, ChangeList
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 
-from bookings.admin.scanning import look_for
+from ticks.db.scanning import TookTooLong, range_of, rows_beside, scan
 from ticks.formatting import time_tag
 from ticks.parsing import parse_id
 
 AFTER, BEFORE = "after", "before"
-NO_FILTERS = {*IGNORED_PARAMS, AFTER, BEFORE} - {SEARCH_VAR}
-# What links of Django's kind call the same.
-DJANGOS_NAMES = {
-    "event__id__exact": "event",
-    "booking__id__exact": "booking",
-    "status__exact": "status",
-    "kind__exact": "kind",
-}
+NOT_FILTERS = {*IGNORED_PARAMS, AFTER, BEFORE} - {SEARCH_VAR}
+# A page for which rows are scanned is there within 300 ms.
+SCAN_SECONDS, STATEMENT_SECONDS = 0.1, 0.03
 
 
 class FilteredList(ChangeList):
@@ -29,23 +27,19 @@ class FilteredList(ChangeList):
 
     def get_queryset(self, request, exclude_parameters=None):
         self.filter_specs, self.has_filters = [], False
-        given = self.given_filters()
-        self.has_active_filters = any(given.values())
-        self.form = self.model_admin.filter_form(given)
+        values = {name: value for name, value in self.params.items() if name not in NOT_FILTERS}
+        if values.keys() - self.model_admin.filter_form.base_fields.keys():
+            # Django leads from here to the whole list.
+            raise IncorrectLookupParameters
+        self.has_active_filters = any(values.values())
+        self.form = self.model_admin.filter_form(values)
         if not self.form.is_valid():
             return self.root_queryset.none()
-        rows = self.filtered(self.root_queryset)
+        rows = self.filter_rows(self.root_queryset, **self.form.cleaned_data)
         return rows.order_by(*self.get_ordering(request, rows))
 
-    def given_filters(self) -> dict[str, str]:
-        """By the form's names. Anything else leads back to the whole list, as Django has it."""
-        self.params, self.filter_params = in_our_names(self.params), in_our_names(self.filter_params)
-        given = {name: value for name, value in self.params.items() if name not in NO_FILTERS}
-        if given.keys() - self.model_admin.filter_form.base_fields.keys():
-            raise IncorrectLookupParameters
-        return given
-
-    def filtered(self, rows: QuerySet) -> QuerySet:
+    def filter_rows(self, rows: QuerySet, **values) -> QuerySet:
+        """The rows that the values of the form leave."""
         raise NotImplementedError
 
     def link(self, **changes) -> str:
@@ -53,41 +47,39 @@ class FilteredList(ChangeList):
         return self.get_query_string({**dict.fromkeys((AFTER, BEFORE, PAGE_VAR, ALL_VAR)), **changes})
 
     @property
-    def links_to_events(self) -> list[tuple]:
+    def event_links(self) -> list[tuple]:
         return [(event, self.link(event=event.pk)) for event in self.form.events]
 
     @property
-    def links_to_spans(self) -> list[tuple[str, str, bool]]:
+    def span_links(self) -> list[tuple[str, str, bool]]:
         chosen = [self.params.get(name) or None for name in ("since", "until")]
         return [
             (name, self.link(**span), [day and str(day) for day in span.values()] == chosen)
-            for name, span in self.model_admin.quick_spans()
+            for name, span in self.form.quick_spans()
         ]
 
 
-def in_our_names(parameters: dict) -> dict:
-    return {DJANGOS_NAMES.get(name, name): value for name, value in parameters.items()}
+class Page(NamedTuple):
+    """Rows, and the positions that the pages around them begin or end at."""
 
-
-@dataclass(slots=True)
-class Page:
-    """Rows, and the positions of the pages around them; `got_to` where a look for more of them was not at its end."""
-
-    rows: list = field(default_factory=list)
-    older: int | None = None
+    rows: list
     newer: int | None = None
-    got_to: int | None = None
+    older: int | None = None
+    # Where the scan for more rows ran out of time; None where it did not.
+    scanned_to: int | None = None
 
 
-class PositionedList(FilteredList):
+class KeysetList(FilteredList):
     """Newest first, by a column that rises with time; the links carry the position that a page begins or ends at."""
 
     column = "pk"
-    # Those with one value in all rows of the list stand first in its order: an index that begins with them serves it.
+    # They have one value in all rows of the list, and stand first in its order: an index that begins with them serves.
     fixed_columns: tuple[str, ...] = ()
-    # Where no index leads to the rows.
-    is_looked_through = False
-    # The lowest and highest `column`, where a span of time is asked for.
+    # No index leads to the rows.
+    is_scanned = False
+    # Rows to show at once, whether or not the scan gets to them.
+    indexed_ids: tuple[int, ...] = ()
+    # The lowest and the highest `column` that rows of the list have.
     bounds: tuple[int, int] | None = None
 
     def get_ordering(self, request, queryset):
@@ -96,137 +88,109 @@ class PositionedList(FilteredList):
     def get_ordering_field_columns(self):
         return {}
 
-    def get_results(self, request):
-        self.page = self.read_page() if self.form.is_valid() else Page()
-        self.result_list = self.page.rows
-        self.is_whole = self.page.older is None and self.page.newer is None
-        count = len(self.result_list) if self.is_whole else self.known_count()
-        self.has_known_count = count is not None
-        # Nobody selects all of them where it is not known how many that are.
-        self.result_count = count if self.has_known_count else len(self.result_list)
-        self.show_full_result_count, self.full_result_count = False, None
-        self.show_admin_actions, self.can_show_all, self.multi_page, self.paginator = True, False, False, None
+    def all_rows(self) -> QuerySet:
+        """The rows that `column` numbers, whatever the filters say."""
+        return self.model._default_manager.all()
+
+    def between(self, rows: QuerySet, since, until) -> QuerySet:
+        """The rows made in a span of time, of which an index knows nothing."""
+        self.bounds = range_of(self.all_rows(), self.column, since, until)
+        rows = rows.filter(**{f"{self.column}__range": self.bounds})
+        rows = rows.filter(created_at__gte=since) if since else rows
+        return rows.filter(created_at__lt=until) if until else rows
 
     def known_count(self) -> int | None:
         """How many rows there are in all, if somebody keeps that."""
         raise NotImplementedError
 
-    def read_page(self) -> Page:
-        given = [name for name in (AFTER, BEFORE) if name in self.params]
-        if not given:
-            return self.read_on(None)
-        position = parse_id(self.params[given[0]])
-        if position is None or len(given) > 1:
+    def get_results(self, request):
+        self.page = self.asked_page() if self.form.is_valid() else Page([])
+        self.result_list = self.page.rows
+        prefetch_related_objects(self.result_list, *self.list_select_related)
+        self.is_whole = self.page.older is None and self.page.newer is None
+        count = len(self.result_list) if self.is_whole else self.known_count()
+        # "All of them" cannot be selected where nobody knows how many that are.
+        self.has_known_count = count is not None
+        self.result_count = count if self.has_known_count else len(self.result_list)
+        self.show_full_result_count, self.full_result_count = False, None
+        self.show_admin_actions, self.can_show_all, self.multi_page, self.paginator = True, False, False, None
+
+    def asked_page(self) -> Page:
+        names = [name for name in (AFTER, BEFORE) if name in self.params]
+        if not names:
+            return self.read_page(None)
+        position = parse_id(self.params[names[0]])
+        if position is None or len(names) > 1:
             raise IncorrectLookupParameters
-        return self.read_on(position) if given[0] == AFTER else self.read_back(position)
+        return self.read_page(position, is_before=names[0] == BEFORE)
 
-    def read_on(self, position: int | None) -> Page:
-        """The page that begins after a position, or the first."""
-        rows, got_to = self.read(high=None if position is None else position - 1)
-        page = Page(rows[: self.list_per_page])
-        if position is not None:
-            page.newer = self.position_of(rows[0]) if rows else position
-        ends = [self.position_of(page.rows[-1])] if len(rows) > self.list_per_page else []
-        if got_to is not None:
-            page.got_to = got_to + 1
-            ends.append(page.got_to)
-        page.older = max(ends, default=None)
-        return page
-
-    def read_back(self, position: int) -> Page:
-        """The page that ends before a position; before 0, the last."""
-        rows, got_to = self.read(low=position + 1, is_rising=True)
-        if len(rows) <= self.list_per_page and got_to is None:
+    def read_page(self, position: int | None, *, is_before: bool = False) -> Page:
+        """The page after a position or before it; without one the first, and before 0 the last."""
+        size = self.list_per_page
+        rows, scanned_to = self.read_rows(position, size + 1, is_before)
+        ends = [] if scanned_to is None else [scanned_to]
+        if len(rows) > size:
+            ends.append(getattr(rows[size - 1], self.column))
+        elif is_before and not ends:
             # Rows have gone since the link was made, or all are on one page: this is the beginning.
-            return self.read_on(None)
-        page = Page(rows[: self.list_per_page][::-1])
-        if position:
-            page.older = self.position_of(rows[0]) if rows else position
-        starts = [self.position_of(page.rows[0])] if len(rows) > self.list_per_page else []
-        if got_to is not None:
-            page.got_to = got_to - 1
-            starts.append(page.got_to)
-        page.newer = min(starts)
-        return page
+            return self.read_page(None)
+        rows = rows[:size]
+        back = position and (getattr(rows[0], self.column) if rows else position)
+        if is_before:
+            return Page(rows[::-1], min(ends), back or None, scanned_to)
+        return Page(rows, back, max(ends, default=None), scanned_to)
 
-    def read(self, *, low: int = 0, high: int | None = None, is_rising: bool = False) -> tuple[list, int | None]:
-        """One row more than a page has, if there are, in the order of reading; and where a look for them ended."""
-        if self.bounds:
-            low = max(low, self.bounds[0])
-            high = self.bounds[1] if high is None else min(high, self.bounds[1])
-        wanted, got_to = self.list_per_page + 1, None
-        if self.is_looked_through:
-            rows = self.looked_through()
-            look = look_for(
-                rows.reverse() if is_rising else rows,
-                self.column,
-                low=low,
-                high=self.highest() if high is None else high,
-                wanted=wanted,
-                is_rising=is_rising,
-            )
-            positions, got_to = {*look.found, *self.found_by_index(low, high)}, look.got_to
-        else:
-            rows = self.between(self.queryset, low, high)
-            positions = set((rows.reverse() if is_rising else rows).values_list(self.column, flat=True)[:wanted])
-        return self.rows_at(sorted(positions, reverse=not is_rising)[:wanted]), got_to
+    def read_rows(self, position: int | None, wanted: int, is_before: bool) -> tuple[list, int | None]:
+        """The nearest rows, if so many there are, and where a scan for them ran out of time."""
+        if not self.is_scanned:
+            return list(rows_beside(self.queryset, position, self.column, is_before=is_before)[:wanted]), None
+        indexed = self.queryset.filter(pk__in=self.indexed_ids) if self.indexed_ids else self.queryset.none()
+        found = list(rows_beside(indexed, position, self.column, is_before=is_before)[:wanted])
+        scanned, scanned_to = self.scan_rows(position, wanted, is_before)
+        rows = {row.pk: row for row in found + scanned}
+        return sorted(rows.values(), key=attrgetter(self.column), reverse=not is_before)[:wanted], scanned_to
 
-    def rows_at(self, positions: list[int]) -> list:
-        """Read by themselves: of a list with its events joined to it, the database may begin with those, and sort."""
-        if not positions:
-            return []
-        rows = self.apply_select_related(self.all_rows()).filter(**{f"{self.column}__in": positions}).order_by()
-        by_position = {self.position_of(row): row for row in rows}
-        return [by_position[position] for position in positions if position in by_position]
-
-    def between(self, rows: QuerySet, low: int, high: int | None) -> QuerySet:
-        if low:
-            rows = rows.filter(**{f"{self.column}__gte": low})
-        return rows if high is None else rows.filter(**{f"{self.column}__lte": high})
-
-    def looked_through(self) -> QuerySet:
-        """The rows to look for one by one, ordered as the list is."""
-        return self.queryset
-
-    def found_by_index(self, low: int, high: int | None) -> list[int]:
-        """Positions of rows that need not be looked for."""
-        return []
-
-    def highest(self) -> int:
-        newest = self.all_rows().order_by(f"-{self.column}")
-        return newest.values_list(self.column, flat=True).first() or 0
-
-    def all_rows(self) -> QuerySet:
-        """Those that the column orders, whatever the filters say."""
-        return self.model._default_manager.all()
+    def scan_rows(self, position: int | None, wanted: int, is_before: bool) -> tuple[list, int | None]:
+        low, high = self.bounds or range_of(self.all_rows(), self.column)
+        if is_before:
+            low = max(low, position + 1)
+        elif position is not None:
+            high = min(high, position - 1)
+        ordered = self.queryset.reverse() if is_before else self.queryset
+        first, last = (low, high) if is_before else (high, low)
+        deadline, found, scanned_to = time.monotonic() + SCAN_SECONDS, [], first - 1 if is_before else first + 1
+        with suppress(TookTooLong):
+            for rows, end in scan(ordered, self.column, low=low, high=high, limit=wanted, seconds=STATEMENT_SECONDS):
+                found, scanned_to = found + rows, end
+                if len(found) >= wanted or time.monotonic() > deadline:
+                    break
+        is_complete = len(found) >= wanted or low > high or scanned_to == last
+        return found, None if is_complete else scanned_to
 
     @cached_property
-    def looked_to(self) -> str | None:
-        """When the row was made that a look ended at; None where it did not end early."""
-        if self.page.got_to is None:
+    def scanned_to(self) -> str | None:
+        """When the row was made that a scan ended at; None where it did not end early."""
+        if self.page.scanned_to is None:
             return None
         rows = self.between(self.all_rows(), self.page.got_to, None).order_by(self.column)
+        return time_tag(rows.values_list("created_at", flat=True).first())
+        rows = self.all_rows().filter(**{f"{self.column}__gte": self.page.scanned_to}).order_by(self.column)
         return time_tag(rows.values_list("created_at", flat=True).first())
 
     @property
     def there_may_be_more(self) -> str:
-        return "on this page, and there are more" if self.page.got_to is None else "found so far"
+        return "on this page, and there are more" if self.page.scanned_to is None else "found so far"
 
     @property
-    def link_to_newest(self) -> str:
-        return self.link()
+    def scan_link(self) -> str:
+        """The page on which a scan that ended early goes on."""
+        return self.page_links["Newer" if BEFORE in self.params and "Newer" in self.page_links else "Older"]
 
     @property
-    def link_to_oldest(self) -> str:
-        return self.link(before=0)
-
-    @property
-    def link_to_newer(self) -> str:
-        return self.link(before=self.page.newer)
-
-    @property
-    def link_to_older(self) -> str:
-        return self.link(after=self.page.older)
-
-    def position_of(self, row) -> int:
-        return getattr(row, self.column)
+    def page_links(self) -> dict[str, str]:
+        links = {}
+        if self.page.newer is not None:
+            links |= {"Newest": self.link(), "Newer": self.link(before=self.page.newer)}
+        if self.page.older is not None:
+            links |= {"Older": self.link(after=self.page.older), "Oldest": self.link(before=0)}
+        return links

@@ -1,20 +1,63 @@
 """Filters, search and ordering of lists that refuse what they do not know."""
 
+import django_filters
+from django import forms
 from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import OrderingFilter, SearchFilter
 
-from ticks.parsing import MAX_SEARCH
+from ticks.api.fields import MomentField
+from ticks.parsing import MAX_ID, MAX_SEARCH, parse_id
 
 # Parameters of every list, beside its own filters.
 COMMON = {"page", "pageSize", "search", "ordering"}
-# Known, but nothing to type: positions in the links of pages, and DRF's choice of renderer.
-UNSAID = {"after", "before", "format"}
+# They are known, but nobody types them: positions in the links of pages, and DRF's choice of renderer.
+UNLISTED = {"after", "before", "format"}
 
 
-def given(schema: dict) -> dict:
-    """A filter's schema: forms send every filter, those that are not meant empty."""
-    return {"anyOf": [schema, {"const": ""}]}
+def filter_schema(schema: dict):
+    """Describe a filter. Forms send every filter, and leave those empty that are not meant."""
+    return extend_schema_field({"anyOf": [schema, {"const": ""}]})
+
+
+class IdFormField(forms.Field):
+    def to_python(self, value):
+        if not value:
+            return None
+        identity = parse_id(value)
+        if identity is None:
+            raise forms.ValidationError("Send an id, a whole number.")
+        return identity
+
+
+class MomentFormField(forms.Field):
+    """A moment, spelled as in a body: `MomentField` decides."""
+
+    def to_python(self, value):
+        if not value:
+            return None
+        try:
+            return MomentField().to_internal_value(value)
+        except serializers.ValidationError as error:
+            raise forms.ValidationError(str(error.detail[0])) from error
+
+
+@filter_schema({"type": "integer", "minimum": 0, "maximum": MAX_ID})
+class IdFilter(django_filters.Filter):
+    field_class = IdFormField
+
+
+@filter_schema({"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]})
+class MomentFilter(django_filters.Filter):
+    field_class = MomentFormField
+
+
+def word_filter(choices: list[tuple[str, str]], **options) -> django_filters.ChoiceFilter:
+    """A filter by one of a few words."""
+    words = [word for word, _ in choices]
+    return filter_schema({"enum": words})(django_filters.ChoiceFilter(choices=choices, **options))
 
 
 class StrictFilters(DjangoFilterBackend):
@@ -25,7 +68,7 @@ class StrictFilters(DjangoFilterBackend):
         unknown = {
             name: [f"There is no such filter; use {', '.join(sorted(known))}."]
             for name in request.query_params
-            if name not in known | UNSAID
+            if name not in known | UNLISTED
         }
         if unknown:
             raise ValidationError(unknown)
@@ -49,19 +92,19 @@ class StrictOrdering(OrderingFilter):
         return [*(sign + column for column in fixed_columns(view)), *ordering]
 
     def get_wanted_ordering(self, request, view):
-        given = request.query_params.get(self.ordering_param)
-        if not given:
+        value = request.query_params.get(self.ordering_param)
+        if not value:
             return self.get_default_ordering(view)
         names = view.ordering_names
         ordering = []
-        for term in given.split(","):
+        for term in value.split(","):
             name = term.strip().removeprefix("-")
-            # Each once: a database sorts by every term that it is given, and some end at 64.
+            # Each name once: a database sorts by every term, and some databases take no more than 64.
             if name not in names or len(ordering) == len(names):
                 raise ValidationError({"ordering": [f"Order by {', '.join(names)}, with a minus for descending."]})
             ordering.append(("-" if term.strip().startswith("-") else "") + names[name])
         ordering.append("-pk" if ordering[0].startswith("-") else "pk")
-        # What comes after the id orders nothing, and could keep a database from using an index.
+        # Columns after the id order nothing, and could keep a database from using an index.
         return ordering[: next(i for i, column in enumerate(ordering, 1) if column.removeprefix("-") == "pk")]
 
     def get_schema_operation_parameters(self, view):

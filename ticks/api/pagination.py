@@ -6,30 +6,25 @@ skipping rows of an index from the nearer end.
 """
 
 from contextlib import nullcontext
-from math import ceil
 
 from django.conf import settings
 from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.pagination import PageNumberPagination, _get_displayed_page_numbers, _get_page_links
+from rest_framework.pagination import PageNumberPagination
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from ticks.api.envelope import answer
 from ticks.api.filters import fixed_columns
-from ticks.db.time_limit import TookTooLong, at_most
+from ticks.db.scanning import TookTooLong, rows_beside, time_limit
 from ticks.parsing import MAX_ID, parse_id
 
 MAX_PAGE = 1_000_000
-# Rows to skip cost less than a millisecond up to here, and the links stay as short as people write them.
+# Skipping this many rows costs less than a millisecond, and the links stay as short as people write them.
 NEAR = 1000
-# Rows are searched one by one: a million take a quarter of a second. Before the driver gives up.
+# A search compares row by row: a million take a quarter of a second. This ends before the driver gives up.
 SEARCH_SECONDS = 0.8 * settings.REQUEST_DATABASE_SECONDS
 POSITIONS = {"after": "In links: the page begins after this id.", "before": "In links: it ends before this id."}
-
-
-def is_searched(request) -> bool:
-    """Whether rows are looked for one by one: who knows how many there are can stop at the last of them."""
-    return bool(request.query_params.get("search", "").strip())
+TOO_LONG = "This takes too long to look for; narrow the list by a filter."
 
 
 class Pages(PageNumberPagination):
@@ -41,43 +36,65 @@ class Pages(PageNumberPagination):
     page_size = 50
     max_page_size = 100
     page_size_query_param = "pageSize"
+    # DRF's links to numbered pages come from private functions of its own.
+    template = "rest_framework/pagination/previous_and_next.html"
 
     def paginate_queryset(self, queryset, request, view=None):
         self.request, self.message = request, view.list_message
-        self.size = self.get_page_size(request)
-        self.number = self.whole(request, self.page_query_param, high=MAX_PAGE) or 1
+        self.size = self.whole_number(self.page_size_query_param, self.max_page_size) or self.page_size
+        self.number = self.whole_number(self.page_query_param, MAX_PAGE) or 1
         self.is_by_id = {column.removeprefix("-") for column in queryset.query.order_by} <= {"pk", *fixed_columns(view)}
         self.count_rows = getattr(view, "count_rows", QuerySet.count)
-        self.count = None
-        name, position = self.position(request)
+        self.count, self.is_searched = None, bool(request.query_params.get("search", "").strip())
+        name, position = self.position()
         self.is_at_position = position is not None
         try:
-            with at_most(SEARCH_SECONDS) if is_searched(request) else nullcontext():
+            with time_limit(SEARCH_SECONDS) if self.is_searched else nullcontext():
                 self.rows, self.has_more = self.read_page(queryset, name, position)
+                if self.count is None:
+                    self.count = self.count_rows(queryset)
         except TookTooLong:
-            raise ValidationError(
-                {"search": ["This takes too long to look for; narrow the list by a filter."]}
-            ) from None
+            raise ValidationError({"search": [TOO_LONG]}) from None
         self.display_page_controls = self.count > self.size
         return self.rows
 
-    def read_page(self, queryset, name: str, position: int | None) -> tuple[list, bool]:
-        """The rows, and whether there are more; sets `count`."""
-        if position is not None:
-            page = self.rows_at(queryset, name, position)
-        elif self.offset <= NEAR and not is_searched(self.request):
-            page = self.rows_near(queryset)
-        else:
-            page = self.rows_far(queryset)
-        if self.count is None:
-            self.count = self.count_rows(queryset)
-        return page
+    def whole_number(self, name: str, high: int) -> int | None:
+        value = self.request.query_params.get(name)
+        if value is None:
+            return None
+        if not (value.isascii() and value.isdigit() and len(value) < 10 and 1 <= int(value) <= high):
+            raise ValidationError({name: [f"Send a whole number from 1 to {high}."]})
+        return int(value)
+
+    def position(self) -> tuple[str, int | None]:
+        names = [name for name in POSITIONS if name in self.request.query_params]
+        if not names:
+            return "", None
+        position = parse_id(self.request.query_params[names[0]])
+        if position is None:
+            raise ValidationError({names[0]: ["Send an id, a whole number."]})
+        if len(names) > 1 or not self.is_by_id:
+            raise ValidationError({names[0]: ["Goes with an order by id, and alone: follow the links."]})
+        return names[0], position
 
     @property
     def offset(self) -> int:
         return (self.number - 1) * self.size
 
-    def rows_near(self, queryset) -> tuple[list, bool]:
+    def read_page(self, queryset, name: str, position: int | None) -> tuple[list, bool]:
+        """The rows, and whether there are more."""
+        if name == "after":
+            rows = list(rows_beside(queryset, position)[: self.size + 1])
+            return rows[: self.size], len(rows) > self.size
+        if name == "before":
+            rows = list(rows_beside(queryset, position, is_before=True)[: self.size])
+            if len(rows) == self.size:
+                return rows[::-1], True
+            # Rows have gone since the link was made: this is the beginning.
+            self.number, self.is_at_position = 1, False
+        return self.read_far_page(queryset) if self.offset > NEAR or self.is_searched else self.read_near_page(queryset)
+
+    def read_near_page(self, queryset) -> tuple[list, bool]:
         # One more than the page has, to see whether there is another: the last page needs no count.
         rows = list(queryset[self.offset : self.offset + self.size + 1])
         if not rows and self.offset:
@@ -86,12 +103,12 @@ class Pages(PageNumberPagination):
             self.count = self.offset + len(rows)
         return rows[: self.size], len(rows) > self.size
 
-    def rows_far(self, queryset) -> tuple[list, bool]:
+    def read_far_page(self, queryset) -> tuple[list, bool]:
         self.count = self.count_rows(queryset)
         left = self.count - self.offset
-        size = min(self.size, left)
         if left <= 0 and self.offset:
             raise NotFound(self.invalid_page_message)
+        size = min(self.size, left)
         # The rows that are skipped are read from the index alone.
         if self.offset <= left:
             ids = list(queryset.values_list("pk", flat=True)[self.offset : self.offset + size])
@@ -99,43 +116,6 @@ class Pages(PageNumberPagination):
             ids = list(queryset.reverse().values_list("pk", flat=True)[left - size : left])[::-1]
         rows = queryset.model.objects.in_bulk(ids)
         return [rows[pk] for pk in ids if pk in rows], left > size
-
-    def rows_at(self, queryset, name: str, position: int) -> tuple[list, bool]:
-        is_rising = not queryset.query.order_by[0].startswith("-")
-        if name == "after":
-            ahead = {"pk__gt" if is_rising else "pk__lt": position}
-            rows = list(queryset.filter(**ahead)[: self.size + 1])
-            return rows[: self.size], len(rows) > self.size
-        behind = {"pk__lt" if is_rising else "pk__gt": position}
-        rows = list(queryset.reverse().filter(**behind)[: self.size])[::-1]
-        if len(rows) == self.size:
-            return rows, True
-        # Rows have gone since the link was made: this is the beginning.
-        self.number, self.is_at_position = 1, False
-        return self.rows_near(queryset)
-
-    def position(self, request) -> tuple[str, int | None]:
-        given = [name for name in POSITIONS if name in request.query_params]
-        if not given:
-            return "", None
-        name = given[0]
-        position = parse_id(request.query_params[name])
-        if position is None:
-            raise ValidationError({name: ["Send an id, a whole number."]})
-        if len(given) > 1 or not self.is_by_id:
-            raise ValidationError({name: ["Goes with an order by id, and alone: follow the links."]})
-        return name, position
-
-    def get_page_size(self, request):
-        return self.whole(request, self.page_size_query_param, high=self.max_page_size) or self.page_size
-
-    def whole(self, request, name: str, *, high: int) -> int | None:
-        given = request.query_params.get(name)
-        if given is None:
-            return None
-        if not (given.isascii() and given.isdigit() and len(given) < 10 and 1 <= int(given) <= high):
-            raise ValidationError({name: [f"Send a whole number from 1 to {high}."]})
-        return int(given)
 
     def get_next_link(self):
         if not self.has_more:
@@ -160,13 +140,7 @@ class Pages(PageNumberPagination):
         return url
 
     def get_html_context(self):
-        last = min(max(ceil(self.count / self.size), 1), MAX_PAGE)
-        current = min(self.number, last)
-        return {
-            "previous_url": self.get_previous_link(),
-            "next_url": self.get_next_link(),
-            "page_links": _get_page_links(_get_displayed_page_numbers(current, last), current, self.link),
-        }
+        return {"previous_url": self.get_previous_link(), "next_url": self.get_next_link()}
 
     def get_paginated_response(self, data):
         pagination = {"count": self.count, "next": self.get_next_link(), "previous": self.get_previous_link()}
@@ -179,23 +153,17 @@ class Pages(PageNumberPagination):
             parameter["schema"] |= {"minimum": 1, "maximum": highest[parameter["name"]]}
         schema = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
         return parameters + [
-            {"name": name, "in": "query", "required": False, "description": said, "schema": schema}
-            for name, said in POSITIONS.items()
+            {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+            for name, description in POSITIONS.items()
         ]
 
     def get_paginated_response_schema(self, schema):
         link = {"type": ["string", "null"], "format": "uri"}
-        return {
-            "type": "object",
-            "required": ["message", "data", "pagination", "error"],
-            "properties": {
-                "message": {"type": "string"},
-                "data": schema,
-                "pagination": {
-                    "type": "object",
-                    "required": ["count", "next", "previous"],
-                    "properties": {"count": {"type": "integer"}, "next": link, "previous": link},
-                },
-                "error": {"type": "boolean", "const": False},
-            },
+        pagination = {"count": {"type": "integer"}, "next": link, "previous": link}
+        properties = {
+            "message": {"type": "string"},
+            "data": schema,
+            "pagination": {"type": "object", "required": list(pagination), "properties": pagination},
+            "error": {"type": "boolean", "const": False},
         }
+        return {"type": "object", "required": list(properties), "properties": properties}

@@ -1,80 +1,120 @@
-"""The rows of a table, however many, newest first: read in many short statements, so that none takes long."""
+"""Reads of tables with a million rows: beside a position, in short statements, and between two moments."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 
-from ticks.db.time_limit import TookTooLong, at_most
+from django.db import DatabaseError, connection
+from django.db.models import QuerySet
 
-ROWS_A_PAGE = 2000
-# Less than the second after which the driver gives a statement up.
-PATIENCE_SECONDS = 0.8
-QUICK_SECONDS = 0.1
+# MariaDB's and MySQL's "interrupted, it took too long".
+INTERRUPTED = {1969, 3024}
+FIRST_WIDTH = 20_000
+ROWS_A_STATEMENT = 2_000
+# Two rounds of so many samples leave at most a hundredth of a hundredth of a table.
+SAMPLES, ROUNDS = 100, 2
+# A row gets its number after its time. Rows that wait for a lock in between are overtaken by others.
+DISORDER = timedelta(minutes=2)
 
 
-def pages_of(queryset, *columns: str, check: Callable[[], None]) -> Iterator[list[tuple]]:
-    """Lists of what `values_list(*columns)` has, of the rows that were there when it began. `check` may raise between.
+class TookTooLong(Exception):
+    pass
 
-    A statement looks at a bounded range of ids, so that even a filter which finds next to nothing does not go
-    through a long table at once; the range grows where little is found quickly, and shrinks where it takes too long.
-    Rows may change between two pages. Raises `TookTooLong`.
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Let the database itself end a SELECT that takes longer, and raise `TookTooLong`. SQLite has no such limit.
+
+    The driver's own time-out would end only the waiting, and take a slow statement for a lost database.
     """
-    cells = Cells(queryset.model, columns)
-    rows = queryset.order_by("-pk").values_list("pk", *cells.own)
-    last = queryset.model._default_manager.order_by("-pk").values_list("pk", flat=True).first() or 0
-    width = ROWS_A_PAGE
-    while last > 0:
-        check()
+    if connection.vendor != "mysql":
+        yield
+        return
+    name, value = "max_statement_time", f"{seconds:.6f}"
+    if not connection.mysql_is_mariadb:
+        name, value = "max_execution_time", f"{seconds * 1000:.0f}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET SESSION {name} = {value}")
+    try:
+        yield
+    except DatabaseError as error:
+        if error.args[0] in INTERRUPTED:
+            raise TookTooLong from error
+        raise
+    finally:
+        # A connection on which this fails is lost, and gets closed.
+        with suppress(DatabaseError), connection.cursor() as cursor:
+            cursor.execute(f"SET SESSION {name} = DEFAULT")
+
+
+def rows_beside(rows: QuerySet, position: int | None, column: str = "pk", *, is_before: bool = False) -> QuerySet:
+    """The rows after a position in a list that is ordered by `column`, or those before it; the nearest come first.
+
+    Without a position: the list from its beginning, or from its end.
+    """
+    is_ascending = rows.query.order_by[0].startswith("-") == is_before
+    rows = rows.reverse() if is_before else rows
+    return rows if position is None else rows.filter(**{f"{column}__{'gt' if is_ascending else 'lt'}": position})
+
+
+def scan(
+    rows: QuerySet, column: str = "pk", *, low: int, high: int, limit: int = ROWS_A_STATEMENT, seconds: float
+) -> Iterator[tuple[list, int]]:
+    """Yield lists of `rows`, and the position in `column` up to which all were read, in the order of `rows`.
+
+    Each statement looks at a bounded range of `column` for about `seconds`, so that even a condition that finds next
+    to nothing goes through a long table without a slow statement. Raises `TookTooLong` when no range is short enough.
+    """
+    is_ascending, width = not rows.query.order_by[0].startswith("-"), FIRST_WIDTH
+    while low <= high:
+        end = min(low + width - 1, high) if is_ascending else max(high - width + 1, low)
         began = time.monotonic()
         try:
-            with at_most(PATIENCE_SECONDS):
-                page = list(rows.filter(pk__lte=last, pk__gt=last - width)[:ROWS_A_PAGE])
+            with time_limit(8 * seconds):
+                found = list(rows.filter(**{f"{column}__range": sorted((low if is_ascending else high, end))})[:limit])
         except TookTooLong:
             if width == 1:
                 raise
             width = max(width // 8, 1)
             continue
         took = time.monotonic() - began
-        last = page[-1][0] - 1 if len(page) == ROWS_A_PAGE else last - width
-        if took < QUICK_SECONDS and len(page) < ROWS_A_PAGE:
-            width *= 2
-        yield cells.of(page)
+        if len(found) == limit:
+            end = getattr(found[-1], column)
+        elif took < seconds / 2:
+            width *= 4
+        if took > 1.5 * seconds:
+            width = max(width // 2, 1)
+        yield found, end
+        low, high = (end + 1, high) if is_ascending else (low, end - 1)
 
 
-class Cells:
-    """The values that are asked for by name, some of them of rows that a row points to: `event__name`.
+def range_of(
+    rows: QuerySet, column: str = "pk", since: datetime | None = None, until: datetime | None = None
+) -> tuple[int, int]:
+    """The lowest and the highest `column` that a row made from `since` until before `until` may have.
 
-    Those are read by themselves, once a page. Where they are joined, the database may begin with the short table
-    and go through the long one for each page.
+    `column` rises with time. The range is rather too wide than too narrow: who reads in it still asks for the time.
     """
+    # Not as one aggregate of both, for which SQLite reads the whole table.
+    low, high = (rows.order_by(f"{sign}{column}").values_list(column, flat=True).first() or 0 for sign in ("", "-"))
+    if since:
+        earliest = since - DISORDER
+        low = edge_of(rows.order_by(column), column, low, high, is_in_span=lambda made: made >= earliest)
+    if until:
+        latest = until + DISORDER
+        high = edge_of(rows.order_by(f"-{column}"), column, high, low, is_in_span=lambda made: made < latest)
+    return low, high
 
-    def __init__(self, model, names: Sequence[str]):
-        parts = [name.split("__") for name in names]
-        self.own = list(dict.fromkeys(f"{part[0]}_id" if part[1:] else part[0] for part in parts))
-        self.related: dict[str, list[str]] = {}
-        # Of each name: where it is in a row, or where the id is and which value of whose it is.
-        self.places: list[tuple[int, str | None, int]] = []
-        for first, *rest in parts:
-            if rest:
-                fields = self.related.setdefault(first, [])
-                fields.append(rest[0])
-                self.places.append((self.place(f"{first}_id"), first, len(fields) - 1))
-            else:
-                self.places.append((self.place(first), None, 0))
-        self.models = {name: model._meta.get_field(name).related_model for name in self.related}
 
-    def place(self, name: str) -> int:
-        return 1 + self.own.index(name)
-
-    def of(self, page: list[tuple]) -> list[tuple]:
-        """`page` are the rows' ids and what is their own."""
-        found = {name: self.read(name, fields, page) for name, fields in self.related.items()}
-        return [
-            tuple(found[of][row[place]][which] if of else row[place] for place, of, which in self.places)
-            for row in page
-        ]
-
-    def read(self, name: str, fields: list[str], page: list[tuple]) -> dict[int | None, Sequence]:
-        place = self.place(f"{name}_id")
-        ids = {row[place] for row in page} - {None}
-        rows = self.models[name]._base_manager.filter(pk__in=ids).values_list("pk", *fields)
-        return {None: [None] * len(fields)} | {pk: values for pk, *values in rows}
+def edge_of(rows: QuerySet, column: str, start: int, stop: int, *, is_in_span: Callable[[datetime], bool]) -> int:
+    """The last sample, on the way from `start` to `stop`, before the first one that lies in the span."""
+    for _ in range(ROUNDS):
+        first, last = sorted((start, stop))
+        samples = range(first, last + 1, max(1, (last - first) // SAMPLES))
+        for position, made in rows.filter(**{f"{column}__in": samples}).values_list(column, "created_at"):
+            if is_in_span(made):
+                stop = position
+                break
+            start = position
+    return start

@@ -10,8 +10,8 @@ from bookings.admin import formatting
 from bookings.admin.action import action_view
 from bookings.admin.bookings.list import BookingList
 from bookings.admin.bookings.page import booking_page
-from bookings.admin.exporting import Exportable
-from bookings.admin.filters import BookingFilterForm, past_days
+from bookings.admin.exports import Exportable
+from bookings.admin.filters import BookingFilterForm
 from bookings.admin.links import booking_url, event_link
 from bookings.admin.pages import BOOKING_ACTIONS
 from bookings.admin.selection import KnownRows, confirm_cancellation, is_confirmed, led_to, selected_ids, too_many
@@ -40,7 +40,6 @@ class BookingAdmin(Exportable, KnownRows, admin.ModelAdmin):
         "made",
     ]
     filter_form = BookingFilterForm
-    quick_spans = staticmethod(past_days)
     list_select_related = ["event", "user"]
     list_per_page = 50
     show_full_result_count = False
@@ -49,7 +48,7 @@ class BookingAdmin(Exportable, KnownRows, admin.ModelAdmin):
     empty_value_display = ""
     preserve_filters = False
     ordering = ["-pk"]
-    # Said to be searchable; `bookings.admin.bookings.search` knows how.
+    # Django shows a search field where this is set; `bookings.admin.bookings.search` knows how.
     search_fields = ["reference"]
     actions = ["cancel_bookings"]
 
@@ -76,11 +75,11 @@ class BookingAdmin(Exportable, KnownRows, admin.ModelAdmin):
         return BookingList
 
     def changelist_view(self, request, extra_context=None):
-        """Who asks for one booking by its reference or number is led to it."""
+        """The list; the booking itself for a search by its reference or number."""
         response = super().changelist_view(request, extra_context)
         listed = (getattr(response, "context_data", None) or {}).get("cl")
         search = listed and listed.search
-        if request.method == "GET" and search and search.named and len(listed.result_list) == 1:
+        if request.method == "GET" and search and search.exact_ids and len(listed.result_list) == 1:
             return HttpResponseRedirect(booking_url(listed.result_list[0].pk))
         return response
 

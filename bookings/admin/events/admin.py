@@ -1,6 +1,8 @@
-from functools import partial
+from functools import cached_property, partial
 
 from django.contrib import admin, messages
+from django.core.paginator import Paginator
+from django.db.models import Count, Q, QuerySet, Sum
 from django.http import HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
@@ -10,22 +12,69 @@ from django.views.decorators.http import require_POST
 
 from bookings.admin.action import action_view
 from bookings.admin.events.importing import Importable
-from bookings.admin.events.list import EventList, TotalsPaginator
 from bookings.admin.events.page import event_page, verify
-from bookings.admin.exporting import Exportable
-from bookings.admin.filters import EventFilterForm, coming_days
+from bookings.admin.exports import Exportable
+from bookings.admin.filters import EventFilterForm
 from bookings.admin.links import event_url
+from bookings.admin.lists import FilteredList
 from bookings.admin.pages import EVENT_ACTIONS
 from bookings.admin.selection import KnownRows, confirm_cancellation, is_confirmed, led_to, selected_ids, too_many
 from bookings.services.events import cancel_event, open_event
-from events.admin import EventAdminBase, EventForm
+from events.admin import EventAdminBase, EventForm, in_state
 from events.exceptions import EventNotFound
 from events.models import Event
 from events.serializers import EventFieldsSerializer
 from ticks.exceptions import Refusal
+from ticks.formatting import counted
+from ticks.parsing import parse_id
 
 MAX_EVENTS_AT_ONCE = 50
+SUMS = ("total_tickets", "available_tickets", "waitlisted_count", "waitlisted_tickets")
 MODEL_NAMES = {name: field.source for name, field in EventFieldsSerializer().fields.items()}
+
+
+class TotalsPaginator(Paginator):
+    """Counts the rows and adds their numbers up in one query: there are thousands of events, not a million."""
+
+    @cached_property
+    def totals(self) -> dict[str, int]:
+        sums = {f"sum_{name}": Sum(name) for name in SUMS}
+        totals = self.object_list.aggregate(sum_events=Count("pk"), **sums)
+        return {name.removeprefix("sum_"): int(number or 0) for name, number in totals.items()}
+
+    @property
+    def count(self) -> int:
+        return self.totals["events"]
+
+
+class EventList(FilteredList):
+    def filter_rows(self, rows: QuerySet, *, q, state, since, until, waits) -> QuerySet:
+        rows = in_state(rows, state)
+        if since:
+            rows = rows.filter(date__gte=since)
+        if until:
+            rows = rows.filter(date__lt=until)
+        if waits:
+            rows = rows.filter(waitlisted_count__gt=0)
+        for word in q.split():
+            number = parse_id(word.removeprefix("#"))
+            contains_word = Q(name__icontains=word) | Q(venue__icontains=word)
+            rows = rows.filter(contains_word if number is None else contains_word | Q(pk=number))
+        return rows
+
+    def url_for_result(self, result):
+        return event_url(result.pk)
+
+    @property
+    def summary(self) -> str:
+        totals = self.paginator.totals
+        held = totals["total_tickets"] - totals["available_tickets"]
+        waiting = totals["waitlisted_count"]
+        waitlist = f"{counted(waiting, 'booking')} waiting for {counted(totals['waitlisted_tickets'], 'ticket')}"
+        return (
+            f"{counted(totals['events'], 'event')}: {held:,} of {counted(totals['total_tickets'], 'ticket')} held, "
+            f"{waitlist if waiting else 'nobody waits'}"
+        )
 
 
 class RefusableEventForm(EventForm):
@@ -46,7 +95,6 @@ class EventAdmin(Importable, Exportable, KnownRows, EventAdminBase):
     form = RefusableEventForm
     list_display = [*EventAdminBase.list_display, "more"]
     filter_form = EventFilterForm
-    quick_spans = staticmethod(coming_days)
     actions = ["cancel_events"]
 
     def get_urls(self):

@@ -44,17 +44,17 @@ def test_booking_list_shows_places_in_line(box_office):
     assert f'<small class="account">{held.user}</small>' in content
 
 
-# Session, user, ids, rows and positions, and then: counts; the event; three for bounds, and hours; what is highest
-# and the look; and what a search asks indexes.
+# Session, user, rows, their events, users and positions, and then: counts; the event; the ends of the table, two for
+# each end of a span, and hours; the scan; and what a search asks indexes.
 COSTS = [
-    ("", 6),
-    ("?event={event}", 6),
-    ("?status=waitlisted", 6),
-    ("?since=2026-01-01", 8),
-    ("?event={event}&status=waitlisted&since=2026-01-01&until=2100-01-01", 9),
-    ("?least=1", 6),
-    ("?q=Ada", 10),
-    ("?q=Ada+Lovelace", 10),
+    ("", 7),
+    ("?event={event}", 7),
+    ("?status=waitlisted", 7),
+    ("?since=2026-01-01", 10),
+    ("?event={event}&status=waitlisted&since=2026-01-01&until=2100-01-01", 13),
+    ("?least=1", 8),
+    ("?q=Ada", 12),
+    ("?q=Ada+Lovelace", 9),
 ]
 
 
@@ -85,12 +85,12 @@ def test_booking_list_filters(box_office):
 
     assert found(box_office) == [gone, waiting, held]
     assert found(box_office, status="waitlisted") == [waiting]
-    assert found(box_office, status__exact="cancelled") == [gone]
+    assert found(box_office, status="cancelled") == [gone]
     assert found(box_office, event=gala.pk) == [waiting, held]
     assert found(box_office, event=f"#{gala.pk}") == [waiting, held]
     assert found(box_office, event="GALA") == [waiting, held]
     assert found(box_office, event="dinner") == [gone]
-    assert found(box_office, event__id__exact=gala.pk, status="completed") == [held]
+    assert found(box_office, event=gala.pk, status="completed") == [held]
     assert found(box_office, since="2026-03-02") == [gone, waiting]
     assert found(box_office, until="2026-03-02") == [waiting, held]
     assert found(box_office, since="2026-03-02", until="2026-03-02", event="gala") == [waiting]
@@ -107,7 +107,7 @@ def test_booking_list_filtered_by_several_events_asks_which(box_office):
 
     assert response.context["cl"].result_list == []
     content = response.content.decode()
-    assert "Several events have this in their names. Choose one:" in content
+    assert "Several events have this in their names. Type more of it, or choose one:" in content
     assert f'<a href="?event={first.pk}&amp;status=completed">Jazz one</a>' in content
     assert f'<a href="?event={second.pk}&amp;status=completed">Jazz two</a>' in content
     assert 'value="jazz"' in content
@@ -156,8 +156,10 @@ def test_booking_pages_lead_from_one_to_the_next_and_back(box_office, monkeypatc
     event = EventFactory(name="Gala")
     expected = [BookingFactory(event=event).pk for _ in range(5)][::-1]
 
-    there = pages(box_office, listed(box_office, **query), "older")
-    back = pages(box_office, box_office.get(LIST + listed(box_office, **query).link_to_oldest).context["cl"], "newer")
+    there = pages(box_office, listed(box_office, **query), "Older")
+    back = pages(
+        box_office, box_office.get(LIST + listed(box_office, **query).page_links["Oldest"]).context["cl"], "Newer"
+    )
 
     assert there == [expected[:2], expected[2:4], expected[4:]]
     assert back == [expected[3:], expected[1:3], expected[:2]]
@@ -166,8 +168,8 @@ def test_booking_pages_lead_from_one_to_the_next_and_back(box_office, monkeypatc
 def pages(client, page, direction):
     """The ids of a page and of those after it."""
     seen = [[booking.pk for booking in page.result_list]]
-    while getattr(page.page, direction) is not None and len(seen) < 10:
-        page = client.get(LIST + getattr(page, f"link_to_{direction}")).context["cl"]
+    while direction in page.page_links and len(seen) < 10:
+        page = client.get(LIST + page.page_links[direction]).context["cl"]
         seen.append([booking.pk for booking in page.result_list])
     return seen
 
@@ -256,7 +258,7 @@ def test_selection_of_all_of_an_unknown_number_changes_nothing(box_office, monke
 def test_span_links_keep_the_other_filters(box_office):
     today = timezone.now().date()
 
-    links = {name: (url, chosen) for name, url, chosen in listed(box_office, since=today, q="ada").links_to_spans}
+    links = {name: (url, chosen) for name, url, chosen in listed(box_office, since=today, q="ada").span_links}
 
     assert links["Today"] == (f"?q=ada&since={today}", True)
     assert links["7 days"] == (f"?q=ada&since={today - timedelta(days=6)}", False)

@@ -48,13 +48,11 @@ def test_ledger_list_says_what_happened_in_plain_words(box_office):
     [
         ({"event": "chamber"}, ["booked", "opened"]),
         ({"event": "{event}"}, ["booked", "opened"]),
-        ({"event__id__exact": "{event}"}, ["booked", "opened"]),
         ({"event": "chamber", "kind": "booked"}, ["booked"]),
         ({"kind": "opened"}, ["opened", "opened"]),
-        ({"kind__exact": "cancelled"}, []),
+        ({"kind": "cancelled"}, []),
         ({"booking": "{reference}"}, ["booked"]),
         ({"booking": "{booking}"}, ["booked"]),
-        ({"booking__id__exact": "{booking}"}, ["booked"]),
         ({"booking": "{reference}", "kind": "cancelled"}, []),
         ({"since": "2001-01-01", "until": "2001-01-02"}, []),
         ({"since": "2001-01-01", "event": "chamber"}, ["booked", "opened"]),
@@ -90,31 +88,31 @@ def test_ledger_pages_lead_from_one_to_the_next_and_back(box_office, monkeypatch
     rows = LedgerEntry.objects.filter(kind="booked") if "kind" in query else LedgerEntry.objects.all()
     expected = list(rows.order_by("-pk").values_list("pk", flat=True))
 
-    there = walk(box_office, LIST + query, "link_to_older", "older")
-    back = walk(box_office, LIST + box_office.get(LIST + query).context["cl"].link_to_oldest, "link_to_newer", "newer")
+    there = walk(box_office, LIST + query, "Older")
+    back = walk(box_office, LIST + box_office.get(LIST + query).context["cl"].page_links["Oldest"], "Newer")
 
     assert [pk for page in there for pk in page] == expected
     # The beginning is a whole page, whatever of it was on the one before.
     assert list(dict.fromkeys(pk for page in back[::-1] for pk in page)) == expected
 
 
-def walk(client, url, link, position):
+def walk(client, url, direction):
     """The ids of page after page."""
     pages = []
     for _ in range(10):
         listed = client.get(url).context["cl"]
         pages.append([row.pk for row in listed.result_list])
-        if getattr(listed.page, position) is None:
+        if direction not in listed.page_links:
             return pages
-        url = LIST + getattr(listed, link)
+        url = LIST + listed.page_links[direction]
     raise AssertionError("The pages have no end.")
 
 
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize(
     ("query", "queries"),
-    # Session, user, positions, rows; the event; bounds; what is highest, and the look; the bookings.
-    [("", 4), ("?event={event}", 5), ("?since=2026-01-01", 7), ("?kind=booked", 5), ("?booking={booking}", 5)],
+    # Session, user, rows, their events, bookings and actors; the event; the ends of the table, of a span; the bookings.
+    [("", 6), ("?event={event}", 7), ("?since=2026-01-01", 10), ("?kind=booked", 8), ("?booking={booking}", 7)],
 )
 def test_ledger_list_costs_the_same_for_any_length(box_office, rows, query, queries, django_assert_num_queries):
     bookings = [BookingFactory() for _ in range(rows)]

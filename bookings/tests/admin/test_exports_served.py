@@ -277,8 +277,8 @@ def test_stop_gives_an_export_up_and_says_so(serve_bookings, ask, cookie, made):
     status, headers, body = answer_of(asking)
     process.communicate(timeout=PATIENCE_SECONDS)
 
-    assert (status, headers["retry-after"], headers["connection"]) == (503, "5", "close")
-    assert b"The server is about to stop, so the export was given up." in body
+    assert (status, headers["retry-after"], headers["connection"]) == (503, "30", "close")
+    assert b"The export was given up: the server is about to stop" in body
     assert process.returncode == 0
     assert time.monotonic() - began < 10
     assert list(made.iterdir()) == []

@@ -262,7 +262,7 @@ def test_position_reads_the_places_of_its_own_part(event):
 def pages_of(client, url) -> list[str]:
     """The list, and the pages that its links lead to."""
     listed = client.get(url).context["cl"]
-    links = [listed.link_to_older, listed.link_to_oldest] if listed.page.older else []
+    links = [listed.page_links[name] for name in ("Older", "Oldest") if name in listed.page_links]
     return [url, *(url.partition("?")[0] + link for link in links)]
 
 

@@ -42,7 +42,7 @@ from ticks.api.throttling import network_of
 from ticks.logging import identity_of, without_values
 from ticks.parsing import parse_id
 from ticks.server.app import made_readable
-from ticks.sheets import harmless
+from ticks.sheets import escape_formulas
 
 # Of the database it needs no more than that there is one.
 pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
@@ -309,7 +309,7 @@ READERS = {
     "title of a column": plain_title,
     "sheet": read_sheet,
     "file of a sheet": lambda text: decoded(text.encode()),
-    "cell of an export": harmless,
+    "cell of an export": escape_formulas,
     "log": without_values,
 }
 

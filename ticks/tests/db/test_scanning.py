@@ -3,7 +3,7 @@ import time
 import pytest
 from django.db import DatabaseError, connection
 
-from ticks.db.time_limit import TookTooLong, at_most
+from ticks.db.scanning import TookTooLong, time_limit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
 SLOW = "SELECT COUNT(*) FROM information_schema.COLUMNS a, information_schema.COLUMNS b, information_schema.COLUMNS c"
@@ -23,7 +23,7 @@ def limit():
 def test_slow_statement_is_ended_and_the_next_has_no_limit():
     before, began = limit(), time.monotonic()
 
-    with pytest.raises(TookTooLong), at_most(0.05):
+    with pytest.raises(TookTooLong), time_limit(0.05):
         run(SLOW)
 
     assert time.monotonic() - began < 2
@@ -31,14 +31,14 @@ def test_slow_statement_is_ended_and_the_next_has_no_limit():
 
 
 def test_quick_statement_is_answered():
-    with at_most(2):
+    with time_limit(2):
         assert run("SELECT 1") == ((1,),)
 
 
 def test_other_errors_are_what_they_are():
     before = limit()
 
-    with pytest.raises(DatabaseError, match="no_such_table"), at_most(2):
+    with pytest.raises(DatabaseError, match="no_such_table"), time_limit(2):
         run("SELECT * FROM no_such_table")
 
     assert limit() == before
