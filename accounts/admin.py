@@ -1,32 +1,27 @@
-"""The staff's pages of accounts: who they are, what they may do, and ending their logins."""
+"""The staff's pages of accounts: their list, their form, and ending their logins."""
 
 import json
 
 from django import forms
-from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.contrib.auth.models import Group, Permission
-from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.db.models import Q
-from django.http import Http404, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 
+from accounts.exceptions import LoginsKept
 from accounts.forms import AccountPasswordForm
 from accounts.models import User, normalise_email, username_key
 from accounts.services import Logins, end_logins, end_sessions, logins_of, may_end_logins
-from ticks.exceptions import Refusal
 from ticks.formatting import ago, counted
 from ticks.parsing import find, parse_id
+from ticks.staff_actions import Preview, SelectionAction, action_view
 
-MAX_ACCOUNTS_AT_ONCE = 100
-TOO_MANY = f"Nothing was ended: select at most {MAX_ACCOUNTS_AT_ONCE} users at once."
 DEACTIVATE = (
     "Accounts are never deleted, since bookings and the ledger name them: take away “Active” instead. "
     "That ends all their logins at once."
@@ -40,6 +35,65 @@ ROLES = "What the account may do on this site. You can give and take roles that 
 POWERS = ["is_staff", "is_superuser", "user_permissions"]
 
 
+class EndLoginsOfSelection(SelectionAction):
+    name, title, button = "end_logins", "End all logins", "End all logins"
+    permission = "accounts.end_logins"
+    subjects = User.objects.order_by("username_key")
+    thing, limit = "user", 100
+
+    def preview(self, form):
+        may_end = [may_end_logins(self.request.user, account) for account in self.subject]
+        if not any(may_end):
+            raise LoginsKept
+        logins = logins_of(self.subject)
+        lines = [self.described(account, logins[account.pk]) for account in self.subject]
+        lines += [
+            "All of these end at once, and whoever uses one has to log in again. It cannot be undone.",
+            "The password stays: to keep out somebody who knows it, set a new one as well, or take away “Active”.",
+        ]
+        if self.request.user in self.subject:
+            lines.append("This browser is among them: you will have to log in again.")
+        # Logins that come and go in between end all the same.
+        return Preview(lines, fingerprint=may_end)
+
+    def described(self, account: User, logins: Logins) -> str:
+        if not may_end_logins(self.request.user, account):
+            return f"{account} stays logged in: only a superuser may end the logins of a superuser."
+        name = f" ({account.get_full_name()})" if account.get_full_name() else ""
+        return f"{account}{name}: {logins}"
+
+    def carry_out_on(self, row):
+        logins = end_logins(row, actor=self.request.user)
+        self.model_admin.log_change(self.request, row, f"Ended all logins: {logins}.")
+        return row, logins
+
+    def summary(self, results, already):
+        if not results:
+            return []
+        whose = str(results[0][0]) if len(results) == 1 else counted(len(results), "user")
+        browsers, tokens = (sum(getattr(one, name) for _, one in results) for name in ("browsers", "tokens"))
+        return [f"Ended all logins of {whose}: {Logins(browsers=browsers, tokens=tokens)}."]
+
+
+class EndLogins(EndLoginsOfSelection):
+    """The same for the account of a page."""
+
+    def __init__(self, request, subject, model_admin):
+        super().__init__(request, [subject], model_admin)
+
+    def is_permitted(self):
+        return may_end_logins(self.request.user, self.subject[0])
+
+    def address(self):
+        return reverse("admin:accounts_user_change", args=[self.subject[0].pk])
+
+    def subject_name(self):
+        return str(self.subject[0])
+
+    def hidden_inputs(self):
+        return []
+
+
 class RoleFilter(admin.RelatedFieldListFilter):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -48,105 +102,21 @@ class RoleFilter(admin.RelatedFieldListFilter):
 
 class NewAccountForm(AdminUserCreationForm):
     def clean_username(self):
-        """Whether it is taken, the account's own `clean` says; Django's look here would pass None on to it."""
+        """No look whether it is taken: `User.clean` looks, and Django's look here would pass None on to it."""
         return self.cleaned_data["username"]
 
 
-class LoginsAdmin(admin.ModelAdmin):
-    actions = ["end_logins"]
-
-    def has_end_logins_permission(self, request, obj=None):
-        return may_end_logins(request.user, obj) if obj else request.user.has_perm("accounts.end_logins")
-
-    def get_urls(self):
-        page = self.admin_site.admin_view(self.end_logins_view)
-        return [path("<id>/end-logins/", page, name="accounts_user_end_logins"), *super().get_urls()]
-
-    def change_view(self, request, object_id, form_url="", extra_context=None):
-        account = find(User.objects, object_id)
-        may_end = bool(account) and self.has_end_logins_permission(request, account)
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "may_end_logins": may_end})
-
-    @admin.display(description="signed in")
-    def signed_in(self, account: User) -> str:
-        logins = logins_of([account])[account.pk]
-        lasts = [("browser", logins.last_browser), ("API login", logins.last_token)]
-        latest = format_html_join(", ", "last {} {}", [(thing, ago(moment)) for thing, moment in lasts if moment])
-        return format_html("{}; {}", logins, latest) if latest else str(logins)
-
-    def end_logins_view(self, request, id):
-        account = find(User.objects, id)
-        if not self.has_end_logins_permission(request, account):
-            raise PermissionDenied
-        if account is None:
-            raise Http404
-        if request.method != "POST":
-            return self.confirmation(request, [account])
-        self.end_each(request, [account])
-        return HttpResponseRedirect(reverse("admin:accounts_user_change", args=[account.pk]))
-
-    @admin.action(description="End all logins of selected users …", permissions=["end_logins"])
-    def end_logins(self, request, queryset):
-        if "confirmed" in request.POST:
-            # Those of the page that was confirmed, whatever the list's filters leave out by now.
-            selected = map(parse_id, request.POST.getlist(ACTION_CHECKBOX_NAME))
-            ids = {pk for pk in selected if pk is not None}
-        else:
-            ids = list(queryset.order_by("pk").values_list("pk", flat=True)[: MAX_ACCOUNTS_AT_ONCE + 1])
-        if len(ids) > MAX_ACCOUNTS_AT_ONCE:
-            self.message_user(request, TOO_MANY, level=messages.WARNING)
-            return None
-        accounts = list(User.objects.filter(pk__in=ids).order_by("username_key"))
-        if "confirmed" not in request.POST:
-            return self.confirmation(request, accounts, action="end_logins")
-        self.end_each(request, accounts)
-        return None
-
-    def confirmation(self, request, accounts: list[User], *, action: str | None = None) -> TemplateResponse:
-        """Shows what would end. `action` is the list's action, if the page came from there."""
-        logins = logins_of(accounts)
-        ending = [account for account in accounts if self.has_end_logins_permission(request, account)]
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "End all logins",
-            "opts": self.opts,
-            "account": None if action else accounts[0],
-            "rows": [(account, logins[account.pk]) for account in ending],
-            "kept": [account for account in accounts if account not in ending],
-            "is_own": request.user in ending,
-            "action": action,
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-        }
-        return TemplateResponse(request, "accounts/admin/end_logins.html", context)
-
-    def end_each(self, request, accounts: list[User]) -> None:
-        ended: dict[User, Logins] = {}
-        for account in accounts:
-            try:
-                ended[account] = end_logins(account, actor=request.user)
-            except Refusal as refusal:
-                self.message_user(request, f"{account}: {refusal}", level=messages.ERROR)
-            else:
-                self.log_change(request, account, f"Ended all logins: {ended[account]}.")
-        if ended:
-            total = Logins(
-                browsers=sum(logins.browsers for logins in ended.values()),
-                tokens=sum(logins.tokens for logins in ended.values()),
-            )
-            whose = str(*ended) if len(ended) == 1 else counted(len(ended), "user")
-            self.message_user(request, f"Ended all logins of {whose}: {total}.", level=messages.SUCCESS)
-
-
 @admin.register(User)
-class AccountAdmin(LoginsAdmin, UserAdmin):
+class AccountAdmin(UserAdmin):
     change_form_template = "accounts/admin/account.html"
+    actions = ["end_logins"]
     list_display = ["username", "full_name", "roles", "email", "last_seen", "is_active", "joined"]
     list_filter = [("groups", RoleFilter), "is_staff", "is_active", "date_joined"]
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     ordering = ["-pk"]
-    # Said to be searchable; `get_search_results` knows how.
+    # Django shows its search where there are search fields; `get_search_results` searches.
     search_fields = ["username"]
     search_help_text = "Username, email, name or id"
     filter_horizontal = ["user_permissions"]
@@ -175,21 +145,15 @@ class AccountAdmin(LoginsAdmin, UserAdmin):
         return super().has_change_permission(request, obj)
 
     def get_fieldsets(self, request, obj=None):
-        """What is not in here is no field of the form either: powers are a superuser's to see and to give."""
+        """A field that is left out here is not in the form either: only superusers see and give powers."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or request.user.is_superuser:
             return fieldsets
         may_change = self.has_change_permission(request, obj)
         roles = "groups" if may_change and obj != request.user else "roles"
         password = "password" if may_change else None
-        fields = {"groups": roles, "password": password, **dict.fromkeys(POWERS)}
-        return [
-            (
-                title,
-                {**options, "fields": [fields.get(name, name) for name in options["fields"] if fields.get(name, name)]},
-            )
-            for title, options in fieldsets
-        ]
+        by = {"groups": roles, "password": password, **dict.fromkeys(POWERS)}
+        return [(title, {**options, "fields": replaced(options["fields"], by)}) for title, options in fieldsets]
 
     def get_readonly_fields(self, request, obj=None):
         readonly = super().get_readonly_fields(request, obj)
@@ -228,17 +192,20 @@ class AccountAdmin(LoginsAdmin, UserAdmin):
         return queryset, False
 
     def add_view(self, request, *args, **kwargs):
-        return self.retried_once(super().add_view, request, *args, **kwargs)
+        return self.tried_twice(super().add_view, request, *args, **kwargs)
 
-    def change_view(self, request, *args, **kwargs):
-        return self.retried_once(super().change_view, request, *args, **kwargs)
+    def change_view(self, request, object_id, form_url="", extra_context=None):
+        account = find(User.objects, object_id)
+        may_end = bool(account) and may_end_logins(request.user, account)
+        context = {**(extra_context or {}), "may_end_logins": may_end}
+        return self.tried_twice(super().change_view, request, object_id, form_url, context)
 
-    def retried_once(self, view, *args, **kwargs):
+    def tried_twice(self, view, *args, **kwargs):
         try:
             return view(*args, **kwargs)
         except IntegrityError:
-            # Somebody took the name between the form's look and the write, and all was rolled back.
-            # The second time the form sees it, and says so.
+            # Somebody took the name between the form's look and the write, and all was rolled back. At the second
+            # try the form finds the name taken and says so.
             return view(*args, **kwargs)
 
     def save_model(self, request, obj, form, change):
@@ -248,13 +215,31 @@ class AccountAdmin(LoginsAdmin, UserAdmin):
             end_sessions(obj)
 
     def construct_change_message(self, request, form, formsets, add=False):
-        """Django's names the fields alone; of roles the record says which they are from now on."""
+        """Django names the fields alone; the record names the roles that the account has from now on."""
         message = super().construct_change_message(request, form, formsets, add)
         if "groups" not in form.changed_data:
             return message
-        summary = LogEntry(change_message=json.dumps(message)).get_change_message()
+        text = LogEntry(change_message=json.dumps(message)).get_change_message()
         roles = ", ".join(sorted(group.name for group in form.cleaned_data["groups"])) or "none"
-        return f"{summary} Roles now: {roles}."
+        return f"{text} Roles now: {roles}."
+
+    def get_urls(self):
+        page = self.admin_site.admin_view(action_view(self, EndLogins))
+        return [path("<str:pk>/end-logins/", page, name="accounts_user_end_logins"), *super().get_urls()]
+
+    def has_end_logins_permission(self, request) -> bool:
+        return request.user.has_perm(EndLogins.permission)
+
+    @admin.action(description="End all logins of selected users …", permissions=["end_logins"])
+    def end_logins(self, request, queryset):
+        return EndLoginsOfSelection.respond_to_list(self, request, queryset)
+
+    @admin.display(description="signed in")
+    def signed_in(self, account: User) -> str:
+        logins = logins_of([account])[account.pk]
+        moments = [("browser", logins.last_browser), ("API login", logins.last_token)]
+        last = format_html_join(", ", "last {} {}", [(kind, ago(moment)) for kind, moment in moments if moment])
+        return format_html("{}; {}", logins, last) if last else str(logins)
 
     @admin.display(description="name", ordering="first_name")
     def full_name(self, account: User) -> str:
@@ -272,6 +257,11 @@ class AccountAdmin(LoginsAdmin, UserAdmin):
     @admin.display(description="last browser login", ordering="last_login")
     def last_seen(self, account: User) -> str:
         return ago(account.last_login) if account.last_login else "never"
+
+
+def replaced(names: list[str], by: dict[str, str | None]) -> list[str]:
+    """The names with some replaced, by None left out."""
+    return [name for name in (by.get(name, name) for name in names) if name]
 
 
 def givable_groups(actor: User):

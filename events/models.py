@@ -10,6 +10,13 @@ from django.utils import timezone
 from ticks.db.fields import MAX_TICKETS
 from ticks.parsing import EARLIEST, LATEST
 
+STATES = [
+    ("on_sale", "On sale"),
+    ("sold_out", "Sold out"),
+    ("not_open", "Not open yet"),
+    ("closed", "Closed"),
+    ("cancelled", "Cancelled"),
+]
 BOUNDS = [
     MinValueValidator(EARLIEST, "Choose a time from the year 1900 on."),
     MaxValueValidator(LATEST, "Choose a time before the year 9999."),
@@ -46,6 +53,22 @@ class EventQuerySet(models.QuerySet):
     def on_sale(self, now):
         return self.filter(is_on_sale(now))
 
+    def in_state(self, state: str):
+        """Events of one of `STATES`; without a state every event that is not cancelled."""
+        now = timezone.now()
+        match state:
+            case "on_sale":
+                return self.on_sale(now).available()
+            case "sold_out":
+                return self.on_sale(now).sold_out()
+            case "not_open":
+                return self.standing().filter(sales_start__gt=now)
+            case "closed":
+                return self.standing().filter(sales_end__lte=now)
+            case "cancelled":
+                return self.exclude(deleted_at=None)
+        return self.standing()
+
 
 class Event(models.Model):
     """Something with a fixed number of tickets.
@@ -57,9 +80,8 @@ class Event(models.Model):
         FIRST_FIT = "first_fit", "First fit: the earliest booking that fits whole"
         STRICT = "strict", "Strict: nobody passes the head of the queue"
 
+    # What staff may set, in the order in which forms and files show it: `EDITABLE_FIELDS`.
     name = models.CharField(max_length=200)
-    description = models.TextField(max_length=5000, blank=True)
-    venue = models.CharField(max_length=200, blank=True)
     date = models.DateTimeField(
         null=True,
         blank=True,
@@ -67,22 +89,24 @@ class Event(models.Model):
         validators=BOUNDS,
         help_text="UTC. Empty for events made by the one-ticket contract.",
     )
-    sales_start = models.DateTimeField(
-        null=True, blank=True, validators=BOUNDS, help_text="UTC. Empty: on sale at once."
-    )
-    sales_end = models.DateTimeField(
-        null=True, blank=True, validators=BOUNDS, help_text="UTC. Empty: on sale until it is deleted."
-    )
+    venue = models.CharField(max_length=200, blank=True)
+    description = models.TextField(max_length=5000, blank=True)
+    total_tickets = models.PositiveIntegerField(validators=[MinValueValidator(1), MaxValueValidator(MAX_TICKETS)])
     max_tickets_per_booking = models.PositiveIntegerField(
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(MAX_TICKETS)],
         help_text="Empty: as many as the event has.",
     )
+    sales_start = models.DateTimeField(
+        null=True, blank=True, validators=BOUNDS, help_text="UTC. Empty: on sale at once."
+    )
+    sales_end = models.DateTimeField(
+        null=True, blank=True, validators=BOUNDS, help_text="UTC. Empty: on sale until it is deleted."
+    )
     waitlist_enabled = models.BooleanField(default=True)
     waitlist_policy = models.CharField(max_length=16, choices=WaitlistPolicy.choices, default=WaitlistPolicy.FIRST_FIT)
 
-    total_tickets = models.PositiveIntegerField(validators=[MinValueValidator(1), MaxValueValidator(MAX_TICKETS)])
     available_tickets = models.PositiveIntegerField(editable=False)
     booking_count = models.PositiveIntegerField(
         default=0, editable=False, help_text="All bookings ever made, cancelled ones too."
@@ -156,6 +180,9 @@ class Event(models.Model):
     def etag(self) -> str:
         """Changes with every staff edit and every ticket; `If-Match` compares the part before the dot."""
         return f'"{self.version}.{self.ledger_sequence}"'
+
+
+EDITABLE_FIELDS = [field.name for field in Event._meta.concrete_fields if field.editable and not field.primary_key]
 
 
 def state_of(deleted_at: datetime | None, start: datetime | None, end: datetime | None, available: int) -> str:

@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import tokens
-from accounts.admin import MAX_ACCOUNTS_AT_ONCE
+from accounts.admin import EndLogins
 from accounts.exceptions import LoginsKept
 from accounts.models import BrowserSession, LoginSession, User
 from accounts.services import Logins, end_logins, logins_of, open_session
@@ -46,6 +46,12 @@ def open_logins(account):
 
 def text_of(response):
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", response.content.decode()))
+
+
+def confirm(client, address, asked, follow=False, **posted):
+    """Confirms what a page showed."""
+    stamp = asked.context["form"].data["stamp"] if asked.status_code == 200 and asked.context else ""
+    return client.post(address, {"confirm": "yes", "stamp": stamp, **posted}, follow=follow)
 
 
 def messages_of(response):
@@ -196,7 +202,8 @@ def test_page_by_persona(client, persona, whose):
     log_in(account)
     as_persona(client, persona)
 
-    asked, sent = client.get(page_of(account)), client.post(page_of(account))
+    asked = client.get(page_of(account))
+    sent = confirm(client, page_of(account), asked)
 
     if persona == "superuser" or (persona == "manager" and whose != "superuser"):
         assert (asked.status_code, sent.status_code) == (200, 302)
@@ -224,7 +231,7 @@ def test_page_says_what_will_happen_and_changes_nothing(client, manager, ada):
 def test_page_says_afterwards_what_ended_and_who_did_it(client, manager, ada):
     log_in(ada)
 
-    response = client.post(page_of(ada), follow=True)
+    response = confirm(client, page_of(ada), client.get(page_of(ada)), follow=True)
 
     assert messages_of(response) == ["Ended all logins of ada: 2 browsers, 3 API logins."]
     entry = LogEntry.objects.get()
@@ -234,10 +241,10 @@ def test_page_says_afterwards_what_ended_and_who_did_it(client, manager, ada):
 
 
 def test_page_of_ones_own_account_ends_this_browser_too(client, manager):
-    asked = text_of(client.get(page_of(manager)))
-    response = client.post(page_of(manager))
+    asked = client.get(page_of(manager))
+    response = confirm(client, page_of(manager), asked)
 
-    assert "This browser is among them: you will have to log in again." in asked
+    assert "This browser is among them: you will have to log in again." in text_of(asked)
     assert response.status_code == 302
     assert client.get(LIST)["Location"] == f"/admin/login/?next={LIST}"
     assert open_logins(manager) == (0, 0)
@@ -257,12 +264,26 @@ def test_page_needs_the_csrf_token(manager, ada):
     assert open_logins(ada) == (2, 3)
 
 
+def test_page_that_was_not_shown_ends_nothing(client, manager, ada):
+    log_in(ada)
+
+    response = client.post(page_of(ada), {"confirm": "yes", "stamp": "0" * 32})
+
+    assert "What will happen" in text_of(response)
+    assert open_logins(ada) == (2, 3)
+
+
 # The list's action
 
 
 def choose(client, accounts, **more):
     chosen = [account.pk for account in accounts]
     return client.post(LIST, {"action": "end_logins", "_selected_action": chosen, **more}, follow=True)
+
+
+def choose_and_confirm(client, accounts):
+    chosen = {"action": "end_logins", "_selected_action": [account.pk for account in accounts]}
+    return confirm(client, LIST, choose(client, accounts), follow=True, **chosen)
 
 
 def test_action_asks_first(client, manager, ada):
@@ -281,7 +302,7 @@ def test_action_confirmed_ends_them_all(client, manager, ada):
     for account in (ada, grace, other):
         log_in(account, browsers=1, tokens=2)
 
-    response = choose(client, [ada, grace], confirmed="yes")
+    response = choose_and_confirm(client, [ada, grace])
 
     assert messages_of(response) == ["Ended all logins of 2 users: 2 browsers, 4 API logins."]
     assert [open_logins(account) for account in (ada, grace, other)] == [(0, 0), (0, 0), (1, 2)]
@@ -294,7 +315,7 @@ def test_action_leaves_superusers_to_superusers(client, manager, ada):
     log_in(root)
 
     asked = text_of(choose(client, [ada, root]))
-    response = choose(client, [ada, root], confirmed="yes")
+    response = choose_and_confirm(client, [ada, root])
 
     assert "root stays logged in: only a superuser may end the logins of a superuser." in asked
     assert messages_of(response) == [f"root: {KEPT}", "Ended all logins of ada: 2 browsers, 3 API logins."]
@@ -303,12 +324,12 @@ def test_action_leaves_superusers_to_superusers(client, manager, ada):
 
 
 def test_action_takes_so_many_at_most(client, manager):
-    accounts = [UserFactory() for _ in range(MAX_ACCOUNTS_AT_ONCE + 1)]
+    accounts = [UserFactory() for _ in range(EndLogins.limit + 1)]
     log_in(accounts[0])
 
-    response = choose(client, accounts, confirmed="yes")
+    response = choose(client, accounts, confirm="yes", stamp="")
 
-    assert messages_of(response) == ["Nothing was ended: select at most 100 users at once."]
+    assert messages_of(response) == ["Nothing was changed: select at most 100 users at once."]
     assert open_logins(accounts[0]) == (2, 3)
 
 
@@ -318,10 +339,21 @@ def test_action_is_not_for_who_may_only_look(client, ada):
     log_in(ada)
 
     shown = client.get(LIST).content.decode()
-    choose(client, [ada], confirmed="yes")
+    choose(client, [ada], confirm="yes", stamp="")
 
     assert "End all logins" not in shown
     assert open_logins(ada) == (2, 3)
+
+
+def test_action_on_superusers_alone_is_not_for_managers(client, manager):
+    root = UserFactory(username="root", is_superuser=True)
+    log_in(root)
+
+    asked = choose(client, [root])
+
+    assert KEPT in text_of(asked)
+    assert "What will happen" not in text_of(asked).replace("Show what will happen", "")
+    assert open_logins(root) == (2, 3)
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -1,4 +1,6 @@
-"""Fields that staff's forms share."""
+"""Form fields that the forms of staff share."""
+
+from datetime import UTC
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -8,6 +10,9 @@ from ticks.db.fields import MAX_TICKETS
 from ticks.parsing import CONTROL_CHARACTERS, has_control_character
 
 MAX_REASON = 200
+# The browser would fill in the name of whoever types.
+NO_AUTOCOMPLETE = {"autocomplete": "off"}
+SWITCH_WORDS = {"yes": True, "on": True, "true": True, "1": True, "no": False, "off": False, "false": False, "0": False}
 
 
 class LineField(forms.CharField):
@@ -20,12 +25,65 @@ class LineField(forms.CharField):
         return text
 
 
+class LinesField(forms.CharField):
+    """Text with the API's line breaks: the CRLF of a browser is no edit."""
+
+    widget = forms.Textarea(attrs={"rows": 4})
+
+    def to_python(self, value):
+        return super().to_python(value).replace("\r\n", "\n").replace("\r", "\n")
+
+
+class MomentField(forms.DateTimeField):
+    """A time in UTC, typed to the minute in the browser's own picker. Seconds that the picker drops are no edit."""
+
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+    # Beside ISO 8601. Django's own list reads 03/04/2030 in the American order.
+    input_formats = ["%Y-%m-%d"]
+    default_error_messages = {"invalid": "Enter a date and time such as 2026-12-31 20:00, in UTC."}
+    default_validators = BOUNDS
+
+    def to_python(self, value):
+        moment = super().to_python(value)
+        return moment and moment.astimezone(UTC)
+
+    def has_changed(self, initial, data):
+        try:
+            return self.in_minutes(initial) != self.in_minutes(self.to_python(data))
+        except ValidationError:
+            return True
+
+    def in_minutes(self, value) -> str:
+        return self.widget.format_value(self.prepare_value(value)) or ""
+
+
+class SwitchInput(forms.CheckboxInput):
+    """A checkbox that leaves the word it was sent to its field: to Django's own every word is on."""
+
+    def value_from_datadict(self, data, files, name):
+        return data.get(name, False)
+
+
+class SwitchField(forms.BooleanField):
+    """A checkbox, or one of the words for on and off in a file."""
+
+    widget = SwitchInput
+
+    def to_python(self, value):
+        if isinstance(value, bool):
+            return value
+        switch = SWITCH_WORDS.get(str(value or "no").strip().casefold())
+        if switch is None:
+            raise ValidationError(f"“{value}” is neither yes nor no.")
+        return switch
+
+
 def first_name(**options) -> LineField:
-    return LineField(max_length=100, label="First name", widget=typed_anew(), **options)
+    return LineField(max_length=100, label="First name", widget=forms.TextInput(NO_AUTOCOMPLETE), **options)
 
 
 def last_name(**options) -> LineField:
-    return LineField(max_length=100, label="Last name", widget=typed_anew(), **options)
+    return LineField(max_length=100, label="Last name", widget=forms.TextInput(NO_AUTOCOMPLETE), **options)
 
 
 def email(**options) -> forms.EmailField:
@@ -38,29 +96,4 @@ def tickets(**options) -> forms.IntegerField:
 
 
 def reason(**options) -> LineField:
-    options = {"label": "Reason", "help_text": "The ledger keeps it, with your name.", **options}
-    return LineField(max_length=MAX_REASON, **options)
-
-
-class MomentField(forms.DateTimeField):
-    """A time in UTC to the minute, picked by the browser's own means. The seconds that one has are no edit."""
-
-    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-
-    def has_changed(self, initial, data):
-        try:
-            return self.shown(initial) != self.shown(self.to_python(data))
-        except ValidationError:
-            return True
-
-    def shown(self, value) -> str:
-        return self.widget.format_value(self.prepare_value(value)) or ""
-
-
-def moment(**options) -> MomentField:
-    return MomentField(validators=BOUNDS, **options)
-
-
-def typed_anew() -> forms.TextInput:
-    # The browser would fill in the staff's own name.
-    return forms.TextInput(attrs={"autocomplete": "off"})
+    return LineField(max_length=MAX_REASON, label="Reason", help_text="The ledger keeps it, with your name.", **options)

@@ -9,8 +9,7 @@ from django.utils import timezone
 
 from bookings.admin.bookings.search import ids_by_reference
 from bookings.enums import LedgerKind
-from events.admin import STATES
-from events.models import Event
+from events.models import STATES, Event
 from ticks.db.fields import MAX_TICKETS
 from ticks.parsing import EARLIEST, LATEST, MAX_SEARCH, find
 

@@ -1,4 +1,4 @@
-"""What happens to an event, in words for staff."""
+"""What happens to an event's tickets, in words for staff."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from bookings.services.preview import Forecast, bookings_of
 from events.models import Event
 from ticks.formatting import badge, counted
 
-NAMED = 8
+MAX_NAMES = 8
 STATUSES = {
     BookingStatus.COMPLETED: ("holds", "good"),
     BookingStatus.WAITLISTED: ("waits", "warn"),
@@ -26,14 +26,13 @@ def served(claims: Sequence[Claim], *, verb: str) -> str:
     if not claims:
         return ""
     tickets = sum(claim.tickets for claim in claims)
-    named = [f"{booking.full_name} ({booking.tickets_reserved})" for booking in bookings_of(claims, at_most=NAMED)]
-    more = f" and {len(claims) - NAMED:,} more" if len(claims) > NAMED else ""
-    said = f"{counted(len(claims), 'booking')}, {counted(tickets, 'ticket')}: {', '.join(named)}{more}"
-    return f"{verb} {said}."
+    names = [f"{booking.full_name} ({booking.tickets_reserved})" for booking in bookings_of(claims, at_most=MAX_NAMES)]
+    more = f" and {len(claims) - MAX_NAMES:,} more" if len(claims) > MAX_NAMES else ""
+    return f"{verb} {counted(len(claims), 'booking')}, {counted(tickets, 'ticket')}: {', '.join(names)}{more}."
 
 
 def promotes(forecast: Forecast) -> str:
-    """Whom a forecast serves from the waitlist."""
+    """The bookings that a preview promotes from the waitlist."""
     if forecast.served or not forecast.event.waitlisted_count:
         return served(forecast.served, verb="Promotes")
     return "Nobody who waits is served by it."
@@ -51,6 +50,6 @@ def counts_of(event: Event) -> str:
     return counts(event.available_tickets, event.waitlisted_count, event.waitlisted_tickets)
 
 
-def then(forecast: Forecast) -> str:
+def counts_after(forecast: Forecast) -> str:
     inventory = forecast.inventory
     return f"Then {counts(inventory.available, inventory.waitlisted, inventory.waitlisted_tickets)}."

@@ -1,45 +1,49 @@
 """What staff do to a booking."""
 
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import F
 
 from bookings.admin import fields, formatting
-from bookings.admin.action import Action, ActionForm, Preview, Report
 from bookings.admin.events.actions import EventEdit
 from bookings.admin.links import booking_url
 from bookings.enums import BookingStatus
 from bookings.exceptions import AlreadyCancelled, InvalidTerms, NotWaiting
 from bookings.models import Booking
-from bookings.rules import Cancel, Serve
+from bookings.rules import Cancel, Command, Serve
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.inventory import booking_id, claim_of
-from bookings.services.preview import foresee
+from bookings.services.preview import Forecast, foresee, foresee_cancellations
 from bookings.services.transfer import Holder, changes_to, transfer_booking
 from bookings.services.waitlist import move_in_line, moves, serve_out_of_turn
-from ticks.exceptions import Refusal
 from ticks.formatting import counted
+from ticks.parsing import parse_id
+from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAction
 
 
 class BookingAction(Action):
-    @staticmethod
-    def subjects() -> QuerySet[Booking]:
-        return Booking.objects.select_related("event", "user")
+    subjects = Booking.objects.select_related("event", "user")
 
-    @staticmethod
-    def address(subject: Booking) -> str:
-        return booking_url(subject.pk)
+    def address(self):
+        return booking_url(self.subject.pk)
 
-    def facts(self) -> str:
+    def current_state(self):
         booking, event = self.subject, self.subject.event
         holds = "waits for" if booking.status == BookingStatus.WAITLISTED else "holds"
         tickets = counted(booking.tickets_reserved, "ticket")
         return f"Now: {booking.full_name} {holds} {tickets}; {event} has {formatting.counts_of(event)}."
 
-    def impossible(self) -> str | None:
+    def closed_reason(self):
         return AlreadyCancelled.message if self.subject.status == BookingStatus.CANCELLED else None
 
-    def log(self, said: str) -> None:
-        self.model_admin.log_change(self.request, self.subject, said)
+    def forecast(self, commands: list[Command]) -> Forecast:
+        """Raises what the rules refuse."""
+        forecast = foresee(self.subject.event, commands)
+        if forecast.refusal:
+            raise forecast.refusal
+        return forecast
+
+    def log(self, text: str) -> None:
+        self.model_admin.log_change(self.request, self.subject, text)
 
 
 class CancelForm(ActionForm):
@@ -53,43 +57,39 @@ class CancelTickets(BookingAction):
     permission = "bookings.cancel_booking"
     form_class = CancelForm
     is_dangerous = True
-    is_complete = True
+    previews_at_once = True
 
     def initial(self):
         return {"tickets": self.subject.tickets_reserved}
 
     def preview(self, form):
         booking, tickets = self.subject, form.cleaned_data["tickets"]
-        forecast = foresee(booking.event, [Cancel(claim_of(booking), tickets)])
-        if forecast.refusal:
-            return Preview([], refusal=forecast.refusal)
+        forecast = self.forecast([Cancel(claim_of(booking), tickets)])
         left = booking.tickets_reserved - tickets
-        waits = booking.status == BookingStatus.WAITLISTED
-        given = "no longer waited for" if waits else "given back"
+        is_waiting = booking.status == BookingStatus.WAITLISTED
+        verb = "no longer waited for" if is_waiting else "given back"
         rest = f"keeps {left:,}" if left else "has none left and is cancelled"
-        return Preview(
-            [
-                f"{counted(tickets, 'ticket')} {given}; {booking.full_name} {rest}.",
-                formatting.promotes(forecast),
-                formatting.then(forecast),
-            ],
-            gist=(booking.tickets_reserved, booking.status),
-        )
+        lines = [
+            f"{counted(tickets, 'ticket')} {verb}; {booking.full_name} {rest}.",
+            formatting.promotes(forecast),
+            formatting.counts_after(forecast),
+        ]
+        return Preview(lines, fingerprint=(booking.tickets_reserved, booking.status))
 
     def carry_out(self, form):
-        tickets = form.cleaned_data["tickets"]
+        tickets = counted(form.cleaned_data["tickets"], "ticket")
         cancellation = cancel_tickets(
-            self.subject, tickets=tickets, actor=self.request.user, of=self.subject.tickets_reserved
+            self.subject,
+            tickets=form.cleaned_data["tickets"],
+            actor=self.request.user,
+            of=self.subject.tickets_reserved,
         )
-        self.log(f"Cancelled {counted(tickets, 'ticket')}.")
-        left = cancellation.booking.tickets_reserved if cancellation.booking.status != BookingStatus.CANCELLED else 0
-        rest = f"{left:,} left." if left else "The booking is cancelled."
-        return Report(
-            [
-                f"Cancelled {counted(tickets, 'ticket')} of {self.subject.full_name}. {rest}",
-                f"Waiting bookings served with them: {cancellation.served}.",
-            ]
-        )
+        self.log(f"Cancelled {tickets}.")
+        booking = cancellation.booking
+        is_cancelled = booking.status == BookingStatus.CANCELLED
+        rest = "The booking is cancelled." if is_cancelled else f"{booking.tickets_reserved:,} left."
+        served = f"Waiting bookings served with them: {cancellation.served}."
+        return Report([f"Cancelled {tickets} of {self.subject.full_name}. {rest}", served])
 
 
 class TransferForm(ActionForm):
@@ -119,15 +119,15 @@ class TransferBooking(BookingAction):
         return {"first_name": booking.first_name, "last_name": booking.last_name, "email": booking.email}
 
     def holder(self, form) -> Holder:
-        wanted = form.cleaned_data
-        is_same = wanted["who"] == TransferForm.SAME
-        return Holder(wanted["first_name"], wanted["last_name"], wanted["email"], is_same=is_same)
+        values = form.cleaned_data
+        is_same = values["who"] == TransferForm.SAME
+        return Holder(values["first_name"], values["last_name"], values["email"], is_same=is_same)
 
     def preview(self, form):
         booking, holder = self.subject, self.holder(form)
         changes = changes_to(booking, holder)
         if not changes:
-            return Preview([], refusal=InvalidTerms("Nothing is different; change the name or the mail address."))
+            raise InvalidTerms("Nothing is different; change the name or the mail address.")
         name = f"{holder.first_name} {holder.last_name}".strip()
         lines = [f"{booking.reference} is for {name}, {holder.email or 'without a mail address'}."]
         if "user_id" in changes:
@@ -135,13 +135,11 @@ class TransferBooking(BookingAction):
         if "token_hash" in changes:
             lines.append("The link that its guest has ends.")
         lines.append("Its tickets and its place in the line stay.")
-        return Preview(lines, gist=(booking.full_name, booking.email, booking.status))
+        return Preview(lines, fingerprint=(booking.full_name, booking.email, booking.status))
 
     def carry_out(self, form):
-        wanted = form.cleaned_data
-        moved = transfer_booking(
-            self.subject, holder=self.holder(form), actor=self.request.user, reason=wanted["reason"]
-        )
+        reason = form.cleaned_data["reason"]
+        moved = transfer_booking(self.subject, holder=self.holder(form), actor=self.request.user, reason=reason)
         self.log("Moved to another name or mail address.")
         return Report([f"{moved.reference} is now for {moved.full_name}."])
 
@@ -149,7 +147,7 @@ class TransferBooking(BookingAction):
 class WaitingAction(BookingAction):
     permission = "bookings.reorder_waitlist"
 
-    def impossible(self) -> str | None:
+    def closed_reason(self):
         return NotWaiting.message if self.subject.status != BookingStatus.WAITLISTED else None
 
 
@@ -163,42 +161,29 @@ class MoveInLine(WaitingAction):
     form_class = MoveForm
 
     def initial(self):
-        wanted = self.request.GET.get("position", "")
-        is_place = wanted.isascii() and wanted.isdigit() and len(wanted) < 10
-        return {"position": int(wanted) if is_place else self.subject.waitlist_position}
+        return {"position": parse_id(self.request.GET.get("position", "")) or self.subject.waitlist_position}
 
     def preview(self, form):
         booking, position = self.subject, form.cleaned_data["position"]
-        event = booking.event
-        now_at = booking.waitlist_position
-        try:
-            commands = moves(event, booking, position=position, note="", actor=None)
-        except Refusal as refusal:
-            return Preview([], refusal=refusal)
+        event, old = booking.event, booking.waitlist_position
+        commands = moves(event, booking, position=position, note="", actor=None)
         if not commands:
-            return Preview([], refusal=InvalidTerms("It stands there already.", field="position"))
-        forecast = foresee(event, commands)
-        passed = abs(position - now_at)
-        who = f"{counted(passed, 'booking')} {'is' if passed == 1 else 'are'}"
+            raise InvalidTerms("It stands there already.", field="position")
+        passed = abs(position - old)
+        others = f"{counted(passed, 'booking')} {'is' if passed == 1 else 'are'}"
         lines = [
-            f"{booking.full_name} moves from place {now_at:,} to {position:,} of {event.waitlisted_count:,}.",
-            f"{who} passed." if position < now_at else f"{who} let ahead.",
-            formatting.promotes(forecast),
+            f"{booking.full_name} moves from place {old:,} to {position:,} of {event.waitlisted_count:,}.",
+            f"{others} passed." if position < old else f"{others} let ahead.",
+            formatting.promotes(self.forecast(commands)),
         ]
-        return Preview(lines, gist=now_at)
+        return Preview(lines, fingerprint=old)
 
     def carry_out(self, form):
-        position = form.cleaned_data["position"]
-        moved = move_in_line(
-            self.subject, position=position, reason=form.cleaned_data["reason"], actor=self.request.user
-        )
+        position, reason = form.cleaned_data["position"], form.cleaned_data["reason"]
+        moved = move_in_line(self.subject, position=position, reason=reason, actor=self.request.user)
         self.log(f"Moved to place {position} in line.")
-        return Report(
-            [
-                f"{self.subject.full_name} now has place {position:,} in line.",
-                formatting.served(moved.served, verb="Promoted"),
-            ]
-        )
+        place = f"{self.subject.full_name} now has place {position:,} in line."
+        return Report([place, formatting.served(moved.served, verb="Promoted")])
 
 
 class ServeForm(ActionForm):
@@ -214,37 +199,65 @@ class ServeOutOfTurn(WaitingAction):
     name, title, button = "serve", "Serve out of turn", "Give the tickets"
     form_class = ServeForm
 
-    def form(self, data=None, **kwargs):
-        form = super().form(data, **kwargs)
+    def form(self, data=None, files=None):
+        form = super().form(data, files)
         if not self.request.user.has_perm(EventEdit.permission):
             del form.fields["adds"]
         return form
 
     def preview(self, form):
         booking = self.subject
-        forecast = foresee(booking.event, [Serve(claim_of(booking), adds=form.cleaned_data.get("adds", False))])
-        if forecast.refusal:
-            return Preview([], refusal=forecast.refusal)
+        forecast = self.forecast([Serve(claim_of(booking), adds=form.cleaned_data.get("adds", False))])
         added = forecast.inventory.total - booking.event.total_tickets
         ahead = booking.waitlist_position - 1
         lines = [
             f"{booking.full_name} gets {counted(booking.tickets_reserved, 'ticket')} now.",
             f"{counted(ahead, 'booking')} ahead in line {'is' if ahead == 1 else 'are'} passed." if ahead else "",
             f"Capacity {booking.event.total_tickets:,} to {forecast.inventory.total:,}." if added else "",
-            formatting.then(forecast),
+            formatting.counts_after(forecast),
         ]
-        return Preview(lines, gist=(booking.tickets_reserved, added))
+        return Preview(lines, fingerprint=(booking.tickets_reserved, added))
 
     def carry_out(self, form):
-        wanted = form.cleaned_data
-        served = serve_out_of_turn(
-            self.subject, reason=wanted["reason"], actor=self.request.user, adds=wanted.get("adds", False)
-        )
+        reason, adds = form.cleaned_data["reason"], form.cleaned_data.get("adds", False)
+        served = serve_out_of_turn(self.subject, reason=reason, actor=self.request.user, adds=adds)
         self.log("Served out of turn.")
         others = [claim for claim in served.served if booking_id(claim) != self.subject.pk]
-        return Report(
-            [
-                f"{served.booking.full_name} has {counted(served.booking.tickets_reserved, 'ticket')} now.",
-                formatting.served(others, verb="Promoted as well:"),
-            ]
-        )
+        holds = f"{served.booking.full_name} has {counted(served.booking.tickets_reserved, 'ticket')} now."
+        return Report([holds, formatting.served(others, verb="Promoted as well:")])
+
+
+class CancelBookings(SelectionAction):
+    name, title, button = "cancel_bookings", "Cancel bookings", "Cancel bookings"
+    permission = "bookings.cancel_booking"
+    already_done = AlreadyCancelled
+    # From the end of the waitlist up, and who waits before who holds: nobody of the selection is served with the
+    # tickets that another of it gives back.
+    subjects = Booking.objects.select_related("event").order_by(F("waitlist_number").desc(nulls_last=True), "pk")
+    thing, limit = "booking", 500
+
+    def preview(self, form):
+        rows = [self.described(booking) for booking in self.subject]
+        effects = [
+            f"{forecast.event}: {formatting.promotes(forecast)} {formatting.counts_after(forecast)}".replace("  ", " ")
+            for forecast in foresee_cancellations(self.subject)
+        ]
+        return Preview([*self.listed(rows), *effects, "This cannot be undone."], fingerprint=rows)
+
+    def described(self, booking: Booking) -> str:
+        name = f"{booking.reference}, {booking.full_name}, {booking.event}"
+        if booking.status == BookingStatus.CANCELLED:
+            return f"{name} is cancelled already."
+        status, _ = formatting.STATUSES[booking.status]
+        return f"Cancels {name}: {counted(booking.tickets_reserved, 'ticket')}, {status}."
+
+    def carry_out_on(self, row):
+        served = cancel_tickets(row, actor=self.request.user).served
+        self.model_admin.log_change(self.request, row, "Cancelled.")
+        return served
+
+    def summary(self, results, already):
+        return [
+            f"Bookings cancelled: {len(results)}. Already cancelled before: {already}.",
+            f"Waiting bookings served with their tickets: {sum(results)}.",
+        ]

@@ -1,34 +1,26 @@
-from functools import partial
-
-from django.contrib import admin, messages
-from django.db.models import F
+from django.contrib import admin
 from django.http import HttpResponseRedirect
-from django.urls import path
 from django.utils.html import format_html
 
 from bookings.admin import formatting
-from bookings.admin.action import action_view
+from bookings.admin.bookings.actions import CancelBookings
 from bookings.admin.bookings.list import BookingList
-from bookings.admin.bookings.page import booking_page
+from bookings.admin.bookings.page import BOOKING_ACTIONS, booking_context
 from bookings.admin.exports import Exportable
 from bookings.admin.filters import BookingFilterForm
 from bookings.admin.links import booking_url, event_link
-from bookings.admin.pages import BOOKING_ACTIONS
-from bookings.admin.selection import KnownRows, confirm_cancellation, is_confirmed, led_to, selected_ids, too_many
-from bookings.exceptions import AlreadyCancelled
 from bookings.models import Booking
-from bookings.services.cancellation import cancel_tickets
-from bookings.services.preview import foresee_cancellations
-from ticks.exceptions import Refusal
-from ticks.formatting import counted, plural, time_tag, with_unit
-
-MAX_BOOKINGS_AT_ONCE = 500
+from ticks.formatting import plural, time_tag, with_unit
+from ticks.staff_actions import PageAdmin
 
 
 @admin.register(Booking)
-class BookingAdmin(Exportable, KnownRows, admin.ModelAdmin):
+class BookingAdmin(Exportable, PageAdmin):
     """The list of bookings and the way to their pages; Django's own form of one is never shown."""
 
+    page_prefix, page_template = "bookings_booking", "bookings/admin/booking.html"
+    page_subjects = Booking.objects.select_related("event", "user")
+    page_actions = BOOKING_ACTIONS
     list_display = [
         "reference",
         "holder_name",
@@ -48,7 +40,7 @@ class BookingAdmin(Exportable, KnownRows, admin.ModelAdmin):
     empty_value_display = ""
     preserve_filters = False
     ordering = ["-pk"]
-    # Django shows a search field where this is set; `bookings.admin.bookings.search` knows how.
+    # Django shows its search where there are search fields; `bookings.admin.bookings.search` searches.
     search_fields = ["reference"]
     actions = ["cancel_bookings"]
 
@@ -62,20 +54,14 @@ class BookingAdmin(Exportable, KnownRows, admin.ModelAdmin):
     def has_delete_permission(self, request, obj=None):
         return False
 
-    def get_urls(self):
-        wrap = self.admin_site.admin_view
-        actions = [
-            path(f"<str:pk>/{action.name}/", wrap(action_view(self, action)), name=f"bookings_booking_{action.name}")
-            for action in BOOKING_ACTIONS
-        ]
-        page = path("<str:pk>/", wrap(partial(booking_page, model_admin=self)), name="bookings_booking_page")
-        return [*actions, *super().get_urls()[:-1], page, *super().get_urls()[-1:]]
+    def page_context(self, request, subject):
+        return booking_context(request, subject)
 
     def get_changelist(self, request, **kwargs):
         return BookingList
 
     def changelist_view(self, request, extra_context=None):
-        """The list; the booking itself for a search by its reference or number."""
+        """A search for one booking by its reference or number leads to its page."""
         response = super().changelist_view(request, extra_context)
         listed = (getattr(response, "context_data", None) or {}).get("cl")
         search = listed and listed.search
@@ -108,61 +94,9 @@ class BookingAdmin(Exportable, KnownRows, admin.ModelAdmin):
     def made(self, booking: Booking) -> str:
         return time_tag(booking.created_at)
 
-    def change_view(self, request, object_id, form_url="", extra_context=None):
-        return led_to(booking_url, object_id)
-
     def has_cancel_permission(self, request) -> bool:
-        return request.user.has_perm("bookings.cancel_booking")
+        return request.user.has_perm(CancelBookings.permission)
 
     @admin.action(description="Cancel selected bookings …", permissions=["cancel"])
     def cancel_bookings(self, request, queryset):
-        ids = selected_ids(request, queryset, at_most=MAX_BOOKINGS_AT_ONCE)
-        if len(ids) > MAX_BOOKINGS_AT_ONCE:
-            return too_many(self, request, "bookings", MAX_BOOKINGS_AT_ONCE)
-        bookings = Booking.objects.filter(pk__in=ids).select_related("event")
-        # From the end of the waitlist up, and who waits before who holds: nobody of the selection
-        # is served by what another of it gives back.
-        bookings = list(bookings.order_by(F("waitlist_number").desc(nulls_last=True), "pk"))
-        rows = [(booking.pk, described(booking)) for booking in bookings]
-        if not is_confirmed(request, rows):
-            return confirm_cancellation(
-                self,
-                request,
-                title="Cancel bookings",
-                action="cancel_bookings",
-                question="Cancel these bookings, and serve the waitlist with their tickets? This cannot be undone.",
-                rows=rows,
-                effects=[
-                    " ".join(
-                        filter(None, [f"{forecast.event}:", formatting.promotes(forecast), formatting.then(forecast)])
-                    )
-                    for forecast in foresee_cancellations(bookings)
-                ],
-            )
-        self.cancel_each(request, bookings)
-        return None
-
-    def cancel_each(self, request, bookings: list[Booking]) -> None:
-        done = already = served = 0
-        for booking in bookings:
-            try:
-                cancellation = cancel_tickets(booking, actor=request.user)
-            except AlreadyCancelled:
-                already += 1
-            except Refusal as refusal:
-                self.message_user(request, f"{booking.reference}: {refusal}", level=messages.ERROR)
-            else:
-                done += 1
-                served += cancellation.served
-                self.log_change(request, booking, "Cancelled.")
-        said = (
-            f"Bookings cancelled: {done}. Already cancelled before: {already}. "
-            f"Waiting bookings served with their tickets: {served}."
-        )
-        self.message_user(request, said, level=messages.SUCCESS if done else messages.WARNING)
-
-
-def described(booking: Booking) -> str:
-    tickets = counted(booking.tickets_reserved, "ticket")
-    status, _ = formatting.STATUSES[booking.status]
-    return f"{booking.reference}, {booking.full_name}, {booking.event}: {tickets}, {status}"
+        return CancelBookings.respond_to_list(self, request, queryset)

@@ -1,53 +1,29 @@
-"""One booking: whose it is, where it stands, and its story."""
+"""The page of one booking: its holder, its place in line, and what happened to it."""
 
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest
-from django.template.response import TemplateResponse
+from django.http import HttpRequest
 
-from bookings.admin.bookings.actions import WaitingAction
-from bookings.admin.events.page import why_not_served
-from bookings.admin.pages import BOOKING_ACTIONS
-from bookings.enums import BookingStatus
+from bookings.admin.bookings.actions import CancelTickets, MoveInLine, ServeOutOfTurn, TransferBooking
+from bookings.admin.events.page import waiting_reason
 from bookings.models import Booking, LedgerEntry
 from ticks.formatting import counted
-from ticks.parsing import find
 
-STORY = 100
+BOOKING_ACTIONS = [CancelTickets, TransferBooking, MoveInLine, ServeOutOfTurn]
+MAX_ENTRIES = 100
 
 
-def booking_page(request: HttpRequest, pk: str, *, model_admin):
-    booking = find(Booking.objects.select_related("event", "user"), pk)
-    if booking is None:
-        raise Http404
-    if not model_admin.has_view_permission(request, booking):
-        raise PermissionDenied
+def booking_context(request: HttpRequest, booking: Booking) -> dict:
     position = booking.waitlist_position
-    context = {
-        **model_admin.admin_site.each_context(request),
+    return {
         "title": f"{booking.full_name}, {counted(booking.tickets_reserved, 'ticket')}",
-        "opts": model_admin.opts,
         "booking": booking,
         "event": booking.event,
         "name": booking.full_name,
-        "why": why_not_served(booking.event, booking, position) if position else "",
-        "actions": actions_for(request, booking),
-        "story": story(booking) if request.user.has_perm("bookings.view_ledgerentry") else None,
+        "waiting_reason": waiting_reason(booking.event, booking, position) if position else "",
+        "entries": entries_of(booking) if request.user.has_perm("bookings.view_ledgerentry") else None,
     }
-    return TemplateResponse(request, "bookings/admin/booking.html", context)
 
 
-def actions_for(request: HttpRequest, booking: Booking) -> list:
-    if booking.status == BookingStatus.CANCELLED:
-        return []
-    waits = booking.status == BookingStatus.WAITLISTED
-    return [
-        action
-        for action in BOOKING_ACTIONS
-        if request.user.has_perm(action.permission) and (waits or not issubclass(action, WaitingAction))
-    ]
-
-
-def story(booking: Booking) -> list[LedgerEntry]:
-    """What happened to it, from the first on. Its entries are few, unless somebody moved it about."""
+def entries_of(booking: Booking) -> list[LedgerEntry]:
+    """The booking's ledger entries, oldest first. Only staff who move it about make many."""
     entries = LedgerEntry.objects.filter(booking=booking).select_related("booking", "actor")
-    return sorted(entries[:STORY], key=lambda entry: entry.sequence)
+    return sorted(entries[:MAX_ENTRIES], key=lambda entry: entry.sequence)

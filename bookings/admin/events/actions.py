@@ -4,44 +4,46 @@ import secrets
 
 from django import forms
 from django.contrib import messages
-from django.db.models import QuerySet
-from django.urls import reverse
 
 from accounts.models import User
 from bookings.admin import fields, formatting
-from bookings.admin.action import Action, ActionForm, Preview, Report
 from bookings.admin.links import booking_url, event_url
 from bookings.enums import BookingStatus
 from bookings.exceptions import KeyReused, StaleVersion
 from bookings.models import Booking, LedgerEntry
 from bookings.rules import Book, CancelEvent, ChangeTerms, Claim
 from bookings.services.booking import BookingRequest, book_tickets, find_booked
-from bookings.services.events import cancel_event, edit_event
+from bookings.services.events import EventChange, cancel_event, edit_event
 from bookings.services.inventory import booking_id
-from bookings.services.preview import foresee
+from bookings.services.preview import Forecast, foresee
+from events.exceptions import EventNotFound
 from events.models import Event
-from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import counted
+from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAction
 
 NO_ACCOUNT = "There is no active account of this name or mail address; leave it empty to book for a guest."
 
 
 class EventAction(Action):
-    @staticmethod
-    def subjects() -> QuerySet[Event]:
-        return Event.objects.all()
+    subjects = Event.objects.all()
 
-    @staticmethod
-    def address(subject: Event) -> str:
-        return event_url(subject.pk)
+    def address(self):
+        return event_url(self.subject.pk)
 
-    def facts(self) -> str:
+    def current_state(self):
         event = self.subject
         held = f"{event.held_tickets:,} of {counted(event.total_tickets, 'ticket')} held"
         return f"Now: {held}, {formatting.counts_of(event)}."
 
-    def impossible(self) -> str | None:
+    def closed_reason(self):
         return "This event is cancelled; nothing was changed." if self.subject.deleted_at else None
+
+    def forecast(self, command) -> Forecast:
+        """Raises what the rules refuse."""
+        forecast = foresee(self.subject, [command])
+        if forecast.refusal:
+            raise forecast.refusal
+        return forecast
 
 
 class CallerForm(ActionForm):
@@ -56,16 +58,16 @@ class CallerForm(ActionForm):
         max_length=254,
         label="Account",
         help_text="The caller's username or mail address, if the booking is to be in their account. Empty: a guest's.",
-        widget=fields.typed_anew(),
+        widget=forms.TextInput(fields.NO_AUTOCOMPLETE),
     )
-    # Drawn with the page: who sends it twice books once.
+    # The idempotency key, drawn with the page: whoever sends the page twice books once.
     key = forms.CharField(widget=forms.HiddenInput, max_length=64)
 
     def clean_account(self) -> User | None:
-        named = self.cleaned_data["account"].strip()
-        if not named:
+        name = self.cleaned_data["account"].strip()
+        if not name:
             return None
-        account = User.objects.bearing(named).filter(is_active=True).first()
+        account = User.objects.bearing(name).filter(is_active=True).first()
         if account is None:
             raise forms.ValidationError(NO_ACCOUNT)
         return account
@@ -81,41 +83,40 @@ class BookForCaller(EventAction):
 
     def preview(self, form):
         claim = Claim(form.cleaned_data["tickets"], booking=Booking())
-        forecast = foresee(self.subject, [Book(claim)])
-        if forecast.refusal:
-            return Preview([], refusal=forecast.refusal)
+        forecast = self.forecast(Book(claim))
         tickets = counted(claim.tickets, "ticket")
         name = f"{form.cleaned_data['first_name']} {form.cleaned_data['last_name']}".strip()
         account = form.cleaned_data["account"]
-        whose = f"It is in the account {account.username}." if account else "It is a guest's booking."
+        holder = f"It is in the account {account.username}." if account else "It is a guest's booking."
         if claim.status == BookingStatus.COMPLETED:
-            lines = [f"{name} gets {tickets}.", formatting.then(forecast), whose]
+            lines = [f"{name} gets {tickets}.", formatting.counts_after(forecast), holder]
         else:
             place = forecast.inventory.waitlisted
-            lines = [f"{name} is waitlisted for {tickets}, as number {place:,} in line.", self.why(claim), whose]
-        return Preview(lines, gist=claim.status)
+            line = f"{name} is waitlisted for {tickets}, as number {place:,} in line."
+            lines = [line, self.waiting_reason(claim), holder]
+        return Preview(lines, fingerprint=claim.status)
 
-    def why(self, claim: Claim) -> str:
+    def waiting_reason(self, claim: Claim) -> str:
         available = self.subject.available_tickets
         if claim.tickets <= available:
             return f"{counted(available, 'ticket')} available, but in this event nobody passes the waitlist."
         return f"{counted(available, 'ticket')} {'is' if available == 1 else 'are'} available."
 
-    def asked(self, form) -> BookingRequest:
-        wanted = form.cleaned_data
+    def booking_request(self, form) -> BookingRequest:
+        values = form.cleaned_data
         return BookingRequest(
             self.subject.pk,
-            wanted["tickets"],
-            wanted["first_name"],
-            wanted["last_name"],
-            wanted["email"],
-            user=wanted["account"],
+            values["tickets"],
+            values["first_name"],
+            values["last_name"],
+            values["email"],
+            user=values["account"],
             actor=self.request.user,
         )
 
-    def done_before(self, form):
+    def earlier_report(self, form):
         try:
-            receipt = find_booked(self.asked(form), key=form.cleaned_data["key"])
+            receipt = find_booked(self.booking_request(form), key=form.cleaned_data["key"])
         except KeyReused:
             # Back from the booking, and on with other input: another booking, if it is confirmed.
             form.data["key"] = secrets.token_hex(16)
@@ -123,25 +124,23 @@ class BookForCaller(EventAction):
         return self.report(receipt.booking) if receipt else None
 
     def carry_out(self, form):
-        receipt = book_tickets(self.asked(form), key=form.cleaned_data["key"])
+        receipt = book_tickets(self.booking_request(form), key=form.cleaned_data["key"])
         if not receipt.is_replayed:
             self.model_admin.log_addition(self.request, receipt.booking, "Booked for a caller.")
         return self.report(receipt.booking)
 
     def report(self, booking: Booking) -> Report:
-        tickets = counted(booking.tickets_reserved, "ticket")
-        held = booking.status == BookingStatus.COMPLETED
-        did = (
-            f"Booked {tickets}" if held else f"Waitlisted for {tickets} as number {booking.waitlist_position:,} in line"
-        )
+        tickets, is_held = counted(booking.tickets_reserved, "ticket"), booking.status == BookingStatus.COMPLETED
+        place = booking.waitlist_position
+        what = f"Booked {tickets}" if is_held else f"Waitlisted for {tickets} as number {place:,} in line"
         return Report(
-            [f"{did} for {booking.full_name}. Reference: {booking.reference}."],
+            [f"{what} for {booking.full_name}. Reference: {booking.reference}."],
             booking_url(booking.pk),
-            messages.SUCCESS if held else messages.WARNING,
+            messages.SUCCESS if is_held else messages.WARNING,
         )
 
 
-class EditForm(ActionForm):
+class VersionForm(ActionForm):
     """`version` is the one of the event that the page showed."""
 
     version = forms.IntegerField(widget=forms.HiddenInput)
@@ -153,14 +152,15 @@ class EventEdit(EventAction):
     def initial(self):
         return {"version": self.subject.version}
 
-    def stale(self, form: EditForm) -> StaleVersion | None:
-        if form.cleaned_data["version"] == self.subject.version:
-            return None
-        # So that a second try is about what the page shows now.
-        form.data["version"] = self.subject.version
-        return StaleVersion("Somebody changed this event in the meantime; look again and repeat it if it still fits.")
+    def refuse_stale(self, form: VersionForm) -> None:
+        if form.cleaned_data["version"] != self.subject.version:
+            # A second try is made from what the page shows now.
+            form.data["version"] = self.subject.version
+            raise StaleVersion(
+                "Somebody changed this event in the meantime; look again and repeat it if it still fits."
+            )
 
-    def edited(self, form: EditForm, changes: dict):
+    def save(self, form: VersionForm, changes: dict) -> EventChange:
         version = form.cleaned_data["version"]
         change = edit_event(self.subject.pk, changes=changes, actor=self.request.user, version=version)
         if change.event.version != version:
@@ -168,10 +168,10 @@ class EventEdit(EventAction):
         return change
 
 
-class CapacityForm(EditForm):
+class CapacityForm(VersionForm):
     refused_fields = {"totalTickets": "total"}
 
-    total = fields.tickets(label="Tickets in total", max_value=MAX_TICKETS)
+    total = fields.tickets(label="Tickets in total")
 
 
 class ChangeCapacity(EventEdit):
@@ -183,29 +183,22 @@ class ChangeCapacity(EventEdit):
 
     def preview(self, form):
         event, total = self.subject, form.cleaned_data["total"]
-        stale = self.stale(form)
-        forecast = foresee(event, [ChangeTerms(total, event.waitlist_policy)])
-        if stale or forecast.refusal:
-            return Preview([], refusal=stale or forecast.refusal)
+        self.refuse_stale(form)
+        forecast = self.forecast(ChangeTerms(total, event.waitlist_policy))
         lines = [f"Capacity {event.total_tickets:,} to {total:,}."]
         if total == event.total_tickets:
             return Preview([*lines, "That is what it has already; nothing would change."])
-        served = sorted(booking_id(claim) for claim in forecast.served)
-        return Preview([*lines, formatting.promotes(forecast), formatting.then(forecast)], gist=served)
+        lines += [formatting.promotes(forecast), formatting.counts_after(forecast)]
+        return Preview(lines, fingerprint=sorted(booking_id(claim) for claim in forecast.served))
 
     def carry_out(self, form):
-        total = form.cleaned_data["total"]
-        change = self.edited(form, {"total_tickets": total})
+        change = self.save(form, {"total_tickets": form.cleaned_data["total"]})
         event = change.event
-        return Report(
-            [
-                f"{event} now has {counted(total, 'ticket')}, {formatting.counts_of(event)}.",
-                formatting.served(change.served, verb="Promoted"),
-            ]
-        )
+        counts = f"{event} now has {counted(event.total_tickets, 'ticket')}, {formatting.counts_of(event)}."
+        return Report([counts, formatting.served(change.served, verb="Promoted")])
 
 
-class CancelForm(EditForm):
+class CancelForm(VersionForm):
     is_sure = forms.BooleanField(label="Yes, cancel this event with all its bookings")
 
 
@@ -216,26 +209,45 @@ class CancelWholeEvent(EventEdit):
     is_dangerous = True
 
     def preview(self, form):
-        stale = self.stale(form)
-        return Preview(self.lines(), refusal=stale)
-
-    def lines(self) -> list[str]:
-        event = self.subject
-        forecast = foresee(event, [CancelEvent()])
-        held = counted(event.completed_count, "booking")
-        waiting = counted(event.waitlisted_count, "booking")
-        return [
-            f"{held} with {counted(event.held_tickets, 'ticket')} and {waiting} that wait are cancelled.",
-            f"All {counted(forecast.inventory.available, 'ticket')} come back; nobody can book any more.",
-            "This cannot be undone.",
-        ]
+        self.refuse_stale(form)
+        event, forecast = self.subject, self.forecast(CancelEvent())
+        held = f"{counted(event.completed_count, 'booking')} with {counted(event.held_tickets, 'ticket')}"
+        return Preview(
+            [
+                f"{held} and {counted(event.waitlisted_count, 'booking')} that wait are cancelled.",
+                f"All {counted(forecast.inventory.available, 'ticket')} come back; nobody can book any more.",
+                "This cannot be undone.",
+            ]
+        )
 
     def carry_out(self, form):
-        version = form.cleaned_data["version"]
-        event = cancel_event(self.subject.pk, actor=self.request.user, version=version)
+        event = cancel_event(self.subject.pk, actor=self.request.user, version=form.cleaned_data["version"])
         self.model_admin.log_change(self.request, event, "Cancelled, with all its bookings.")
-        given_back = LedgerEntry.objects.get(event=event, sequence=event.ledger_sequence).tickets
-        return Report(
-            [f"{event} is cancelled, with all its bookings.", f"{counted(given_back, 'ticket')} came back."],
-            reverse("admin:events_event_changelist"),
-        )
+        freed = LedgerEntry.objects.get(event=event, sequence=event.ledger_sequence).tickets
+        lines = [f"{event} is cancelled, with all its bookings.", f"{counted(freed, 'ticket')} came back."]
+        return Report(lines, Action.address(self))
+
+
+class CancelEvents(SelectionAction):
+    name, title, button = "cancel_events", "Cancel events", "Cancel events"
+    permission = "events.cancel_event"
+    subjects = Event.objects.order_by("name", "pk")
+    thing, limit = "event", 50
+    already_done = EventNotFound
+
+    def preview(self, form):
+        rows = [self.described(event) for event in self.subject]
+        return Preview([*self.listed(rows), "This cannot be undone."], fingerprint=rows)
+
+    def described(self, event: Event) -> str:
+        if event.deleted_at:
+            return f"{event} is cancelled already."
+        held, waiting = counted(event.held_tickets, "ticket"), counted(event.waitlisted_count, "booking")
+        return f"Cancels {event} with all its bookings: {held} held, {waiting} waiting."
+
+    def carry_out_on(self, row):
+        event = cancel_event(row.pk, actor=self.request.user)
+        self.model_admin.log_change(self.request, event, "Cancelled, with all its bookings.")
+
+    def summary(self, results, already):
+        return [f"Events cancelled: {len(results)}. Already cancelled before: {already}."]

@@ -1,153 +1,237 @@
-"""Editing an event: what will change and whom that serves; and if somebody else was faster, both versions."""
+"""The form of an event, editing what it says, and opening or closing its sales."""
 
-from dataclasses import dataclass
+from datetime import datetime
 
 from django import forms
+from django.utils import timezone
 
-from bookings.admin import fields, formatting
-from bookings.admin.action import Preview, Report
-from bookings.admin.events.actions import EditForm, EventEdit
+from bookings.admin import formatting
+from bookings.admin.events.actions import EventEdit, VersionForm
+from bookings.admin.fields import LineField, LinesField, MomentField, SwitchField
 from bookings.enums import LedgerKind
 from bookings.exceptions import InvalidTerms, StaleVersion
 from bookings.models import LedgerEntry
 from bookings.rules import ChangeTerms
-from bookings.services.preview import foresee
-from events.admin import LinesField
-from events.models import Event
-from ticks.db.fields import MAX_TICKETS
+from bookings.services.events import sales_closed, sales_opened
+from events.models import EDITABLE_FIELDS, Event
 from ticks.formatting import exact_time, format_time
+from ticks.staff_actions import ActionForm, Preview, Report, Table
 
-# What the page showed travels along: only what was edited from there is saved, whatever happened since.
-KEPT = {"show_hidden_initial": True}
-EMPTY = "nothing"
-NOT_EDITED = "not edited"
+# Actions of their own change these.
+NOT_EDITED = ("total_tickets", "sales_start", "sales_end")
+EMPTY = {"max_tickets_per_booking": "no limit", "sales_start": "at once", "sales_end": "open"}
 
 
-class TermsForm(EditForm):
-    name = fields.LineField(label="Name", max_length=200, **KEPT)
-    date = fields.moment(label="Date", required=False, help_text="UTC.", **KEPT)
-    venue = fields.LineField(label="Venue", max_length=200, required=False, **KEPT)
-    description = LinesField(
-        label="Description", max_length=5000, required=False, widget=forms.Textarea(attrs={"rows": 4}), **KEPT
-    )
-    max_tickets_per_booking = fields.tickets(
-        label="Tickets a booking, at most",
-        required=False,
-        max_value=MAX_TICKETS,
-        help_text="Empty: as many as the event has.",
-        **KEPT,
-    )
-    waitlist_enabled = forms.BooleanField(label="Waitlist", required=False, **KEPT)
-    waitlist_policy = forms.ChoiceField(
-        label="Who is served first", choices=Event.WaitlistPolicy.choices, widget=forms.RadioSelect, **KEPT
-    )
+class EventForm(forms.ModelForm, ActionForm):
+    """What staff may set of an event. The model says what is allowed."""
+
+    refused_fields = {"salesEnd": "sales_end"}
+
+    class Meta:
+        model = Event
+        fields = EDITABLE_FIELDS
+        field_classes = {
+            "name": LineField,
+            "venue": LineField,
+            "description": LinesField,
+            "date": MomentField,
+            "sales_start": MomentField,
+            "sales_end": MomentField,
+            "waitlist_enabled": SwitchField,
+        }
+        widgets = {
+            **dict.fromkeys(("date", "sales_start", "sales_end"), MomentField.widget),
+            "description": LinesField.widget,
+            "waitlist_policy": forms.RadioSelect,
+        }
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # Django would ask the database about each constraint, and the fields and `clean` say the same.
+        self.instance.validate_constraints = lambda exclude=None: None
+
+    def clean(self):
+        values = super().clean()
+        start, end = values.get("sales_start"), values.get("sales_end")
+        if start and end and end <= start:
+            self.add_error("sales_end", "Sales must end after they start.")
+        return values
+
+
+LABELS = {name: field.label for name, field in EventForm.base_fields.items() if name in EDITABLE_FIELDS}
+
+
+def format_value(name: str, value) -> str:
+    """A field's value in words."""
+    if value in (None, ""):
+        return EMPTY.get(name, "nothing")
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, datetime):
+        return exact_time(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(Event.WaitlistPolicy(value).label) if name == "waitlist_policy" else value
+
+
+class EditForm(EventForm, VersionForm):
+    """The page sends back what it showed: only what was edited from there is saved, whatever happened since."""
+
+    class Meta(EventForm.Meta):
+        fields = [name for name in EDITABLE_FIELDS if name not in NOT_EDITED]
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for name in self.Meta.fields:
+            self.fields[name].show_hidden_initial = True
 
     def edits(self) -> dict:
-        return {name: self.cleaned_data[name] for name in self.changed_data if name in TERMS}
+        return {name: self.cleaned_data[name] for name in self.Meta.fields if name in self.changed_data}
 
     def rebase(self, event: Event) -> None:
-        """The same edits, made from the event as it is now."""
-        for name in TERMS:
+        """Makes the same edits edits of the event as it is now."""
+        for name in self.Meta.fields:
+            stored = getattr(event, name)
             if name not in self.changed_data:
-                self.put(name, getattr(event, name))
-            self.data[self.add_initial_prefix(name)] = self.shown(name, getattr(event, name))
+                # A checkbox that is off is not sent.
+                self.data.setlist(name, [] if stored is False else [self.as_sent(name, stored)])
+            self.data[self.add_initial_prefix(name)] = self.as_sent(name, stored)
         self.data["version"] = event.version
 
-    def put(self, name: str, value) -> None:
-        if isinstance(value, bool):
-            # A checkbox that is off is not sent.
-            self.data.setlist(name, ["on"] if value else [])
-        else:
-            self.data[name] = self.shown(name, value)
-
-    def showed(self, name: str):
-        """What the page had in a field; nothing where no page of ours had that."""
-        try:
-            return self.fields[name].to_python(self.data.get(self.add_initial_prefix(name)))
-        except forms.ValidationError:
-            return None
-
-    def shown(self, name: str, value) -> str:
+    def as_sent(self, name: str, value) -> str:
+        """A value as the page has it in its inputs."""
         if isinstance(value, bool):
             return str(value)
         field = self.fields[name]
-        shown = field.widget.format_value(field.prepare_value(value))
-        return str((shown[0] if isinstance(shown, list) else shown) or "")
+        text = field.widget.format_value(field.prepare_value(value))
+        # Radio buttons have a list of values.
+        text = text[0] if isinstance(text, list) else text
+        return "" if text is None else str(text)
 
-
-TERMS = [name for name in TermsForm.base_fields if name not in EditForm.base_fields]
-
-
-@dataclass(slots=True)
-class Side:
-    """One field of two versions: as stored now, and as somebody wanted it."""
-
-    label: str
-    stored: str
-    yours: str
-    is_conflict: bool
+    def differs(self, name: str, event: Event) -> bool:
+        """Whether the event has another value by now than the page showed."""
+        try:
+            shown = self.fields[name].to_python(self.data.get(self.add_initial_prefix(name)))
+        except forms.ValidationError:
+            shown = None
+        return self.fields[name].has_changed(shown, self.as_sent(name, getattr(event, name)))
 
 
 class EditEvent(EventEdit):
     name, title, button = "edit", "Edit event", "Save"
-    form_class = TermsForm
+    form_class = EditForm
 
     def initial(self):
-        return {**super().initial(), **{name: getattr(self.subject, name) for name in TERMS}}
+        return {**super().initial(), **{name: getattr(self.subject, name) for name in EditForm.Meta.fields}}
 
     def preview(self, form):
         event = self.subject
         if form.cleaned_data["version"] != event.version:
-            self.sides = sides(event, form)
-            self.sides_told = told_edit(event)
+            self.table = two_versions(event, form)
             form.rebase(event)
-            return Preview([], refusal=StaleVersion("Nothing was saved: somebody else changed this event meanwhile."))
+            raise StaleVersion("Nothing was saved: somebody else changed this event meanwhile.")
         edits = form.edits()
         if not edits:
-            return Preview([], refusal=InvalidTerms("Nothing is different from what is stored."))
+            raise InvalidTerms("Nothing is different from what is stored.")
         lines = [
-            f"{form.fields[name].label}: {worded(name, getattr(event, name))} → {worded(name, value)}"
+            f"{LABELS[name]}: {format_value(name, getattr(event, name))} → {format_value(name, value)}"
             for name, value in edits.items()
         ]
-        forecast = foresee(
-            event, [ChangeTerms(event.total_tickets, edits.get("waitlist_policy", event.waitlist_policy))]
-        )
+        policy = edits.get("waitlist_policy", event.waitlist_policy)
+        forecast = self.forecast(ChangeTerms(event.total_tickets, policy))
         if edits.get("waitlist_enabled") is False and event.waitlisted_count:
             lines.append("Nobody else can wait; who does keeps their place and is still served.")
         if forecast.served:
-            lines += [formatting.promotes(forecast), formatting.then(forecast)]
+            lines += [formatting.promotes(forecast), formatting.counts_after(forecast)]
         return Preview(lines)
 
     def carry_out(self, form):
-        change = self.edited(form, form.edits())
+        change = self.save(form, form.edits())
         return Report([f"Saved {change.event}.", formatting.served(change.served, verb="Promoted")])
 
 
-def sides(event: Event, form: TermsForm) -> list[Side]:
+def two_versions(event: Event, form: EditForm) -> Table:
     """What was edited here, and what differs by now from what this page showed."""
-    rows = []
-    for name in TERMS:
-        field, stored = form.fields[name], getattr(event, name)
-        is_edited = name in form.changed_data
-        is_changed = field.has_changed(form.showed(name), form.shown(name, stored))
-        if is_edited or is_changed:
-            yours = worded(name, form.cleaned_data[name]) if is_edited else NOT_EDITED
-            rows.append(Side(field.label, worded(name, stored), yours, is_edited and is_changed))
-    return rows
+    rows, edits = [], form.edits()
+    for name in form.Meta.fields:
+        is_changed = form.differs(name, event)
+        if name in edits or is_changed:
+            edit = format_value(name, edits[name]) if name in edits else "not edited"
+            conflict = "both changed it" if name in edits and is_changed else ""
+            rows.append([LABELS[name], format_value(name, getattr(event, name)), edit, conflict])
+    caption = "Your edits are above, put upon what is stored now: look what will happen, then save."
+    return Table(f"{last_change(event)} {caption}".strip(), ["Field", "Stored now", "Yours", "Look at"], rows)
 
 
-def told_edit(event: Event) -> str:
-    """Who changed it last, and when."""
-    edits = LedgerEntry.objects.filter(event=event, booking=None).exclude(kind=LedgerKind.OPENED)
-    last = edits.select_related("actor").order_by("-sequence").first()
+def last_change(event: Event) -> str:
+    changes = LedgerEntry.objects.filter(event=event, booking=None).exclude(kind=LedgerKind.OPENED)
+    last = changes.select_related("actor").order_by("-sequence").first()
     return f"{last.actor} changed it {format_time(last.created_at)}." if last and last.actor else ""
 
 
-def worded(name: str, value) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if hasattr(value, "astimezone"):
-        return exact_time(value)
-    if name == "waitlist_policy":
-        return str(Event.WaitlistPolicy(value).label)
-    return EMPTY if value in (None, "") else f"“{value}”"
+class SalesForm(VersionForm):
+    OPEN, CLOSE, TIMES = "open", "close", "times"
+
+    refused_fields = {"salesEnd": "sales_end"}
+
+    what = forms.ChoiceField(
+        label="What to do",
+        widget=forms.RadioSelect,
+        choices=[(OPEN, "Open sales now"), (CLOSE, "Close sales now"), (TIMES, "Set the times below")],
+    )
+    sales_start = MomentField(label="Sales start", required=False, help_text="UTC. Empty: on sale at once.")
+    sales_end = MomentField(label="Sales end", required=False, help_text="UTC. Empty: no end.")
+
+    def clean(self):
+        values = super().clean()
+        start, end = values.get("sales_start"), values.get("sales_end")
+        if values.get("what") == self.TIMES and start and end and end <= start:
+            self.add_error("sales_end", "Sales must end after they start.")
+        return values
+
+
+class OpenOrCloseSales(EventEdit):
+    name, title, button = "sales", "Open or close sales", "Save"
+    form_class = SalesForm
+
+    def initial(self):
+        what = self.request.GET.get("what")
+        return {
+            **super().initial(),
+            "what": what if what in dict(SalesForm.base_fields["what"].choices) else SalesForm.TIMES,
+            "sales_start": self.subject.sales_start,
+            "sales_end": self.subject.sales_end,
+        }
+
+    def changes(self, form) -> dict:
+        # Whole seconds, as the page shows and sends them.
+        now = timezone.now().replace(microsecond=0)
+        match form.cleaned_data["what"]:
+            case SalesForm.OPEN:
+                return sales_opened(self.subject, now=now)
+            case SalesForm.CLOSE:
+                return sales_closed(self.subject, now=now)
+        return {name: form.cleaned_data[name] for name in ("sales_start", "sales_end")}
+
+    def preview(self, form):
+        self.refuse_stale(form)
+        lines = [sales_window(**self.changes(form))]
+        if self.subject.waitlisted_count:
+            lines.append("Who waits keeps their place and is still served when tickets come back.")
+        return Preview(lines)
+
+    def carry_out(self, form):
+        event = self.save(form, self.changes(form)).event
+        return Report([f"{event}: {sales_window(event.sales_start, event.sales_end)}"])
+
+
+def sales_window(sales_start: datetime | None, sales_end: datetime | None) -> str:
+    """Whether anybody can book now, and until when."""
+    now = timezone.now()
+    if sales_end and sales_end <= now:
+        return f"Sales are closed since {exact_time(sales_end)}: nobody can book."
+    if sales_start and sales_start > now:
+        end = f" and end {exact_time(sales_end)}" if sales_end else ""
+        return f"Sales open {exact_time(sales_start)}{end}; nobody can book before."
+    until = f" until {exact_time(sales_end)}" if sales_end else ""
+    return f"Sales are open{until}: anybody can book."

@@ -237,7 +237,7 @@ def test_selection_of_all_takes_those_that_the_filters_leave(box_office):
     chosen = {"action": "cancel_bookings", "select_across": "1", "_selected_action": [waiting.pk]}
     response = box_office.post(f"{LIST}?status=waitlisted", chosen)
 
-    assert response.context["ids"] == [waiting.pk]
+    assert [row.pk for row in response.context["action"].subject] == [waiting.pk]
     assert held.reference not in response.content.decode()
 
 

@@ -6,8 +6,11 @@ from django.contrib.auth.models import Permission
 
 from accounts.models import User
 from accounts.tests.factories import UserFactory
+from bookings.admin.events import adding
 from bookings.models import LedgerEntry
+from bookings.tests.admin.confirming import errors, fields_of, lines, said
 from events.models import Event
+from ticks.db.transactions import Busy
 
 # Real transactions: the services refuse to run inside another one, which a test's would hide.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -18,22 +21,22 @@ ADD = "/admin/events/event/add/"
 
 def fields(**changes):
     """The form as a browser sends it back."""
-    moments = {f"{name}_{part}": "" for name in ("date", "sales_start", "sales_end") for part in (0, 1)}
     return {
         "name": "Concert",
-        "venue": "",
-        "description": "",
         "total_tickets": 10,
-        "max_tickets_per_booking": "",
         "waitlist_enabled": "on",
         "waitlist_policy": "first_fit",
-        **moments,
+        **dict.fromkeys(("venue", "description", "max_tickets_per_booking", "date", "sales_start", "sales_end"), ""),
         **changes,
     }
 
 
-def errors(response):
-    return response.context["adminform"].form.errors
+def look(client, **changes):
+    return client.post(ADD, fields_of(client.get(ADD)) | fields(**changes))
+
+
+def confirm(client, shown):
+    return client.post(ADD, fields_of(shown) | {"confirm": "yes"}, follow=True)
 
 
 @pytest.fixture
@@ -69,12 +72,18 @@ def test_events_without_permission_is_403(seller):
     assert not Event.objects.exists()
 
 
-def test_event_add_opens_it_with_its_ledger(box_office):
-    response = box_office.post(ADD, fields(date_0="2080-12-01", date_1="19:30:00", venue="Hall"))
+def test_event_add_is_shown_first_and_opens_it_with_its_ledger(box_office):
+    shown = look(box_office, date="2080-12-01T19:30", sales_end="2080-12-01T18:00", venue="Hall")
 
-    assert response.status_code == 302
+    assert lines(shown) == [
+        "Concert, 1 Dec 2030, 19:30 UTC, is created with 10 tickets.",
+        "Sales are open until 1 Dec 2030, 18:00 UTC: anybody can book.",
+    ]
+    assert not Event.objects.exists()
+    done = confirm(box_office, shown)
     event = Event.objects.get()
-    assert (event.name, event.venue, event.date) == ("Concert", "Hall", datetime(2080, 12, 1, 19, 30, tzinfo=UTC))
+    assert (said(done), done.redirect_chain) == (["Created 1 event: Concert."], [(f"{LIST}{event.pk}/", 302)])
+    assert (event.name, event.venue, event.date) == ("Concert", "Hall", datetime(2030, 12, 1, 19, 30, tzinfo=UTC))
     assert (event.total_tickets, event.available_tickets, event.version) == (10, 10, 1)
     assert event.created_by == User.objects.get(username="superuser")
     entry = LedgerEntry.objects.get()
@@ -82,25 +91,50 @@ def test_event_add_opens_it_with_its_ledger(box_office):
     assert LogEntry.objects.get().object_id == str(event.pk)
 
 
+def test_event_add_confirmed_twice_adds_once(box_office):
+    shown = look(box_office)
+
+    first, second = confirm(box_office, shown), confirm(box_office, shown)
+
+    assert (said(first), said(second)) == (["Created 1 event: Concert."], [adding.TWICE])
+    assert Event.objects.count() == LogEntry.objects.count() == 1
+
+
+def test_event_add_of_one_that_there_is_says_so(box_office):
+    confirm(box_office, look(box_office, date="2080-12-01T19:30"))
+
+    again = look(box_office, date="2080-12-01T19:30")
+
+    assert lines(again)[-1] == "There is an event of this name and date already."
+
+
 def test_event_add_with_empty_sales_window_says_so_at_the_field(box_office):
-    window = {
-        "sales_start_0": "2080-01-02",
-        "sales_start_1": "00:00",
-        "sales_end_0": "2080-01-01",
-        "sales_end_1": "00:00",
-    }
+    response = look(box_office, name="Kept", sales_start="2080-01-02T00:00", sales_end="2080-01-01T00:00")
 
-    response = box_office.post(ADD, fields(name="Kept", **window))
-
-    assert response.status_code == 200
     assert errors(response) == {"sales_end": ["Sales must end after they start."]}
-    assert 'value="Kept"' in response.content.decode()
+    assert fields_of(response)["name"] == ["Kept"]
     assert not Event.objects.exists()
     assert not LogEntry.objects.exists()
 
 
+def test_event_add_that_the_database_refuses_keeps_the_input_and_can_be_sent_again(box_office, monkeypatch):
+    def refuse(rows, *, actor):
+        raise Busy
+
+    shown = look(box_office, name="Kept")
+    with monkeypatch.context() as patch:
+        patch.setattr(adding, "open_events", refuse)
+        refused = confirm(box_office, shown)
+
+    assert errors(refused) == {"__all__": [Busy.message]}
+    again = box_office.post(ADD, fields_of(refused))
+    assert said(confirm(box_office, again)) == ["Created 1 event: Kept."]
+
+
 def test_event_add_of_counts_is_ignored(box_office):
-    box_office.post(ADD, fields(available_tickets=3, waitlisted_count=7, ledger_sequence=9, version=5))
+    shown = look(box_office, available_tickets=3, waitlisted_count=7, ledger_sequence=9, version=5)
+
+    confirm(box_office, shown)
 
     event = Event.objects.get()
     assert (event.available_tickets, event.waitlisted_count, event.ledger_sequence, event.version) == (10, 0, 1, 1)

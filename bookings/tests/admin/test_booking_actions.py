@@ -177,7 +177,7 @@ def test_action_that_was_not_shown_first_is_shown_and_not_done(box_office, line,
     sent = fields_of(box_office.get(url)) | typed
     before = digest_of_all_tables()
 
-    response = box_office.post(url, sent | {"confirm": "yes", "previewed": ""})
+    response = box_office.post(url, sent | {"confirm": "yes", "stamp": ""})
 
     assert lines(response)
     assert said(response) == [CHANGED]

@@ -64,7 +64,7 @@ DONE = {
     ),
     "edit": (
         {"venue": "Hall"},
-        ["Venue: nothing → “Hall”"],
+        ["Venue: nothing → Hall"],
         "Saved Gala.",
         [("edited", 0, None, "superuser", "venue: nothing → Hall")],
         (4, 0, 2, 5),
@@ -106,7 +106,7 @@ def test_action_that_was_not_shown_first_is_shown_and_not_done(box_office, gala,
     sent = fields_of(box_office.get(url_of(gala, action))) | typed
     before = digest_of_all_tables()
 
-    response = box_office.post(url_of(gala, action), sent | {"confirm": "yes", "previewed": "0" * 32})
+    response = box_office.post(url_of(gala, action), sent | {"confirm": "yes", "stamp": "0" * 32})
 
     assert lines(response) == DONE[action][1]
     assert said(response) == [
@@ -247,7 +247,7 @@ REFUSED = [
         {"sales_start": "2080-01-02T00:00", "sales_end": "2080-01-01T00:00"},
         {"sales_end": ["Sales must end after they start."]},
     ),
-    ("sales", {"sales_start": "soon"}, {"sales_start": ["Enter a valid date/time."]}),
+    ("sales", {"sales_start": "soon"}, {"sales_start": ["Enter a date and time such as 2026-12-31 20:00, in UTC."]}),
     ("cancel", {"is_sure": []}, {"is_sure": ["This field is required."]}),
 ]
 

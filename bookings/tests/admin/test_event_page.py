@@ -117,7 +117,7 @@ def test_form_to_move_to_a_place_that_is_gone_by_now_says_so(box_office, long_li
     # Read before some left.
     found = Booking.objects.select_related("event").get(pk=booking.pk)
     found.event.waitlisted_count = 40
-    monkeypatch.setattr("bookings.admin.action.find", lambda rows, pk: found)
+    monkeypatch.setattr("ticks.staff_actions.find", lambda rows, pk: found)
 
     response = look(box_office, booking, "move", position="35", reason="x")
 
@@ -220,7 +220,7 @@ def test_verify_while_another_runs_says_so(box_office):
 def test_verify_begins_a_check(box_office, monkeypatch):
     event, asked = gala(), []
     monkeypatch.setattr(
-        "bookings.admin.events.page.start_check", lambda pk, *, actor: asked.append((pk, actor.username))
+        "bookings.admin.events.admin.start_check", lambda pk, *, actor: asked.append((pk, actor.username))
     )
 
     response = box_office.post(url_of(event, "verify"), follow=True)

@@ -458,9 +458,8 @@ def test_events_export_can_be_imported_again(box_office):
     EventFactory(name="Concert", date=datetime(2080, 12, 1, 19, 30, tzinfo=UTC), description="Two\nlines")
     exported = content_of(box_office.get(f"{EVENTS}export/csv/")).decode()
 
-    checked = box_office.post(f"{EVENTS}import/", {"text": exported})
+    shown = box_office.post(f"{EVENTS}import/", {"text": exported, "key": "drawn"})
 
-    assert checked.context["sheet"].is_right
-    assert checked.context["sheet"].ignored == []
-    assert checked.context["sheet"].rows[0].warnings == ["There is an event of this name and date already."]
+    assert shown.context["lines"][0] == "1 event will be created."
+    assert shown.context["lines"][-1] == "Line 2: There is an event of this name and date already."
     assert Event.objects.count() == 1

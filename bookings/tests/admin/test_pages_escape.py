@@ -30,7 +30,7 @@ def test_what_people_wrote_is_text_on_every_page(box_office, nasty):
     chosen = {"action": "cancel_bookings", "_selected_action": [waiting.pk]}
     pages += [
         box_office.post("/admin/bookings/booking/", chosen),
-        box_office.post("/admin/bookings/booking/", chosen | {"confirmed": "yes"}, follow=True),
+        box_office.post("/admin/bookings/booking/", chosen | {"confirm": "yes"}, follow=True),
         box_office.post("/admin/events/event/", {"action": "cancel_events", "_selected_action": [event.pk]}),
     ]
 
@@ -49,7 +49,7 @@ def test_what_people_wrote_is_text_in_messages(box_office, nasty):
 
     response = box_office.post(
         url_of(event, "capacity"),
-        {"total": 6, "version": 1, "confirm": "yes", "previewed": shown.context["form"].data["previewed"]},
+        {"total": 6, "version": 1, "confirm": "yes", "stamp": shown.context["form"].data["stamp"]},
         follow=True,
     )
 

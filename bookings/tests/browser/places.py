@@ -34,7 +34,6 @@ PLACES = [
     Place("event-sales", "/admin/events/event/{event}/sales/", HEADS),
     Place("event-cancel", "/admin/events/event/{event}/cancel/", HEADS),
     Place("event-import", "/admin/events/event/import/", HEADS),
-    Place("event-import-done", "/admin/events/event/import/done/", HEADS),
     Place("event-history", "/admin/events/event/{event}/history/", ALL),
     Place("bookings", "/admin/bookings/booking/", ALL),
     Place("bookings-none", "/admin/bookings/booking/?q=nobody", ALL),

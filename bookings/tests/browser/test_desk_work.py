@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 from accounts.models import BrowserSession, LoginSession, User
 from accounts.services import open_session
 from bookings.models import Booking
+from bookings.tests.browser.acting import confirm, look
 from bookings.tests.browser.looks import see, visit
 from bookings.tests.browser.staff import person
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -77,14 +78,14 @@ def test_events_are_imported_once_all_lines_are_right(page_as, role):
     visit(page, "/admin/events/event/import/")
 
     page.get_by_label("Or the text itself").fill(SHEET.format("none"))
-    page.get_by_role("button", name="Check").click()
+    page.get_by_role("button", name="Show what will happen").click()
     see(page, "1 of 2 lines must be corrected")
     assert Event.objects.count() == 0
     page.get_by_label("Or the text itself").fill(SHEET.format(60))
-    page.get_by_role("button", name="Check").click()
-    page.get_by_role("button", name="Create").click()
+    look(page, "2 events will be created.")
+    assert Event.objects.count() == 0
+    confirm(page, "Create them", "Created 2 events: Matinee, Soiree.")
 
-    see(page, "Matinee")
     assert list(Event.objects.order_by("pk").values_list("name", "total_tickets", "created_by__username")) == [
         ("Matinee", 40, role),
         ("Soiree", 60, role),

@@ -34,7 +34,7 @@ from accounts.authentication import bearer_token
 from accounts.models import normalise_email, username_key
 from accounts.tests.factories import UserFactory
 from accounts.tokens import read_access_token
-from bookings.admin.events.sheet import decoded, plain_title, read_sheet
+from bookings.admin.events.adding import plain_title, read_rows
 from bookings.api.views import idempotency_key
 from ticks.api.headers import is_named
 from ticks.api.parsers import JSONParser
@@ -220,7 +220,7 @@ def test_pattern_in_another_place_is_found(source, found):
 
 
 def test_patterns_are_found():
-    assert {"bookings.admin.events.sheet.NO_WORDS", "ticks.api.parsers.TRAILING_COMMA"} <= our_patterns().keys()
+    assert {"bookings.admin.events.adding.NO_WORDS", "ticks.api.parsers.TRAILING_COMMA"} <= our_patterns().keys()
 
 
 # Addresses
@@ -307,8 +307,7 @@ READERS = {
     "email": normalise_email,
     "username": username_key,
     "title of a column": plain_title,
-    "sheet": read_sheet,
-    "file of a sheet": lambda text: decoded(text.encode()),
+    "import of events": read_rows,
     "cell of an export": escape_formulas,
     "log": without_values,
 }
@@ -377,6 +376,6 @@ def test_import_of_1_mb_is_answered_at_once(header):
     def send(text):
         file = BytesIO(text.encode())
         file.name = "events.csv"
-        return client.post("/admin/events/event/import/", {"file": file})
+        return client.post("/admin/events/event/import/", {"file": file, "key": "drawn"})
 
     assert seconds(send, header) < 0.5

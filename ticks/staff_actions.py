@@ -1,0 +1,333 @@
+"""How staff do something: a form, a preview of what will happen, a confirmation, and a report.
+
+A preview writes nothing. Its page carries a stamp of what it showed, and a confirmation with another stamp is answered
+with a new preview.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+
+from ticks.db.transactions import OutcomeUnknown
+from ticks.exceptions import Refusal
+from ticks.formatting import counted
+from ticks.parsing import find, parse_id
+
+CHANGED = "This changed since you looked. Below is what would happen now; confirm again if it still fits."
+MAX_LISTED = 50
+# What the services say to programs, by its code, in words for people.
+MESSAGES = {
+    OutcomeUnknown.code: "The database was lost while it saved this: it may be done or not. Look before you repeat it.",
+    "idempotency_key_in_flight": "This is being done already. Send it again in a second to see how it went.",
+    "idempotency_key_reused": (
+        "This page has booked already, for other input. Look whether you want this as well, and confirm again."
+    ),
+}
+
+
+@dataclass(slots=True)
+class Table:
+    caption: str
+    columns: Sequence[str]
+    rows: list[Sequence[str]]
+
+
+@dataclass(slots=True)
+class Preview:
+    """What will happen, a sentence a line. Whoever confirms agrees to the input and to the `fingerprint`."""
+
+    lines: list[str]
+    fingerprint: Any = None
+
+
+@dataclass(slots=True)
+class Report:
+    """What was done, what was not (`errors`), and the address to go on to."""
+
+    lines: list[str] = field(default_factory=list)
+    address: str = ""
+    level: int = messages.SUCCESS
+    errors: list[str] = field(default_factory=list)
+
+
+class ActionForm(forms.Form):
+    """`stamp` is the one of the page that was confirmed."""
+
+    stamp = forms.CharField(required=False, widget=forms.HiddenInput)
+    # The form's field for a field that a service names in its refusals.
+    refused_fields: dict[str, str] = {}
+    is_outcome_unknown = False
+
+    def stamp_of(self, preview: Preview) -> str:
+        values = sorted((name, repr(value)) for name, value in self.cleaned_data.items() if name != "stamp")
+        return sha256(repr((values, preview.fingerprint)).encode()).hexdigest()[:32]
+
+    def refuse(self, refusal: Refusal) -> None:
+        self.is_outcome_unknown = isinstance(refusal, OutcomeUnknown)
+        name = self.refused_fields.get(refusal.field or "", refusal.field)
+        self.add_error(name if name in self.fields else None, MESSAGES.get(refusal.code, str(refusal)))
+        self.data["stamp"] = ""
+
+
+class Action:
+    """One thing that staff do to a subject. A subclass previews it and carries it out."""
+
+    # Templates list the classes.
+    do_not_call_in_templates = True
+    name: str
+    title: str
+    button: str
+    permission: str
+    form_class: type[ActionForm] = ActionForm
+    is_dangerous = False
+    # Whether the form is valid as it opens, so that the first page shows the preview.
+    previews_at_once = False
+    # What the action can be done to; None if it has no subject.
+    subjects: QuerySet | None = None
+    # Details of a preview or of a refusal.
+    table: Table | None = None
+
+    def __init__(self, request: HttpRequest, subject, model_admin: admin.ModelAdmin):
+        self.request, self.subject, self.model_admin = request, subject, model_admin
+
+    def address(self) -> str:
+        """The page to go back to."""
+        opts = self.model_admin.opts
+        return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+
+    def subject_name(self) -> str:
+        return str(self.subject or "")
+
+    def is_permitted(self) -> bool:
+        return self.request.user.has_perm(self.permission)
+
+    def closed_reason(self) -> str | None:
+        """Why nothing of the kind can be done to the subject any more; None if it can."""
+
+    def current_state(self) -> str:
+        return ""
+
+    def initial(self) -> dict:
+        return {}
+
+    def hidden_inputs(self) -> list[tuple[str, str]]:
+        """Names and values that the page sends back beside the form's."""
+        return []
+
+    def form(self, data=None, files=None) -> ActionForm:
+        return self.form_class(data, files, initial=self.initial())
+
+    def earlier_report(self, form: ActionForm) -> Report | None:
+        """The report of an earlier confirmation of this very page. Raises `Refusal`."""
+
+    def preview(self, form: ActionForm) -> Preview:
+        """Raises `Refusal`."""
+        raise NotImplementedError
+
+    def carry_out(self, form: ActionForm) -> Report:
+        """Raises `Refusal`; then nothing was done."""
+        raise NotImplementedError
+
+    def respond(self) -> HttpResponse:
+        if not self.is_permitted():
+            raise PermissionDenied
+        reason = self.closed_reason()
+        if reason:
+            messages.warning(self.request, reason)
+            return HttpResponseRedirect(self.address())
+        if self.request.method == "POST":
+            return self.submit(self.form(self.request.POST.copy(), self.request.FILES))
+        return self.submit(self.form(self.initial())) if self.previews_at_once else self.page(self.form())
+
+    def submit(self, form: ActionForm) -> HttpResponse:
+        if not form.is_valid():
+            return self.page(form)
+        is_confirmed = "confirm" in self.request.POST
+        try:
+            # Asked first: after the first of two confirmations a preview has nothing to say about the second.
+            report = self.earlier_report(form) if is_confirmed else None
+            if report is None:
+                preview = self.preview(form)
+                stamp = form.stamp_of(preview)
+                if is_confirmed and form.cleaned_data["stamp"] == stamp:
+                    report = self.carry_out(form)
+        except Refusal as refusal:
+            form.refuse(refusal)
+            return self.page(form)
+        if report:
+            return self.finish(report)
+        if is_confirmed:
+            messages.warning(self.request, CHANGED)
+        form.data["stamp"] = stamp
+        return self.page(form, preview.lines)
+
+    def finish(self, report: Report) -> HttpResponse:
+        for error in report.errors:
+            messages.error(self.request, error)
+        if report.lines:
+            messages.add_message(self.request, report.level, " ".join(line for line in report.lines if line))
+        return HttpResponseRedirect(report.address or self.address())
+
+    def page(self, form: ActionForm, lines: Sequence[str] = ()) -> HttpResponse:
+        context = {
+            **self.model_admin.admin_site.each_context(self.request),
+            "title": self.title,
+            "subtitle": self.subject_name(),
+            "opts": self.model_admin.opts,
+            "action": self,
+            "form": form,
+            "lines": [line for line in lines if line],
+        }
+        return TemplateResponse(self.request, "admin/action.html", context)
+
+
+class SelectionAction(Action):
+    """An action on the rows that were chosen in a list; `subject` is these rows.
+
+    Its page names them by their ids, and only those are confirmed: the list's filters may leave out by then what
+    changed, and "all rows" may have become more.
+    """
+
+    previews_at_once = True
+    is_dangerous = True
+    thing: str
+    limit: int
+    # The refusal of a row that is done already.
+    already_done: type[Refusal] | None = None
+
+    @classmethod
+    def respond_to_list(cls, model_admin, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        if "stamp" in request.POST:
+            ids = [parse_id(value) for value in request.POST.getlist(ACTION_CHECKBOX_NAME)]
+            ids = list(dict.fromkeys(pk for pk in ids if pk is not None))
+        else:
+            ids = list(queryset.order_by("pk").values_list("pk", flat=True)[: cls.limit + 1])
+        if len(ids) > cls.limit:
+            text = f"Nothing was changed: select at most {cls.limit} {cls.thing}s at once."
+            model_admin.message_user(request, text, level=messages.WARNING)
+            return None
+        return cls(request, list(cls.subjects.filter(pk__in=ids)), model_admin).respond()
+
+    def address(self):
+        return self.request.get_full_path()
+
+    def subject_name(self):
+        return counted(len(self.subject), self.thing)
+
+    def hidden_inputs(self):
+        return [("action", self.name), *((ACTION_CHECKBOX_NAME, str(row.pk)) for row in self.subject)]
+
+    def listed(self, lines: list[str]) -> list[str]:
+        """The first lines of many, and how many more there are."""
+        more = len(lines) - MAX_LISTED
+        return [*lines[:MAX_LISTED], f"And {more:,} more."] if more > 0 else lines
+
+    def carry_out_on(self, row):
+        """Returns what `summary` needs of it. Raises `Refusal`."""
+        raise NotImplementedError
+
+    def summary(self, results: list, already: int) -> list[str]:
+        """The report on the rows that were done, and on how many were done already."""
+        raise NotImplementedError
+
+    def carry_out(self, form):
+        report, results, already = Report(), [], 0
+        for row in self.subject:
+            try:
+                results.append(self.carry_out_on(row))
+            except Refusal as refusal:
+                if self.already_done and isinstance(refusal, self.already_done):
+                    already += 1
+                else:
+                    report.errors.append(f"{row}: {refusal}")
+        report.lines = self.summary(results, already)
+        report.level = messages.SUCCESS if results else messages.WARNING
+        return report
+
+
+def action_view(model_admin: admin.ModelAdmin, action_class: type[Action]):
+    def view(request: HttpRequest, pk: str | None = None) -> HttpResponse:
+        if not request.user.has_perm(action_class.permission):
+            raise PermissionDenied
+        subject = None if action_class.subjects is None else find(action_class.subjects, pk)
+        if subject is None and action_class.subjects is not None:
+            raise Http404
+        return action_class(request, subject, model_admin).respond()
+
+    return view
+
+
+class PageAdmin(admin.ModelAdmin):
+    """A list whose rows have a page of their own, with what staff do there, in place of Django's form."""
+
+    # The names of the pages begin with it, such as `bookings_event_page`.
+    page_prefix: str
+    page_template: str
+    page_subjects: QuerySet
+    page_actions: list[type[Action]]
+
+    def get_urls(self):
+        wrap = self.admin_site.admin_view
+        actions = [
+            path(f"<str:pk>/{one.name}/", wrap(action_view(self, one)), name=f"{self.page_prefix}_{one.name}")
+            for one in self.page_actions
+        ]
+        page = path("<str:pk>/", wrap(self.page_view), name=f"{self.page_prefix}_page")
+        *urls, catch_all = super().get_urls()
+        return [*actions, *urls, page, catch_all]
+
+    def page_url(self, pk: int) -> str:
+        return reverse(f"admin:{self.page_prefix}_page", args=[pk])
+
+    def find_to_view(self, request: HttpRequest, pk: str):
+        """The row of a page. Raises `Http404` and `PermissionDenied`."""
+        subject = find(self.page_subjects, pk)
+        if subject is None:
+            raise Http404
+        if not self.has_view_permission(request, subject):
+            raise PermissionDenied
+        return subject
+
+    def page_view(self, request: HttpRequest, pk: str) -> HttpResponse:
+        subject = self.find_to_view(request, pk)
+        actions = [
+            action
+            for action in self.page_actions
+            if request.user.has_perm(action.permission) and not action(request, subject, self).closed_reason()
+        ]
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "actions": actions,
+            **self.page_context(request, subject),
+        }
+        return TemplateResponse(request, self.page_template, context)
+
+    def page_context(self, request: HttpRequest, subject) -> dict:
+        raise NotImplementedError
+
+    def change_view(self, request, object_id, form_url="", extra_context=None):
+        pk = parse_id(object_id)
+        if pk is None:
+            raise Http404
+        return HttpResponseRedirect(self.page_url(pk))
+
+    def response_action(self, request, queryset):
+        """Refuses what the list's own form does not send: Django's look-up fails on values that are no ids, and the
+        database would look for all rows one by one where nobody knows how many they are."""
+        has_strange_id = any(parse_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME))
+        is_of_all = request.POST.get("select_across") == "1"
+        if has_strange_id or (is_of_all and not self.get_changelist_instance(request).has_known_count):
+            self.message_user(request, "Nothing was changed: select rows of the list.", level=messages.WARNING)
+            return None
+        return super().response_action(request, queryset)
