@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from bookings.enums import BookingStatus, LedgerKind
-from bookings.line import part_of_line
+from bookings.rules import part_of_waitlist
 from events.models import Event
 from ticks.db.fields import ExactCharField, ExactEmailField
 
@@ -151,11 +151,11 @@ def blank_columns() -> dict:
 
 
 class LinePart(models.Model):
-    """How many wait with a number of this part of an event's waitlist (`bookings.line`)."""
+    """How many wait with a number of this part of an event's waitlist (`bookings.rules`)."""
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="+", db_index=False)
     first_number = models.PositiveBigIntegerField()
-    # Signed, without a CHECK: who leaves is written as an insertion of -1 that finds its row (`line_moves`).
+    # Signed, without a CHECK: who leaves is written as an insertion of -1 that finds its row (`part_changes`).
     waiting = models.IntegerField()
 
     class Meta:
@@ -185,7 +185,7 @@ def attach_positions(bookings: list[Booking]) -> None:
 
 
 def place_in_part(booking: Booking) -> tuple[int, int, int]:
-    return booking.event_id, part_of_line(booking.waitlist_number), booking.waitlist_number
+    return booking.event_id, part_of_waitlist(booking.waitlist_number), booking.waitlist_number
 
 
 def steps_between(parts: list[tuple[tuple[int, int], list[Booking]]]) -> Iterator[tuple[str, int, int, int]]:

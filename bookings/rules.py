@@ -1,21 +1,40 @@
 """The rules of booking: who gets tickets, who waits, who is served next.
 
-Pure: no database, no clock, no request. One event's locked state goes in with any number of
-commands; each command gets its outcome, in order, and the state, the claims and the ledger
-entries that come out are what has to be written (and all live bookings, where the event was
-cancelled). A refused command changes nothing, so the others of its group stand.
+Pure: no database, no clock, no request. One event's locked state goes in with any number of commands. Each command
+gets its outcome, in order. The state, the claims and the ledger entries that come out are what has to be written. A
+refused command changes nothing, so the others of its batch stand.
+
+A rule about other bookings belongs here too, since commands of the same batch count for it: what it looks at is a
+field of `Inventory`, which `bookings.services.inventory.load` fills for every caller, previews included.
 """
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
+from bookings.commands import (
+    Book,
+    Cancel,
+    CancelEvent,
+    CancelSeat,
+    ChangeTerms,
+    Claim,
+    Command,
+    Entry,
+    Move,
+    Note,
+    Outcome,
+    Serve,
+)
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import (
+    AlreadyBooked,
     AlreadyCancelled,
+    BookingChanged,
+    BookingNotFound,
     CapacityBelowHeld,
     MoreThanReserved,
     NotWaiting,
@@ -25,132 +44,32 @@ from bookings.exceptions import (
     TooFewLeft,
     TooManyTickets,
 )
-from bookings.line import number_of_arrival, part_of_line
 from events.exceptions import EventNotFound
 from ticks.db.fields import MAX_TICKETS
 from ticks.exceptions import Refusal
 
 STRICT = "strict"
-
-
-@dataclass(slots=True, eq=False)
-class Claim:
-    """One booking as the rules see it. `booking` is the caller's; the rules never look inside."""
-
-    tickets: int
-    status: BookingStatus | None = None
-    waitlist_number: int | None = None
-    booking: Any = None
-
-
-class Entry(NamedTuple):
-    """One line of the event's ledger: what moved, and the counts after it.
-
-    `tickets` is how many the entry speaks of: the total when opened, the signed difference when
-    the capacity changed, the tickets given back when the event was cancelled. `note` is why, or what was
-    edited; `place` the waitlist number that somebody was moved to.
-    """
-
-    sequence: int
-    kind: LedgerKind
-    tickets: int
-    available: int
-    waitlisted: int
-    claim: Claim | None
-    actor: Any
-    note: str = ""
-    place: int | None = None
-
-
-class Book(NamedTuple):
-    claim: Claim
-    actor: Any = None
-
-
-class Cancel(NamedTuple):
-    """Gives back `tickets` of a claim; None gives back all."""
-
-    claim: Claim
-    tickets: int | None = None
-    actor: Any = None
-
-
-@dataclass(slots=True, frozen=True)
-class ChangeTerms:
-    """Staff change how many tickets there are or how the waitlist is served."""
-
-    total: int
-    policy: str
-    actor: Any = None
-
-
-@dataclass(slots=True, frozen=True)
-class CancelEvent:
-    actor: Any = None
-
-
-class Move(NamedTuple):
-    """Gives a waiting claim another number, which nobody has: out of the order of arrival, so with a reason.
-
-    `serves` nobody while others of the line have still to move: who is the head meanwhile need not stay it.
-    """
-
-    claim: Claim
-    number: int
-    note: str = ""
-    actor: Any = None
-    serves: bool = True
-
-
-class Serve(NamedTuple):
-    """Gives a waiting claim its tickets whoever waits ahead of it; `adds` what is missing to the capacity first."""
-
-    claim: Claim
-    adds: bool = False
-    note: str = ""
-    actor: Any = None
-
-
-class Note(NamedTuple):
-    """Puts into the ledger what moves no ticket."""
-
-    kind: LedgerKind
-    note: str
-    claim: Claim | None = None
-    actor: Any = None
-
-
-Command = Book | Cancel | ChangeTerms | CancelEvent | Move | Serve | Note
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of one command: `error`, or its entries, whom it promoted, and a newcomer's position in the line."""
-
-    error: Refusal | None = None
-    entries: list[Entry] = field(default_factory=list)
-    promoted: list[Claim] = field(default_factory=list)
-    newcomer: Claim | None = None
-    position: int | None = None
+COMPLETED, WAITLISTED, CANCELLED = BookingStatus.COMPLETED, BookingStatus.WAITLISTED, BookingStatus.CANCELLED
+# From one arrival's waitlist number to the next: room to move twenty bookings into the same gap.
+ROOM = 2**20
+# Waitlist numbers of one part, whose bookings are counted. A position is the counts of the parts ahead and the
+# places of its own part: with a million arrivals 4,000 rows and 128.
+NUMBERS_A_PART = 256 * ROOM
 
 
 @dataclass(slots=True)
 class Inventory:
-    """One event's locked state.
-
-    `queue` holds waiting claims in order: not necessarily all, but all that the commands at hand
-    could get to (`reach` says which those are). `line_moves` says how many joined or left each part of
-    the line, by the first waitlist number of the part.
-    """
+    """One event's locked state, and the bookings that the commands can get to."""
 
     total: int
     available: int
     waitlisted: int
-    # What those who wait want.
+    # Tickets that the waitlist wants.
     waitlisted_tickets: int = 0
-    # All bookings ever made, and those of them that hold tickets.
+    # All bookings ever made, those of them that hold tickets, and the tickets that new ones asked for.
     bookings: int = 0
     completed: int = 0
+    asked: int = 0
     sequence: int = 0
     policy: str = "first_fit"
     waitlist_enabled: bool = True
@@ -158,21 +77,30 @@ class Inventory:
     sales_end: datetime | None = None
     max_tickets_per_booking: int | None = None
     is_deleted: bool = False
+    # Waiting bookings in order: not all, but those that `reach` says.
     queue: list[Claim] = field(default_factory=list)
-    line_moves: Counter[int] = field(default_factory=Counter)
+    # Bookings that commands name, by id.
+    claims: dict[int, Claim] = field(default_factory=dict)
+    # Bookings of the accounts that commands ask about (`holders_of`), live when they were loaded, by id; then new ones.
+    claims_by_holder: dict[int, list[Claim]] = field(default_factory=dict)
+    # How many joined or left each part of the waitlist, by the first number of the part.
+    part_changes: Counter[int] = field(default_factory=Counter)
 
     @property
     def held(self) -> int:
         return self.total - self.available
+
+    def live_claims_of(self, holder: int | None) -> list[Claim]:
+        return [claim for claim in self.claims_by_holder.get(holder, ()) if claim.status != CANCELLED]
 
 
 @dataclass(slots=True, frozen=True)
 class Reach:
     """How far into the waitlist some commands can get, so that no more of it is loaded.
 
-    At most `tickets` can be free at any moment. Under first fit at most `tickets // size` claims
-    of one size can be served; under strict at most as many as there are tickets, and one more
-    head stops the rest. `leaving` claims may drop out of the line and let that many others up.
+    At most `tickets` can be free at any moment. Under first fit at most `tickets // size` claims of one size can be
+    served. Under strict at most as many as there are tickets, and one more head stops the rest. `leaving` claims may
+    drop out of the waitlist and let that many others up.
     """
 
     tickets: int
@@ -189,19 +117,22 @@ class Reach:
 
 def reach(inventory: Inventory, commands: Sequence[Command]) -> Reach:
     if all(isinstance(command, Book | Note) for command in commands):
-        # Who books only takes, and a note moves nothing: nobody who waits is served by it.
+        # A new booking only takes, and a note moves nothing: nobody who waits is served by it.
         return Reach(0, 0, frozenset())
     free, leaving, policies, total = inventory.available, 0, {inventory.policy}, inventory.total
     for command in commands:
         match command:
-            case Cancel(claim=claim, tickets=tickets):
-                if claim.status == BookingStatus.WAITLISTED:
-                    leaving += 1
-                elif claim.status == BookingStatus.COMPLETED:
+            case Cancel(booking_id=booking_id, tickets=tickets) if claim := inventory.claims.get(booking_id):
+                leaving += claim.status == WAITLISTED
+                if claim.status == COMPLETED:
                     free += claim.tickets if tickets is None else min(tickets, claim.tickets)
+            case CancelSeat(holder=holder):
+                live = inventory.live_claims_of(holder)
+                leaving += sum(claim.status == WAITLISTED for claim in live)
+                free += sum(claim.tickets for claim in live if claim.status == COMPLETED)
             case Move():
                 leaving += 1
-            case Serve(claim=claim):
+            case Serve(booking_id=booking_id) if claim := inventory.claims.get(booking_id):
                 leaving += 1
                 free += claim.tickets
             case ChangeTerms():
@@ -211,24 +142,29 @@ def reach(inventory: Inventory, commands: Sequence[Command]) -> Reach:
     return Reach(free, leaving, frozenset(policies))
 
 
-def allocate(inventory: Inventory, commands: Iterable[Command], *, now: datetime) -> list[Outcome]:
+def allocate(inventory: Inventory, commands: Sequence[Command], *, now: datetime) -> list[Outcome]:
     """Carries out the commands in order and changes `inventory` and the claims accordingly.
 
-    All of them become true at once, so a newcomer's position is the one after the last command.
+    All of them become true at once, so the position of one that joined the waitlist is the one after the last command.
     """
     outcomes = []
     for command in commands:
         outcome = Outcome()
         try:
-            carry_out(inventory, command, outcome, now)
+            decide(inventory, command, outcome, now)
         except Refusal as refusal:
             outcome.error = refusal
         outcomes.append(outcome)
-    number_newcomers(inventory, outcomes)
+    if inventory.waitlisted:
+        # They are the end of the waitlist, in order.
+        joined = [command.claim for command in commands if isinstance(command, Book)]
+        joined = [claim for claim in joined if claim.status == WAITLISTED]
+        for position, claim in enumerate(joined, inventory.waitlisted - len(joined) + 1):
+            claim.position = position
     return outcomes
 
 
-def carry_out(inventory: Inventory, command: Command, outcome: Outcome, now: datetime) -> None:
+def decide(inventory: Inventory, command: Command, outcome: Outcome, now: datetime) -> None:
     if inventory.is_deleted:
         # Its bookings were cancelled with it.
         raise AlreadyCancelled if isinstance(command, Cancel) else EventNotFound
@@ -237,6 +173,8 @@ def carry_out(inventory: Inventory, command: Command, outcome: Outcome, now: dat
             book(inventory, command, outcome, now)
         case Cancel():
             cancel(inventory, command, outcome)
+        case CancelSeat():
+            cancel_seat(inventory, command, outcome)
         case ChangeTerms():
             change_terms(inventory, command, outcome)
         case CancelEvent():
@@ -245,22 +183,16 @@ def carry_out(inventory: Inventory, command: Command, outcome: Outcome, now: dat
             move(inventory, command, outcome)
         case Serve():
             serve(inventory, command, outcome)
-        case Note(kind=kind, claim=claim):
+        case Note(kind=kind, booking_id=booking_id):
+            claim = None if booking_id is None else find_claim(inventory, booking_id)
             tickets = claim.tickets if claim else 0
             record(inventory, outcome, kind, tickets, command.actor, claim, note=command.note)
 
 
-def number_newcomers(inventory: Inventory, outcomes: Sequence[Outcome]) -> None:
-    """They are the end of the line, in order."""
-    position = inventory.waitlisted
-    for outcome in reversed(outcomes):
-        if outcome.newcomer and outcome.newcomer.status == BookingStatus.WAITLISTED:
-            outcome.position = position
-            position -= 1
-
-
 def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -> None:
-    claim = command.claim
+    claim = outcome.claim = command.claim
+    if claim.is_one_ticket and inventory.live_claims_of(claim.holder):
+        raise AlreadyBooked
     if inventory.sales_start and now < inventory.sales_start:
         raise SalesNotOpen
     if inventory.sales_end and now >= inventory.sales_end:
@@ -270,49 +202,72 @@ def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -
         raise TooManyTickets(limit)
     must_queue = inventory.policy == STRICT and inventory.waitlisted > 0
     if claim.tickets <= inventory.available and not must_queue:
-        claim.status = BookingStatus.COMPLETED
+        claim.status = COMPLETED
         inventory.available -= claim.tickets
-        inventory.bookings += 1
         inventory.completed += 1
-        record(inventory, outcome, LedgerKind.BOOKED, claim.tickets, command.actor, claim)
-        return
-    if not inventory.waitlist_enabled:
+        kind = LedgerKind.BOOKED
+    elif inventory.waitlist_enabled:
+        claim.status = WAITLISTED
+        claim.waitlist_number = number_of_arrival(inventory.sequence + 1)
+        inventory.waitlisted += 1
+        inventory.waitlisted_tickets += claim.tickets
+        inventory.part_changes[part_of_waitlist(claim.waitlist_number)] += 1
+        inventory.queue.append(claim)
+        kind = LedgerKind.WAITLISTED
+    else:
         raise SoldOut
-    claim.status = BookingStatus.WAITLISTED
-    claim.waitlist_number = number_of_arrival(inventory.sequence + 1)
     inventory.bookings += 1
-    join_line(inventory, claim)
-    inventory.queue.append(claim)
-    outcome.newcomer = claim
-    record(inventory, outcome, LedgerKind.WAITLISTED, claim.tickets, command.actor, claim)
+    inventory.asked += claim.tickets
+    if claim.holder in inventory.claims_by_holder:
+        inventory.claims_by_holder[claim.holder].append(claim)
+    record(inventory, outcome, kind, claim.tickets, command.actor, claim)
 
 
 def cancel(inventory: Inventory, command: Cancel, outcome: Outcome) -> None:
-    claim = command.claim
-    if claim.status == BookingStatus.CANCELLED:
+    claim = find_claim(inventory, command.booking_id)
+    if claim.status == CANCELLED:
         raise AlreadyCancelled
-    tickets = claim.tickets if command.tickets is None else command.tickets
+    if command.expected not in (None, claim.tickets):
+        # Two confirmations of one page would give back twice as many.
+        raise BookingChanged
+    give_back(inventory, claim, command.tickets, outcome, command.actor)
+
+
+def cancel_seat(inventory: Inventory, command: CancelSeat, outcome: Outcome) -> None:
+    # A booking of the same batch is not there yet for others, whose order among those at work is free.
+    seats = [claim for claim in inventory.live_claims_of(command.holder) if claim.id is not None]
+    if not seats:
+        raise BookingNotFound("This user has no booking for this event.")
+    # The first of those made by the one-ticket contract, else the first.
+    seat = min(seats, key=lambda claim: not claim.is_one_ticket)
+    give_back(inventory, seat, None, outcome, command.actor)
+
+
+def give_back(inventory: Inventory, claim: Claim, tickets: int | None, outcome: Outcome, actor: Any) -> None:
+    """Frees tickets of a live claim, all if None, and serves the waitlist with them."""
+    tickets = claim.tickets if tickets is None else tickets
     if tickets > claim.tickets:
         raise MoreThanReserved(claim.tickets)
-    waits = claim.status == BookingStatus.WAITLISTED
+    outcome.claim = claim
+    waits = claim.status == WAITLISTED
     if waits and claim not in inventory.queue:
-        insort(inventory.queue, claim, key=place)
+        insort(inventory.queue, claim, key=number_of)
     if not waits:
         inventory.available += tickets
     if tickets < claim.tickets:
         claim.tickets -= tickets
         if waits:
             inventory.waitlisted_tickets -= tickets
-        record(inventory, outcome, LedgerKind.REDUCED, tickets, command.actor, claim)
+        record(inventory, outcome, LedgerKind.REDUCED, tickets, actor, claim)
     else:
-        claim.status = BookingStatus.CANCELLED
+        claim.status = CANCELLED
         if waits:
             inventory.queue.remove(claim)
-            leave_line(inventory, claim)
+            leave_waitlist(inventory, claim)
         else:
             inventory.completed -= 1
-        record(inventory, outcome, LedgerKind.CANCELLED, tickets, command.actor, claim)
-    promote(inventory, outcome, command.actor)
+        record(inventory, outcome, LedgerKind.CANCELLED, tickets, actor, claim)
+    promote(inventory, outcome, actor)
 
 
 def change_terms(inventory: Inventory, command: ChangeTerms, outcome: Outcome) -> None:
@@ -333,36 +288,28 @@ def cancel_event(inventory: Inventory, command: CancelEvent, outcome: Outcome) -
     inventory.available = inventory.total
     inventory.waitlisted = inventory.waitlisted_tickets = inventory.completed = 0
     inventory.queue.clear()
-    # The whole line goes with its event.
-    inventory.line_moves.clear()
+    # The whole waitlist goes with its event.
+    inventory.part_changes.clear()
     record(inventory, outcome, LedgerKind.EVENT_CANCELLED, held, command.actor)
 
 
 def move(inventory: Inventory, command: Move, outcome: Outcome) -> None:
-    claim = waiting(command.claim)
+    claim, number = find_waiting(inventory, command.booking_id), command.number
+    outcome.claim = claim
     if claim in inventory.queue:
         inventory.queue.remove(claim)
-    inventory.line_moves[part_of_line(place(claim))] -= 1
-    claim.waitlist_number = command.number
-    inventory.line_moves[part_of_line(command.number)] += 1
-    insort(inventory.queue, claim, key=place)
-    record(
-        inventory,
-        outcome,
-        LedgerKind.MOVED,
-        claim.tickets,
-        command.actor,
-        claim,
-        note=command.note,
-        place=command.number,
-    )
+    inventory.part_changes[part_of_waitlist(number_of(claim))] -= 1
+    inventory.part_changes[part_of_waitlist(number)] += 1
+    claim.waitlist_number = number
+    insort(inventory.queue, claim, key=number_of)
+    record(inventory, outcome, LedgerKind.MOVED, claim.tickets, command.actor, claim, note=command.note, place=number)
     if command.serves:
         # Under strict another head may fit.
         promote(inventory, outcome, command.actor)
 
 
 def serve(inventory: Inventory, command: Serve, outcome: Outcome) -> None:
-    claim = waiting(command.claim)
+    claim = outcome.claim = find_waiting(inventory, command.booking_id)
     missing = claim.tickets - inventory.available
     if missing > 0:
         if not command.adds or inventory.total + missing > MAX_TICKETS:
@@ -377,8 +324,16 @@ def serve(inventory: Inventory, command: Serve, outcome: Outcome) -> None:
     promote(inventory, outcome, command.actor)
 
 
-def waiting(claim: Claim) -> Claim:
-    if claim.status != BookingStatus.WAITLISTED:
+def find_claim(inventory: Inventory, booking_id: int) -> Claim:
+    claim = inventory.claims.get(booking_id)
+    if claim is None:
+        raise BookingNotFound
+    return claim
+
+
+def find_waiting(inventory: Inventory, booking_id: int) -> Claim:
+    claim = find_claim(inventory, booking_id)
+    if claim.status != WAITLISTED:
         raise NotWaiting
     return claim
 
@@ -386,8 +341,8 @@ def waiting(claim: Claim) -> Claim:
 def promote(inventory: Inventory, outcome: Outcome, actor: Any) -> None:
     """Serves the waitlist from what is available, in order.
 
-    One pass is enough under first fit: what is available only shrinks on the way, so nobody who
-    was passed over fits later.
+    One pass is enough under first fit: what is available only shrinks on the way, so nobody who was passed over fits
+    later.
     """
     kept: list[Claim] = []
     for position, claim in enumerate(inventory.queue):
@@ -404,27 +359,17 @@ def promote(inventory: Inventory, outcome: Outcome, actor: Any) -> None:
 def give_tickets(inventory: Inventory, claim: Claim, outcome: Outcome, actor: Any, note: str = "") -> None:
     inventory.available -= claim.tickets
     inventory.completed += 1
-    leave_line(inventory, claim)
-    claim.status = BookingStatus.COMPLETED
+    leave_waitlist(inventory, claim)
+    claim.status = COMPLETED
     outcome.promoted.append(claim)
     record(inventory, outcome, LedgerKind.PROMOTED, claim.tickets, actor, claim, note=note)
 
 
-def join_line(inventory: Inventory, claim: Claim) -> None:
-    inventory.waitlisted += 1
-    inventory.waitlisted_tickets += claim.tickets
-    inventory.line_moves[part_of_line(place(claim))] += 1
-
-
-def leave_line(inventory: Inventory, claim: Claim) -> None:
+def leave_waitlist(inventory: Inventory, claim: Claim) -> None:
     inventory.waitlisted -= 1
     inventory.waitlisted_tickets -= claim.tickets
-    inventory.line_moves[part_of_line(place(claim))] -= 1
+    inventory.part_changes[part_of_waitlist(number_of(claim))] -= 1
     claim.waitlist_number = None
-
-
-def place(claim: Claim) -> int:
-    return claim.waitlist_number or 0
 
 
 def record(
@@ -441,3 +386,23 @@ def record(
     inventory.sequence += 1
     counts = inventory.available, inventory.waitlisted
     outcome.entries.append(Entry(inventory.sequence, kind, tickets, *counts, claim, actor, note, place))
+
+
+def number_of(claim: Claim) -> int:
+    return claim.waitlist_number or 0
+
+
+def number_of_arrival(sequence: int) -> int:
+    """The number of a booking that joins the waitlist by this entry of the ledger: it rises with arrival."""
+    return sequence * ROOM
+
+
+def part_of_waitlist(number: int) -> int:
+    """The first waitlist number of the part that this one is in."""
+    return number - number % NUMBERS_A_PART
+
+
+def numbers_between(before: int, after: int, count: int) -> list[int]:
+    """So many numbers between two others, in order and evenly apart; none where they do not fit."""
+    step = (after - before) // (count + 1)
+    return [before + step * place for place in range(1, count + 1)] if step else []

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from bookings.commands import Claim
 from bookings.enums import BookingStatus
 from bookings.models import Booking
-from bookings.rules import Claim
-from bookings.services.preview import Forecast, bookings_of
+from bookings.services.inventory import EventWork
+from bookings.services.preview import bookings_of
 from events.models import Event
 from ticks.formatting import badge, counted
 
@@ -31,10 +32,10 @@ def served(claims: Sequence[Claim], *, verb: str) -> str:
     return f"{verb} {counted(len(claims), 'booking')}, {counted(tickets, 'ticket')}: {', '.join(names)}{more}."
 
 
-def promotes(forecast: Forecast) -> str:
+def promotes(forecast: EventWork) -> str:
     """The bookings that a preview promotes from the waitlist."""
-    if forecast.served or not forecast.event.waitlisted_count:
-        return served(forecast.served, verb="Promotes")
+    if forecast.promoted or not forecast.event.waitlisted_count:
+        return served(forecast.promoted, verb="Promotes")
     return "Nobody who waits is served by it."
 
 
@@ -50,6 +51,6 @@ def counts_of(event: Event) -> str:
     return counts(event.available_tickets, event.waitlisted_count, event.waitlisted_tickets)
 
 
-def counts_after(forecast: Forecast) -> str:
+def counts_after(forecast: EventWork) -> str:
     inventory = forecast.inventory
     return f"Then {counts(inventory.available, inventory.waitlisted, inventory.waitlisted_tickets)}."

@@ -27,7 +27,7 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event, open_event
 from bookings.services.idempotency import Receipt
 from bookings.services.references import is_reference, is_token_of
-from bookings.services.sql import booking_of
+from bookings.services.sql import read_booking
 from events.exceptions import EventNotFound
 from events.models import Event, counts_of
 from events.serializers import EventChangeSerializer, EventCreateSerializer, EventSerializer, event_data
@@ -188,7 +188,7 @@ class BookingViewSet(GenericViewSet):
     def get_object(self):
         """The booking, if the caller may see it. Raises `BookingNotFound` where it is another's too."""
         identity = parse_id(self.kwargs["pk"])
-        booking = None if identity is None else booking_of(identity)
+        booking = None if identity is None else read_booking(identity)
         if booking is None or not self.may_see(booking):
             raise BookingNotFound
         return booking

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
@@ -34,10 +34,9 @@ class Job:
     is told of what was not committed. `future` has it once it is final.
     """
 
-    # Two jobs of one batch must not write the same key, nor may one write what the other reads: the second would have
-    # to see what the first did.
-    writes: tuple[Hashable, ...] = ()
-    reads: tuple[Hashable, ...] = ()
+    # Of the idempotency key. Two jobs with the same one are never in one batch: the second has to find what the first
+    # has committed.
+    digest: str | None = None
 
     def __init__(self, event_id: int):
         self.event_id = event_id
@@ -60,26 +59,18 @@ class Batch:
     def __init__(self, jobs: Sequence[Job] = (), queue: "BatchQueue | None" = None):
         self.jobs = list(jobs)
         self.queue = queue
-        self.written: set[Hashable] = set()
-        self.read: set[Hashable] = set()
+        self.digests: set[str] = set()
 
     def take(self, waiting: deque[Job], *, limit: int) -> list[Job]:
-        """Takes from an event's waiting jobs, first come first served, up to the limit or the first conflict."""
+        """Takes from an event's waiting jobs, first come first served, up to the limit or the first known key."""
         taken = []
-        while waiting and len(self.jobs) < limit and not self.conflicts_with(waiting[0]):
+        while waiting and len(self.jobs) < limit and waiting[0].digest not in self.digests:
             job = waiting.popleft()
-            self.written.update(job.writes)
-            self.read.update(job.reads)
+            if job.digest:
+                self.digests.add(job.digest)
             self.jobs.append(job)
             taken.append(job)
         return taken
-
-    def conflicts_with(self, job: Job) -> bool:
-        return not (
-            self.written.isdisjoint(job.writes)
-            and self.read.isdisjoint(job.writes)
-            and self.written.isdisjoint(job.reads)
-        )
 
     def take_late_jobs(self) -> list[Job]:
         return self.queue.take_late_jobs(self) if self.queue else []
@@ -91,13 +82,13 @@ class Batch:
 class BatchQueue:
     """Carries out jobs in batches: those of an event in the order of arrival, one batch of an event at a time.
 
-    `carry_out(batch)` sets each job's result and returns when what they say is committed. It may raise `Contended`
+    `run_batch(batch)` sets each job's result and returns when what they say is committed. It may raise `Contended`
     having done nothing. A batch has at most `limit` jobs. At most `length` jobs wait, half of them for one event, none
     longer than `seconds`: beyond that they get `Busy`.
     """
 
-    def __init__(self, carry_out: Callable[[Batch], None], *, limit: int, length: int, seconds: float):
-        self.carry_out, self.limit, self.length, self.seconds = carry_out, limit, length, seconds
+    def __init__(self, run_batch: Callable[[Batch], None], *, limit: int, length: int, seconds: float):
+        self.run_batch, self.limit, self.length, self.seconds = run_batch, limit, length, seconds
         self.changed = threading.Condition()
         self.waiting = 0
         self.jobs_by_event: dict[int, deque[Job]] = {}
@@ -168,7 +159,7 @@ class BatchQueue:
     def work(self) -> None:
         while batch := self.next_batch():
             try:
-                self.carry_out(batch)
+                self.run_batch(batch)
             except Contended:
                 self.put_back(batch)
                 continue
@@ -208,7 +199,7 @@ class BatchQueue:
                 break
             self.ready.popleft()
             if not batch.take(self.jobs_by_event[event_id], limit=self.limit):
-                # Its first job conflicts with the batch.
+                # The key of its first job is in the batch already.
                 self.ready.append(event_id)
                 continue
             self.busy_events.add(event_id)

@@ -4,7 +4,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -14,14 +13,12 @@ from django.utils import timezone
 
 from accounts.exceptions import SessionEnded
 from accounts.services import holders_query, valid_holders
+from bookings.commands import Command, Outcome
 from bookings.exceptions import KeyInFlight
-from bookings.models import Booking
-from bookings.rules import Command, Outcome
 from bookings.services import sql
 from bookings.services.batch_queue import Batch, BatchQueue, Contended, Job
-from bookings.services.idempotency import KnownKey, keys_in_hand, known_keys
-from bookings.services.inventory import Check, LockedEvent, Work, lock_events, settle_all
-from bookings.services.sql import Key
+from bookings.services.idempotency import keys_in_hand
+from bookings.services.inventory import EventWork, LockedEvent, lock_events, plan_writes, write
 from events.exceptions import EventNotFound
 from ticks.db.transactions import (
     Busy,
@@ -36,43 +33,33 @@ from ticks.exceptions import Refusal
 log = logging.getLogger("ticks.batches")
 # Statements stay small, and nobody waits for a crowd.
 JOBS_A_BATCH = 256
-DISTRUST_SECONDS = 1
-
-
-@dataclass(slots=True)
-class Found:
-    """The bookings that jobs are about, locked: by id, and the live ones by (event, user)."""
-
-    by_id: dict[int, Booking] = field(default_factory=dict)
-    seats: dict[tuple[int, int], list[Booking]] = field(default_factory=dict)
+LOGINS_FIRST_SECONDS = 1
 
 
 class TicketJob(Job):
-    """A job that one command of the rules carries out."""
+    """A job that one command of the rules carries out. What can be refused is up to the rules."""
 
-    # The login to check again inside the transaction, and whose it must be; None if the caller is already known.
+    # Login to check again inside the transaction, and whose it must be; None if the caller is already authenticated.
     session_id: int | None = None
     user_id: int | None = None
-    # Of the idempotency key.
-    digest: str | None = None
-    booking_id: int | None = None
-    seat: tuple[int, int] | None = None
     has_new_values = False
 
-    def replay(self, known: KnownKey) -> Any:
-        """The first answer to the job's key. Raises `KeyReused`."""
-        raise NotImplementedError
-
-    def command(self, event: LockedEvent, found: Found) -> Command:
-        """What the rules are asked. Raises what can be refused before anything of the batch is decided."""
+    def command(self) -> Command:
+        """What the rules are asked, made anew for each attempt."""
         raise NotImplementedError
 
     def answer(self, outcome: Outcome) -> Any:
         """The result, once the booking is written."""
         raise NotImplementedError
 
-    def key(self, outcome: Outcome) -> Key:
-        """What to remember of the answer, where the job has a digest."""
+    # For jobs with a digest:
+
+    def replay(self, known: sql.KnownKey) -> Any:
+        """The first answer to the job's key. Raises `KeyReused`."""
+        raise NotImplementedError
+
+    def key(self) -> sql.NewKey:
+        """What to remember of the answer."""
         raise NotImplementedError
 
     def draw_anew(self) -> None:
@@ -84,7 +71,7 @@ def run_job(job: TicketJob) -> Any:
     refuse_to_nest()
     if settings.GROUP_BOOKING and queue().is_running:
         return queue().run(job)
-    carry_out(Batch([job]))
+    run_batch(Batch([job]))
     if isinstance(job.result, BaseException):
         raise job.result
     return job.result
@@ -94,20 +81,20 @@ def run_job(job: TicketJob) -> Any:
 def queue() -> BatchQueue:
     """This process's; it runs in a worker process of the server."""
     return BatchQueue(
-        carry_out_in_worker,
+        run_batch_in_worker,
         limit=JOBS_A_BATCH if settings.GROUP_BOOKING else 1,
         length=settings.QUEUE_LENGTH,
         seconds=settings.QUEUE_SECONDS,
     )
 
 
-def carry_out_in_worker(batch: Batch) -> None:
+def run_batch_in_worker(batch: Batch) -> None:
     # A connection may have been closed, or have grown old, since the thread's last batch.
     connection.close_if_unusable_or_obsolete()
-    carry_out(batch)
+    run_batch(batch)
 
 
-def carry_out(batch: Batch) -> None:
+def run_batch(batch: Batch) -> None:
     """Sets each job's result. Raises `Contended` where several events are concerned and one is locked.
 
     One transaction for the whole batch, and again without the jobs whose logins have ended. What fails otherwise is
@@ -119,19 +106,19 @@ def carry_out(batch: Batch) -> None:
         part = parts.popleft()
         try:
             results = Attempt(part).run()
-        except EndedSessions as ended:
-            parts.extendleft(without(part, ended))
+        except EndedLogins as ended:
+            parts.extendleft(without(part, ended.jobs))
         except Refusal as refusal:
             if isinstance(refusal, Busy) and len(part.event_ids()) > 1:
                 raise Contended from refusal
-            refuse_all([part], type(refusal), refusal.__cause__)
-            if isinstance(refusal, Busy | Unavailable):
-                # Every other job would meet the same, and take as long to find out.
-                refuse_all(parts, type(refusal), refusal.__cause__)
+            # Where the database is at fault, every other job would meet the same, and take as long to find out.
+            is_hopeless = isinstance(refusal, Busy | Unavailable)
+            refuse_all([part, *parts] if is_hopeless else [part], type(refusal), refusal.__cause__)
+            if is_hopeless:
                 return
         except Exception as error:
-            parts.extendleft(to_try_again(part, error))
-            failures += part.jobs[0].result is error and is_trouble_of_the_database(error)
+            parts.extendleft(parts_to_retry(part, error))
+            failures += part.jobs[0].result is error and is_database_trouble(error)
             if failures == 2:
                 refuse_all(parts, Unavailable, error)
                 return
@@ -140,16 +127,16 @@ def carry_out(batch: Batch) -> None:
                 job.result = results[job]
 
 
-def without(part: Batch, ended: "EndedSessions") -> list[Batch]:
+def without(part: Batch, ended: Collection[TicketJob]) -> list[Batch]:
     """Refuses the jobs whose logins have ended; what is left to carry out."""
-    sessions.distrust()
-    for job in ended.jobs:
+    logins.check_first()
+    for job in ended:
         job.result = SessionEnded()
-    rest = [job for job in part.jobs if job not in ended.jobs]
+    rest = [job for job in part.jobs if job not in ended]
     return [Batch(rest)] if rest else []
 
 
-def to_try_again(part: Batch, error: Exception) -> list[Batch]:
+def parts_to_retry(part: Batch, error: Exception) -> list[Batch]:
     """How to try again what was rolled back, the last one first: each job alone, and one once more with new values.
 
     A job that has nothing left to try gets the error as its result.
@@ -166,13 +153,13 @@ def to_try_again(part: Batch, error: Exception) -> list[Batch]:
         job.has_new_values = True
         job.draw_anew()
         if job.session_id is not None:
-            sessions.distrust()
+            logins.check_first()
         return [part]
     job.result = error
     return []
 
 
-def is_trouble_of_the_database(error: Exception) -> bool:
+def is_database_trouble(error: Exception) -> bool:
     """Such as a full disk. A value that it refuses is the trouble of one job alone."""
     return isinstance(error, OperationalError | InternalError) and not is_value_refused(error)
 
@@ -200,7 +187,7 @@ class Attempt:
         attempts = {"attempts": 1} if len(self.batch.event_ids()) > 1 else {}
         try:
             with keys_in_hand({job.digest for job in self.batch.jobs if job.digest}) as in_hand:
-                return in_one_transaction(self.settle, **attempts)(in_hand)
+                return in_one_transaction(self.transact, **attempts)(in_hand)
         except Exception:
             raise
         except BaseException:
@@ -210,94 +197,85 @@ class Attempt:
                 refuse_all([self.batch], OutcomeUnknown)
             raise
 
-    def settle(self, in_hand: Collection[str]) -> dict[TicketJob, Any]:
+    def transact(self, in_hand: Collection[str]) -> dict[TicketJob, Any]:
         self.is_committing = False
         results: dict[TicketJob, Any] = {}
-        # Before any lock: who only asks again waits for nobody.
-        jobs = screened(self.batch.jobs, results, {*in_hand, *self.late})
+        # Before any lock: a request that is only repeated waits for nobody.
+        jobs = without_results(self.batch.jobs, results, {*in_hand, *self.late})
         if jobs:
             events = lock_events(self.batch.event_ids())
             if late := self.batch.take_late_jobs():
                 self.late.update(job.digest for job in late if job.digest)
-                jobs += screened(late, results, self.late)
-            results |= settle_jobs(jobs, events)
+                jobs += without_results(late, results, self.late)
+            move_tickets(jobs, events, results)
             replay_keys_of_refused(jobs, results)
         self.is_committing = True
         return results
 
 
-def screened(jobs: Sequence[TicketJob], results: dict[TicketJob, Any], in_hand: Collection[str]) -> list[TicketJob]:
-    """Those that are still to be carried out; the others have their results."""
-    if sessions.are_distrusted():
-        refuse_ended_sessions(jobs, results)
+def without_results(
+    jobs: Sequence[TicketJob], results: dict[TicketJob, Any], in_hand: Collection[str]
+) -> list[TicketJob]:
+    """Gives results to the jobs whose logins have ended or whose keys are known; the others are to be carried out."""
+    if logins.are_first():
+        refuse_ended_logins(jobs, results)
     replay_known_keys(jobs, results, in_hand)
     return [job for job in jobs if job not in results]
 
 
-class EndedSessions(Exception):
-    """Some of a batch's logins have ended: all is taken back, and the others are served again without them."""
+class EndedLogins(Exception):
+    """Some of a batch's logins have ended: all is taken back, and the others are carried out again without them."""
 
     def __init__(self, jobs: Collection[TicketJob]):
         self.jobs = jobs
 
 
-class Sessions:
+class LoginOrder:
     """Whether logins are looked up before the events are locked, or with the writes, which is a round trip less.
 
     With the writes an ended one costs its whole batch a second go, so that after one they are looked up first.
     """
 
-    distrusted_until = float("-inf")
+    first_until = float("-inf")
 
-    def distrust(self) -> None:
-        self.distrusted_until = time.monotonic() + DISTRUST_SECONDS
+    def check_first(self) -> None:
+        self.first_until = time.monotonic() + LOGINS_FIRST_SECONDS
 
-    def are_distrusted(self) -> bool:
-        return time.monotonic() < self.distrusted_until
-
-
-sessions = Sessions()
+    def are_first(self) -> bool:
+        return time.monotonic() < self.first_until
 
 
-def session_check(jobs: Sequence[TicketJob]) -> Check | None:
-    """That the logins of who was not looked up yet stand: raises `EndedSessions`."""
-    shown = [job for job in jobs if job.session_id is not None]
-    if not shown:
-        return None
-
-    def look(found: Sequence[tuple]) -> None:
-        holders = valid_holders(found)
-        ended = {job for job in shown if holders.get(job.session_id) != job.user_id}
-        if ended:
-            raise EndedSessions(ended)
-
-    return Check(holders_query({job.session_id for job in shown}, now=timezone.now()), look)
+logins = LoginOrder()
 
 
-def refuse_ended_sessions(jobs: Sequence[TicketJob], results: dict[TicketJob, Any]) -> None:
-    check = session_check(jobs)
-    if check is None:
-        return
-    try:
-        check.look(*sql.run_all([check.statement]))
-    except EndedSessions as ended:
-        results |= {job: SessionEnded() for job in ended.jobs}
+def logins_query(jobs: Sequence[TicketJob]) -> sql.Statement | None:
+    """The query for the jobs' logins, where there are any."""
+    session_ids = {job.session_id for job in jobs if job.session_id is not None}
+    return holders_query(session_ids, now=timezone.now()) if session_ids else None
+
+
+def ended_logins(jobs: Sequence[TicketJob], rows: Sequence[tuple]) -> set[TicketJob]:
+    """The jobs whose logins have ended, by what `logins_query` has found."""
+    holders = valid_holders(rows)
+    return {job for job in jobs if job.session_id is not None and holders.get(job.session_id) != job.user_id}
+
+
+def refuse_ended_logins(jobs: Sequence[TicketJob], results: dict[TicketJob, Any]) -> None:
+    if query := logins_query(jobs):
+        results |= {job: SessionEnded() for job in ended_logins(jobs, sql.run(*query))}
 
 
 def replay_known_keys(jobs: Sequence[TicketJob], results: dict[TicketJob, Any], in_hand: Collection[str]) -> None:
     keyed = [job for job in jobs if job.digest and job not in results]
     if not keyed:
         return
-    known = known_keys([job.digest for job in keyed])
+    known = sql.read_keys([job.digest for job in keyed])
     answered = [job for job in keyed if job.digest in known or job.digest not in in_hand]
-    # What a key is answered is for who is logged in; the others' logins are looked up with the writes.
-    refuse_ended_sessions(answered, results)
+    # The answer to a key is for the user who is logged in; the others' logins are looked up with the writes.
+    refuse_ended_logins(answered, results)
     for job in answered:
         if job not in results:
-            try:
-                results[job] = answer_of_key(job, known.get(job.digest))
-            except Refusal as refusal:
-                results[job] = refusal
+            results[job] = replayed(job, known[job.digest]) if job.digest in known else KeyInFlight()
 
 
 def replay_keys_of_refused(jobs: Sequence[TicketJob], results: dict[TicketJob, Any]) -> None:
@@ -307,57 +285,35 @@ def replay_keys_of_refused(jobs: Sequence[TicketJob], results: dict[TicketJob, A
     then be refused because of itself, such as where it has taken the last ticket there.
     """
     refused = {job.digest: job for job in jobs if job.digest and isinstance(results[job], Refusal)}
-    if not refused:
-        return
-    for digest, key in known_keys(list(refused)).items():
-        try:
-            results[refused[digest]] = refused[digest].replay(key)
-        except Refusal as refusal:
-            results[refused[digest]] = refusal
+    if refused:
+        for digest, known in sql.read_keys(list(refused)).items():
+            results[refused[digest]] = replayed(refused[digest], known)
 
 
-def answer_of_key(job: TicketJob, known: KnownKey | None) -> Any:
-    if known is None:
-        raise KeyInFlight
-    return job.replay(known)
+def replayed(job: TicketJob, known: sql.KnownKey) -> Any:
+    try:
+        return job.replay(known)
+    except Refusal as refusal:
+        return refusal
 
 
-def settle_jobs(jobs: Sequence[TicketJob], events: Mapping[int, LockedEvent]) -> dict[TicketJob, Any]:
-    results: dict[TicketJob, Any] = {}
-    found = find_bookings(jobs)
-    works = {event.pk: Work(event, []) for event in events.values()}
-    placed: list[tuple[TicketJob, Work, int]] = []
+def move_tickets(jobs: Sequence[TicketJob], events: Mapping[int, LockedEvent], results: dict[TicketJob, Any]) -> None:
+    """Gives each job its result: the rules decide, then all is written. Raises `EndedLogins`."""
+    jobs_by_event: dict[int, list[TicketJob]] = {}
     for job in jobs:
-        try:
-            if job.event_id not in events:
-                raise EventNotFound
-            work = works[job.event_id]
-            work.commands.append(job.command(work.event, found))
-            placed.append((job, work, len(work.commands) - 1))
-        except Refusal as refusal:
-            results[job] = refusal
-
-    def keys() -> list[Key]:
-        settled = ((job, work.outcomes[place]) for job, work, place in placed if job.digest)
-        return [job.key(outcome) for job, outcome in settled if not outcome.error]
-
-    settle_all(list(works.values()), now=timezone.now(), keys=keys, check=session_check(jobs))
-    for job, work, place in placed:
-        outcome = work.outcomes[place]
+        if job.event_id in events:
+            jobs_by_event.setdefault(job.event_id, []).append(job)
+        else:
+            results[job] = EventNotFound()
+    works = [EventWork(events[pk], [job.command() for job in some]) for pk, some in jobs_by_event.items()]
+    plan = plan_writes(works, now=timezone.now())
+    decided = [
+        (job, outcome)
+        for work, some in zip(works, jobs_by_event.values(), strict=True)
+        for job, outcome in zip(some, work.outcomes, strict=True)
+    ]
+    plan.keys = [job.key() for job, outcome in decided if job.digest and not outcome.error]
+    if ended := ended_logins(jobs, write(plan, query=logins_query(jobs))):
+        raise EndedLogins(ended)
+    for job, outcome in decided:
         results[job] = outcome.error or job.answer(outcome)
-    return results
-
-
-def find_bookings(jobs: Sequence[TicketJob]) -> Found:
-    found = Found()
-    ids = sorted({job.booking_id for job in jobs if job.booking_id is not None})
-    if ids:
-        found.by_id = {booking.pk: booking for booking in sql.lock_bookings(ids)}
-    seats = {job.seat for job in jobs if job.seat is not None}
-    if seats:
-        live = Booking.objects.live().filter(
-            event__in={event for event, _ in seats}, user__in={user for _, user in seats}
-        )
-        for booking in live.select_for_update().order_by("pk"):
-            found.seats.setdefault((booking.event_id, booking.user_id), []).append(booking)
-    return found

@@ -6,21 +6,19 @@ from hashlib import sha256
 from django.db import Error
 
 from accounts.models import User, normalise_email
-from bookings.exceptions import AlreadyBooked
+from bookings.commands import Book, Claim, Outcome
 from bookings.models import Booking
-from bookings.rules import Book, Claim, Outcome
-from bookings.services.batches import Found, TicketJob, run_job
-from bookings.services.idempotency import KnownKey, Receipt, key_of, known_keys, replay
-from bookings.services.inventory import LockedEvent
+from bookings.services import sql
+from bookings.services.batches import TicketJob, run_job
+from bookings.services.idempotency import Receipt, key_of, replay
 from bookings.services.references import guest_token, hash_token, new_nonce, new_reference
-from bookings.services.sql import Key
 from ticks.db.transactions import OutcomeUnknown
 from ticks.exceptions import Refusal
 
-# With a key, a COMMIT that was not answered is tried again: once to find it, and once more in case that is
-# lost too. Not by whom a time-out has kept waiting, and the next one would again.
+# With a key, a COMMIT that was not answered is tried again: once to find it, and once more in case that is lost too.
+# A caller whom a time-out has kept waiting does not try again, since the next one would take as long.
 ATTEMPTS = 3
-PATIENCE_SECONDS = 0.8
+RETRY_SECONDS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +43,16 @@ class BookingRequest:
         return sha256(json.dumps(asked).encode()).hexdigest()
 
     def key_digest(self, key: str) -> str:
-        """A key is the caller's own. All guests are one caller: a guest who retries from another
-        address must find the booking again, and clients draw keys at random."""
+        """A key is the caller's own. All guests are one caller: a guest who retries from another address must find
+        the booking again, and clients draw keys at random."""
         caller = f"user {self.user.pk}" if self.user else "guest"
         return sha256(f"{caller}\n{key}".encode()).hexdigest()
+
+    def command(self, booking: Booking | None = None) -> Book:
+        """What the rules are asked, for the booking to be and for a preview, which has none."""
+        holder = self.user.pk if self.user else None
+        claim = Claim(self.tickets, holder=holder, is_one_ticket=self.is_only_one, booking=booking)
+        return Book(claim, self.actor or self.user)
 
 
 def book_tickets(request: BookingRequest, *, key: str | None = None, session_id: int | None = None) -> Receipt:
@@ -60,22 +64,19 @@ def book_tickets(request: BookingRequest, *, key: str | None = None, session_id:
     `KeyInFlight`, `AlreadyBooked`, and what `in_one_transaction` raises; `OutcomeUnknown` with a key
     only when the database stays away. Rules: API.md, Bookings.
     """
-    if key is None:
-        return run_job(BookingJob(request, session_id=session_id))
-    return book_by_key(BookingJob(request, digest=request.key_digest(key), session_id=session_id))
+    job = BookingJob(request, digest=key and request.key_digest(key), session_id=session_id)
+    try:
+        return run_job(job)
+    except OutcomeUnknown as unknown:
+        if key is None:
+            raise
+        return book_or_find(job, unknown)
 
 
 def find_booked(request: BookingRequest, *, key: str) -> Receipt | None:
     """What the same request with this key has booked, if it was carried out. Raises `KeyReused`."""
-    known = known_keys([request.key_digest(key)])
+    known = sql.read_keys([request.key_digest(key)])
     return replay(*known.values(), fingerprint=request.fingerprint()) if known else None
-
-
-def book_by_key(job: "BookingJob") -> Receipt:
-    try:
-        return run_job(job)
-    except OutcomeUnknown as unknown:
-        return book_or_find(job, unknown)
 
 
 def book_or_find(job: "BookingJob", unknown: OutcomeUnknown) -> Receipt:
@@ -85,14 +86,14 @@ def book_or_find(job: "BookingJob", unknown: OutcomeUnknown) -> Receipt:
     """
     try:
         for _ in range(ATTEMPTS - 1):
-            if time.monotonic() - job.arrived > PATIENCE_SECONDS:
+            if time.monotonic() - job.arrived > RETRY_SECONDS:
                 break
             try:
                 return run_job(BookingJob(job.request, digest=job.digest, session_id=job.session_id))
             except OutcomeUnknown as error:
                 unknown = error
     except (Refusal, Error):
-        # They know only of their own attempt; over another node of a cluster the first may just not be visible yet.
+        # This tells of its own attempt only; over another node of a cluster the first may not be visible yet.
         raise unknown from None
     raise unknown
 
@@ -103,18 +104,8 @@ class BookingJob(TicketJob):
     def __init__(self, request: BookingRequest, *, digest: str | None = None, session_id: int | None = None):
         super().__init__(request.event_id)
         self.request, self.digest, self.session_id = request, digest, session_id
+        self.user_id = request.user.pk if request.user else None
         self.fingerprint = request.fingerprint() if digest else None
-        keys = (("key", digest),) if digest else ()
-        if request.user:
-            self.user_id = request.user.pk
-            holder = (request.event_id, self.user_id)
-            if request.is_only_one:
-                self.seat = holder
-                self.writes = (("seat", holder), *keys)
-            else:
-                self.reads, self.writes = (("seat", holder),), keys
-        else:
-            self.writes = keys
         self.draw_anew()
 
     def draw_anew(self) -> None:
@@ -132,21 +123,14 @@ class BookingJob(TicketJob):
             one_ticket_holder_id=self.user_id if request.is_only_one else None,
         )
 
-    def replay(self, known: KnownKey) -> Receipt:
-        return replay(known, fingerprint=self.fingerprint)
-
-    def command(self, event: LockedEvent, found: Found) -> Book:
-        request = self.request
-        if request.is_only_one and found.seats.get(self.seat):
-            raise AlreadyBooked
-        # An attempt that was rolled back may have given it an id.
-        self.booking.id = None
-        return Book(Claim(request.tickets, booking=self.booking), request.actor or request.user)
-
-    def key(self, outcome: Outcome) -> Key:
-        self.booking.waitlist_position = outcome.position
-        return key_of(self.booking, digest=self.digest, fingerprint=self.fingerprint, nonce=self.nonce)
+    def command(self) -> Book:
+        return self.request.command(self.booking)
 
     def answer(self, outcome: Outcome) -> Receipt:
-        self.booking.waitlist_position = outcome.position
         return Receipt(self.booking, self.token)
+
+    def replay(self, known: sql.KnownKey) -> Receipt:
+        return replay(known, fingerprint=self.fingerprint)
+
+    def key(self) -> sql.NewKey:
+        return key_of(self.booking, digest=self.digest, fingerprint=self.fingerprint, nonce=self.nonce)

@@ -5,12 +5,11 @@ from django.utils import timezone
 from django.utils.text import Truncator
 
 from accounts.models import User
+from bookings.commands import CancelEvent, ChangeTerms, Claim, Note
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import InvalidTerms, StaleVersion
-from bookings.models import MAX_NOTE, Booking, LedgerEntry
-from bookings.rules import CancelEvent, ChangeTerms, Claim, Note
-from bookings.services.inventory import lock_event, settle
-from bookings.services.line import clear_line
+from bookings.models import MAX_NOTE, Booking, LedgerEntry, LinePart
+from bookings.services.inventory import apply, lock_event
 from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.db.transactions import in_one_transaction
@@ -52,7 +51,7 @@ def opened(fields: dict, *, actor: User, now: datetime) -> Event:
 
 @dataclass(frozen=True, slots=True)
 class EventChange:
-    """An event after an edit, and the waiting bookings that it served (their claims; `booking` is the id)."""
+    """An event after an edit, and the waiting bookings that it served (their claims)."""
 
     event: Event
     served: list[Claim]
@@ -82,15 +81,15 @@ def edit_event(event_id: int, *, changes: dict, actor: User, version: int | None
     )
     now = timezone.now()
     edits = {name: value for name, value in changes.items() if name != "total_tickets"}
-    notes = [Note(LedgerKind.EDITED, told_edits(event, edits), actor=actor)] if edits else []
-    [*_, outcome] = settle(event, [*notes, terms], now=now)
+    notes = [Note(LedgerKind.EDITED, edit_summary(event, edits), actor=actor)] if edits else []
+    work = apply(event, [*notes, terms], now=now)
     for name, value in changes.items():
         setattr(event, name, value)
     refuse_empty_sales_window(event)
     event.version += 1
     event.updated_at = now
     event.save(update_fields=[*changes, "version", "updated_at"])
-    return EventChange(event, outcome.promoted)
+    return EventChange(event, work.promoted)
 
 
 def sales_opened(event: Event, *, now: datetime) -> dict:
@@ -121,25 +120,25 @@ def cancel_event(event_id: int, *, actor: User, version: int | None = None) -> E
     """
     event = lock_standing_event(event_id, version=version)
     now = timezone.now()
-    settle(event, [CancelEvent(actor)], now=now)
+    apply(event, [CancelEvent(actor)], now=now)
     cancel_bookings_of(event, now=now)
-    clear_line(event.pk)
+    LinePart.objects.filter(event=event).delete()
     event.deleted_at = event.updated_at = now
     event.version += 1
     event.save(update_fields=["deleted_at", "updated_at", "version"])
     return event
 
 
-def told_edits(event: Event, edits: dict) -> str:
+def edit_summary(event: Event, edits: dict) -> str:
     """For the ledger: what was edited, from what to what."""
-    told = [
-        f"{Event._meta.get_field(name).verbose_name}: {told_value(getattr(event, name))} → {told_value(value)}"
+    changes = [
+        f"{Event._meta.get_field(name).verbose_name}: {edited_value(getattr(event, name))} → {edited_value(value)}"
         for name, value in edits.items()
     ]
-    return Truncator("; ".join(told)).chars(MAX_NOTE)
+    return Truncator("; ".join(changes)).chars(MAX_NOTE)
 
 
-def told_value(value) -> str:
+def edited_value(value) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, bool):

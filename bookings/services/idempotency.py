@@ -5,16 +5,14 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
 
 from django.db import Error, connection
 from django.utils import timezone
 
 from bookings.exceptions import KeyReused
-from bookings.models import Booking, IdempotencyKey
+from bookings.models import Booking
 from bookings.services import sql
 from bookings.services.references import guest_token, is_token_of
-from bookings.services.sql import Key
 
 ANSWERED = ("reference", "event_id", "user_id", "first_name", "last_name", "email", "tickets_reserved", "status")
 
@@ -28,69 +26,45 @@ class Receipt:
     is_replayed: bool = False
 
 
-class KnownKey(NamedTuple):
-    """A key that has made a booking before, and the hash of the booking's token; see the models."""
-
-    digest: str
-    fingerprint: str
-    answer: str
-    token_nonce: str | None
-    booking_id: int
-    token_hash: str | None
-
-
-KNOWN_KEYS = (
-    "SELECT used.digest, used.fingerprint, used.answer, used.token_nonce, used.booking_id, made.token_hash"  # noqa: S608
-    f" FROM {IdempotencyKey._meta.db_table} AS used"
-    f" INNER JOIN {Booking._meta.db_table} AS made ON made.id = used.booking_id WHERE used.digest IN"
-)
-
-
-def known_keys(digests: Sequence[str]) -> dict[str, KnownKey]:
-    """Those that have made a booking before, by their digests."""
-    found = sql.run(f"{KNOWN_KEYS} ({sql.marks(len(digests))})", digests)
-    return {key.digest: key for key in map(KnownKey._make, found)}
-
-
 @contextmanager
 def keys_in_hand(digests: Collection[str]) -> Iterator[Collection[str]]:
-    """Those that nobody else is booking with; they are then locked by name, which ends with the connection.
+    """The keys that nobody else is booking with. They are locked by name, which ends with the connection.
 
     It only spares the second of two at once the wait: that one key books once is up to its unique index. So where
-    it cannot be had (some clusters refuse it) the second waits for the first, as on SQLite, where one writes at a time.
+    the lock cannot be had (some clusters refuse it) the second waits for the first, as on SQLite.
     """
     if not digests or connection.vendor != "mysql":
         yield digests
         return
     # Names are the server's, whichever the database, and at most 64 characters long.
     names = {digest: sha256(f"{connection.settings_dict['NAME']} {digest}".encode()).hexdigest() for digest in digests}
-    answers = ask_for("GET_LOCK(%s, 0)", list(names.values()))
+    answers = call_for_each("GET_LOCK(%s, 0)", list(names.values()))
     locked = [name for name, answer in zip(names.values(), answers, strict=True) if answer]
     try:
         yield {digest for digest, answer in zip(names, answers, strict=True) if answer != 0}
     finally:
         if locked and connection.connection is not None:
-            ask_for("RELEASE_LOCK(%s)", locked)
+            call_for_each("RELEASE_LOCK(%s)", locked)
 
 
-def ask_for(function: str, names: Sequence[str]) -> Sequence[int | None]:
+def call_for_each(function: str, names: Sequence[str]) -> Sequence[int | None]:
     try:
         [answers] = sql.run(f"SELECT {', '.join([function] * len(names))}", names)
     except Error:
-        # The booking is made, or refused, all the same. A lock that is not let go ends with the connection.
+        # The booking is made, or refused, all the same. A lock that is not released ends with the connection.
         connection.close()
         return [None] * len(names)
     return answers
 
 
-def key_of(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None) -> Key:
+def key_of(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None) -> sql.NewKey:
     """What remembers the booking as it is answered now."""
     answer = {name: getattr(booking, name) for name in ANSWERED}
     answer |= {"position": booking.waitlist_position, "created_at": booking.created_at.isoformat()}
-    return Key(digest, fingerprint, answer, nonce, booking.reference)
+    return sql.NewKey(digest, fingerprint, answer, nonce, booking.reference)
 
 
-def replay(known: KnownKey, *, fingerprint: str) -> Receipt:
+def replay(known: sql.KnownKey, *, fingerprint: str) -> Receipt:
     if known.fingerprint != fingerprint:
         raise KeyReused
     answer = json.loads(known.answer)

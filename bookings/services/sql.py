@@ -1,12 +1,13 @@
-"""What the hot path reads and writes of bookings, in SQL built once, one statement for all rows of a group.
+"""Every statement that the services write by hand, built once, one for all rows of a batch.
 
-Every group does it while it holds events' locks. Through the ORM it costs three times as much, most of that to
-build the same statements again.
+A batch runs them while it holds its events' locks. Through the ORM they cost three times as much, most of that to
+build the same statements again. A booking may take four statements under the lock, at most six with a waitlist and a
+key: `test_book_takes_four_statements_under_the_lock` and its neighbour in `bookings/tests/api/test_book.py` count
+them, and `test_batch_of_twenty_takes_as_many_statements_as_one_of_two` sees that a batch takes no more than one job.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from operator import attrgetter
@@ -14,44 +15,38 @@ from typing import NamedTuple
 
 from django.db import connection, models
 
+from bookings.commands import Claim, Entry
 from bookings.enums import BookingStatus
 from bookings.models import Booking, IdempotencyKey, LedgerEntry
 from events.models import Event
 
-# SQLite takes at most 32,766 values in one statement.
+# SQLite takes at most 32,766 values in one statement, and 500 parts in one compound query.
 ROWS_A_QUERY = 500
+SIZES_A_QUERY = 64
 Statement = tuple[str, Sequence]
-# The values of `NOTED_COLUMNS` but the time; a booking that is not there yet as a `New`.
-Entry = tuple
+BOOKINGS, EVENTS, KEYS = Booking._meta.db_table, Event._meta.db_table, IdempotencyKey._meta.db_table
+BOOKING_COLUMNS = [field.attname for field in Booking._meta.concrete_fields]
 ENTRY_COLUMNS = (
-    "event_id",
-    "sequence",
-    "kind",
-    "tickets",
-    "available_after",
-    "waitlisted_after",
-    "actor_id",
-    "booking_id",
-    "created_at",
+    *("event_id", "sequence", "kind", "tickets", "available_after", "waitlisted_after"),
+    *("actor_id", "booking_id", "created_at"),
 )
-NOTED_COLUMNS = (*ENTRY_COLUMNS, "note", "place")
 KEY_COLUMNS = ("digest", "fingerprint", "answer", "token_nonce", "booking_id", "created_at")
+WAITING = f"SELECT id, tickets_reserved, waitlist_number FROM {BOOKINGS} WHERE event_id = %s"  # noqa: S608
+# The number is set exactly while a booking waits.
+HEADS = f"{WAITING} AND waitlist_number IS NOT NULL ORDER BY waitlist_number LIMIT %s"
+HEADS_OF_SIZE = f"({WAITING} AND status = %s AND tickets_reserved = %s ORDER BY waitlist_number LIMIT %s)"
+NEXT_SIZE = (
+    f"SELECT MIN(tickets_reserved) FROM {BOOKINGS}"  # noqa: S608
+    " WHERE event_id = %s AND status = %s AND tickets_reserved > %s AND tickets_reserved <= %s"
+)
+KNOWN_KEYS = (
+    "SELECT used.digest, used.fingerprint, used.answer, used.token_nonce, used.booking_id, made.token_hash"  # noqa: S608
+    f" FROM {KEYS} AS used INNER JOIN {BOOKINGS} AS made ON made.id = used.booking_id WHERE used.digest IN"
+)
 
 
-class New(NamedTuple):
-    """A booking that is inserted in the same go: the how manieth, and its reference."""
-
-    place: int
-    reference: str
-
-
-class IdsApart(Exception):
-    """The database did not number the new bookings one after the other, as it promises for one statement."""
-
-
-@dataclass(slots=True)
-class Key:
-    """An idempotency key's row, to be; see the model."""
+class NewKey(NamedTuple):
+    """An idempotency key's row, to be; see the model. `reference` is the booking's."""
 
     digest: str
     fingerprint: str
@@ -60,176 +55,23 @@ class Key:
     reference: str
 
 
-def booking_of(booking_id: int) -> Booking | None:
-    """A booking as it stands; None when there is none."""
-    return next(iter(read_bookings(reading(1), [booking_id])), None)
+class KnownKey(NamedTuple):
+    """A key that has made a booking before, and the hash of the booking's token; see the models."""
+
+    digest: str
+    fingerprint: str
+    answer: str
+    token_nonce: str | None
+    booking_id: int
+    token_hash: str | None
 
 
-def lock_bookings(ids: Sequence[int]) -> list[Booking]:
-    """Of locked events, in the order of their ids, locked until the transaction ends."""
-    return read_bookings(reading(len(ids), is_locking=True), ids)
-
-
-def read_bookings(statement: str, values: Sequence) -> list[Booking]:
-    names = [field.attname for field in Booking._meta.concrete_fields]
-    bookings = [Booking.drafted(**dict(zip(names, row, strict=True))) for row in run(statement, values)]
-    for booking in bookings:
-        booking._state.adding, booking._state.db = False, connection.alias
-        booking.created_at = aware(booking.created_at)
-        booking.updated_at = aware(booking.updated_at)
-    return bookings
-
-
-@cache
-def reading(bookings: int, *, is_locking: bool = False) -> str:
-    chosen = Booking.objects.filter(pk__in=range(bookings)).order_by("pk")
-    if is_locking:
-        chosen = chosen.select_for_update()
-    return chosen.values_list(*(field.attname for field in Booking._meta.concrete_fields)).query.sql_with_params()[0]
-
-
-def aware(moment: datetime | None) -> datetime | None:
-    """As the drivers read it, without a time zone: both databases keep UTC."""
-    return moment and moment.replace(tzinfo=UTC)
-
-
-def booking_insertions(bookings: Sequence[Booking]) -> list[Statement]:
-    """New bookings of one moment, and the query that `take_ids` reads their ids from."""
-    if not bookings:
-        return []
-    columns, read = booking_columns()
-    values = [value for booking in bookings for value in read(booking)]
-    stamp = literal(bookings[0].created_at)
-    row = f"({marks(len(columns))}, {stamp}, {stamp})"
-    statement = insertion(Booking, (*columns, "created_at", "updated_at"), [row] * len(bookings))
-    if connection.vendor != "mysql":
-        return [(f"{statement} RETURNING id, reference", values)]
-    # What follows in the same go names them by their places.
-    name_them = ("SET @first_booking = LAST_INSERT_ID()", [])
-    if connection.features.can_return_rows_from_bulk_insert:
-        return [(f"{statement} RETURNING id, reference", values), name_them]
-    look = f"SELECT id, reference FROM {Booking._meta.db_table} WHERE reference IN ({marks(len(bookings))})"  # noqa: S608
-    return [(statement, values), name_them, (look, [booking.reference for booking in bookings])]
-
-
-def take_ids(bookings: Sequence[Booking], found: Sequence[Sequence[tuple]]) -> None:
-    """Gives them the ids that the database says. Raises `IdsApart` where the go took them for others."""
-    if not bookings:
-        return
-    ids = {reference: number for rows in found for number, reference in rows}
-    for booking in bookings:
-        booking.id = ids[booking.reference]
-        booking._state.adding = False
-    if connection.vendor == "mysql":
-        first, step = bookings[0].id, id_step()
-        if any(booking.id != first + place * step for place, booking in enumerate(bookings)):
-            # A node that joins a cluster changes the step.
-            connection.id_step = None
-            raise IdsApart
-
-
-def id_step() -> int:
-    """More than one in a cluster, where each node has numbers of its own."""
-    if connection.id_step is None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT @@auto_increment_increment")
-            [connection.id_step] = cursor.fetchone()
-    return connection.id_step
-
-
-def entry_insertions(entries: Sequence[Entry], now: datetime) -> list[Statement]:
-    name = namer()
-    stamp = literal(now)
-    rows = []
-    noted = []
-    for event, sequence, kind, tickets, available, waitlisted, actor, booking, note, place in entries:
-        # Written out here: the driver looks at each value by itself, and of a group's values these are the most.
-        numbers = f"{event}, {sequence}, '{kind}', {tickets}, {available}, {waitlisted}"
-        row = f"{numbers}, {or_null(actor)}, {name(booking) if type(booking) is New else or_null(booking)}, {stamp}"
-        if note or place is not None:
-            # Staff's, so few.
-            noted.append((f"({row}, %s, %s)", [note, place]))
-        else:
-            rows.append(f"({row})")
-    return [
-        *((insertion(LedgerEntry, ENTRY_COLUMNS, some), ()) for some in batched(rows, ROWS_A_QUERY)),
-        *((insertion(LedgerEntry, NOTED_COLUMNS, [row]), values) for row, values in noted),
-    ]
-
-
-def key_insertions(keys: Sequence[Key], new: Mapping[str, New], now: datetime) -> list[Statement]:
-    name = namer()
-    stamp = literal(now)
-    return [
-        (
-            insertion(
-                IdempotencyKey, KEY_COLUMNS, [f"(%s, %s, %s, %s, {name(new[key.reference])}, {stamp})" for key in some]
-            ),
-            [value for key in some for value in (key.digest, key.fingerprint, json.dumps(key.answer), key.nonce)],
-        )
-        for some in batched(keys, ROWS_A_QUERY)
-    ]
-
-
-def namer() -> Callable[[New], str]:
-    """What a booking that is inserted in the same go is called in SQL."""
-    if connection.vendor == "mysql":
-        # One look-up each would double what a row costs. `take_ids` sees that it was right.
-        return lambda new: f"@first_booking + {new.place} * @@auto_increment_increment"
-    return lambda new: f"(SELECT id FROM {Booking._meta.db_table} WHERE reference = '{new.reference}')"  # noqa: S608
-
-
-def or_null(number: int | None) -> str:
-    return "NULL" if number is None else str(number)
-
-
-def endings(ids: Sequence[int], now: datetime) -> list[Statement]:
-    return changes(ids, now, status=BookingStatus.CANCELLED, waitlist_number=None, one_ticket_holder_id=None)
-
-
-def servings(ids: Sequence[int], now: datetime) -> list[Statement]:
-    return changes(ids, now, status=BookingStatus.COMPLETED, waitlist_number=None)
-
-
-def changes(ids: Sequence[int], now: datetime, **values) -> list[Statement]:
-    assignments = ", ".join(f"{name} = %s" for name in (*values, "updated_at"))
-    update = f"UPDATE {Booking._meta.db_table} SET {assignments} WHERE id IN"  # noqa: S608
-    return [
-        (f"{update} ({marks(len(some))})", [*values.values(), adapted(now), *some])
-        for some in batched(ids, ROWS_A_QUERY)
-    ]
-
-
-def reductions(sizes: Sequence[tuple[int, int]], now: datetime) -> list[Statement]:
-    """`sizes` are ids and the tickets that are left of each."""
-    return settings_of("tickets_reserved", sizes, now)
-
-
-def moves(places: Sequence[tuple[int, int]], now: datetime) -> list[Statement]:
-    """`places` are ids and the waitlist numbers that they get: one statement each, which the unique index looks at."""
-    return [statement for place in places for statement in settings_of("waitlist_number", [place], now)]
-
-
-def settings_of(column: str, pairs: Sequence[tuple[int, int]], now: datetime) -> list[Statement]:
-    """Sets a column to another value in each row; `pairs` are ids and values."""
-    update = f"UPDATE {Booking._meta.db_table} SET {column} ="  # noqa: S608
-    return [
-        (
-            f"{update} {choice(len(some))}, updated_at = %s WHERE id IN ({marks(len(some))})",
-            [*(value for pair in some for value in pair), adapted(now), *(booking_id for booking_id, _ in some)],
-        )
-        for some in batched(pairs, ROWS_A_QUERY)
-    ]
-
-
-def counts_update(events: Sequence, names: Sequence[str]) -> Statement:
-    """Of the counts with these names, for events or what has their names."""
-    values = [value for name in names for event in events for value in (event.pk, getattr(event, name))]
-    return counts_statement(tuple(names), len(events)), [*values, *(event.pk for event in events)]
+class IdsApart(Exception):
+    """The database did not number the new bookings one after the other, as it promises for one statement."""
 
 
 def run_all(statements: Sequence[Statement]) -> list[Sequence[tuple]]:
-    """Runs them in one round trip where the driver can, on SQLite one by one; what each query found."""
+    """Runs them in one round trip where the driver can, on SQLite one by one. Returns the rows of each query."""
     if connection.vendor == "mysql":
         return connection.run_all(statements) if statements else []
     found: list[Sequence[tuple]] = []
@@ -241,15 +83,223 @@ def run_all(statements: Sequence[Statement]) -> list[Sequence[tuple]]:
 
 
 def run(statement: str, values: Sequence) -> Sequence[tuple]:
-    """What one query found."""
+    """Runs one query and returns its rows."""
     [found] = run_all([(statement, values)])
     return found
+
+
+def read_booking(booking_id: int) -> Booking | None:
+    return next(iter(read_bookings([booking_id])), None)
+
+
+def read_bookings(ids: Sequence[int], *, is_locking: bool = False) -> list[Booking]:
+    """Bookings in the order of their ids; of locked events, they may be locked until the transaction ends."""
+    bookings = []
+    for some in batched(ids, ROWS_A_QUERY):
+        for row in run(booking_query(len(some), is_locking=is_locking), some):
+            booking = Booking.drafted(**dict(zip(BOOKING_COLUMNS, row, strict=True)))
+            booking._state.adding, booking._state.db = False, connection.alias
+            booking.created_at, booking.updated_at = aware(booking.created_at), aware(booking.updated_at)
+            bookings.append(booking)
+    return bookings
+
+
+@cache
+def booking_query(bookings: int, *, is_locking: bool) -> str:
+    chosen = Booking.objects.filter(pk__in=range(bookings)).order_by("pk")
+    if is_locking:
+        chosen = chosen.select_for_update()
+    return chosen.values_list(*BOOKING_COLUMNS).query.sql_with_params()[0]
+
+
+def read_heads(event_id: int, limit: int) -> list[Claim]:
+    """The first waiting bookings of an event."""
+    return waiting_claims(run(HEADS, [event_id, limit]))
+
+
+def read_heads_of_sizes(event_id: int, limits: Sequence[tuple[int, int]]) -> list[Claim]:
+    """The first waiting bookings of each size; `limits` are sizes and how many of each at most."""
+    # SQLite takes no LIMIT in a part of a UNION; a derived table costs MariaDB half as much again.
+    heads = HEADS_OF_SIZE if connection.vendor == "mysql" else f"SELECT * FROM {HEADS_OF_SIZE} AS heads"  # noqa: S608
+    claims = []
+    for some in batched(limits, SIZES_A_QUERY):
+        values = [value for size, limit in some for value in (event_id, BookingStatus.WAITLISTED, size, limit)]
+        claims += waiting_claims(run(" UNION ALL ".join([heads] * len(some)), values))
+    return claims
+
+
+def waiting_claims(rows: Iterable[tuple]) -> list[Claim]:
+    return [Claim(tickets, BookingStatus.WAITLISTED, number, id=pk) for pk, tickets, number in rows]
+
+
+def read_sizes(event_id: int, *, at_most: int) -> list[int]:
+    """The numbers of tickets, up to a limit, that somebody waits for."""
+    sizes = [0]
+    while True:
+        # One row each from the index. DISTINCT reads every waiting booking on MariaDB.
+        [(larger,)] = run(NEXT_SIZE, [event_id, BookingStatus.WAITLISTED, sizes[-1], at_most])
+        if larger is None:
+            return sizes[1:]
+        sizes.append(larger)
+
+
+def read_keys(digests: Sequence[str]) -> dict[str, KnownKey]:
+    """Those that have made a booking before, by their digests."""
+    found = run(f"{KNOWN_KEYS} ({marks(len(digests))})", digests)
+    return {key.digest: key for key in map(KnownKey._make, found)}
+
+
+def insert_bookings(bookings: Sequence[Booking]) -> list[Statement]:
+    """New bookings of one moment, and the query that `take_ids` reads their ids from."""
+    if not bookings:
+        return []
+    columns, read = varying_columns()
+    values = [value for booking in bookings for value in read(booking)]
+    stamp = literal(bookings[0].created_at)
+    row = f"({marks(len(columns))}, {stamp}, {stamp})"
+    statement = insertion(Booking, (*columns, "created_at", "updated_at"), [row] * len(bookings))
+    if connection.vendor != "mysql":
+        return [(f"{statement} RETURNING id, reference", values)]
+    # What follows in the same round trip names them by it (`ids_of_new`).
+    remember = ("SET @first_booking = LAST_INSERT_ID()", [])
+    if connection.features.can_return_rows_from_bulk_insert:
+        return [(f"{statement} RETURNING id, reference", values), remember]
+    query = f"SELECT id, reference FROM {BOOKINGS} WHERE reference IN ({marks(len(bookings))})"  # noqa: S608
+    return [(statement, values), remember, (query, [booking.reference for booking in bookings])]
+
+
+@cache
+def varying_columns() -> tuple[tuple[str, ...], Callable[[Booking], tuple]]:
+    """Columns that differ from booking to booking, and what reads their values."""
+    columns = tuple(
+        field.column
+        for field in Booking._meta.concrete_fields
+        if not (field.primary_key or isinstance(field, models.DateTimeField))
+    )
+    return columns, attrgetter(*columns)
+
+
+def ids_of_new(bookings: Sequence[Booking]) -> dict[str, str]:
+    """The SQL for the id of each booking that is inserted in the same round trip, by its reference."""
+    if connection.vendor == "mysql":
+        # A query for each would double what a row costs. `take_ids` sees that the arithmetic was right.
+        return {
+            booking.reference: f"@first_booking + {place} * @@auto_increment_increment"
+            for place, booking in enumerate(bookings)
+        }
+    query = f"(SELECT id FROM {BOOKINGS} WHERE reference = '%s')"  # noqa: S608
+    return {booking.reference: query % booking.reference for booking in bookings}
+
+
+def take_ids(bookings: Sequence[Booking], found: Sequence[Sequence[tuple]]) -> None:
+    """Gives bookings the ids that the database says. Raises `IdsApart` where `ids_of_new` took them for others."""
+    if not bookings:
+        return
+    ids = {reference: number for rows in found for number, reference in rows}
+    for booking in bookings:
+        booking.id = ids[booking.reference]
+        booking._state.adding = False
+    if connection.vendor != "mysql":
+        return
+    if connection.id_step is None:
+        # More than one in a cluster, where each node has numbers of its own.
+        [(connection.id_step,)] = run("SELECT @@auto_increment_increment", ())
+    first, step = bookings[0].id, connection.id_step
+    if any(booking.id != first + place * step for place, booking in enumerate(bookings)):
+        # A node that joins a cluster changes the step.
+        connection.id_step = None
+        raise IdsApart
+
+
+def insert_entries(entries: Iterable[tuple[int, Entry]], new_ids: Mapping[str, str], now: datetime) -> list[Statement]:
+    """Ledger entries with the ids of their events."""
+    stamp = literal(now)
+    rows, statements = [], []
+    for event_id, (sequence, kind, tickets, available, waitlisted, claim, actor, note, place) in entries:
+        # Written out here: the driver looks at each value by itself, and most values of a batch are these.
+        booking = "NULL" if claim is None else claim.id or new_ids[claim.booking.reference]
+        actor_id = "NULL" if actor is None else actor.pk
+        row = f"{event_id}, {sequence}, '{kind}', {tickets}, {available}, {waitlisted}, {actor_id}, {booking}, {stamp}"
+        if note or place is not None:
+            # Staff's, so few.
+            noted = insertion(LedgerEntry, (*ENTRY_COLUMNS, "note", "place"), [f"({row}, %s, %s)"])
+            statements.append((noted, [note, place]))
+        else:
+            rows.append(f"({row})")
+    return [*((insertion(LedgerEntry, ENTRY_COLUMNS, some), ()) for some in batched(rows, ROWS_A_QUERY)), *statements]
+
+
+def insert_keys(keys: Sequence[NewKey], new_ids: Mapping[str, str], now: datetime) -> list[Statement]:
+    stamp = literal(now)
+    return [
+        (
+            insertion(IdempotencyKey, KEY_COLUMNS, [f"(%s, %s, %s, %s, {new_ids[key[-1]]}, {stamp})" for key in some]),
+            [value for key in some for value in (key.digest, key.fingerprint, json.dumps(key.answer), key.nonce)],
+        )
+        for some in batched(keys, ROWS_A_QUERY)
+    ]
+
+
+def update_bookings(ids: Sequence[int], now: datetime, **values) -> list[Statement]:
+    """Sets columns to the same values in all these bookings."""
+    assignments = ", ".join(f"{name} = %s" for name in (*values, "updated_at"))
+    update = f"UPDATE {BOOKINGS} SET {assignments} WHERE id IN"  # noqa: S608
+    return [
+        (f"{update} ({marks(len(some))})", [*values.values(), adapted(now), *some])
+        for some in batched(ids, ROWS_A_QUERY)
+    ]
+
+
+def update_each(column: str, pairs: Sequence[tuple[int, int]], now: datetime) -> list[Statement]:
+    """Sets a column to another value in each booking; `pairs` are ids and values."""
+    update = f"UPDATE {BOOKINGS} SET {column} ="  # noqa: S608
+    return [
+        (
+            f"{update} {choice(len(some))}, updated_at = %s WHERE id IN ({marks(len(some))})",
+            [*(value for pair in some for value in pair), adapted(now), *(booking_id for booking_id, _ in some)],
+        )
+        for some in batched(pairs, ROWS_A_QUERY)
+    ]
+
+
+def update_counts(counts: Mapping[str, Sequence[tuple[int, int]]]) -> Statement:
+    """Sets counts of events, by their columns; each has the same events' ids and values."""
+    ids = [event_id for event_id, _ in next(iter(counts.values()))]
+    values = [value for pairs in counts.values() for pair in pairs for value in pair]
+    return counts_statement(tuple(counts), len(ids)), [*values, *ids]
 
 
 @lru_cache(maxsize=1024)
 def counts_statement(names: tuple[str, ...], events: int) -> str:
     assignments = ", ".join(f"{name} = {choice(events)}" for name in names)
-    return f"UPDATE {Event._meta.db_table} SET {assignments} WHERE id IN ({marks(events)})"  # noqa: S608
+    return f"UPDATE {EVENTS} SET {assignments} WHERE id IN ({marks(events)})"  # noqa: S608
+
+
+def add_counts(
+    model: type[models.Model], rows: Sequence[tuple], *, key: tuple, added: tuple, latest: tuple = ()
+) -> list[Statement]:
+    """Inserts rows; where a row's key is there, adds to its counts and sets its latest. Nothing is read first."""
+    return [
+        (upsert(model, key, added, latest, len(some)), [value for row in some for value in row])
+        for some in batched(rows, ROWS_A_QUERY)
+    ]
+
+
+@cache
+def upsert(model: type[models.Model], key: tuple, added: tuple, latest: tuple, rows: int) -> str:
+    columns = (*key, *added, *latest)
+    is_mysql = connection.vendor == "mysql"
+    new = "VALUES({})" if is_mysql else "excluded.{}"
+    assignments = [f"{name} = {name} + {new.format(name)}" for name in added]
+    assignments += [f"{name} = {new.format(name)}" for name in latest]
+    conflict = "ON DUPLICATE KEY UPDATE" if is_mysql else f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET"
+    return f"{insertion(model, columns, [f'({marks(len(columns))})'] * rows)} {conflict} {', '.join(assignments)}"
+
+
+def insertion(model: type[models.Model], columns: Sequence[str], rows: Sequence[str]) -> str:
+    quote = connection.ops.quote_name
+    names = ", ".join(map(quote, columns))
+    return f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES {', '.join(rows)}"  # noqa: S608
 
 
 def choice(rows: int) -> str:
@@ -261,31 +311,19 @@ def marks(values: int) -> str:
     return ", ".join(["%s"] * values)
 
 
-def insertion(model: type[models.Model], columns: Sequence[str], values: Sequence[str]) -> str:
-    quote = connection.ops.quote_name
-    names = ", ".join(map(quote, columns))
-    return f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES {', '.join(values)}"  # noqa: S608
-
-
-@cache
-def booking_columns() -> tuple[tuple[str, ...], Callable[[Booking], tuple]]:
-    """Those that differ from booking to booking, and what reads their values."""
-    columns = tuple(
-        field.column
-        for field in Booking._meta.concrete_fields
-        if not (field.primary_key or isinstance(field, models.DateTimeField))
-    )
-    return columns, attrgetter(*columns)
-
-
 def literal(moment: datetime) -> str:
     return f"'{adapted(moment)}'"
 
 
 @lru_cache(maxsize=8)
 def adapted(moment: datetime) -> str:
-    """As both databases keep it. Kept, as it stands in several rows of the moment, and takes long."""
+    """A moment as both databases store it. Cached, since it stands in several rows and takes long."""
     return connection.ops.adapt_datetimefield_value(moment)
+
+
+def aware(moment: datetime | None) -> datetime | None:
+    """A moment that a driver has read without a time zone: both databases keep UTC."""
+    return moment and moment.replace(tzinfo=UTC)
 
 
 def batched(items: Sequence, size: int) -> Iterable[Sequence]:

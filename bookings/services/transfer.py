@@ -4,18 +4,18 @@ from django.utils import timezone
 from django.utils.text import Truncator
 
 from accounts.models import User, normalise_email
+from bookings.commands import Note
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import AlreadyCancelled
 from bookings.models import MAX_NOTE, Booking
-from bookings.rules import Note
-from bookings.services.inventory import claim_of, lock_event, settle
-from bookings.services.sql import lock_bookings
+from bookings.services.inventory import apply, lock_event
+from bookings.services.sql import read_booking
 from ticks.db.transactions import in_one_transaction
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whom a booking is for. `is_same`: the person that it was for, written otherwise."""
+    """The person that a booking is for. `is_same`: the person that it was for, written otherwise."""
 
     first_name: str
     last_name: str = ""
@@ -27,21 +27,20 @@ class Holder:
 def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: str = "") -> Booking:
     """Moves a booking to another name or mail address; its tickets and its place in the line stay.
 
-    Another person's booking leaves the account that made it, and the guest's token ends: who had it can neither
-    see nor cancel it any more. What is as wished already changes nothing. Raises `AlreadyCancelled`,
-    `EventNotFound`, `Busy`.
+    A booking that goes to another person leaves the account that made it, and the guest's token ends: neither opens it
+    any more. Values that the booking has already are no change. Raises `AlreadyCancelled`, `EventNotFound`, `Busy`.
     """
     event = lock_event(booking.event_id)
-    [booking] = lock_bookings([booking.pk])
+    booking = read_booking(booking.pk)
     if booking.status == BookingStatus.CANCELLED:
         raise AlreadyCancelled
     changes = changes_to(booking, holder)
     if not changes:
         return booking
     now = timezone.now()
-    told = f"{told_change(booking, changes)}{f': {reason}' if reason else ''}"
-    note = Truncator(told).chars(MAX_NOTE)
-    settle(event, [Note(LedgerKind.TRANSFERRED, note, claim_of(booking), actor)], now=now)
+    summary = f"{transfer_summary(booking, changes)}{f': {reason}' if reason else ''}"
+    note = Truncator(summary).chars(MAX_NOTE)
+    apply(event, [Note(LedgerKind.TRANSFERRED, note, booking.pk, actor)], now=now)
     for name, value in changes.items():
         setattr(booking, name, value)
     booking.updated_at = now
@@ -60,16 +59,16 @@ def changes_to(booking: Booking, holder: Holder) -> dict:
     return {name: value for name, value in wanted.items() if getattr(booking, name) != value}
 
 
-def told_change(booking: Booking, changes: dict) -> str:
+def transfer_summary(booking: Booking, changes: dict) -> str:
     """For the ledger, which nobody can erase: names, but no mail addresses."""
-    told = []
+    parts = []
     if {"first_name", "last_name"} & changes.keys():
         first, last = (changes.get(name, getattr(booking, name)) for name in ("first_name", "last_name"))
-        told.append(f"{booking.full_name} → {f'{first} {last}'.strip()}")
+        parts.append(f"{booking.full_name} → {f'{first} {last}'.strip()}")
     if "email" in changes:
-        told.append("another mail address")
+        parts.append("another mail address")
     if "user_id" in changes:
-        told.append("taken from its account")
+        parts.append("taken from its account")
     if "token_hash" in changes:
-        told.append("its token ended")
-    return ", ".join(told)
+        parts.append("its token ended")
+    return ", ".join(parts)

@@ -10,9 +10,9 @@ from django.db.models import Count, F, Min, Sum
 from django.utils import timezone
 
 from bookings.enums import ARRIVALS, BookingStatus, LedgerKind
-from bookings.line import NUMBERS_A_PART, number_of_arrival
 from bookings.models import Booking, LedgerEntry, LinePart, SalesHour
-from bookings.services.hours import hour_of
+from bookings.rules import NUMBERS_A_PART, number_of_arrival
+from bookings.services.inventory import hour_of
 from events.models import Event
 
 CHUNK = 1000

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from accounts.models import User
+from bookings.commands import Claim, Command, Move, Serve
 from bookings.exceptions import NotInLine, NotWaiting
-from bookings.line import number_of_arrival, numbers_between
 from bookings.models import Booking, LinePart
-from bookings.rules import Claim, Command, Move, Serve
-from bookings.services.inventory import claim_of, lock_event, settle
-from bookings.services.sql import lock_bookings
+from bookings.rules import number_of_arrival, numbers_between
+from bookings.services.inventory import apply, lock_event
+from bookings.services.sql import read_booking
 from events.models import Event
 from ticks.db.transactions import in_one_transaction
 
-# Who follows is moved as well where no number is left between two; then for a while nobody has to.
+# Where no number is left between two bookings, those that follow are moved too, until there is room for a while.
 ENOUGH_ROOM = 2**10
 PAGE = 50
 MADE_ROOM = "Made room for another"
@@ -35,8 +35,9 @@ def move_in_line(booking: Booking, *, position: int, reason: str, actor: User) -
 
     Under strict the new head is served at once if it fits. Raises `NotWaiting`, `NotInLine`, `EventNotFound`, `Busy`.
     """
-    event, booking = locked(booking)
-    return Served(booking, settled(event, moves(event, booking, position=position, note=reason, actor=actor)))
+    event = lock_event(booking.event_id)
+    booking = read_booking(booking.pk)
+    return served_by(event, booking, moves(event, booking, position=position, note=reason, actor=actor))
 
 
 @in_one_transaction
@@ -45,26 +46,21 @@ def serve_out_of_turn(booking: Booking, *, reason: str, actor: User, adds: bool 
 
     Raises `NotWaiting`, `TooFewLeft`, `EventNotFound`, `Busy`.
     """
-    event, booking = locked(booking)
+    event = lock_event(booking.event_id)
     total = event.total_tickets
-    served = settled(event, [Serve(claim_of(booking), adds=adds, note=reason, actor=actor)])
+    served = served_by(event, booking, [Serve(booking.pk, adds=adds, note=reason, actor=actor)])
     if event.total_tickets != total:
-        # Whoever edits the event at the moment has an older total before them.
+        # A page that edits the event at the moment shows an older total.
         event.version += 1
         event.updated_at = timezone.now()
         event.save(update_fields=["version", "updated_at"])
-    return Served(booking, served)
+    return served
 
 
-def locked(booking: Booking) -> tuple[Event, Booking]:
-    event = lock_event(booking.event_id)
-    [booking] = lock_bookings([booking.pk])
-    return event, booking
-
-
-def settled(event: Event, commands: list[Command]) -> list[Claim]:
-    """Whom the commands served."""
-    return [claim for outcome in settle(event, commands, now=timezone.now()) for claim in outcome.promoted]
+def served_by(event: Event, booking: Booking, commands: list[Command]) -> Served:
+    work = apply(event, commands, now=timezone.now())
+    claim = work.inventory.claims.get(booking.pk)
+    return Served(claim.booking if claim else booking, work.promoted)
 
 
 def moves(event: Event, booking: Booking, *, position: int, note: str, actor: User) -> list[Command]:
@@ -76,7 +72,7 @@ def moves(event: Event, booking: Booking, *, position: int, note: str, actor: Us
     now_at = booking.waitlist_position
     if position == now_at:
         return []
-    # In the line without it, so many stand ahead of the place.
+    # In the waitlist without it, so many stand ahead of the place.
     ahead = position - 1 if position < now_at else position
     before = number_at(event, ahead) if ahead else 0
     moved, numbers = [booking], []
@@ -94,13 +90,13 @@ def moves(event: Event, booking: Booking, *, position: int, note: str, actor: Us
         numbers = [number - 1 for number in numbers]
     # From the end on, where each gets a number that nobody has any more.
     return [
-        Move(claim_of(one), number, note if one is booking else MADE_ROOM, actor, serves=one is booking)
+        Move(one.pk, number, note if one is booking else MADE_ROOM, actor, serves=one is booking)
         for one, number in reversed(list(zip(moved, numbers, strict=True)))
     ]
 
 
 def following(event: Event, before: int) -> Iterator[Booking]:
-    """Who waits behind a number, in order."""
+    """The bookings that wait behind a number, in order."""
     while True:
         line = Booking.objects.filter(event=event, waitlist_number__gt=before).order_by("waitlist_number")
         page = list(line[:PAGE])
@@ -111,18 +107,18 @@ def following(event: Event, before: int) -> Iterator[Booking]:
 
 
 def number_at(event: Event, position: int) -> int:
-    """Of who stands at a position: counted by the parts of the line, then one by one.
+    """The number of the booking at a position: counted by the parts of the waitlist, then one by one.
 
     Raises `NotInLine` where fewer wait: without the event's lock some may have left since it was read.
     """
-    line = Booking.objects.filter(event=event).waitlisted().order_by("waitlist_number")
+    waiting = Booking.objects.filter(event=event).waitlisted().order_by("waitlist_number")
     parts = LinePart.objects.filter(event=event).order_by("first_number").values_list("first_number", "waiting")
     left = position
-    for first, waiting in parts:
-        if left <= waiting:
-            numbers = line.filter(waitlist_number__gte=first).values_list("waitlist_number", flat=True)
+    for first, count in parts:
+        if left <= count:
+            numbers = waiting.filter(waitlist_number__gte=first).values_list("waitlist_number", flat=True)
             for number in numbers[left - 1 : left]:
                 return number
             break
-        left -= waiting
-    raise NotInLine(line.count())
+        left -= count
+    raise NotInLine(waiting.count())

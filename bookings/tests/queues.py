@@ -13,9 +13,9 @@ PATIENCE_SECONDS = 10
 class Named(Job):
     """A job of nothing. `told` has each result that it was finished with."""
 
-    def __init__(self, event_id=1, name="", *, writes=(), reads=()):
+    def __init__(self, event_id=1, name="", *, digest=None):
         super().__init__(event_id)
-        self.name, self.writes, self.reads = name, writes, reads
+        self.name, self.digest = name, digest
         self.told = []
 
     def finish(self):
@@ -34,10 +34,10 @@ class Shop:
         self.doors = {}
         self.has_begun = threading.Semaphore(0)
         self.before = lambda batch: None
-        self.queue = BatchQueue(self.carry_out, limit=limit, length=length, seconds=seconds)
+        self.queue = BatchQueue(self.run_batch, limit=limit, length=length, seconds=seconds)
         self.queue.start()
 
-    def carry_out(self, batch: Batch):
+    def run_batch(self, batch: Batch):
         self.batches.append(names(batch.jobs))
         self.has_begun.release()
         for event_id in batch.event_ids():

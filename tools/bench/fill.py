@@ -51,11 +51,11 @@ def fill(*, bookings: int, waiting: int = 0, left: int = 0, actor, accounts: Seq
 
 def count(event, bookings: int, waiting: int, wanted: int) -> None:
     """What is counted beside the event, as if all had been booked in the moment in which it was opened."""
-    from bookings.line import number_of_arrival, part_of_line
     from bookings.models import LinePart, SalesHour
-    from bookings.services.hours import hour_of
+    from bookings.rules import number_of_arrival, part_of_waitlist
+    from bookings.services.inventory import hour_of
 
-    line = Counter(part_of_line(number_of_arrival(bookings + number + 2)) for number in range(waiting))
+    line = Counter(part_of_waitlist(number_of_arrival(bookings + number + 2)) for number in range(waiting))
     LinePart.objects.bulk_create(LinePart(event=event, first_number=part, waiting=n) for part, n in line.items())
     if bookings:
         SalesHour.objects.create(
@@ -75,8 +75,8 @@ def size_of(place: int) -> int:
 
 def rows_of(event, bookings: int, waiting: int, accounts: Sequence[int]) -> Iterator[tuple]:
     """Each booking with its ledger entry. The opening of the event was entry 1."""
-    from bookings.line import number_of_arrival
     from bookings.models import Booking, LedgerEntry
+    from bookings.rules import number_of_arrival
 
     last = Booking.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     for number in range(bookings + waiting):

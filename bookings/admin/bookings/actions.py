@@ -6,13 +6,13 @@ from django.db.models import F
 from bookings.admin import fields, formatting
 from bookings.admin.events.actions import EventEdit
 from bookings.admin.links import booking_url
+from bookings.commands import Cancel, Command, Serve
 from bookings.enums import BookingStatus
 from bookings.exceptions import AlreadyCancelled, InvalidTerms, NotWaiting
 from bookings.models import Booking
-from bookings.rules import Cancel, Command, Serve
 from bookings.services.cancellation import cancel_tickets
-from bookings.services.inventory import booking_id, claim_of
-from bookings.services.preview import Forecast, foresee, foresee_cancellations
+from bookings.services.inventory import EventWork
+from bookings.services.preview import simulate, simulate_cancellations
 from bookings.services.transfer import Holder, changes_to, transfer_booking
 from bookings.services.waitlist import move_in_line, moves, serve_out_of_turn
 from ticks.formatting import counted
@@ -35,9 +35,9 @@ class BookingAction(Action):
     def closed_reason(self):
         return AlreadyCancelled.message if self.subject.status == BookingStatus.CANCELLED else None
 
-    def forecast(self, commands: list[Command]) -> Forecast:
+    def forecast(self, commands: list[Command]) -> EventWork:
         """Raises what the rules refuse."""
-        forecast = foresee(self.subject.event, commands)
+        forecast = simulate(self.subject.event, commands)
         if forecast.refusal:
             raise forecast.refusal
         return forecast
@@ -64,7 +64,7 @@ class CancelTickets(BookingAction):
 
     def preview(self, form):
         booking, tickets = self.subject, form.cleaned_data["tickets"]
-        forecast = self.forecast([Cancel(claim_of(booking), tickets)])
+        forecast = self.forecast([Cancel(booking.pk, tickets)])
         left = booking.tickets_reserved - tickets
         is_waiting = booking.status == BookingStatus.WAITLISTED
         verb = "no longer waited for" if is_waiting else "given back"
@@ -82,7 +82,7 @@ class CancelTickets(BookingAction):
             self.subject,
             tickets=form.cleaned_data["tickets"],
             actor=self.request.user,
-            of=self.subject.tickets_reserved,
+            expected=self.subject.tickets_reserved,
         )
         self.log(f"Cancelled {tickets}.")
         booking = cancellation.booking
@@ -207,7 +207,7 @@ class ServeOutOfTurn(WaitingAction):
 
     def preview(self, form):
         booking = self.subject
-        forecast = self.forecast([Serve(claim_of(booking), adds=form.cleaned_data.get("adds", False))])
+        forecast = self.forecast([Serve(booking.pk, adds=form.cleaned_data.get("adds", False))])
         added = forecast.inventory.total - booking.event.total_tickets
         ahead = booking.waitlist_position - 1
         lines = [
@@ -222,7 +222,7 @@ class ServeOutOfTurn(WaitingAction):
         reason, adds = form.cleaned_data["reason"], form.cleaned_data.get("adds", False)
         served = serve_out_of_turn(self.subject, reason=reason, actor=self.request.user, adds=adds)
         self.log("Served out of turn.")
-        others = [claim for claim in served.served if booking_id(claim) != self.subject.pk]
+        others = [claim for claim in served.served if claim.id != self.subject.pk]
         holds = f"{served.booking.full_name} has {counted(served.booking.tickets_reserved, 'ticket')} now."
         return Report([holds, formatting.served(others, verb="Promoted as well:")])
 
@@ -240,7 +240,7 @@ class CancelBookings(SelectionAction):
         rows = [self.described(booking) for booking in self.subject]
         effects = [
             f"{forecast.event}: {formatting.promotes(forecast)} {formatting.counts_after(forecast)}".replace("  ", " ")
-            for forecast in foresee_cancellations(self.subject)
+            for forecast in simulate_cancellations(self.subject)
         ]
         return Preview([*self.listed(rows), *effects, "This cannot be undone."], fingerprint=rows)
 

@@ -8,14 +8,14 @@ from django.contrib import messages
 from accounts.models import User
 from bookings.admin import fields, formatting
 from bookings.admin.links import booking_url, event_url
+from bookings.commands import CancelEvent, ChangeTerms, Claim
 from bookings.enums import BookingStatus
 from bookings.exceptions import KeyReused, StaleVersion
 from bookings.models import Booking, LedgerEntry
-from bookings.rules import Book, CancelEvent, ChangeTerms, Claim
 from bookings.services.booking import BookingRequest, book_tickets, find_booked
 from bookings.services.events import EventChange, cancel_event, edit_event
-from bookings.services.inventory import booking_id
-from bookings.services.preview import Forecast, foresee
+from bookings.services.inventory import EventWork
+from bookings.services.preview import simulate
 from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.formatting import counted
@@ -38,9 +38,9 @@ class EventAction(Action):
     def closed_reason(self):
         return "This event is cancelled; nothing was changed." if self.subject.deleted_at else None
 
-    def forecast(self, command) -> Forecast:
+    def forecast(self, command) -> EventWork:
         """Raises what the rules refuse."""
-        forecast = foresee(self.subject, [command])
+        forecast = simulate(self.subject, [command])
         if forecast.refusal:
             raise forecast.refusal
         return forecast
@@ -82,8 +82,8 @@ class BookForCaller(EventAction):
         return {"tickets": 1, "key": secrets.token_hex(16)}
 
     def preview(self, form):
-        claim = Claim(form.cleaned_data["tickets"], booking=Booking())
-        forecast = self.forecast(Book(claim))
+        forecast = self.forecast(self.booking_request(form).command())
+        claim = forecast.outcomes[0].claim
         tickets = counted(claim.tickets, "ticket")
         name = f"{form.cleaned_data['first_name']} {form.cleaned_data['last_name']}".strip()
         account = form.cleaned_data["account"]
@@ -91,8 +91,7 @@ class BookForCaller(EventAction):
         if claim.status == BookingStatus.COMPLETED:
             lines = [f"{name} gets {tickets}.", formatting.counts_after(forecast), holder]
         else:
-            place = forecast.inventory.waitlisted
-            line = f"{name} is waitlisted for {tickets}, as number {place:,} in line."
+            line = f"{name} is waitlisted for {tickets}, as number {claim.position:,} in line."
             lines = [line, self.waiting_reason(claim), holder]
         return Preview(lines, fingerprint=claim.status)
 
@@ -189,7 +188,7 @@ class ChangeCapacity(EventEdit):
         if total == event.total_tickets:
             return Preview([*lines, "That is what it has already; nothing would change."])
         lines += [formatting.promotes(forecast), formatting.counts_after(forecast)]
-        return Preview(lines, fingerprint=sorted(booking_id(claim) for claim in forecast.served))
+        return Preview(lines, fingerprint=sorted(claim.id for claim in forecast.promoted))
 
     def carry_out(self, form):
         change = self.save(form, {"total_tickets": form.cleaned_data["total"]})

@@ -8,10 +8,10 @@ from django.utils import timezone
 from bookings.admin import formatting
 from bookings.admin.events.actions import EventEdit, VersionForm
 from bookings.admin.fields import LineField, LinesField, MomentField, SwitchField
+from bookings.commands import ChangeTerms
 from bookings.enums import LedgerKind
 from bookings.exceptions import InvalidTerms, StaleVersion
 from bookings.models import LedgerEntry
-from bookings.rules import ChangeTerms
 from bookings.services.events import sales_closed, sales_opened
 from events.models import EDITABLE_FIELDS, Event
 from ticks.formatting import exact_time, format_time
@@ -141,7 +141,7 @@ class EditEvent(EventEdit):
         forecast = self.forecast(ChangeTerms(event.total_tickets, policy))
         if edits.get("waitlist_enabled") is False and event.waitlisted_count:
             lines.append("Nobody else can wait; who does keeps their place and is still served.")
-        if forecast.served:
+        if forecast.promoted:
             lines += [formatting.promotes(forecast), formatting.counts_after(forecast)]
         return Preview(lines)
 

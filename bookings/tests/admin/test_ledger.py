@@ -2,8 +2,8 @@ import pytest
 from django.db import transaction
 
 from bookings.enums import LedgerKind
-from bookings.line import ROOM
 from bookings.models import AppendOnly, LedgerEntry
+from bookings.rules import ROOM
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
 from bookings.services.transfer import Holder, transfer_booking

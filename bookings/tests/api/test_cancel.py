@@ -533,11 +533,11 @@ def test_cancel_of_a_booking_that_has_another_number_by_now_changes_nothing(user
     booking = BookingFactory(user=user, tickets=4)
     # As the page of each of two who confirm at once knows it.
     seen = booking.tickets_reserved
-    cancel_tickets(booking, tickets=1, actor=user, of=seen)
+    cancel_tickets(booking, tickets=1, actor=user, expected=seen)
     before = everything()
 
     with pytest.raises(BookingChanged):
-        cancel_tickets(booking, tickets=1, actor=user, of=seen)
+        cancel_tickets(booking, tickets=1, actor=user, expected=seen)
 
     assert everything() == before
     assert Booking.objects.get(pk=booking.pk).tickets_reserved == 3

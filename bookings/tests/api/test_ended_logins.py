@@ -92,7 +92,7 @@ REQUESTS = [
 def _way(request, settings, monkeypatch):
     settings.FAST_PATH = request.param == "fast path"
     # For a second after one that has ended all logins are looked up first, and another test would hide behind it.
-    monkeypatch.setattr(batches, "sessions", batches.Sessions())
+    monkeypatch.setattr(batches, "logins", batches.LoginOrder())
 
 
 @pytest.fixture

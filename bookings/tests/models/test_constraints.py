@@ -3,8 +3,8 @@
 import pytest
 from django.db import DataError, IntegrityError, connection, transaction
 
-from bookings.line import NUMBERS_A_PART
 from bookings.models import Booking, IdempotencyKey, InventoryCheck, LedgerEntry, LinePart, SalesHour
+from bookings.rules import NUMBERS_A_PART
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.tests.factories import BookingFactory, EventFactory

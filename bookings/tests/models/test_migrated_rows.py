@@ -8,8 +8,8 @@ from django.apps import apps
 from django.db import connection, models
 from django.db.models import F
 
-from bookings.line import NUMBERS_A_PART, ROOM
 from bookings.models import Booking, LedgerEntry, LinePart, SalesHour
+from bookings.rules import NUMBERS_A_PART, ROOM
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
 from bookings.services.verification import verify_events

@@ -8,10 +8,9 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from accounts.tests.factories import UserFactory
-from bookings.line import NUMBERS_A_PART, ROOM, number_of_arrival, part_of_line
 from bookings.models import Booking, LedgerEntry, LinePart, attach_positions
-from bookings.rules import Reach
-from bookings.services.inventory import waiting_rows
+from bookings.rules import NUMBERS_A_PART, ROOM, Reach, number_of_arrival, part_of_waitlist
+from bookings.services.inventory import waiting_claims
 from bookings.tests.factories import EventFactory
 from bookings.tests.rows import delete_rows
 from events.models import Event
@@ -73,7 +72,7 @@ def large_event(user):
         waitlisted_tickets=5 * WAITING,
     )
     numbers = [number_of_arrival(number + 1) for number in range(3, SOLD + WAITING, 4)]
-    for part, waiting in Counter(map(part_of_line, numbers)).items():
+    for part, waiting in Counter(map(part_of_waitlist, numbers)).items():
         LinePart.objects.bulk_create(LinePart(event=event, first_number=part, waiting=waiting) for event in events)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE TABLE bookings_booking")
@@ -119,16 +118,16 @@ def test_status_reads_one_row(event, anonymous):
 def test_strict_waitlist_head_reads_what_is_in_reach(event):
     within = Reach(tickets=4, leaving=0, policies=frozenset({"strict"}))
 
-    read = rows_read(lambda: list(waiting_rows(event, within, "strict")))
+    read = rows_read(lambda: list(waiting_claims(event.pk, within, "strict")))
 
     assert read <= within.heads + 1
 
 
 def test_first_fit_heads_read_what_is_in_reach(event):
     within = Reach(tickets=5, leaving=0, policies=frozenset({"first_fit"}))
-    returned = list(waiting_rows(event, within, "first_fit"))
+    returned = list(waiting_claims(event.pk, within, "first_fit"))
 
-    read = rows_read(lambda: list(waiting_rows(event, within, "first_fit")))
+    read = rows_read(lambda: list(waiting_claims(event.pk, within, "first_fit")))
 
     assert len(returned) == 1
     # One for each size, found or not, once from the index and once from the parts put together.
@@ -233,7 +232,7 @@ def test_cancelling_reads_no_more_with_a_longer_waitlist(event, staff, policy):
 def test_freeing_many_tickets_reads_those_whom_they_can_serve(event):
     within = Reach(tickets=70, leaving=0, policies=frozenset({"first_fit"}))
 
-    read = rows_read(lambda: list(waiting_rows(event, within, "first_fit")))
+    read = rows_read(lambda: list(waiting_claims(event.pk, within, "first_fit")))
 
     # 14 groups of 5 fit; each is read from the index and once more from the parts put together.
     assert read <= 2 * 14 + 6

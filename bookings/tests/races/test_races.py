@@ -13,7 +13,7 @@ from django.db.models import Sum
 from bookings.enums import BookingStatus
 from bookings.exceptions import KeyInFlight
 from bookings.models import Booking, LedgerEntry
-from bookings.services import batches, inventory
+from bookings.services import batches, inventory, sql
 from bookings.services.batch_queue import Batch
 from bookings.services.booking import BookingJob, BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
@@ -83,15 +83,15 @@ def ask_unlocked(monkeypatch):
     """
     everybody_has_read = threading.Barrier(CROWD)
     writing = threading.Lock()
-    settle_all = batches.settle_all
+    write = batches.write
 
-    def settle_when_all_have_read(*args, **kwargs):
+    def write_when_all_have_read(*args, **kwargs):
         everybody_has_read.wait(PATIENCE_SECONDS)
         writing.acquire(timeout=PATIENCE_SECONDS)
-        return settle_all(*args, **kwargs)
+        return write(*args, **kwargs)
 
     monkeypatch.setattr(batches, "lock_events", Event.objects.in_bulk)
-    monkeypatch.setattr(batches, "settle_all", settle_when_all_have_read)
+    monkeypatch.setattr(batches, "write", write_when_all_have_read)
 
     def ask(event, *, digest=None, **changes):
         request = BookingRequest(event_id=event.pk, tickets=1, first_name="Ada", **changes)
@@ -108,7 +108,7 @@ def ask_unlocked(monkeypatch):
 
 @pytest.mark.mariadb
 def test_control_without_lock_and_ledger_oversells(monkeypatch, ask_unlocked):
-    monkeypatch.setattr(inventory, "ledger_of", lambda *args: [])
+    monkeypatch.setattr(sql, "insert_entries", lambda *args: [])
     event = EventFactory(total_tickets=1, waitlist_enabled=False)
 
     results = run_together(CROWD, lambda _: ask_unlocked(event))
@@ -190,7 +190,7 @@ def test_one_key_on_two_events_books_one_of_them():
 def test_control_without_lock_one_key_gets_errors(monkeypatch, ask_unlocked):
     """Nobody finds the key; its unique index is the last line, and the retries get no answer."""
     monkeypatch.setattr(batches, "keys_in_hand", nullcontext)
-    monkeypatch.setattr(inventory, "ledger_of", lambda *args: [])
+    monkeypatch.setattr(sql, "insert_entries", lambda *args: [])
     event = EventFactory(total_tickets=100)
 
     results = run_together(CROWD, lambda _: ask_unlocked(event, digest="one key"))
@@ -225,7 +225,7 @@ def test_one_ticket_a_user_holds_at_once(admin_user):
 @pytest.mark.mariadb
 def test_control_without_lock_one_user_gets_errors(monkeypatch, ask_unlocked, admin_user):
     """Nobody sees the other's seat; the unique holder is the last line."""
-    monkeypatch.setattr(inventory, "ledger_of", lambda *args: [])
+    monkeypatch.setattr(sql, "insert_entries", lambda *args: [])
     event = EventFactory(total_tickets=100)
 
     results = run_together(CROWD, lambda _: ask_unlocked(event, user=admin_user, is_only_one=True))

@@ -4,8 +4,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from bookings.line import ROOM, part_of_line
 from bookings.models import Booking, LinePart, attach_positions
+from bookings.rules import ROOM, part_of_waitlist
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
@@ -17,7 +17,7 @@ URL = "/api/v1/booking"
 
 @pytest.fixture(autouse=True)
 def _short_parts(monkeypatch):
-    monkeypatch.setattr("bookings.line.NUMBERS_A_PART", 4 * ROOM)
+    monkeypatch.setattr("bookings.rules.NUMBERS_A_PART", 4 * ROOM)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def parts(event):
 def parts_of(event):
     found = {}
     for booking in places(event):
-        part = part_of_line(booking.waitlist_number)
+        part = part_of_waitlist(booking.waitlist_number)
         found[part] = found.get(part, 0) + 1
     return found
 

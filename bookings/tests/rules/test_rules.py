@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bookings.commands import Book, Cancel, CancelEvent, CancelSeat, ChangeTerms, Claim, Move, Note, Serve
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import (
+    AlreadyBooked,
     AlreadyCancelled,
+    BookingChanged,
+    BookingNotFound,
     CapacityBelowHeld,
     MoreThanReserved,
     NotWaiting,
@@ -21,20 +25,7 @@ from bookings.exceptions import (
     TooFewLeft,
     TooManyTickets,
 )
-from bookings.line import NUMBERS_A_PART, ROOM, numbers_between, part_of_line
-from bookings.rules import (
-    Book,
-    Cancel,
-    CancelEvent,
-    ChangeTerms,
-    Claim,
-    Inventory,
-    Move,
-    Note,
-    Serve,
-    allocate,
-    reach,
-)
+from bookings.rules import NUMBERS_A_PART, ROOM, Inventory, allocate, numbers_between, part_of_waitlist, reach
 from events.exceptions import EventNotFound
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -49,10 +40,18 @@ def run(event, *commands):
     return allocate(event, commands, now=NOW)
 
 
-def booked(event, *sizes):
-    claims = [Claim(size) for size in sizes]
+def booked(event, *sizes, **fields):
+    claims = [Claim(size, **fields) for size in sizes]
     assert not any(outcome.error for outcome in run(event, *map(Book, claims)))
-    return claims
+    return written(event, *claims)
+
+
+def written(event, *claims):
+    """New claims get ids, and may be named by commands."""
+    for claim in claims:
+        claim.id = len(event.claims) + 1
+        event.claims[claim.id] = claim
+    return list(claims)
 
 
 def entries(outcome):
@@ -68,7 +67,7 @@ def test_book_that_fits_holds_tickets():
     assert (claim.status, event.available, event.held) == (COMPLETED, 6, 4)
     assert entries(outcome) == [(LedgerKind.BOOKED, 4, 6, 0)]
     assert (outcome.entries[0].sequence, outcome.entries[0].claim, outcome.entries[0].actor) == (1, claim, "ada")
-    assert outcome.position is None
+    assert claim.position is None
 
 
 def test_book_that_does_not_fit_waits_whole():
@@ -78,7 +77,7 @@ def test_book_that_does_not_fit_waits_whole():
 
     [outcome] = run(event, Book(claim))
 
-    assert (claim.status, claim.waitlist_number, outcome.position) == (WAITLISTED, 2 * ROOM, 1)
+    assert (claim.status, claim.waitlist_number, claim.position) == (WAITLISTED, 2 * ROOM, 1)
     assert entries(outcome) == [(LedgerKind.WAITLISTED, 4, 2, 1)]
 
 
@@ -146,7 +145,7 @@ def test_cancel_serves_everybody_who_fits_in_order():
     event = inventory(10)
     holder, six, five, four, one = booked(event, 10, 6, 5, 4, 1)
 
-    [outcome] = run(event, Cancel(holder))
+    [outcome] = run(event, Cancel(holder.id))
 
     assert [claim.status for claim in (holder, six, five, four, one)] == [
         CANCELLED,
@@ -168,7 +167,7 @@ def test_cancel_under_strict_stops_at_the_head():
     event = inventory(10, policy="strict")
     holder, _, six, one = booked(event, 4, 6, 6, 1)
 
-    run(event, Cancel(holder))
+    run(event, Cancel(holder.id))
 
     assert (six.status, one.status, event.available) == (WAITLISTED, WAITLISTED, 4)
 
@@ -177,7 +176,7 @@ def test_cancel_of_a_strict_head_frees_the_queue_behind_it():
     event = inventory(10, policy="strict")
     _, head, two, one = booked(event, 7, 5, 2, 1)
 
-    [outcome] = run(event, Cancel(head))
+    [outcome] = run(event, Cancel(head.id))
 
     assert (head.status, two.status, one.status) == (CANCELLED, COMPLETED, COMPLETED)
     assert entries(outcome) == [
@@ -191,7 +190,7 @@ def test_reduced_waiting_claim_that_now_fits_is_served():
     event = inventory(10)
     _, waiting = booked(event, 8, 5)
 
-    [outcome] = run(event, Cancel(waiting, 3))
+    [outcome] = run(event, Cancel(waiting.id, 3))
 
     assert (waiting.status, waiting.tickets, waiting.waitlist_number) == (COMPLETED, 2, None)
     assert entries(outcome) == [(LedgerKind.REDUCED, 3, 2, 1), (LedgerKind.PROMOTED, 2, 0, 0)]
@@ -201,8 +200,8 @@ def test_reduced_waiting_claim_keeps_its_place():
     event = inventory(10)
     holder, first, second = booked(event, 10, 5, 4)
 
-    run(event, Cancel(first, 1))
-    run(event, Cancel(holder, 4))
+    run(event, Cancel(first.id, 1))
+    run(event, Cancel(holder.id, 4))
 
     assert (first.status, second.status) == (COMPLETED, WAITLISTED)
 
@@ -212,13 +211,120 @@ def test_cancel_refused_frees_nothing(tickets, error):
     event = inventory(10)
     [claim] = booked(event, 2)
     if error is AlreadyCancelled:
-        run(event, Cancel(claim))
+        run(event, Cancel(claim.id))
     before = (event.available, event.sequence)
 
-    [outcome] = run(event, Cancel(claim, tickets))
+    [outcome] = run(event, Cancel(claim.id, tickets))
 
     assert isinstance(outcome.error, error)
     assert (event.available, event.sequence) == before
+
+
+def test_capacity_at_exactly_the_maximum_is_served(monkeypatch):
+    monkeypatch.setattr("bookings.rules.MAX_TICKETS", 12)
+    event = inventory(10)
+    _, waiting, beyond = booked(event, 10, 2, 1)
+
+    outcomes = run(event, Serve(waiting.id, adds=True), Serve(beyond.id, adds=True))
+
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), TooFewLeft]
+    assert (waiting.status, beyond.status, event.total, event.available) == (COMPLETED, WAITLISTED, 12, 0)
+
+
+@pytest.mark.parametrize("tickets", [10, 4])
+def test_booking_of_exactly_the_limit_is_taken(tickets):
+    event = inventory(10, max_tickets_per_booking=None if tickets == 10 else tickets)
+
+    fits, too_many = run(event, Book(Claim(tickets)), Book(Claim(tickets + 1)))
+
+    assert (fits.error, fits.claim.status, type(too_many.error)) == (None, COMPLETED, TooManyTickets)
+
+
+def test_two_cancellations_of_one_booking_free_it_once():
+    event = inventory(10)
+    [claim] = booked(event, 4)
+
+    outcomes = run(event, Cancel(claim.id, 1), Cancel(claim.id), Cancel(claim.id))
+
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), type(None), AlreadyCancelled]
+    assert (event.available, claim.status, claim.tickets) == (10, CANCELLED, 3)
+
+
+def test_cancellation_of_a_booking_that_has_changed_is_refused():
+    event = inventory(10)
+    [claim] = booked(event, 4)
+
+    outcomes = run(event, Cancel(claim.id, 1, expected=4), Cancel(claim.id, 1, expected=4))
+
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), BookingChanged]
+    assert (event.available, claim.tickets) == (7, 3)
+
+
+@pytest.mark.parametrize("command", [Cancel(7), Move(7, 1), Serve(7), Note(LedgerKind.TRANSFERRED, "", 7)])
+def test_command_for_a_booking_that_is_not_there_is_refused(command):
+    event = inventory(10)
+
+    [outcome] = run(event, command)
+
+    assert isinstance(outcome.error, BookingNotFound)
+    assert event.sequence == 0
+
+
+def seats(event, *are_one_ticket):
+    """Live bookings of account 5, loaded because a command asks about it."""
+    claims = [booked(event, 1, holder=5, is_one_ticket=is_one_ticket)[0] for is_one_ticket in are_one_ticket]
+    event.claims_by_holder[5] = claims
+    return claims
+
+
+def seat():
+    return Book(Claim(1, holder=5, is_one_ticket=True))
+
+
+@pytest.mark.parametrize("is_one_ticket", [True, False])
+def test_account_with_a_live_booking_gets_no_seat(is_one_ticket):
+    event = inventory(10)
+    seats(event, is_one_ticket)
+
+    [outcome] = run(event, seat())
+
+    assert isinstance(outcome.error, AlreadyBooked)
+    assert event.available == 9
+
+
+@pytest.mark.parametrize("first", [seat, lambda: Book(Claim(1, holder=5))])
+def test_account_gets_no_second_seat_in_the_same_batch(first):
+    event = inventory(10)
+    seats(event)
+
+    outcomes = run(event, first(), seat(), Book(Claim(1, holder=6, is_one_ticket=True)), Book(Claim(1, holder=5)))
+
+    errors = [type(outcome.error) for outcome in outcomes]
+    assert errors == [type(None), AlreadyBooked, type(None), type(None)]
+    assert event.available == 7
+
+
+def test_seats_of_an_account_are_cancelled_once_each_those_of_the_contract_first():
+    event = inventory(10)
+    plain, one_ticket = seats(event, False, True)
+
+    outcomes = run(event, CancelSeat(5), Cancel(one_ticket.id), CancelSeat(5), CancelSeat(5), CancelSeat(6))
+
+    assert [outcome.claim for outcome in outcomes] == [one_ticket, None, plain, None, None]
+    errors = [type(outcome.error) for outcome in outcomes]
+    assert errors == [type(None), AlreadyCancelled, type(None), BookingNotFound, BookingNotFound]
+    assert event.available == 10
+
+
+def test_seat_that_is_given_back_can_be_taken_again_in_the_same_batch():
+    event = inventory(1)
+    seats(event, True)
+
+    outcomes = run(event, CancelSeat(5), seat(), CancelSeat(5))
+
+    # What is booked in the same batch is nobody's to cancel yet.
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), type(None), BookingNotFound]
+    assert (event.available, event.completed) == (0, 1)
 
 
 def test_larger_event_serves_three_groups_at_once():
@@ -271,7 +377,7 @@ def test_move_puts_a_claim_elsewhere_in_the_line():
     event = inventory(10)
     _, first, second = booked(event, 10, 4, 3)
 
-    [outcome] = run(event, Move(second, first.waitlist_number - 1, "Doctor on duty", "boss"))
+    [outcome] = run(event, Move(second.id, first.waitlist_number - 1, "Doctor on duty", "boss"))
 
     assert (second.waitlist_number, event.queue) == (2 * ROOM - 1, [second, first])
     [entry] = outcome.entries
@@ -284,16 +390,16 @@ def test_move_takes_a_claim_to_another_part_of_the_line():
     event = inventory(10)
     _, claim = booked(event, 10, 4)
 
-    run(event, Move(claim, NUMBERS_A_PART + 7))
+    run(event, Move(claim.id, NUMBERS_A_PART + 7))
 
-    assert event.line_moves == {0: 0, NUMBERS_A_PART: 1}
+    assert event.part_changes == {0: 0, NUMBERS_A_PART: 1}
 
 
 def test_move_under_strict_serves_the_new_head_that_fits():
     event = inventory(10, policy="strict")
     _, large, small = booked(event, 8, 4, 2)
 
-    [outcome] = run(event, Move(small, 1))
+    [outcome] = run(event, Move(small.id, 1))
 
     assert (large.status, small.status, small.waitlist_number) == (WAITLISTED, COMPLETED, None)
     assert entries(outcome) == [(LedgerKind.MOVED, 2, 2, 2), (LedgerKind.PROMOTED, 2, 0, 1)]
@@ -303,7 +409,7 @@ def test_move_that_is_one_of_several_serves_nobody_yet():
     event = inventory(10, policy="strict")
     _, _, small = booked(event, 8, 4, 2)
 
-    [outcome] = run(event, Move(small, 1, serves=False))
+    [outcome] = run(event, Move(small.id, 1, serves=False))
 
     assert (small.status, outcome.promoted) == (WAITLISTED, [])
 
@@ -312,7 +418,7 @@ def test_serve_passes_everybody_ahead():
     event = inventory(10, policy="strict")
     _, large, small = booked(event, 7, 4, 2)
 
-    [outcome] = run(event, Serve(small, note="At the door", actor="boss"))
+    [outcome] = run(event, Serve(small.id, note="At the door", actor="boss"))
 
     assert (large.status, small.status, event.available, event.total) == (WAITLISTED, COMPLETED, 1, 10)
     assert (event.waitlisted, event.waitlisted_tickets, event.queue) == (1, 4, [large])
@@ -324,7 +430,7 @@ def test_serve_of_a_strict_head_frees_who_fits_behind():
     event = inventory(10, policy="strict")
     _, head, one = booked(event, 8, 4, 1)
 
-    [outcome] = run(event, Serve(head, adds=True))
+    [outcome] = run(event, Serve(head.id, adds=True))
 
     assert (head.status, one.status, event.total, event.available) == (COMPLETED, WAITLISTED, 12, 0)
     assert entries(outcome) == [(LedgerKind.CAPACITY_CHANGED, 2, 4, 2), (LedgerKind.PROMOTED, 4, 0, 1)]
@@ -334,17 +440,17 @@ def test_serve_without_enough_tickets_is_refused():
     event = inventory(10)
     _, waiting = booked(event, 9, 2)
 
-    [outcome] = run(event, Serve(waiting))
+    [outcome] = run(event, Serve(waiting.id))
 
     assert isinstance(outcome.error, TooFewLeft)
     assert (waiting.status, event.total, event.available, outcome.entries) == (WAITLISTED, 10, 1, [])
 
 
-@pytest.mark.parametrize("command", [lambda claim: Move(claim, 7), lambda claim: Serve(claim, adds=True)])
+@pytest.mark.parametrize("command", [lambda claim: Move(claim.id, 7), lambda claim: Serve(claim.id, adds=True)])
 def test_who_does_not_wait_is_neither_moved_nor_served(command):
     event = inventory(10)
     holder, gone = booked(event, 4, 2)
-    run(event, Cancel(gone))
+    run(event, Cancel(gone.id))
     before = (event.total, event.available, event.sequence)
 
     outcomes = run(event, command(holder), command(gone))
@@ -358,7 +464,7 @@ def test_note_moves_no_ticket():
     _, waiting = booked(event, 8, 4)
 
     outcomes = run(
-        event, Note(LedgerKind.EDITED, "name: A → B", actor="boss"), Note(LedgerKind.TRANSFERRED, "", waiting)
+        event, Note(LedgerKind.EDITED, "name: A → B", actor="boss"), Note(LedgerKind.TRANSFERRED, "", waiting.id)
     )
 
     told = [(entry.kind, entry.tickets, entry.note, entry.actor) for outcome in outcomes for entry in outcome.entries]
@@ -371,7 +477,13 @@ def test_waited_for_tickets_follow_who_waits():
     holder, six, four, _ = booked(event, 10, 6, 4, 9)
     wanted = [event.waitlisted_tickets]
 
-    for command in (Cancel(six, 2), Cancel(four), Cancel(holder, 4), ChangeTerms(10, "first_fit"), CancelEvent()):
+    for command in (
+        Cancel(six.id, 2),
+        Cancel(four.id),
+        Cancel(holder.id, 4),
+        ChangeTerms(10, "first_fit"),
+        CancelEvent(),
+    ):
         run(event, command)
         wanted.append(event.waitlisted_tickets)
 
@@ -382,10 +494,11 @@ def test_commands_after_the_events_cancellation_are_refused():
     event = inventory(10)
     holder, waiting = booked(event, 7, 5)
 
-    outcomes = run(event, CancelEvent(), Cancel(holder), Cancel(waiting, 1), Book(Claim(1)), CancelEvent())
+    late = [Cancel(holder.id), Cancel(waiting.id, 1), CancelSeat(5), Book(Claim(1)), CancelEvent()]
+    outcomes = run(event, CancelEvent(), *late)
 
     errors = [type(outcome.error) for outcome in outcomes]
-    assert errors == [type(None), AlreadyCancelled, AlreadyCancelled, EventNotFound, EventNotFound]
+    assert errors == [type(None), AlreadyCancelled, AlreadyCancelled, EventNotFound, EventNotFound, EventNotFound]
     assert (event.available, event.waitlisted) == (10, 0)
 
 
@@ -469,7 +582,7 @@ class Plain:
                     break
 
 
-@patch("bookings.line.NUMBERS_A_PART", 4 * ROOM)
+@patch("bookings.rules.NUMBERS_A_PART", 4 * ROOM)
 @given(total=st.integers(1, 20), policy=st.sampled_from(["first_fit", "strict"]), groups=st.lists(st.lists(STEPS)))
 def test_any_groups_of_commands_match_the_plain_rules(total, policy, groups):
     """Each group gets only the part of the waitlist in reach, as the services load it."""
@@ -487,17 +600,18 @@ def test_any_groups_of_commands_match_the_plain_rules(total, policy, groups):
             elif step[1] >= len(known):
                 continue
             elif step[0] == "cancel":
-                commands.append(Cancel(known[step[1]], step[2]))
+                commands.append(Cancel(known[step[1]].id, step[2]))
             elif step[0] == "serve":
-                commands.append(Serve(known[step[1]], adds=step[2]))
+                commands.append(Serve(known[step[1]].id, adds=step[2]))
             elif number := number_behind(step[2], known[step[1]], waiting, state):
-                commands.append(Move(known[step[1]], number))
+                commands.append(Move(known[step[1]].id, number))
             else:
                 continue
             steps.append(step)
         state.queue = in_reach(state, commands, waiting)
         allocate(state, commands, now=NOW)
-        claims += [command.claim for command in commands if isinstance(command, Book) and command.claim.status]
+        new = [command.claim for command in commands if isinstance(command, Book) and command.claim.status]
+        claims += written(state, *new)
         for step in steps:
             plain.apply(step)
 
@@ -505,8 +619,8 @@ def test_any_groups_of_commands_match_the_plain_rules(total, policy, groups):
         assert (state.available, state.waitlisted, state.total) == (plain.available, len(plain.waiting), plain.total)
         assert state.available >= 0
         assert (state.bookings, state.completed) == (len(claims), sum(claim.status == COMPLETED for claim in claims))
-        line = Counter(part_of_line(claim.waitlist_number) for claim in claims if claim.status == WAITLISTED)
-        assert {part: by for part, by in state.line_moves.items() if by} == line
+        line = Counter(part_of_waitlist(claim.waitlist_number) for claim in claims if claim.status == WAITLISTED)
+        assert {part: by for part, by in state.part_changes.items() if by} == line
         assert state.waitlisted_tickets == sum(claim.tickets for claim in claims if claim.status == WAITLISTED)
 
 
@@ -546,7 +660,7 @@ def test_reach_is_bounded_by_what_can_become_free():
     event = inventory(10)
     holder, waiting = booked(event, 10, 3)
 
-    within = reach(event, [Cancel(holder, 4), Cancel(waiting), ChangeTerms(total=12, policy="strict")])
+    within = reach(event, [Cancel(holder.id, 4), Cancel(waiting.id), ChangeTerms(total=12, policy="strict")])
 
     assert (within.tickets, within.leaving, within.heads) == (6, 1, 8)
     assert [within.of_size(size) for size in (1, 2, 4, 7)] == [7, 4, 2, 1]
@@ -556,7 +670,7 @@ def test_reach_is_bounded_by_what_can_become_free():
 def test_reduced_claim_from_beyond_reach_takes_its_own_place_in_line():
     event = inventory(10)
     holder, six, two = booked(event, 10, 6, 2)
-    commands = [Cancel(six, 4), Cancel(holder, 2)]
+    commands = [Cancel(six.id, 4), Cancel(holder.id, 2)]
     event.queue = in_reach(event, commands, [six, two])
     assert event.queue == [two]
 

@@ -71,16 +71,8 @@ def test_batch_takes_no_more_than_the_limit(shop_with, never_slow):
     assert shop.batches == [["1first"], ["1a", "1b"], ["1c", "1d"], ["1e"]]
 
 
-@pytest.mark.parametrize(
-    ("earlier", "later"),
-    [
-        ({"writes": ("seat",)}, {"writes": ("seat",)}),
-        ({"writes": ("seat",)}, {"reads": ("seat",)}),
-        ({"reads": ("seat",)}, {"writes": ("seat",)}),
-    ],
-)
-def test_job_waits_for_the_next_batch_where_it_conflicts(shop, never_slow, earlier, later):
-    jobs = [Named(1, "a", **earlier), Named(1, "b", **later), Named(1, "c"), Named(2, "x")]
+def test_job_waits_for_the_next_batch_where_its_key_is_in_this_one(shop, never_slow):
+    jobs = [Named(1, "a", digest="k"), Named(1, "b", digest="k"), Named(1, "c"), Named(2, "x", digest="l")]
     futures = shop.submit_while_one_is_busy(*jobs)
     shop.open()
 
@@ -90,17 +82,8 @@ def test_job_waits_for_the_next_batch_where_it_conflicts(shop, never_slow, earli
     assert shop.batches[2] == ["1b", "1c"]
 
 
-def test_jobs_that_read_the_same_are_one_batch(shop, never_slow):
-    futures = shop.submit_while_one_is_busy(Named(1, "a", reads=("seat",)), Named(1, "b", reads=("seat",)))
-    shop.open()
-
-    told(futures)
-
-    assert shop.batches == [["1first"], ["1a", "1b"]]
-
-
-def test_job_of_another_event_that_conflicts_waits(shop, never_slow):
-    futures = shop.submit_while_one_is_busy(Named(2, "a", writes=("key",)), Named(3, "x", writes=("key",)))
+def test_job_of_another_event_with_the_same_key_waits(shop, never_slow):
+    futures = shop.submit_while_one_is_busy(Named(2, "a", digest="key"), Named(3, "x", digest="key"))
     shop.open()
 
     told(futures)
@@ -119,11 +102,11 @@ def test_late_jobs_join_once_the_events_are_locked(shop):
     assert late == [["1a", "1b"]]
 
 
-def test_late_jobs_do_not_join_where_they_conflict_or_the_batch_is_full(shop_with, never_slow):
+def test_late_jobs_do_not_join_where_their_key_is_or_the_batch_is_full(shop_with, never_slow):
     shop = shop_with(limit=3)
     late = []
     shop.before = lambda batch: late.append(names(batch.take_late_jobs()))
-    jobs = [Named(1, "a", writes=("seat",)), Named(1, "b", writes=("seat",)), *map(Named, (1, 1, 1), "cde")]
+    jobs = [Named(1, "a", digest="key"), Named(1, "b", digest="key"), *map(Named, (1, 1, 1), "cde")]
     futures = shop.submit_while_one_is_busy(*jobs)
     shop.open()
 
@@ -201,17 +184,17 @@ def test_batch_that_fails_leaves_nobody_hanging(shop, never_slow, error):
             raise error
 
     shop.before = fail
-    jobs = [Named(1, name, writes=("x",) * (name > "b")) for name in "abcd"]
+    jobs = [Named(1, name, digest="x" if name > "b" else None) for name in "abcd"]
     futures = shop.submit_while_one_is_busy(*jobs)
     shop.open()
 
-    # c and d write the same, so that d is in another batch.
+    # c and d have the same key, so that d is in another batch.
     assert told(futures) == ["done 1first", Busy, "stood already", Busy, "done 1d"]
     assert shop.batches == [["1first"], ["1a", "1b", "1c"], ["1d"]]
 
 
 def test_results_are_busy_where_nothing_was_set(shop):
-    shop.queue.carry_out = lambda batch: None
+    shop.queue.run_batch = lambda batch: None
 
     with pytest.raises(Busy):
         shop.queue.run(Named())

@@ -34,11 +34,11 @@ class Crowd:
 
     def __init__(self, seed):
         self.dice = random.Random(seed)  # noqa: S311 (the same dice each run)
-        self.queue = Watched(self.carry_out, limit=8, length=10, seconds=0.1)
+        self.queue = Watched(self.run_batch, limit=8, length=10, seconds=0.1)
         self.done, self.told, self.left = [], {}, []
         self.is_over = False
 
-    def carry_out(self, batch):
+    def run_batch(self, batch):
         events = batch.event_ids()
         time.sleep(self.dice.choice([0, 0, 0.001, 0.01]))
         if self.dice.random() < 0.5:
@@ -59,7 +59,7 @@ class Crowd:
     def come(self, number):
         dice = random.Random(number)  # noqa: S311 (the same dice each run)
         for name in range(self.JOBS):
-            job = Named(dice.randrange(3), f".{number}.{name}", writes=("x", "y")[: dice.randrange(3)])
+            job = Named(dice.randrange(3), f".{number}.{name}", digest=dice.choice([None, "x", "y"]))
             try:
                 if number % 2:
                     self.queue.submit(job)

@@ -14,13 +14,14 @@ from accounts.exceptions import SessionEnded
 from accounts.models import LoginSession, User
 from accounts.services import open_session
 from accounts.tests.factories import UserFactory
+from bookings.commands import Cancel, CancelSeat
 from bookings.exceptions import AlreadyBooked, AlreadyCancelled, BookingNotFound, KeyReused, MoreThanReserved, SoldOut
 from bookings.models import Booking, IdempotencyKey
 from bookings.services import batches, sql
-from bookings.services.batch_queue import Batch, BatchQueue, Contended
+from bookings.services.batch_queue import Batch, Contended
 from bookings.services.batches import run_job
 from bookings.services.booking import BookingJob, BookingRequest, book_or_find, book_tickets
-from bookings.services.cancellation import CancelJob, Cancellation, SeatJob, cancel_tickets
+from bookings.services.cancellation import CancelJob, Cancellation, cancel_tickets
 from bookings.services.idempotency import Receipt
 from bookings.services.inventory import lock_event, lock_statement
 from bookings.services.verification import verify_events
@@ -49,11 +50,15 @@ def booking_of(event, tickets=1, *, key=None, session_id=None, **changes):
 
 
 def cancelling(booking, tickets=None):
-    return CancelJob(booking, tickets=tickets, actor=None)
+    return CancelJob(booking.event_id, Cancel(booking.pk, tickets))
+
+
+def cancelling_seat(event, user):
+    return CancelJob(event.pk, CancelSeat(user.pk, user))
 
 
 def served(*jobs):
-    batches.carry_out(Batch(jobs))
+    batches.run_batch(Batch(jobs))
     return [said(job.result) for job in jobs]
 
 
@@ -118,8 +123,7 @@ def too_many_back(event):
 
 
 def no_seat(event):
-    user = UserFactory()
-    return SeatJob(event.pk, user=user, actor=user)
+    return cancelling_seat(event, UserFactory())
 
 
 def second_seat(event):
@@ -204,6 +208,63 @@ def test_batch_that_books_cancels_and_promotes_tells_one_story():
     assert findings() == []
 
 
+@pytest.mark.parametrize("is_waiting", [False, True])
+@pytest.mark.parametrize("first", ["cancellation", "seat"])
+@pytest.mark.parametrize("second", ["cancellation", "seat"])
+def test_two_cancellations_of_one_booking_in_a_batch_free_it_once(event, commit_count, first, second, is_waiting):
+    user = UserFactory()
+    held = BookingFactory(event=event, tickets=10) if is_waiting else None
+    booking = book_tickets(request_of(event, user=user, is_only_one=True)).booking
+    make = {"cancellation": lambda: cancelling(booking), "seat": lambda: cancelling_seat(event, user)}
+    before = ledger(event)[-1][0]
+    commit_count.clear()
+
+    results = served(make[first](), make[second]())
+
+    assert results == [0, AlreadyCancelled if second == "cancellation" else BookingNotFound]
+    assert len(commit_count) == 1
+    assert [entry[1] for entry in ledger(event, after=before)] == ["cancelled"]
+    assert counts(event) == (10, 0 if held else 10, 0, 10 if held else 0)
+    assert findings() == []
+
+
+def test_booking_that_is_reduced_and_cancelled_in_one_batch_keeps_what_it_had_at_the_end(event):
+    booking = BookingFactory(event=event, tickets=4)
+
+    results = served(cancelling(booking, 1), cancelling(booking, 1), cancelling(booking))
+
+    assert results == [0, 0, 0]
+    booking.refresh_from_db()
+    assert (booking.status, booking.tickets_reserved) == ("cancelled", 2)
+    assert counts(event) == (10, 10, 0, 0)
+    assert findings() == []
+
+
+def test_booking_that_is_served_and_cancelled_in_one_batch_serves_the_next():
+    event = EventFactory(total_tickets=2)
+    holder, first, second = (BookingFactory(event=event, tickets=2) for _ in range(3))
+
+    assert served(cancelling(holder), cancelling(first)) == [1, 1]
+    assert statuses(holder, first, second) == ["cancelled", "cancelled", "completed"]
+    assert counts(event) == (2, 0, 0, 2)
+    assert findings() == []
+
+
+def test_seat_that_is_given_back_is_taken_again_in_the_same_batch(event, commit_count):
+    user = UserFactory()
+    old = book_tickets(request_of(event, user=user, is_only_one=True)).booking
+    again = [booking_of(event, user=user, is_only_one=True) for _ in range(2)]
+    commit_count.clear()
+
+    results = served(cancelling_seat(event, user), *again, booking_of(event, user=user))
+
+    assert results == [0, BOOKED, AlreadyBooked, BOOKED]
+    assert len(commit_count) == 1
+    assert statuses(old, again[0].result.booking) == ["cancelled", "completed"]
+    assert counts(event) == (10, 8, 0, 2)
+    assert findings() == []
+
+
 def test_batch_of_several_events_is_one_commit(commit_count):
     events = [EventFactory(total_tickets=2) for _ in range(3)]
     commit_count.clear()
@@ -272,14 +333,14 @@ def test_session_of_somebody_else_is_none_of_the_batch(event):
 
 
 @pytest.mark.mariadb
-@pytest.mark.parametrize("is_distrusted", [False, True])
-def test_account_that_is_deleted_meanwhile_is_told_so_and_hurts_nobody_else(event, monkeypatch, is_distrusted):
+@pytest.mark.parametrize("is_looked_up_first", [False, True])
+def test_account_that_is_deleted_meanwhile_is_told_so_and_hurts_nobody_else(event, monkeypatch, is_looked_up_first):
     # The logins were good when they were looked at; the account goes while the event is locked.
     gone, stays = UserFactory(), UserFactory()
     jobs = [booking_of(event), *(booking_of(event, user=user, session_id=login_of(user)) for user in (gone, stays))]
-    monkeypatch.setattr(batches, "sessions", batches.Sessions())
-    if is_distrusted:
-        batches.sessions.distrust()
+    monkeypatch.setattr(batches, "logins", batches.LoginOrder())
+    if is_looked_up_first:
+        batches.logins.check_first()
     lock_events = batches.lock_events
 
     def lock_and_delete(ids):
@@ -297,7 +358,7 @@ def test_account_that_is_deleted_meanwhile_is_told_so_and_hurts_nobody_else(even
 def test_account_that_was_deleted_is_told_so_and_hurts_nobody_else(event, monkeypatch):
     gone, stays = UserFactory(), UserFactory()
     jobs = [booking_of(event), *(booking_of(event, user=user, session_id=login_of(user)) for user in (gone, stays))]
-    monkeypatch.setattr(batches, "sessions", batches.Sessions())
+    monkeypatch.setattr(batches, "logins", batches.LoginOrder())
     User.objects.filter(pk=gone.pk).delete()
 
     assert served(*jobs) == [BOOKED, SessionEnded, BOOKED]
@@ -358,7 +419,7 @@ def test_deadlock_of_several_events_is_contended_and_nothing_is_done(event, comm
     done = commits(DEADLOCK)
 
     with pytest.raises(Contended):
-        batches.carry_out(Batch(jobs))
+        batches.run_batch(Batch(jobs))
 
     assert len(done) == 1
     assert [type(job.result) for job in jobs] == [Busy, Busy]
@@ -371,7 +432,7 @@ def test_batch_interrupted_while_it_commits_leaves_the_outcome_unknown(event, co
     commits(KeyboardInterrupt(), carried_out=carried_out)
 
     with pytest.raises(KeyboardInterrupt):
-        batches.carry_out(Batch(jobs))
+        batches.run_batch(Batch(jobs))
     # As the end of its thread does.
     connection.close()
 
@@ -392,30 +453,11 @@ def test_batch_interrupted_before_it_commits_leaves_everybody_busy(event, monkey
     monkeypatch.setattr(sql, "run_all", write_and_die)
 
     with pytest.raises(KeyboardInterrupt):
-        batches.carry_out(Batch(jobs))
+        batches.run_batch(Batch(jobs))
 
     assert [type(job.result) for job in jobs] == [Busy] * 2
     assert Booking.objects.count() == 0
     assert findings() == []
-
-
-@pytest.fixture
-def queue(monkeypatch, settings):
-    """The process's, anew."""
-    settings.GROUP_BOOKING = True
-    queue = BatchQueue(carry_out_and_close, limit=batches.JOBS_A_BATCH, length=1000, seconds=2)
-    monkeypatch.setattr(batches, "queue", lambda: queue)
-    queue.start()
-    yield queue
-    queue.stop()
-
-
-def carry_out_and_close(batch):
-    try:
-        batches.carry_out(batch)
-    finally:
-        # The worker's connection, which would outlive the test.
-        connection.close()
 
 
 @pytest.mark.parametrize("is_on", [True, False])

@@ -38,7 +38,7 @@ def deactivate(user):
 @pytest.fixture(autouse=True)
 def _nobody_distrusted(monkeypatch):
     """For a second after a login that has ended all are looked up first, and another test would hide behind it."""
-    monkeypatch.setattr(batches, "sessions", batches.Sessions())
+    monkeypatch.setattr(batches, "logins", batches.LoginOrder())
 
 
 @pytest.fixture(params=["fast path", "viewset"])

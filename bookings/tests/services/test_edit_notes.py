@@ -95,4 +95,4 @@ def test_edit_says_whom_it_served(admin_user):
 
     edited = edit_event(event.pk, changes={"total_tickets": 4}, actor=admin_user)
 
-    assert [claim.booking for claim in edited.served] == [waiting.pk]
+    assert [claim.id for claim in edited.served] == [waiting.pk]

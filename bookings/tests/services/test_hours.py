@@ -69,7 +69,7 @@ def test_hours_of_two_events_in_one_group_are_apart(clock):
     events = EventFactory.create_batch(2, total_tickets=2)
     clock(TEN)
 
-    batches.carry_out(
+    batches.run_batch(
         Batch([BookingJob(BookingRequest(events[number % 2].pk, 1 + number // 2, "Ada")) for number in range(4)])
     )
 

@@ -5,12 +5,12 @@ import pytest
 from django.db import OperationalError, connection
 from rest_framework.test import APIClient
 
+from bookings.commands import Outcome
 from bookings.exceptions import SoldOut
 from bookings.models import Booking, IdempotencyKey
-from bookings.rules import Outcome
-from bookings.services import batches
+from bookings.services import batches, sql
 from bookings.services import booking as booking_service
-from bookings.services.idempotency import known_keys
+from bookings.services.inventory import Plan
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import counts, everything
 from bookings.tests.threads import PATIENCE_SECONDS
@@ -156,8 +156,9 @@ def test_book_with_key_that_another_node_commits_meanwhile_is_answered_by_the_ke
     first = book(anonymous, event, "k1", ticketsReserved=2)
     before = everything()
     # The first look at the keys comes too early: the other node's booking is not here yet.
+    read_keys = sql.read_keys
     looks = iter([lambda digests: {}])
-    monkeypatch.setattr(batches, "known_keys", lambda digests: next(looks, known_keys)(digests))
+    monkeypatch.setattr(sql, "read_keys", lambda digests: next(looks, read_keys)(digests))
 
     again = book(anonymous, event, "k1", ticketsReserved=tickets)
 
@@ -360,7 +361,7 @@ def test_book_with_key_whose_commits_are_never_answered_is_unknown_and_can_be_se
 
 
 def test_book_with_key_whose_commit_timed_out_is_not_kept_waiting_again(anonymous, commits, monkeypatch):
-    monkeypatch.setattr(booking_service, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(booking_service, "RETRY_SECONDS", 0)
     event = EventFactory()
     done = commits(LOST)
 
@@ -370,9 +371,10 @@ def test_book_with_key_whose_commit_timed_out_is_not_kept_waiting_again(anonymou
     assert len(done) == 1
 
 
-def sold_out(works, **kwargs):
+def sold_out(works, *, now):
     for work in works:
         work.outcomes = [Outcome(error=SoldOut())]
+    return Plan([], now)
 
 
 def disk_full(*args, **kwargs):
@@ -386,8 +388,8 @@ def test_book_with_key_that_fails_after_a_commit_that_was_not_answered_is_unknow
     # In a cluster the next node may not have seen the booking yet: what it says of the tickets decides nothing.
     event = EventFactory()
     commits(LOST)
-    outcomes = [batches.settle_all, then]
-    monkeypatch.setattr(batches, "settle_all", lambda *args, **kwargs: outcomes.pop(0)(*args, **kwargs))
+    outcomes = [batches.plan_writes, then]
+    monkeypatch.setattr(batches, "plan_writes", lambda *args, **kwargs: outcomes.pop(0)(*args, **kwargs))
 
     response = book(anonymous, event, "k1")
 
@@ -452,8 +454,7 @@ def test_book_with_key_in_flight_in_another_process_is_refused_until_it_is_done(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_book_with_key_in_flight_in_the_same_process_waits_and_replays(anonymous, settings, first_of_two):
-    settings.GROUP_BOOKING = True
+def test_book_with_key_in_flight_in_the_same_process_waits_and_replays(anonymous, queue, first_of_two):
     event = EventFactory()
 
     first, second = first_of_two(event, lambda: book(anonymous, event, "k1"))

@@ -5,14 +5,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.tests.factories import UserFactory
+from bookings.commands import Book, Cancel, CancelEvent, ChangeTerms, Claim, Serve
 from bookings.exceptions import CapacityBelowHeld, TooFewLeft, TooManyTickets
 from bookings.models import Booking, LedgerEntry
-from bookings.rules import Book, Cancel, CancelEvent, ChangeTerms, Claim, Serve
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, edit_event
-from bookings.services.inventory import claim_of
-from bookings.services.preview import bookings_of, foresee, foresee_cancellations
+from bookings.services.preview import bookings_of, simulate, simulate_cancellations
 from bookings.services.waitlist import move_in_line, moves, serve_out_of_turn
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import everything
@@ -66,15 +65,15 @@ ACTS = {
         lambda event, by: book_tickets(BookingRequest(event.pk, 7, "Ada")),
     ),
     "cancel": (
-        lambda event, by: [Cancel(claim_of(holder(event)))],
+        lambda event, by: [Cancel(holder(event).pk)],
         lambda event, by: cancel_tickets(holder(event), actor=by),
     ),
     "cancel a part": (
-        lambda event, by: [Cancel(claim_of(holder(event)), 3)],
+        lambda event, by: [Cancel(holder(event).pk, 3)],
         lambda event, by: cancel_tickets(holder(event), tickets=3, actor=by),
     ),
     "cancel who waits": (
-        lambda event, by: [Cancel(claim_of(last_waiting(event)))],
+        lambda event, by: [Cancel(last_waiting(event).pk)],
         lambda event, by: cancel_tickets(last_waiting(event), actor=by),
     ),
     "larger": (
@@ -82,7 +81,7 @@ ACTS = {
         lambda event, by: edit_event(event.pk, changes={"total_tickets": 16}, actor=by),
     ),
     "serve": (
-        lambda event, by: [Serve(claim_of(last_waiting(event)), adds=True)],
+        lambda event, by: [Serve(last_waiting(event).pk, adds=True)],
         lambda event, by: serve_out_of_turn(last_waiting(event), reason="Why", actor=by, adds=True),
     ),
     "move": (
@@ -101,16 +100,14 @@ def test_what_is_foreseen_happens(event, manager, act):
     commands, carry_out = ACTS[act]
     last = event.ledger_sequence
 
-    forecast = foresee(event, commands(event, manager))
+    forecast = simulate(event, commands(event, manager))
     carry_out(event, manager)
 
     event.refresh_from_db()
     assert forecast.refusal is None
     assert [getattr(forecast.inventory, name) for name in COUNTS] == [getattr(event, name) for name in COLUMNS]
     promoted = LedgerEntry.objects.filter(event=event, sequence__gt=last, kind="promoted").order_by("sequence")
-    assert [getattr(claim.booking, "pk", claim.booking) for claim in forecast.served] == [
-        entry.booking_id for entry in promoted
-    ]
+    assert [claim.id for claim in forecast.promoted] == [entry.booking_id for entry in promoted]
 
 
 @pytest.mark.parametrize("act", ACTS)
@@ -119,7 +116,7 @@ def test_forecast_writes_and_locks_nothing(event, manager, act):
     before = everything()
 
     with CaptureQueriesContext(connection) as queries:
-        foresee(event, commands(event, manager))
+        simulate(event, commands(event, manager))
 
     assert {query["sql"].split()[0].lstrip("(") for query in queries} <= {"SELECT"}
     assert not [query for query in queries if "FOR UPDATE" in query["sql"]]
@@ -131,11 +128,11 @@ def test_forecast_writes_and_locks_nothing(event, manager, act):
     [
         (lambda event: Book(Claim(11)), TooManyTickets),
         (lambda event: ChangeTerms(3, "first_fit"), CapacityBelowHeld),
-        (lambda event: Serve(claim_of(Booking.objects.waitlisted().order_by("waitlist_number").first())), TooFewLeft),
+        (lambda event: Serve(Booking.objects.waitlisted().order_by("waitlist_number").first().pk), TooFewLeft),
     ],
 )
 def test_refusal_is_foreseen(event, command, error):
-    forecast = foresee(event, [command(event)])
+    forecast = simulate(event, [command(event)])
 
     assert isinstance(forecast.refusal, error)
     assert forecast.inventory.available == event.available_tickets
@@ -144,7 +141,7 @@ def test_refusal_is_foreseen(event, command, error):
 def test_nothing_is_foreseen_of_a_cancelled_event(event, manager):
     cancel_event(event.pk, actor=manager)
 
-    assert isinstance(foresee(Event.objects.get(), [Book(Claim(1))]).refusal, EventNotFound)
+    assert isinstance(simulate(Event.objects.get(), [Book(Claim(1))]).refusal, EventNotFound)
 
 
 def test_cancellations_of_several_events_are_foreseen_each(manager):
@@ -153,10 +150,10 @@ def test_cancellations_of_several_events_are_foreseen_each(manager):
     waiting = [BookingFactory(event=event, tickets=2) for event in events]
     BookingFactory(event=events[0])
 
-    first, second = foresee_cancellations([held[0], held[2], held[3]])
+    first, second = simulate_cancellations([held[0], held[2], held[3]])
 
     assert (first.event, second.event) == tuple(events)
-    assert [len(first.served), len(second.served)] == [1, 1]
+    assert [len(first.promoted), len(second.promoted)] == [1, 1]
     assert (first.inventory.available, second.inventory.available) == (0, 0)
-    assert bookings_of(second.served, at_most=5) == [waiting[1]]
-    assert bookings_of(second.served, at_most=0) == []
+    assert bookings_of(second.promoted, at_most=5) == [waiting[1]]
+    assert bookings_of(second.promoted, at_most=0) == []

@@ -4,7 +4,8 @@ import pytest
 
 from accounts.tests.factories import UserFactory
 from bookings.exceptions import NotInLine, NotWaiting, TooFewLeft
-from bookings.models import Booking, LedgerEntry
+from bookings.models import Booking, LedgerEntry, LinePart
+from bookings.rules import number_of_arrival, numbers_between
 from bookings.services import waitlist
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
@@ -114,8 +115,8 @@ def test_strict_line_serves_who_follows_a_head_that_is_moved_back(manager):
 
 
 def test_moves_into_the_same_gap_never_run_out_of_room(manager, monkeypatch):
-    monkeypatch.setattr("bookings.line.ROOM", 16)
-    monkeypatch.setattr("bookings.line.NUMBERS_A_PART", 64)
+    monkeypatch.setattr("bookings.rules.ROOM", 16)
+    monkeypatch.setattr("bookings.rules.NUMBERS_A_PART", 64)
     monkeypatch.setattr("bookings.services.verification.NUMBERS_A_PART", 64)
     monkeypatch.setattr(waitlist, "ENOUGH_ROOM", 2)
     event, waiting = event_of(manager, waiting=[2] * 8)
@@ -129,6 +130,69 @@ def test_moves_into_the_same_gap_never_run_out_of_room(manager, monkeypatch):
 
     assert findings(event) == []
     assert LedgerEntry.objects.filter(kind="moved", note=waitlist.MADE_ROOM).exists()
+
+
+def crowded(event, waiting, *, but=()):
+    """Gives the waiting bookings numbers that follow one another, without room between them."""
+    LinePart.objects.filter(event=event).delete()
+    for number, booking in enumerate(waiting, 1):
+        Booking.objects.filter(pk=booking.pk).update(waitlist_number=dict(but).get(booking, number))
+    LinePart.objects.create(event=event, first_number=0, waiting=len(waiting))
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 50])
+def test_move_where_no_number_is_left_renumbers_page_by_page(manager, monkeypatch, page):
+    monkeypatch.setattr(waitlist, "PAGE", page)
+    event, waiting = event_of(manager, waiting=[2] * 7)
+    crowded(event, waiting)
+    wanted = [booking.pk for booking in waiting]
+    wanted.insert(1, wanted.pop(5))
+
+    move_in_line(waiting[5], position=2, reason="Why", actor=manager)
+
+    assert line(event) == wanted
+    event.refresh_from_db()
+    told = LedgerEntry.objects.filter(event=event, kind="moved").order_by("sequence")
+    # Everybody behind the first, each once, from the end on.
+    assert list(told.values_list("booking", flat=True)) == wanted[:0:-1]
+    numbers = Booking.objects.filter(event=event).waitlisted().values_list("waitlist_number", flat=True)
+    assert sorted(numbers)[1] - sorted(numbers)[0] >= waitlist.ENOUGH_ROOM
+
+
+def test_number_that_the_moved_booking_still_has_is_given_to_nobody_else(manager):
+    event, waiting = event_of(manager, waiting=[2, 2, 2])
+    first, second, last = waiting
+    event.refresh_from_db()
+    taken = numbers_between(0, number_of_arrival(event.ledger_sequence + 1), 3)
+    # The middle one is what the first is to get when room is made, from which on nobody else may have it.
+    crowded(event, waiting, but=[(last, taken[1])])
+
+    move_in_line(last, position=1, reason="Why", actor=manager)
+
+    assert line(event) == [last.pk, first.pk, second.pk]
+
+
+def test_booking_that_was_cancelled_meanwhile_is_not_moved(manager):
+    event, [first, second] = event_of(manager, waiting=[2, 2])
+    stale = Booking.objects.get(pk=second.pk)
+    cancel_tickets(second)
+
+    with pytest.raises(NotWaiting):
+        move_in_line(stale, position=1, reason="Why", actor=manager)
+
+    assert line(event) == [first.pk]
+    assert findings(event) == []
+
+
+def test_booking_that_was_moved_meanwhile_is_moved_from_where_it_stands(manager):
+    event, [first, second, third] = event_of(manager, waiting=[2, 2, 2])
+    stale = Booking.objects.get(pk=first.pk)
+    move_in_line(first, position=3, reason="Why", actor=manager)
+
+    move_in_line(stale, position=1, reason="Why", actor=manager)
+
+    assert line(event) == [first.pk, second.pk, third.pk]
+    assert findings(event) == []
 
 
 def test_strict_line_serves_nobody_while_room_is_made(manager, monkeypatch):

@@ -67,6 +67,19 @@ def test_service_rolled_back_five_times_is_busy_and_wrote_nothing():
     assert written() == []
 
 
+def test_service_pauses_longer_before_each_further_attempt(monkeypatch):
+    pauses = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+
+    with pytest.raises(Busy):
+        in_one_transaction(Service(DEADLOCK, failures=99))()
+
+    # Twice as long each time, and half of it more or less, so that two that met do not meet again.
+    assert len(pauses) == 4
+    assert all(0.5 <= pause / (0.01 * 2**attempt) <= 1.5 for attempt, pause in enumerate(pauses, 1))
+    assert len({pause / 2**attempt for attempt, pause in enumerate(pauses)}) > 1
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -3,8 +3,8 @@
 import pytest
 
 from accounts.tests.factories import UserFactory
-from bookings.line import number_of_arrival
 from bookings.models import Booking, LedgerEntry
+from bookings.rules import number_of_arrival
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.references import is_reference
 from bookings.services.verification import verify_event
