@@ -17,7 +17,7 @@ HTTPS = environment.switch("HTTPS", False)
 PUBLIC_EVENTS = environment.switch("PUBLIC_EVENTS", False)
 THROTTLE_ENABLED = environment.switch("THROTTLE_ENABLED", True)
 TRUSTED_PROXIES = environment.whole("TRUSTED_PROXIES", 0, 0, 16)
-# API.md promises a day.
+# docs/api.md promises a day.
 IDEMPOTENCY_HOURS = environment.whole("IDEMPOTENCY_HOURS", 24, 24, 24 * 366)
 HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.whole("PORT", 8000, 1, 65535)

@@ -32,7 +32,7 @@ SYNCED_SECONDS = 60
 POLL_SECONDS = 0.1
 # Outgoing connections take their ports from 32768 on.
 PORTS = range(15_000, 32_000)
-# As the README advises: a dead node is given up after a second; by default that takes about six.
+# As docs/operating.md advises: a dead node is given up after a second; by default that takes about six.
 FAST_FAILOVER = (
     "evs.keepalive_period=PT0.3S; evs.suspect_timeout=PT1S; evs.inactive_timeout=PT3S; evs.install_timeout=PT3S"
 )

@@ -62,7 +62,7 @@ def book_tickets(request: BookingRequest, *, key: str | None = None, session_id:
     user's login, where it is still to be confirmed; then this raises `SessionEnded` too.
     Raises `EventNotFound`, `TooManyTickets`, `SalesNotOpen`, `SalesClosed`, `SoldOut`, `KeyReused`,
     `KeyInFlight`, `AlreadyBooked`, and what `in_one_transaction` raises; `OutcomeUnknown` with a key
-    only when the database stays away. Rules: API.md, Bookings.
+    only when the database stays away. Rules: docs/api.md, Bookings.
     """
     job = BookingJob(request, digest=key and request.key_digest(key), session_id=session_id)
     try:

@@ -1,4 +1,4 @@
-"""What goes over the wire by API.md, written down a second time."""
+"""What goes over the wire by docs/api.md, written down a second time."""
 
 
 def booking_body(event, **changes):

@@ -275,14 +275,14 @@ def test_host_that_is_no_address_is_refused(environment, given):
         environment(HOST=given).address("HOST", "127.0.0.1")
 
 
-def test_every_setting_is_told_of_in_the_readme_and_the_example():
+def test_every_setting_is_in_the_documents_and_the_example():
     sources = [(ROOT / "ticks" / name).read_text() for name in ("settings.py", "environment.py")]
     read = {name for source in sources for name in re.findall(r'(?:environment|self)\.\w+\("([A-Z_]+)"', source)}
-    readme = set(re.findall(r"`([A-Z_]+)`", (ROOT / "README.md").read_text()))
+    documented = set(re.findall(r"`([A-Z_]+)`", (ROOT / "docs/operating.md").read_text()))
     example = set(re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
     assert {"BODY_SECONDS", "DATABASE_URL", "THROTTLE_USER"} <= read
-    assert read <= readme
+    assert read <= documented
     assert read <= example
 
 

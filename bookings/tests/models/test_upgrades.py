@@ -178,7 +178,7 @@ def test_what_an_old_server_booked_after_the_upgrade_is_counted_by_going_back_a_
         server.book(FULL)
         assert all(findings())
 
-        # As the README has it.
+        # As docs/operating.md has it.
         call_command("migrate", "events", "0005", verbosity=0)
         call_command("migrate", verbosity=0)
 
