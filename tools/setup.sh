@@ -5,7 +5,7 @@
 #   --browser  also makes sure of a Chromium for the tests
 #   --galera  also makes sure of what the tests on a Galera cluster need
 #   --deploy  also makes sure of the programs that read the sample files in deploy/
-#   PYTHON=...  the Python to build .venv with, 3.11 to 3.13
+#   PYTHON=...  the Python to build .venv with, 3.11 to 3.14
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -76,13 +76,13 @@ python_version() {
 
 # Sets python and version.
 pick_python() {
-    local candidates=(python3 python3.13 python3.12 python3.11)
+    local candidates=(python3 python3.14 python3.13 python3.12 python3.11)
     [[ -z ${PYTHON:-} ]] || candidates=("$PYTHON")
     for python in "${candidates[@]}"; do
         version=$(python_version "$python") || continue
-        case $version in 3.11 | 3.12 | 3.13) return ;; esac
+        case $version in 3.11 | 3.12 | 3.13 | 3.14) return ;; esac
     done
-    fail "Ticks needs Python 3.11, 3.12 or 3.13${PYTHON:+, and PYTHON=$PYTHON is not one of them}."
+    fail "Ticks needs Python 3.11 to 3.14${PYTHON:+, and PYTHON=$PYTHON is not one of them}."
 }
 
 # A moved .venv has wrong paths inside, so the stamp holds where it was made.
