@@ -12,7 +12,7 @@ from accounts.models import LoginSession, User, hash_of
 from accounts.tokens import access_token, new_refresh_id
 from bookings.models import Booking, LedgerEntry
 from bookings.services.events import open_event
-from events.models import Event
+from events.models import EDITABLE_FIELDS, Event
 from ticks.db.transactions import in_one_transaction
 
 # No registration, form or command takes a colon in a username, so an account with this mark was made here.
@@ -21,7 +21,8 @@ ROWS = 1000
 # Longer than any rehearsal. Accounts that are left over after that cannot be used.
 SESSION_HOURS = 1
 # The copy has a name and description of its own, and is on sale at once. Everything else that staff can edit is copied.
-NOT_COPIED = {"name", "description", "sales_start", "sales_end"}
+NOT_COPIED = ("name", "description", "sales_start", "sales_end")
+COPIED = [name for name in EDITABLE_FIELDS if name not in NOT_COPIED]
 
 
 def marked_accounts() -> QuerySet[User]:
@@ -36,8 +37,7 @@ def copies() -> QuerySet[Event]:
 def open_copy(event: Event) -> Event:
     """Makes an event like this one, on sale now, by an account of the rehearsal's own."""
     owner = User.objects.create(username=f"{MARK}owner", password=make_password(None))
-    editable = [field.name for field in Event._meta.concrete_fields if field.editable and not field.primary_key]
-    fields = {name: getattr(event, name) for name in editable if name not in NOT_COPIED}
+    fields = {name: getattr(event, name) for name in COPIED}
     fields["name"] = f"Rehearsal of {event.name}"[: Event._meta.get_field("name").max_length]
     # The random letters tell the copy from the one of another deployment.
     fields["description"] = (
