@@ -1,0 +1,116 @@
+"""A guided tour: which of our functions one booking enters on its way from the request to COMMIT, in their order.
+
+`.venv/bin/python -m pytest bookings/tests/test_tour.py -s` prints both ways. The limits keep the ways short: whoever
+reads along opens each of these functions.
+"""
+
+import asyncio
+import json
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from accounts import tokens
+from accounts.tests.factories import UserFactory
+from bookings.api.fast_path import FastPath
+from bookings.models import Booking
+from bookings.services.batches import queue
+from bookings.tests.factories import EventFactory
+from ticks.server.worker import Worker
+from ticks.tests.server.test_app import Headers, scope
+
+# At most so many functions in so many files.
+LIMITS = {"fast path": (70, 16), "viewset": (90, 22)}
+APPS = tuple(f"{settings.BASE_DIR}/{app}/" for app in ("ticks", "accounts", "events", "bookings"))
+
+
+class Tour:
+    """Records the functions of the apps that any thread enters, until a transaction is committed."""
+
+    def __init__(self):
+        self.entered: dict[tuple[str, str], None] = {}
+        self.is_on = False
+
+    def look(self, frame, event, called) -> None:
+        if not self.is_on:
+            return
+        if event == "c_call" and called.__name__ == "commit":
+            self.is_on = False
+        elif event == "call":
+            code = frame.f_code
+            if code.co_filename.startswith(APPS) and "/tests/" not in code.co_filename and code.co_name[0] != "<":
+                path = str(Path(code.co_filename).relative_to(settings.BASE_DIR))
+                self.entered.setdefault((path, code.co_qualname))
+
+
+class Protocol:
+    """What granian hands over with a request."""
+
+    def __init__(self, body):
+        self.body, self.status = body, None
+
+    async def __call__(self):
+        return self.body
+
+    def response_bytes(self, status, headers, body):
+        self.status = status
+
+
+@pytest.fixture
+def tour(monkeypatch, transactional_db):
+    tour = Tour()
+    before = sys.getprofile()
+    threading.setprofile(tour.look)
+    sys.setprofile(tour.look)
+    yield tour
+    sys.setprofile(before)
+    threading.setprofile(None)
+
+
+def scope_of_booking(body, token, *, key):
+    headers = {
+        "host": "localhost",
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "authorization": f"Bearer {token}",
+        "idempotency-key": key,
+    }
+    return scope(method="POST", path="/api/v1/booking", headers=Headers(list(headers.items())))
+
+
+async def book(tour, body, token):
+    loop = asyncio.get_running_loop()
+    worker = Worker(FastPath, threads=2, main_process=None)
+    worker.loop, worker.fast_path = loop, FastPath(loop, worker.threads)
+    # The first one loads the routes and fills caches.
+    await worker.__rsgi__(scope_of_booking(body, token, key="first"), Protocol(body))
+    protocol = Protocol(body)
+    tour.is_on = True
+    await worker.__rsgi__(scope_of_booking(body, token, key="tour"), protocol)
+    worker.threads.shutdown()
+    return protocol.status
+
+
+@pytest.mark.parametrize("way", LIMITS)
+def test_way_of_a_booking_is_short(tour, monkeypatch, settings, way):
+    settings.FAST_PATH = way == "fast path"
+    settings.GROUP_BOOKING = True
+    queue.cache_clear()
+    event = EventFactory(total_tickets=5)
+    token = tokens.log_in(UserFactory())["token"]
+    body = {"eventId": event.pk, "firstName": "Ada", "lastName": "L", "email": "ada@example.org", "ticketsReserved": 2}
+
+    status = asyncio.run(book(tour, json.dumps(body).encode(), token))
+    queue().stop()
+    queue.cache_clear()
+
+    assert (status, Booking.objects.count()) == (201, 2)
+    files = dict.fromkeys(path for path, _ in tour.entered)
+    print(f"\nThrough the {way}: {len(tour.entered)} functions in {len(files)} files.")  # noqa: T201
+    for path, function in tour.entered:
+        print(f"  {path:40} {function}")  # noqa: T201
+    assert len(tour.entered) <= LIMITS[way][0]
+    assert len(files) <= LIMITS[way][1]
