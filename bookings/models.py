@@ -47,7 +47,7 @@ class Booking(models.Model):
     Status, tickets and place in the waitlist change only in `bookings.services`.
     """
 
-    # For people: said on the phone, printed, not guessable (services.references).
+    # For people: spoken on the phone, printed, not guessable (services.references).
     reference = ExactCharField(max_length=16, unique=True, editable=False)
     event = models.ForeignKey(Event, models.PROTECT, related_name="bookings", editable=False)
     # Empty for guests.
@@ -89,7 +89,7 @@ class Booking(models.Model):
         ]
         # The orders of the lists; in InnoDB every index ends with the id.
         indexes = [
-            # Said outright: InnoDB drops a foreign key's own index where another begins with its column.
+            # Declared, since InnoDB drops a foreign key's own index where another begins with its column.
             models.Index(fields=["event", "id"], name="booking_by_event"),
             models.Index(fields=["status"], name="booking_by_status"),
             models.Index(fields=["event", "status"], name="booking_by_event_and_status"),
@@ -126,9 +126,9 @@ class Booking(models.Model):
 
     @property
     def full_name(self) -> str:
-        """For staff to read: without what would turn the text around it, or show nothing at all."""
-        shown = f"{self.first_name} {self.last_name}".translate(MISLEADING).strip()
-        return shown or self.reference
+        """For staff to read: without characters that turn the text around it, or that show nothing at all."""
+        name = f"{self.first_name} {self.last_name}".translate(MISLEADING).strip()
+        return name or self.reference
 
     @classmethod
     def drafted(cls, **values) -> "Booking":
@@ -139,7 +139,7 @@ class Booking(models.Model):
 
     @cached_property
     def waitlist_position(self) -> int | None:
-        """Place in the line, from 1; None when not waiting. `attach_positions` spares lists the queries."""
+        """Place in the waitlist, from 1; None when not waiting. `attach_positions` spares lists the queries."""
         attach_positions([self])
         return self.waitlist_position
 
@@ -151,11 +151,11 @@ def blank_columns() -> dict:
 
 
 class LinePart(models.Model):
-    """How many wait with a number of this part of an event's waitlist (`bookings.rules`)."""
+    """How many bookings wait with a number of this part of an event's waitlist (`bookings.rules`)."""
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="+", db_index=False)
     first_number = models.PositiveBigIntegerField()
-    # Signed, without a CHECK: who leaves is written as an insertion of -1 that finds its row (`part_changes`).
+    # Signed, without a CHECK: a booking that leaves is an insertion of -1 that finds its row (`sql.add_counts`).
     waiting = models.IntegerField()
 
     class Meta:

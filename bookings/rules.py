@@ -5,7 +5,7 @@ gets its outcome, in order. The state, the claims and the ledger entries that co
 refused command changes nothing, so the others of its batch stand.
 
 A rule about other bookings belongs here too, since commands of the same batch count for it: what it looks at is a
-field of `Inventory`, which `bookings.services.inventory.load` fills for every caller, previews included.
+field of `Inventory`, which `load` in `bookings.services.inventory` fills for every caller, previews included.
 """
 
 from bisect import insort
@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from bookings.commands import (
@@ -49,6 +50,7 @@ from ticks.db.fields import MAX_TICKETS
 from ticks.exceptions import Refusal
 
 STRICT = "strict"
+BY_NUMBER = attrgetter("waitlist_number")
 COMPLETED, WAITLISTED, CANCELLED = BookingStatus.COMPLETED, BookingStatus.WAITLISTED, BookingStatus.CANCELLED
 # From one arrival's waitlist number to the next: room to move twenty bookings into the same gap.
 ROOM = 2**20
@@ -81,7 +83,7 @@ class Inventory:
     queue: list[Claim] = field(default_factory=list)
     # Bookings that commands name, by id.
     claims: dict[int, Claim] = field(default_factory=dict)
-    # Bookings of the accounts that commands ask about (`holders_of`), live when they were loaded, by id; then new ones.
+    # Of the accounts that commands ask about: bookings that were live when they were loaded, by id, and new ones.
     claims_by_holder: dict[int, list[Claim]] = field(default_factory=dict)
     # How many joined or left each part of the waitlist, by the first number of the part.
     part_changes: Counter[int] = field(default_factory=Counter)
@@ -251,7 +253,7 @@ def give_back(inventory: Inventory, claim: Claim, tickets: int | None, outcome: 
     outcome.claim = claim
     waits = claim.status == WAITLISTED
     if waits and claim not in inventory.queue:
-        insort(inventory.queue, claim, key=number_of)
+        insort(inventory.queue, claim, key=BY_NUMBER)
     if not waits:
         inventory.available += tickets
     if tickets < claim.tickets:
@@ -288,20 +290,19 @@ def cancel_event(inventory: Inventory, command: CancelEvent, outcome: Outcome) -
     inventory.available = inventory.total
     inventory.waitlisted = inventory.waitlisted_tickets = inventory.completed = 0
     inventory.queue.clear()
-    # The whole waitlist goes with its event.
     inventory.part_changes.clear()
     record(inventory, outcome, LedgerKind.EVENT_CANCELLED, held, command.actor)
 
 
 def move(inventory: Inventory, command: Move, outcome: Outcome) -> None:
-    claim, number = find_waiting(inventory, command.booking_id), command.number
+    claim, number = find_claim(inventory, command.booking_id, must_wait=True), command.number
     outcome.claim = claim
     if claim in inventory.queue:
         inventory.queue.remove(claim)
-    inventory.part_changes[part_of_waitlist(number_of(claim))] -= 1
+    inventory.part_changes[part_of_waitlist(claim.waitlist_number)] -= 1
     inventory.part_changes[part_of_waitlist(number)] += 1
     claim.waitlist_number = number
-    insort(inventory.queue, claim, key=number_of)
+    insort(inventory.queue, claim, key=BY_NUMBER)
     record(inventory, outcome, LedgerKind.MOVED, claim.tickets, command.actor, claim, note=command.note, place=number)
     if command.serves:
         # Under strict another head may fit.
@@ -309,7 +310,7 @@ def move(inventory: Inventory, command: Move, outcome: Outcome) -> None:
 
 
 def serve(inventory: Inventory, command: Serve, outcome: Outcome) -> None:
-    claim = outcome.claim = find_waiting(inventory, command.booking_id)
+    claim = outcome.claim = find_claim(inventory, command.booking_id, must_wait=True)
     missing = claim.tickets - inventory.available
     if missing > 0:
         if not command.adds or inventory.total + missing > MAX_TICKETS:
@@ -324,16 +325,11 @@ def serve(inventory: Inventory, command: Serve, outcome: Outcome) -> None:
     promote(inventory, outcome, command.actor)
 
 
-def find_claim(inventory: Inventory, booking_id: int) -> Claim:
+def find_claim(inventory: Inventory, booking_id: int, *, must_wait: bool = False) -> Claim:
     claim = inventory.claims.get(booking_id)
     if claim is None:
         raise BookingNotFound
-    return claim
-
-
-def find_waiting(inventory: Inventory, booking_id: int) -> Claim:
-    claim = find_claim(inventory, booking_id)
-    if claim.status != WAITLISTED:
+    if must_wait and claim.status != WAITLISTED:
         raise NotWaiting
     return claim
 
@@ -368,7 +364,7 @@ def give_tickets(inventory: Inventory, claim: Claim, outcome: Outcome, actor: An
 def leave_waitlist(inventory: Inventory, claim: Claim) -> None:
     inventory.waitlisted -= 1
     inventory.waitlisted_tickets -= claim.tickets
-    inventory.part_changes[part_of_waitlist(number_of(claim))] -= 1
+    inventory.part_changes[part_of_waitlist(claim.waitlist_number)] -= 1
     claim.waitlist_number = None
 
 
@@ -386,10 +382,6 @@ def record(
     inventory.sequence += 1
     counts = inventory.available, inventory.waitlisted
     outcome.entries.append(Entry(inventory.sequence, kind, tickets, *counts, claim, actor, note, place))
-
-
-def number_of(claim: Claim) -> int:
-    return claim.waitlist_number or 0
 
 
 def number_of_arrival(sequence: int) -> int:

@@ -39,7 +39,7 @@ class BadgeState(StrEnum):
 class Badge:
     state: BadgeState
     # In words, for people.
-    said: str
+    message: str
     findings: tuple[str, ...] = ()
     # Of the whole check that it tells of, where there was one.
     finished_at: datetime | None = None
@@ -60,15 +60,15 @@ def quick_findings(events: Iterable[Event]) -> dict[int, list[str]]:
     )
     findings = {}
     for event_id, *numbers in found:
-        # Without any entry it tells of nothing.
-        pairs = zip(("entries", "available", "waiting"), numbers[:3], numbers[3:], strict=True)
-        said = [
-            f"ledger says {told or 0} {what}, the event says {counted}"
-            for what, counted, told in pairs
-            if counted != (told or 0)
+        counts = zip(("entries", "available", "waiting"), numbers[:3], numbers[3:], strict=True)
+        # An event without any entry has None.
+        found_here = [
+            f"ledger says {expected or 0} {what}, the event says {counted}"
+            for what, counted, expected in counts
+            if counted != (expected or 0)
         ]
-        if said:
-            findings[event_id] = said
+        if found_here:
+            findings[event_id] = found_here
     return findings
 
 
@@ -108,7 +108,7 @@ def start_check(event_id: int, *, actor: User) -> None:
         check = BegunCheck(event_id)
         log.info("Account %s has the inventory of event %s verified.", actor.pk, event_id)
         try:
-            threading.Thread(target=carry_out, args=[check], name="inventory-check", daemon=True).start()
+            threading.Thread(target=run_check, args=[check], name="inventory-check", daemon=True).start()
         except BaseException:
             check.give_up()
             raise
@@ -140,10 +140,10 @@ class BegunCheck:
             mine.delete()
 
 
-def carry_out(check: BegunCheck) -> None:
+def run_check(check: BegunCheck) -> None:
     """In the check's thread."""
     try:
-        be_patient()
+        wait_longer()
         try:
             check_inventory(check.event_id)
         except Exception:
@@ -152,18 +152,18 @@ def carry_out(check: BegunCheck) -> None:
             connection.close()
             check.give_up()
     except Exception as error:
-        # Stale after a while.
+        # It counts as stale after a while.
         log.warning("The check of event %s is left as it is: %s", check.event_id, error)
     finally:
         connection.close()
         checking.release()
 
 
-def be_patient() -> None:
+def wait_longer() -> None:
     """Lets this thread's connection wait longer than a request may."""
     known = connection.settings_dict
     limits = dict.fromkeys(known["OPTIONS"].keys() & {"read_timeout", "write_timeout"}, STATEMENT_SECONDS)
-    # The settings themselves are every thread's.
+    # The settings themselves belong to every thread.
     connection.settings_dict = {**known, "OPTIONS": {**known["OPTIONS"], **limits}}
 
 

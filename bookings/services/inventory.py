@@ -5,12 +5,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from operator import attrgetter
 
 from bookings.commands import Book, Claim, Command, Outcome
 from bookings.enums import BookingStatus
 from bookings.models import Booking, LinePart, SalesHour
-from bookings.rules import STRICT, Inventory, Reach, allocate, reach
+from bookings.rules import BY_NUMBER, STRICT, Inventory, Reach, allocate, reach
 from bookings.services import sql
 from events.exceptions import EventNotFound
 from events.models import Event
@@ -172,7 +171,7 @@ def load_queue(work: EventWork) -> None:
         claims = [claim for policy in within.policies for claim in waiting_claims(work.event.pk, within, policy)]
         # A booking that a command names is one claim, wherever it was found.
         claims = {claim.id: inventory.claims.get(claim.id, claim) for claim in claims}
-        inventory.queue = sorted(claims.values(), key=attrgetter("waitlist_number"))
+        inventory.queue = sorted(claims.values(), key=BY_NUMBER)
 
 
 def waiting_claims(event_id: int, within: Reach, policy: str) -> list[Claim]:

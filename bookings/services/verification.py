@@ -50,7 +50,7 @@ def verify_events(event_id: int | None = None) -> Iterator[Report]:
             return
         with snapshot():
             report = verify_event(Event.objects.get(pk=last))
-        # Outside, where whoever reads it may write.
+        # Outside the snapshot, so that the caller may write.
         yield report
         if event_id is not None:
             return
@@ -79,7 +79,7 @@ def verify_event(event: Event) -> Report:
     report = Report(event)
     verify_counts(report)
     verify_waitlist(report)
-    verify_line(report)
+    verify_parts(report)
     verify_ledger(report)
     verify_bookings(report)
     return report
@@ -125,12 +125,12 @@ def verify_waitlist(report: Report) -> None:
     )
 
 
-def verify_line(report: Report) -> None:
-    """The counts of the waitlist's parts, from which positions are told."""
+def verify_parts(report: Report) -> None:
+    """The counts of the waitlist's parts, from which positions are computed."""
     waiting = Booking.objects.filter(event=report.event).waitlisted().order_by()
     part = F("waitlist_number") - F("waitlist_number") % NUMBERS_A_PART
     found = dict(waiting.annotate(part=part).values("part").annotate(n=Count("pk")).values_list("part", "n"))
-    # A part that everybody has left keeps its row.
+    # A part that nobody waits in any more keeps its row.
     counted = dict(
         LinePart.objects.filter(event=report.event).exclude(waiting=0).values_list("first_number", "waiting")
     )
@@ -162,37 +162,37 @@ def verify_ledger(report: Report) -> None:
         available, waitlisted = after
         if entry.kind != LedgerKind.OPENED:
             hour = hour_of(entry.created_at)
-            hours[hour] = told_of(hours.get(hour), entry, total=total)
+            hours[hour] = add_to_hour(hours.get(hour), entry, total=total)
     event = report.event
     verify_hours(report, hours)
-    for what, told, counted in (
+    for what, expected, counted in (
         ("entries", sequence, event.ledger_sequence),
         ("tickets in total", total, event.total_tickets),
         ("available", available, event.available_tickets),
         ("waiting", waitlisted, event.waitlisted_count),
     ):
-        report.check(told == counted, f"ledger says {told} {what}, the event says {counted}")
+        report.check(expected == counted, f"ledger says {expected} {what}, the event says {counted}")
 
 
-def told_of(hour: Hour | None, entry: LedgerEntry, *, total: int) -> Hour:
+def add_to_hour(hour: Hour | None, entry: LedgerEntry, *, total: int) -> Hour:
     bookings, tickets = hour[:2] if hour else (0, 0)
     if entry.kind in ARRIVALS:
         bookings, tickets = bookings + 1, tickets + entry.tickets
     return bookings, tickets, total - entry.available_after, entry.waitlisted_after
 
 
-def verify_hours(report: Report, told: dict[datetime, Hour]) -> None:
+def verify_hours(report: Report, expected: dict[datetime, Hour]) -> None:
     counted = {
         hour: tuple(counts)
         for hour, *counts in SalesHour.objects.filter(event=report.event).values_list(
             "hour", "bookings", "tickets", "held", "waiting"
         )
     }
-    for hour in sorted(hour for hour, _ in told.items() ^ counted.items()):
+    for hour in sorted(hour for hour, _ in expected.items() ^ counted.items()):
         report.check(
             False,
             f"the hour from {hour:%Y-%m-%d %H}:00 counts {counted.get(hour)} (bookings, tickets, held, waiting),"
-            f" its ledger entries say {told.get(hour)}",
+            f" its ledger entries say {expected.get(hour)}",
         )
 
 
@@ -241,21 +241,23 @@ def verify_bookings(report: Report) -> None:
             return
         last = page[-1].pk
         entries: dict[int, list[LedgerEntry]] = {booking.pk: [] for booking in page}
-        told_of_them = LedgerEntry.objects.filter(booking__in=list(entries)).order_by()
-        for entry in told_of_them.values_list(*STORY, named=True):
+        their_entries = LedgerEntry.objects.filter(booking__in=list(entries)).order_by()
+        for entry in their_entries.values_list(*STORY, named=True):
             entries[entry.booking_id].append(entry)
         for booking in page:
             story = sorted(entries[booking.pk], key=lambda entry: entry.sequence)
-            told = replay(story, is_event_cancelled=report.event.deleted_at is not None)
+            expected = state_after(story, is_event_cancelled=report.event.deleted_at is not None)
             found = (booking.status, booking.tickets_reserved, booking.waitlist_number)
-            report.check(told == found, f"booking {booking.reference} is {found}, its ledger entries say {told}")
+            report.check(
+                expected == found, f"booking {booking.reference} is {found}, its ledger entries say {expected}"
+            )
             report.check(
                 all(entry.event_id == booking.event_id for entry in story),
                 f"booking {booking.reference} has ledger entries of another event",
             )
 
 
-def replay(story: list[LedgerEntry], *, is_event_cancelled: bool) -> tuple[str | None, int, int | None]:
+def state_after(story: list[LedgerEntry], *, is_event_cancelled: bool) -> tuple[str | None, int, int | None]:
     """(status, tickets, waitlist number) after a booking's entries; (None, 0, None) if they make no sense."""
     status, tickets, number = None, 0, None
     for entry in story:
