@@ -74,7 +74,7 @@ def is_debug_page(response) -> bool:
 
 
 # A longer header is ignored: no client keeps so many answers of one address, and to parse 60 kB would stop the event
-# loop, which does it for the lane, for 60 milliseconds.
+# loop, which does it for the fast path, for 60 milliseconds.
 MAX_IF_NONE_MATCH = 1000
 IF_NONE_MATCH = OpenApiParameter("If-None-Match", location="header", description="The `ETag` of what you have.")
 NOT_MODIFIED = OpenApiResponse(description="Nothing has changed; no body.")

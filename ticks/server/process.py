@@ -39,8 +39,10 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     # Before the first thread and the first worker, which inherit it.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     # Each connection takes a file descriptor, and many systems start with no more than 1024 for a process.
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * CONNECTIONS_EACH if hard == resource.RLIM_INFINITY else min(hard, 2 * CONNECTIONS_EACH)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     # Workers share the main process's memory (`ticks.server.stopping`).
     multiprocessing.set_start_method("fork")
     server = Granian(

@@ -101,7 +101,10 @@ def start(tmp_path, port, database):
     }
 
     def run(*, is_awaited=True, **more):
-        process = launch(tmp_path, environment | more, "--prepare")
+        output = tmp_path / f"output-{len(started)}"
+        with output.open("w") as file:
+            process = launch(tmp_path, environment | more, "--prepare", stdout=file)
+        process.output = output
         started.append(process)
         if is_awaited:
             await_ready(process, port)
@@ -112,8 +115,20 @@ def start(tmp_path, port, database):
         end(process)
 
 
+class Served(subprocess.Popen):
+    """The server. Where its output goes to a file, no full pipe that nobody reads makes it wait."""
+
+    output = None
+
+    def communicate(self, *, timeout):
+        if self.output is None:
+            return super().communicate(timeout=timeout)
+        self.wait(timeout)
+        return self.output.read_text(), None
+
+
 def launch(directory, environment, *options, stdout=subprocess.PIPE):
-    return subprocess.Popen(
+    return Served(
         [sys.executable, str(settings.BASE_DIR / "manage.py"), "serve", *options],
         cwd=directory,
         env=environment,
