@@ -131,6 +131,12 @@ def test_page_of_no_event_is_404(box_office, identity):
     assert box_office.post(f"/admin/events/event/{identity}/verify/").status_code == 404
 
 
+def test_action_tells_nobody_without_permission_which_events_there_are(client):
+    as_persona(client, "box office")
+
+    assert client.get("/admin/events/event/999/capacity/").status_code == 403
+
+
 def test_page_of_a_cancelled_event_has_nothing_to_do(box_office):
     event = gala()
     cancel_event(event.pk, actor=event.created_by)
