@@ -172,8 +172,6 @@ class KeysetList(FilteredList):
         """When the row was made that a scan ended at; None where it did not end early."""
         if self.page.scanned_to is None:
             return None
-        rows = self.between(self.all_rows(), self.page.got_to, None).order_by(self.column)
-        return time_tag(rows.values_list("created_at", flat=True).first())
         rows = self.all_rows().filter(**{f"{self.column}__gte": self.page.scanned_to}).order_by(self.column)
         return time_tag(rows.values_list("created_at", flat=True).first())
 

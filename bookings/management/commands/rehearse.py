@@ -22,6 +22,7 @@ from ticks.formatting import counted
 from ticks.parsing import find
 
 INTERRUPTED = 130
+SIZES = re.compile(r"([1-4])(?:-([1-4]))?")
 REST = "Anything that is left is deleted by the next rehearsal, or at once with --clean."
 
 
@@ -35,7 +36,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def sizes(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-4])(?:-([1-4]))?", text)
+    match = SIZES.fullmatch(text)
     if match is None or match[1] > (match[2] or match[1]):
         raise ArgumentTypeError(f"{text!r} is neither a size such as 2 nor a range such as 1-4, from 1 to 4")
     return int(match[1]), int(match[2] or match[1])

@@ -87,7 +87,7 @@ def test_page_costs_the_same_for_any_line(box_office, waiting, others, django_as
 
 
 # Besides session and user: the booking, its place, and what the rules need to say what will happen.
-PREVIEWS = {"cancel": 3, "transfer": 3, "move": 7, "serve": 5}
+PREVIEWS = {"cancel": 4, "transfer": 3, "move": 8, "serve": 6}
 
 
 @pytest.mark.parametrize("others", [2, 20])

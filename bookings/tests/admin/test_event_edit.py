@@ -46,7 +46,7 @@ def test_edit_saves_what_was_edited_and_nothing_else(box_office, event):
 
 
 EDITS = {
-    "date": ("2081-02-03T04:05", "Date: 1 Jan 2030, 20:30 UTC → 3 Feb 2031, 04:05 UTC"),
+    "date": ("2081-02-03T04:05", "Date: 1 Jan 2080, 20:30 UTC → 3 Feb 2081, 04:05 UTC"),
     "venue": ("", "Venue: Hall → nothing"),
     "description": ("One\r\nThree", "Description: One\nTwo → One\nThree"),
     "max_tickets_per_booking": ("3", "Max tickets per booking: no limit → 3"),

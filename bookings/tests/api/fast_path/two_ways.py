@@ -86,7 +86,7 @@ def deployed(name: str, *, rate: str = "300/min"):
         "DEFAULT_THROTTLE_RATES": {"guest": rate, "user": rate},
     }
     with (
-        override_settings(THROTTLE_ENABLED=True, REST_FRAMEWORK=rest, **changes),
+        override_settings(THROTTLE_ENABLED=True, FAST_PATH=True, REST_FRAMEWORK=rest, **changes),
         mock.patch.object(app, "django_application", application_of(name)),
         mock.patch.object(throttling, "clock", return_value=1_000_000.0),
         # As Django's own client does: else the test's transaction would end with the first request.
