@@ -192,15 +192,15 @@ class AccountAdmin(UserAdmin):
         return queryset, False
 
     def add_view(self, request, *args, **kwargs):
-        return self.tried_twice(super().add_view, request, *args, **kwargs)
+        return self.retried_once(super().add_view, request, *args, **kwargs)
 
     def change_view(self, request, object_id, form_url="", extra_context=None):
         account = find(User.objects, object_id)
         may_end = bool(account) and may_end_logins(request.user, account)
         context = {**(extra_context or {}), "may_end_logins": may_end}
-        return self.tried_twice(super().change_view, request, object_id, form_url, context)
+        return self.retried_once(super().change_view, request, object_id, form_url, context)
 
-    def tried_twice(self, view, *args, **kwargs):
+    def retried_once(self, view, *args, **kwargs):
         try:
             return view(*args, **kwargs)
         except IntegrityError:

@@ -76,8 +76,8 @@ def test_event_add_is_shown_first_and_opens_it_with_its_ledger(box_office):
     shown = look(box_office, date="2080-12-01T19:30", sales_end="2080-12-01T18:00", venue="Hall")
 
     assert lines(shown) == [
-        "Concert, 1 Dec 2030, 19:30 UTC, is created with 10 tickets.",
-        "Sales are open until 1 Dec 2030, 18:00 UTC: anybody can book.",
+        "Concert, 1 Dec 2080, 19:30 UTC, is created with 10 tickets.",
+        "Sales are open until 1 Dec 2080, 18:00 UTC: anybody can book.",
     ]
     assert not Event.objects.exists()
     done = confirm(box_office, shown)
