@@ -286,7 +286,7 @@ def test_every_setting_is_in_the_documents_and_the_example():
     assert read <= example
 
 
-@pytest.mark.parametrize(("workers", "threads"), [(1, 32), (2, 32), (4, 28), (8, 10), (10, 8), (64, 8)])
+@pytest.mark.parametrize(("workers", "threads"), [(1, 32), (2, 32), (4, 32), (8, 14), (10, 10), (64, 8)])
 def test_threads_are_as_many_as_the_usual_connections_allow(tmp_path, workers, threads):
     ended = subprocess.run(
         [sys.executable, "-c", "from django.conf import settings; print(settings.THREADS)"],
