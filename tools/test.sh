@@ -56,7 +56,7 @@ has_mariadb() {
 }
 
 on_sqlite() {
-    # Without batches and without the fast lane, so that both ways of booking are tested; `make nightly` tests each on
+    # Without batches and without the fast path, so that both ways of booking are tested; `make nightly` tests each on
     # the other database.
     GROUP_BOOKING=off FAST_PATH=off tools/test.sh suite "$@"
 }
