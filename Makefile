@@ -1,4 +1,4 @@
-.PHONY: help run test nightly check format pins mutants chaos bench
+.PHONY: help run test nightly check format pins mutants mutmut chaos bench
 
 # Neither the developer's shell nor .env may decide what is checked.
 MANAGE = env -u DATABASE_URL -u DB_HOST -u DB_PORT -u DB_USER -u DB_PASSWORD -u DB_NAME TICKS_ENV_FILE= .venv/bin/python manage.py
@@ -41,6 +41,11 @@ pins: ## renew the pinned versions in requirements*.txt
 mutants: ## take away one guard after the other, and see a test turn red for each
 	@tools/setup.sh --test --db
 	.venv/bin/python tools/mutants.py $(MUTANTS)
+
+mutmut: ## change each operator and constant of the rules and their neighbours, and see a test turn red for each
+	@tools/setup.sh --test
+	.venv/bin/python -m pip install --disable-pip-version-check --quiet mutmut==3.8.1
+	TICKS_ENV_FILE= .venv/bin/mutmut run --max-children 2
 
 bench: ## measure the server on MariaDB against hand-written SQL; BENCH="--quick" passes options
 	@tools/setup.sh --test --db
