@@ -1,4 +1,4 @@
-"""What the rules are asked, about which bookings, and what they answer."""
+"""The commands that the rules carry out, the bookings that they are about, and the outcomes."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -9,19 +9,19 @@ from ticks.exceptions import Refusal
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """One booking as the rules see it. `booking` is the caller's; the rules never look inside."""
+    """One booking as the rules see it. `booking` is the caller's object; the rules never look inside it."""
 
     tickets: int
     status: BookingStatus | None = None
     waitlist_number: int | None = None
-    # None until it is written.
+    # The id is None until the booking is written.
     id: int | None = None
-    # The account that it is for; None for a guest.
+    # This is the account that the booking is for; None for a guest.
     holder: int | None = None
-    # Made by the one-ticket contract, which allows an account one live booking of an event.
+    # The booking was made by the one-ticket contract, which allows an account one live booking of an event.
     is_one_ticket: bool = False
     booking: Any = None
-    # Place in the waitlist, from 1, of one that has just joined it.
+    # This is the place in the waitlist, counted from 1, if the booking has just joined it.
     position: int | None = None
 
 
@@ -31,7 +31,8 @@ class Book(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Gives back `tickets` of a booking; None gives back all. `expected` is how many it must still have for that."""
+    """Gives back `tickets` of a booking; None gives back all. `expected` is how many tickets the booking must still
+    have."""
 
     booking_id: int
     tickets: int | None = None
@@ -59,9 +60,10 @@ class CancelEvent(NamedTuple):
 
 
 class Move(NamedTuple):
-    """Gives a waiting booking another number, which nobody has: out of the order of arrival, so with a reason.
+    """Gives a waiting booking a free waitlist number. This breaks the order of arrival, so the `note` says why.
 
-    It `serves` nobody while others of the waitlist have still to move: the head may be another one afterwards.
+    `serves` is false while other bookings still have to move, since the head of the waitlist may be another one
+    afterwards.
     """
 
     booking_id: int
@@ -72,7 +74,8 @@ class Move(NamedTuple):
 
 
 class Serve(NamedTuple):
-    """Gives a waiting booking its tickets whoever waits ahead; `adds` what is missing to the capacity first."""
+    """Gives a waiting booking its tickets, even if others wait ahead. `adds` first adds the missing tickets to the
+    capacity."""
 
     booking_id: int
     adds: bool = False
@@ -81,7 +84,7 @@ class Serve(NamedTuple):
 
 
 class Note(NamedTuple):
-    """Writes into the ledger what moves no ticket."""
+    """Writes into the ledger something that moves no ticket."""
 
     kind: LedgerKind
     note: str
@@ -95,9 +98,9 @@ Command = Book | Cancel | CancelSeat | ChangeTerms | CancelEvent | Move | Serve 
 class Entry(NamedTuple):
     """One line of the event's ledger: what moved, and the counts after it.
 
-    `tickets` is how many the entry speaks of: the total when opened, the signed difference when the capacity changed,
-    the tickets given back when the event was cancelled. `note` is why, or what was edited; `place` the waitlist number
-    that somebody was moved to.
+    `tickets` is the number that the entry is about: the total when opened, the signed difference when the capacity
+    changed, the tickets given back when the event was cancelled. `note` says why it was done, or what was edited.
+    `place` is the new waitlist number of a moved booking.
     """
 
     sequence: int
@@ -113,7 +116,8 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one command: `error`, or the booking that it was about, its entries and whom it promoted."""
+    """The result of one command: `error`, or the booking that it was about, its entries and the claims that it
+    promoted."""
 
     error: Refusal | None = None
     claim: Claim | None = None

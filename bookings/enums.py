@@ -1,4 +1,4 @@
-"""The words that the rules, the tables and the API share."""
+"""The enumerations that the rules, the tables and the API share."""
 
 from django.db.models import TextChoices
 
@@ -18,11 +18,11 @@ class LedgerKind(TextChoices):
     CANCELLED = "cancelled", "Cancelled"
     CAPACITY_CHANGED = "capacity_changed", "Capacity changed"
     EVENT_CANCELLED = "event_cancelled", "Event cancelled"
-    # These move no ticket.
+    # The following entries move no ticket.
     MOVED = "moved", "Moved in the waitlist"
     TRANSFERRED = "transferred", "Moved to another name"
     EDITED = "edited", "Event edited"
 
 
-# What a new booking begins with.
+# Every new booking begins with one of these.
 ARRIVALS = frozenset({LedgerKind.BOOKED, LedgerKind.WAITLISTED})

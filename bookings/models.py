@@ -16,7 +16,8 @@ from events.models import Event
 from ticks.db.fields import ExactCharField, ExactEmailField
 
 MAX_NOTE = 1000
-# Controls of the direction of writing, and spaces without width; not the joiners, which letters need.
+# These characters control the direction of writing, or are spaces without width. The joiners are not among them, since
+# letters need them.
 MISLEADING = dict.fromkeys(
     [0x061C, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
 )
@@ -28,12 +29,12 @@ class BookingQuerySet(models.QuerySet):
         return self.filter(status__in=LIVE)
 
     def waitlisted(self):
-        # Set exactly while waiting, and indexed in the waitlist's order; the status is not.
+        # The number is set exactly while a booking waits, and it is indexed in the waitlist's order. The status is not.
         return self.filter(waitlist_number__isnull=False)
 
-    # A value that no row has stands beside the one asked for. MariaDB looks one value up in an index and then skips
-    # row after row to a position in it; of two values it reads ranges, which begin at the position if the order
-    # begins with the column.
+    # Each filter has a second value that no row has. For one value MariaDB uses the index as a look-up, and then skips
+    # row after row to a position. For two values it reads ranges, which begin at the position if the order begins with
+    # the column.
     def of_event(self, event_id: int):
         return self.filter(event_id__in=[event_id, -1])
 
@@ -47,14 +48,14 @@ class Booking(models.Model):
     Status, tickets and place in the waitlist change only in `bookings.services`.
     """
 
-    # For people: spoken on the phone, printed, not guessable (services.references).
+    # People use it: it is spoken on the phone and printed, and it cannot be guessed (services.references).
     reference = ExactCharField(max_length=16, unique=True, editable=False)
     event = models.ForeignKey(Event, models.PROTECT, related_name="bookings", editable=False)
-    # Empty for guests.
+    # Guests have no user.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="bookings", editable=False
     )
-    # As long as an account's names, which the one-ticket contract takes over.
+    # These are as long as an account's names, which the one-ticket contract copies.
     first_name = models.CharField(max_length=150)
     last_name = models.CharField(max_length=150, blank=True)
     email = ExactEmailField(max_length=254, blank=True, db_index=True)
@@ -67,10 +68,10 @@ class Booking(models.Model):
     waitlist_number = models.PositiveBigIntegerField(
         null=True, editable=False, help_text="Orders the event's waitlist; set only while waiting."
     )
-    # SHA-256 of the guest's token.
+    # This is the SHA-256 of the guest's token.
     token_hash = ExactCharField(max_length=64, null=True, editable=False)
-    # Set only while the booking is live and was made by the one-ticket contract, where a user has at
-    # most one an event. A nullable column, since MySQL has no conditional unique index.
+    # This is set only while the booking is live and was made by the one-ticket contract, under which a user has at most
+    # one booking of an event. It is a nullable column, since MySQL has no conditional unique index.
     one_ticket_holder = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False, editable=False
     )
@@ -87,21 +88,23 @@ class Booking(models.Model):
             ("reorder_waitlist", "Can move waiting bookings and serve them out of turn"),
             ("export_booking", "Can export bookings and ledger"),
         ]
-        # The orders of the lists; in InnoDB every index ends with the id.
+        # These are the orders of the lists. In InnoDB every index ends with the id.
         indexes = [
-            # Declared, since InnoDB drops a foreign key's own index where another begins with its column.
+            # This index is declared, since InnoDB drops a foreign key's own index if another index begins with its
+            # column.
             models.Index(fields=["event", "id"], name="booking_by_event"),
             models.Index(fields=["status"], name="booking_by_status"),
             models.Index(fields=["event", "status"], name="booking_by_event_and_status"),
-            # The earliest waiting bookings of one size.
+            # This index finds the earliest waiting bookings of one size.
             models.Index(
                 fields=["event", "status", "tickets_reserved", "waitlist_number"], name="booking_waiting_by_size"
             ),
         ]
         constraints = [
-            # The waitlist in order, and a booking's position in it.
+            # This index has the waitlist in order, and gives a booking's position in it.
             models.UniqueConstraint(fields=["event", "waitlist_number"], name="booking_waitlist_number_unique"),
-            # The user first: it is the foreign key's index too, which MySQL would make beside it.
+            # The user is first, so that this also serves as the foreign key's index. Otherwise MySQL would make
+            # another.
             models.UniqueConstraint(fields=["one_ticket_holder", "event"], name="booking_one_ticket_a_user"),
             models.CheckConstraint(condition=Q(tickets_reserved__gte=1), name="booking_has_tickets"),
             models.CheckConstraint(
@@ -126,20 +129,21 @@ class Booking(models.Model):
 
     @property
     def full_name(self) -> str:
-        """For staff to read: without characters that turn the text around it, or that show nothing at all."""
+        """The text as staff read it, without characters that reverse the text around them or that are invisible."""
         name = f"{self.first_name} {self.last_name}".translate(MISLEADING).strip()
         return name or self.reference
 
     @classmethod
     def drafted(cls, **values) -> "Booking":
-        """A booking of these values, new and without dates unless they say so; Django's own takes ten times as long."""
+        """A new booking with these values, and without dates unless they are given. Django's constructor takes ten
+        times as long."""
         booking = cls.__new__(cls)
         booking.__dict__ = {**blank_columns(), **values, "_state": ModelState()}
         return booking
 
     @cached_property
     def waitlist_position(self) -> int | None:
-        """Place in the waitlist, from 1; None when not waiting. `attach_positions` spares lists the queries."""
+        """Place in the waitlist, from 1; None when not waiting. For lists, `attach_positions` needs fewer queries."""
         attach_positions([self])
         return self.waitlist_position
 
@@ -155,7 +159,8 @@ class LinePart(models.Model):
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="+", db_index=False)
     first_number = models.PositiveBigIntegerField()
-    # Signed, without a CHECK: a booking that leaves is an insertion of -1 that finds its row (`sql.add_counts`).
+    # The number is signed and has no CHECK, since a booking that leaves is an insertion of -1 that finds its row
+    # (`sql.add_counts`).
     waiting = models.IntegerField()
 
     class Meta:
@@ -189,7 +194,8 @@ def place_in_part(booking: Booking) -> tuple[int, int, int]:
 
 
 def steps_between(parts: list[tuple[tuple[int, int], list[Booking]]]) -> Iterator[tuple[str, int, int, int]]:
-    """What to count from one place to the next: the parts between two parts, then places; nothing twice."""
+    """The counts to read between one place and the next: parts between two parts, then places. Nothing is counted
+    twice."""
     line, counted_to = None, 0
     for (event_id, part), places in parts:
         yield PARTS_BETWEEN, event_id, counted_to if event_id == line else 0, part - 1
@@ -218,10 +224,10 @@ def counted(steps: list[tuple[str, int, int, int]]) -> list[int]:
 
 
 class SalesHour(models.Model):
-    """What an hour of an event's sales came to, so that charts and the day's numbers read no bookings.
+    """The totals of one hour of an event's sales, so that charts and the day's numbers need not read bookings.
 
-    Follows from the ledger: `bookings` made in the hour and the `tickets` that they asked for, waitlisted ones
-    too; `held` tickets and `waiting` bookings at its latest entry.
+    They follow from the ledger. `bookings` are those made in the hour, and `tickets` what they asked for, including
+    waitlisted ones. `held` tickets and `waiting` bookings are the counts at the hour's latest entry.
     """
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="hours", db_index=False)
@@ -239,7 +245,7 @@ class SalesHour(models.Model):
 
 
 class InventoryCheck(models.Model):
-    """The latest time that an event's counts, bookings and ledger were compared, and what differed."""
+    """The latest comparison of an event's counts, bookings and ledger: its time, and the differences."""
 
     event = models.OneToOneField(Event, models.CASCADE, related_name="inventory_check")
     sequence = models.PositiveBigIntegerField(default=0, help_text="The ledger's latest entry that was read.")
@@ -264,7 +270,7 @@ class LedgerQuerySet(models.QuerySet):
 
 
 class LedgerEntry(models.Model):
-    """One change of an event's tickets: written in the transaction that made it, never again."""
+    """One change of an event's tickets: it is written in the transaction that made the change, and never changed."""
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="ledger", db_index=False)
     sequence = models.PositiveBigIntegerField(help_text="1, 2, 3 ... for each event, without gaps.")
@@ -322,13 +328,13 @@ class LedgerEntry(models.Model):
 class IdempotencyKey(models.Model):
     """A client's key for one booking: inserted in the booking's transaction, with its first answer."""
 
-    # SHA-256 of the caller and the key.
+    # This is the SHA-256 of the caller and the key.
     digest = ExactCharField(max_length=64, unique=True)
-    # SHA-256 of the booking that was asked for.
+    # This is the SHA-256 of the booking that was asked for.
     fingerprint = ExactCharField(max_length=64)
     booking = models.ForeignKey(Booking, models.CASCADE, related_name="+")
     answer = models.JSONField(help_text="The booking as it was first answered, without the guest's token.")
-    # What the guest's token is derived from; worthless without SECRET_KEY.
+    # The guest's token is derived from this nonce, which is worthless without SECRET_KEY.
     token_nonce = ExactCharField(max_length=64, null=True)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 

@@ -1,8 +1,8 @@
-"""The two roles of the staff's site, as groups of Django's: what each may do there."""
+"""The two roles of the staff's site. Each is a Django group with permissions."""
 
 BOX_OFFICE = "Box office"
 MANAGERS = "Managers"
-# (app, model, what may be done): as Django names permissions, `app.what_model`.
+# Each entry is the app, the model and the codename of a permission.
 BOX_OFFICE_MAY = [
     ("accounts", "user", "use_staff_site"),
     ("events", "event", "view_event"),
@@ -28,10 +28,10 @@ ROLES = {BOX_OFFICE: BOX_OFFICE_MAY, MANAGERS: MANAGERS_MAY}
 
 
 def make_roles(apps, roles=ROLES) -> None:
-    """Creates the groups, or gives them again what they may do; other permissions of theirs stay.
+    """Creates the groups, or gives them their permissions again. Other permissions of these groups stay.
 
-    `apps` are a migration's or Django's. The permissions are made where they are missing: Django makes them only
-    when all migrations are done, and then finds them.
+    `apps` is a migration's registry or Django's own. Missing permissions are created here, since Django creates them
+    only after all migrations; it will then find these.
     """
     Group = apps.get_model("auth", "Group")
     for role, may in roles.items():
@@ -42,7 +42,7 @@ def make_roles(apps, roles=ROLES) -> None:
 def permission(apps, app: str, model: str, codename: str):
     kind, _ = apps.get_model("contenttypes", "ContentType").objects.get_or_create(app_label=app, model=model)
     meta = apps.get_model(app, model)._meta
-    # As Django names its own.
+    # This is how Django names its own permissions.
     name = dict(meta.permissions).get(codename, f"Can {codename.partition('_')[0]} {meta.verbose_name_raw}")
     return apps.get_model("auth", "Permission").objects.get_or_create(
         content_type=kind, codename=codename, defaults={"name": name}

@@ -1,12 +1,11 @@
 """The rules of booking: who gets tickets, who waits, who is served next.
 
-Pure: no database, no clock, no request. One event's locked state goes in with any number of commands. Each command
-gets its outcome, in order. The state, the claims and the ledger entries that come out are what has to be written. A
-refused command changes nothing, so the others of its batch stand.
+Pure: no database, no clock, no request. One event's locked state goes in with any number of commands. Each command gets
+its outcome, in order. The caller writes the state, the claims and the ledger entries that come out. A refused command
+changes nothing, so the others of its batch stand.
 
-A rule about other bookings belongs here too, since commands of the same batch count for it: what it looks at is a
-field of `Inventory`, which `load` in `bookings.services.inventory` fills for every caller, previews included.
-"""
+A rule about other bookings belongs here too, since it must see the other commands of the same batch. The rule reads a
+field of `Inventory`. `load` in `bookings.services.inventory` fills that field for every caller, previews included."""
 
 from bisect import insort
 from collections import Counter
@@ -52,10 +51,11 @@ from ticks.exceptions import Refusal
 STRICT = "strict"
 BY_NUMBER = attrgetter("waitlist_number")
 COMPLETED, WAITLISTED, CANCELLED = BookingStatus.COMPLETED, BookingStatus.WAITLISTED, BookingStatus.CANCELLED
-# From one arrival's waitlist number to the next: room to move twenty bookings into the same gap.
+# The distance between the waitlist numbers of two arrivals. It leaves room to move twenty bookings into the same gap.
 ROOM = 2**20
-# Waitlist numbers of one part, whose bookings are counted. A position is the counts of the parts ahead and the
-# places of its own part: with a million arrivals 4,000 rows and 128.
+# The waitlist is divided into parts of this many numbers, and each part keeps a count of its bookings. A position is
+# the sum of the counts of the parts ahead and of the places within its own part. With a million arrivals these are
+# 4,000 rows and 128.
 NUMBERS_A_PART = 256 * ROOM
 
 
@@ -66,9 +66,10 @@ class Inventory:
     total: int
     available: int
     waitlisted: int
-    # Tickets that the waitlist wants.
+    # This is how many tickets the waiting bookings want.
     waitlisted_tickets: int = 0
-    # All bookings ever made, those of them that hold tickets, and the tickets that new ones asked for.
+    # `bookings` counts all bookings ever made, `completed` those that hold tickets, and `asked` the tickets that the
+    # new ones asked for.
     bookings: int = 0
     completed: int = 0
     asked: int = 0
@@ -79,13 +80,15 @@ class Inventory:
     sales_end: datetime | None = None
     max_tickets_per_booking: int | None = None
     is_deleted: bool = False
-    # Waiting bookings in order: not all, but those that `reach` says.
+    # These are waiting bookings in order: not all of them, only those that `reach` allows.
     queue: list[Claim] = field(default_factory=list)
-    # Bookings that commands name, by id.
+    # These are the bookings that commands name, by id.
     claims: dict[int, Claim] = field(default_factory=dict)
-    # Of the accounts that commands ask about: bookings that were live when they were loaded, by id, and new ones.
+    # For each account that a command asks about, these are its bookings that were live when they were loaded, and its
+    # new ones.
     claims_by_holder: dict[int, list[Claim]] = field(default_factory=dict)
-    # How many joined or left each part of the waitlist, by the first number of the part.
+    # For each part of the waitlist, this counts how many bookings joined or left it. The key is the part's first
+    # number.
     part_changes: Counter[int] = field(default_factory=Counter)
 
     @property
@@ -98,11 +101,11 @@ class Inventory:
 
 @dataclass(slots=True, frozen=True)
 class Reach:
-    """How far into the waitlist some commands can get, so that no more of it is loaded.
+    """How far into the waitlist some commands can get, so that only this much of it is loaded.
 
     At most `tickets` can be free at any moment. Under first fit at most `tickets // size` claims of one size can be
-    served. Under strict at most as many as there are tickets, and one more head stops the rest. `leaving` claims may
-    drop out of the waitlist and let that many others up.
+    served. Under strict at most `tickets` claims can be served, and the next head then stops the rest. `leaving` claims
+    may drop out of the waitlist and let that many others move up.
     """
 
     tickets: int
@@ -119,7 +122,7 @@ class Reach:
 
 def reach(inventory: Inventory, commands: Sequence[Command]) -> Reach:
     if all(isinstance(command, Book | Note) for command in commands):
-        # A new booking only takes, and a note moves nothing: nobody who waits is served by it.
+        # A new booking only takes tickets, and a note moves none. So neither can serve anybody who waits.
         return Reach(0, 0, frozenset())
     free, leaving, policies, total = inventory.available, 0, {inventory.policy}, inventory.total
     for command in commands:
@@ -147,7 +150,8 @@ def reach(inventory: Inventory, commands: Sequence[Command]) -> Reach:
 def allocate(inventory: Inventory, commands: Sequence[Command], *, now: datetime) -> list[Outcome]:
     """Carries out the commands in order and changes `inventory` and the claims accordingly.
 
-    All of them become true at once, so the position of one that joined the waitlist is the one after the last command.
+    All commands take effect at once. So the position of a booking that joined the waitlist is its position after the
+    last command.
     """
     outcomes = []
     for command in commands:
@@ -158,7 +162,7 @@ def allocate(inventory: Inventory, commands: Sequence[Command], *, now: datetime
             outcome.error = refusal
         outcomes.append(outcome)
     if inventory.waitlisted:
-        # They are the end of the waitlist, in order.
+        # The bookings that have just joined are at the end of the waitlist, in order.
         joined = [command.claim for command in commands if isinstance(command, Book)]
         joined = [claim for claim in joined if claim.status == WAITLISTED]
         for position, claim in enumerate(joined, inventory.waitlisted - len(joined) + 1):
@@ -168,7 +172,7 @@ def allocate(inventory: Inventory, commands: Sequence[Command], *, now: datetime
 
 def decide(inventory: Inventory, command: Command, outcome: Outcome, now: datetime) -> None:
     if inventory.is_deleted:
-        # Its bookings were cancelled with it.
+        # The event's bookings were cancelled together with the event.
         raise AlreadyCancelled if isinstance(command, Cancel) else EventNotFound
     match command:
         case Book():
@@ -230,23 +234,24 @@ def cancel(inventory: Inventory, command: Cancel, outcome: Outcome) -> None:
     if claim.status == CANCELLED:
         raise AlreadyCancelled
     if command.expected not in (None, claim.tickets):
-        # Two confirmations of one page would give back twice as many.
+        # If one page is confirmed twice, this keeps it from giving back twice as many tickets.
         raise BookingChanged
     give_back(inventory, claim, command.tickets, outcome, command.actor)
 
 
 def cancel_seat(inventory: Inventory, command: CancelSeat, outcome: Outcome) -> None:
-    # A booking of the same batch is not there yet for others, whose order among those at work is free.
+    # A booking without an id was made in this same batch. Nobody can know of it yet, and the order within a batch is
+    # free.
     seats = [claim for claim in inventory.live_claims_of(command.holder) if claim.id is not None]
     if not seats:
         raise BookingNotFound("This user has no booking for this event.")
-    # The first of those made by the one-ticket contract, else the first.
+    # The first booking made by the one-ticket contract is cancelled; if there is none, the first booking.
     seat = min(seats, key=lambda claim: not claim.is_one_ticket)
     give_back(inventory, seat, None, outcome, command.actor)
 
 
 def give_back(inventory: Inventory, claim: Claim, tickets: int | None, outcome: Outcome, actor: Any) -> None:
-    """Frees tickets of a live claim, all if None, and serves the waitlist with them."""
+    """Frees tickets of a live claim and serves the waitlist with them. None frees all of its tickets."""
     tickets = claim.tickets if tickets is None else tickets
     if tickets > claim.tickets:
         raise MoreThanReserved(claim.tickets)
@@ -305,7 +310,7 @@ def move(inventory: Inventory, command: Move, outcome: Outcome) -> None:
     insort(inventory.queue, claim, key=BY_NUMBER)
     record(inventory, outcome, LedgerKind.MOVED, claim.tickets, command.actor, claim, note=command.note, place=number)
     if command.serves:
-        # Under strict another head may fit.
+        # Under strict the new head of the waitlist may fit.
         promote(inventory, outcome, command.actor)
 
 
@@ -321,7 +326,7 @@ def serve(inventory: Inventory, command: Serve, outcome: Outcome) -> None:
     if claim in inventory.queue:
         inventory.queue.remove(claim)
     give_tickets(inventory, claim, outcome, command.actor, note=command.note)
-    # Under strict another head may fit.
+    # Under strict the new head of the waitlist may fit.
     promote(inventory, outcome, command.actor)
 
 
@@ -337,8 +342,8 @@ def find_claim(inventory: Inventory, booking_id: int, *, must_wait: bool = False
 def promote(inventory: Inventory, outcome: Outcome, actor: Any) -> None:
     """Serves the waitlist from what is available, in order.
 
-    One pass is enough under first fit: what is available only shrinks on the way, so nobody who was passed over fits
-    later.
+    One pass is enough under first fit: the available tickets only get fewer on the way, so a claim that did not fit
+    cannot fit later.
     """
     kept: list[Claim] = []
     for position, claim in enumerate(inventory.queue):
@@ -385,16 +390,16 @@ def record(
 
 
 def number_of_arrival(sequence: int) -> int:
-    """The number of a booking that joins the waitlist by this entry of the ledger: it rises with arrival."""
+    """The waitlist number of a booking that joins by this ledger entry. It rises with arrival."""
     return sequence * ROOM
 
 
 def part_of_waitlist(number: int) -> int:
-    """The first waitlist number of the part that this one is in."""
+    """The first number of the part of the waitlist that this number is in."""
     return number - number % NUMBERS_A_PART
 
 
 def numbers_between(before: int, after: int, count: int) -> list[int]:
-    """So many numbers between two others, in order and evenly apart; none where they do not fit."""
+    """`count` numbers between two others, in order and evenly apart; an empty list if they do not fit."""
     step = (after - before) // (count + 1)
     return [before + step * place for place in range(1, count + 1)] if step else []

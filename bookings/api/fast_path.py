@@ -1,8 +1,7 @@
 """The fast path: bookings and reads of an event's status that need nothing of Django's views or DRF.
 
-It takes the plain, wholly valid request alone; in the slightest doubt it lets Django have it. It holds no rule:
-tokens, fields, throttle, service, wording, envelope and log line are those of the viewsets in `bookings.api.views`.
-"""
+It takes only plain, wholly valid requests. If there is any doubt, Django gets the request. It has no rules of its own:
+tokens, fields, throttle, service, messages, envelope and log line are those of the viewsets in `bookings.api.views`."""
 
 import asyncio
 import time
@@ -40,33 +39,33 @@ BOOKING_PATH = "/api/v1/booking"
 STATUS_PATH = "/api/v1/booking/status/"
 JSON_SENT = {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
 MAX_BODY = 16 * 1024
-# As Django's `Allow` header has it.
+# Django's `Allow` header lists the methods in this order.
 BOOKING_ALLOW = "GET, POST, HEAD, OPTIONS"
 STATUS_ALLOW = "GET, HEAD, OPTIONS"
 
 
 class Caller(NamedTuple):
-    """An account and its login, as a good token names them. The login may have ended."""
+    """An account and its login, as a valid token names them. The login may have ended."""
 
     pk: int
     session: int
 
 
 def caller_of(head: Head) -> Caller | None:
-    """None for a guest. Raises where the token is not good."""
+    """The caller that the token names; None for a guest. Raises if the token is not valid."""
     header = head.headers.get("authorization")
     if header is None:
         return None
     claims = read_access_token(bearer_token(header))
     caller = Caller(int(claims["sub"]), session_id(claims))
-    # Compared as text: "07" is nobody.
+    # The id is compared as text, since "07" names no user.
     if caller.session is None or str(caller.pk) != claims["sub"]:
         raise InvalidToken
     return caller
 
 
 class FastJob(BookingJob):
-    """A booking that no thread waits for: the thread that carried it out tells the event loop."""
+    """A booking that no thread waits for. The thread that carried it out notifies the event loop."""
 
     waiting: asyncio.Future
     tell: Callable[["FastJob"], None]
@@ -81,11 +80,12 @@ class Poll(NamedTuple):
 
 
 class FastPath:
-    """One worker's. Belongs to its event loop, in which bookings wait for their batch, and polls for `threads`."""
+    """The fast path of one worker. It belongs to the event loop, where bookings wait for their batch. `threads` read
+    the polled counts."""
 
     def __init__(self, loop, threads):
         self.loop, self.threads = loop, threads
-        # Jobs that are carried out, and of which those who wait have not heard yet.
+        # These jobs are carried out, but their waiting coroutines have not got the results yet.
         self.finished: deque[FastJob] = deque()
         self.is_woken = False
         self.polls: list[tuple[Poll, asyncio.Future]] = []
@@ -108,18 +108,18 @@ class FastPath:
         return head if is_taken else None
 
     async def answer(self, head: Head, body: bytes) -> Answer | None:
-        """None: nothing was done or counted, and Django is to say why."""
-        # As in Django, whose clock starts when the body has come: how long that takes is up to the client.
+        """The answer; None if nothing was done or counted, so that Django must answer."""
+        # The clock starts when the body has arrived, as in Django, since the client decides how long that takes.
         began = time.perf_counter()
         is_booking = head.path == BOOKING_PATH
         try:
             caller = caller_of(head)
             wanted = read_booking(head, body, caller) if is_booking else read_poll(head, caller)
         except Exception:
-            # Whatever it is, Django meets it too, and has words for it.
+            # Django will meet the same error, and has a message for it.
             return None
         counted_as = ("user", str(caller.pk)) if caller else ("guest", network_of(address_parts(head)))
-        # Django tells a caller that is refused, and does not count the request.
+        # Django answers a caller that is refused here, and does not count the request again.
         if wanted is None or not allow(*counted_as):
             return None
         try:
@@ -151,14 +151,14 @@ class FastPath:
         return job.result
 
     def tell_soon(self, job: FastJob) -> None:
-        """Called by other threads. It wakes the loop once for many jobs, at a quarter of the cost of a wake-up each."""
+        """Runs in other threads. It wakes the loop once for many jobs: a wake-up for each costs four times as much."""
         self.finished.append(job)
         if not self.is_woken:
             self.is_woken = True
             self.loop.call_soon_threadsafe(self.tell_all)
 
     def tell_all(self) -> None:
-        # First, so that a job that is added after the last look wakes the loop again.
+        # This comes first, so that a job that is added after the last look wakes the loop again.
         self.is_woken = False
         while self.finished:
             waiting = self.finished.popleft().waiting
@@ -166,7 +166,7 @@ class FastPath:
                 waiting.set_result(None)
 
     async def poll(self, poll: Poll) -> tuple[int, int]:
-        """An event's counts. One query reads whatever was asked for while the last one ran."""
+        """Returns an event's counts. One query reads all counts that were asked for while the last query ran."""
         future = self.loop.create_future()
         self.polls.append((poll, future))
         if self.reader is None or self.reader.done():
@@ -188,7 +188,7 @@ class FastPath:
 
 
 def address_parts(head: Head) -> dict[str, str]:
-    """What `network_of` counts a caller by."""
+    """The parts of the address from which `network_of` finds what a caller is counted by."""
     parts = {"REMOTE_ADDR": head.client.rpartition(":")[0].strip("[]")}
     if "x-forwarded-for" in head.headers:
         parts["HTTP_X_FORWARDED_FOR"] = head.headers["x-forwarded-for"]
@@ -196,9 +196,9 @@ def address_parts(head: Head) -> dict[str, str]:
 
 
 def read_booking(head: Head, body: bytes, caller: Caller | None) -> FastJob | None:
-    """None, or any error, where it is not for the fast path."""
+    """The booking that the body asks for. None, or any error, means that the request is not for the fast path."""
     fields = parse(body.decode())
-    # One name more, or one that is missing, is Django's to judge.
+    # If a name is missing or unknown, Django judges the request.
     if len(body) != head.length or not isinstance(fields, dict) or fields.keys() != BOOKING_FIELDS:
         return None
     key = idempotency_key(head.headers.get("idempotency-key"))
@@ -214,13 +214,13 @@ def read_poll(head: Head, caller: Caller | None) -> Poll | None:
 
 def read_in_thread(polls: Sequence[Poll]) -> list[tuple[int, int] | Exception]:
     with suppress(Exception):
-        # One that was closed, or has grown old.
+        # The connection may have been closed or become too old.
         connection.close_if_unusable_or_obsolete()
     return results_of(polls)
 
 
 def results_of(polls: Sequence[Poll]) -> list[tuple[int, int] | Exception]:
-    """Each poll's counts, or the error that Django will meet too. Raises nothing."""
+    """Returns each poll's counts, or the error that Django will meet too. Raises nothing."""
     try:
         counts = counts_of({poll.event_id for poll in polls})
         holders = holders_of_sessions({poll.caller.session for poll in polls if poll.caller}, now=timezone.now())

@@ -1,10 +1,9 @@
 """The one-ticket contract, `/api/users` and `/api/events`: plain JSON, one ticket for one account.
 
-A thin layer over the same services. Removing this module and its line in `ticks/urls.py` removes the contract.
-These would then be of no use: `Booking.one_ticket_holder`, `BookingRequest.is_only_one` with `AlreadyBooked`,
-`cancel_seat`, the plain shapes in `ticks.api.errors`, `ticks.api.views` and `ticks.api.schema`, and that an event
-may lack a date.
-"""
+A thin layer over the same services. Removing this module and its line in `ticks/urls.py` removes the contract. After
+that these have no use: `Booking.one_ticket_holder`, `BookingRequest.is_only_one` with `AlreadyBooked`, `cancel_seat`,
+the plain shapes in `ticks.api.errors`, `ticks.api.views` and `ticks.api.schema`, and the rule that an event may have no
+date."""
 
 from django.urls import include, path, re_path
 from rest_framework import serializers
@@ -116,7 +115,7 @@ class OneTicketViewSet(GenericViewSet):
 
 
 class UserViewSet(PasswordLoginMixin, OneTicketViewSet):
-    """Accounts without a mail address."""
+    """The accounts of this contract have no mail address."""
 
     authentication_classes: list = []
     permission_classes = [AllowAny]

@@ -17,7 +17,7 @@ class BookingCreateSerializer(serializers.Serializer):
     email = EmailField(label="Email")
     ticketsReserved = WholeNumberField(source="tickets", min_value=1, max_value=MAX_TICKETS, label="Tickets")
 
-    # The browsable API starts from it.
+    # The browsable API's form starts with this example.
     example = {
         "eventId": 1,
         "firstName": "Ada",
@@ -51,11 +51,11 @@ class BookingSerializer(serializers.Serializer):
     updatedAt = MomentField(source="updated_at")
 
 
-# Shared, because building a serializer for each request costs ten times as much as using it.
+# The serializer is shared, because building one for each request costs ten times as much as using it.
 BOOKING_CREATE = BookingCreateSerializer()
 CANCELLATION = CancellationSerializer()
 BOOKING_FIELDS = frozenset(BOOKING_CREATE.fields)
-# Most names and addresses, only such as the serializer accepts and leaves unchanged.
+# These patterns match most names and addresses, and only those that the serializer accepts and leaves unchanged.
 PLAIN_NAME = re.compile(r"(?=.{1,100}\Z)[\w.'-]+(?: [\w.'-]+)*")
 PLAIN_EMAIL = re.compile(
     r"(?=.{1,254}\Z)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"
@@ -86,7 +86,7 @@ def validated_booking(body) -> dict:
 
 
 def booking_data(booking) -> dict:
-    """The same as `BookingSerializer`, at a tenth of its cost: every booking's answer has it."""
+    """The same data as `BookingSerializer`, at a tenth of its cost, since every booking's answer contains it."""
     created = iso_milliseconds(booking.created_at)
     return {
         "id": booking.id,

@@ -65,7 +65,7 @@ IN_FLIGHT_RETRY = sent_header(
 )
 IN_FLIGHT = {"idempotency_key_in_flight": "A request with this Idempotency-Key is being worked on; send it again."}
 IF_MATCH = OpenApiParameter("If-Match", location="header", description="The `ETag` that the change is based on.")
-# Names beside the fields: the guest's key, and what forms and DRF's renderers add.
+# These names may stand beside the fields: the guest's token, and what forms and DRF's renderers add.
 NOT_FIELDS = {"token", "format", "csrfmiddlewaretoken"}
 
 
@@ -82,7 +82,7 @@ def idempotency_key(header: str | None) -> str | None:
 
 
 class BookingSearch(Search):
-    """A whole reference finds its booking by the index; anything else is searched for in the names."""
+    """Searches bookings. A whole reference is found by the index; any other text is searched for in the names."""
 
     def filter_queryset(self, request, queryset, view):
         reference = request.query_params.get(self.search_param, "").strip().upper()
@@ -92,23 +92,23 @@ class BookingSearch(Search):
 
 
 class BookingViewSet(GenericViewSet):
-    """Bookings: anybody books, with or without an account; only who owns one sees or cancels it."""
+    """Bookings. Anybody may book, with or without an account. Only the owner of a booking may see or cancel it."""
 
     queryset = Booking.objects.all()
-    # All actions but the list are open to guests; `get_object` guards single bookings.
+    # All actions except the list are open to guests, since `get_object` guards single bookings.
     permission_classes = [AllowAny]
     serializer_class = BookingCreateSerializer
     filter_backends = [StrictFilters, BookingSearch, StrictOrdering]
     search_fields = ["first_name", "last_name"]
     ordering = ["-pk"]
-    # Ids are given in the order of creation, and indexed.
+    # Ids rise in the order of creation, and they are indexed.
     ordering_names = {"id": "pk", "createdAt": "pk"}
     list_message = "Bookings retrieved successfully."
     tag = "Bookings"
 
     @property
     def filterset_class(self):
-        # The schema shows the filters of an admin.
+        # The schema shows the filters that an admin has.
         is_admin = getattr(self, "swagger_fake_view", False) or self.request.user.is_staff
         return AdminBookingFilters if is_admin else BookingFilters
 
@@ -174,19 +174,20 @@ class BookingViewSet(GenericViewSet):
         return self.queryset.filter(user=self.request.user)
 
     def fixed_columns(self) -> tuple[str, ...]:
-        # One user has few bookings, and another index has them.
+        # A user has few bookings, and they have another index.
         columns = {"eventId": "event_id", "bookingStatus": "status"} if self.request.user.is_staff else {}
         return tuple(column for name, column in columns.items() if self.request.query_params.get(name))
 
     def count_rows(self, queryset) -> int:
-        """An admin's lists are counted by the events' counts, however many bookings there are."""
+        """Lists of an admin are counted from the events' counts, so the cost does not depend on the number of
+        bookings."""
         params = self.request.query_params
         if not self.request.user.is_staff or any(params.get(name, "").strip() for name in ("search", "email")):
             return queryset.count()
         return Event.objects.count_bookings(parse_id(params.get("eventId", "")), params.get("bookingStatus") or None)
 
     def get_object(self):
-        """The booking, if the caller may see it. Raises `BookingNotFound` where it is another's too."""
+        """The booking, if the caller may see it. Otherwise raises `BookingNotFound`, also if the booking exists."""
         identity = parse_id(self.kwargs["pk"])
         booking = None if identity is None else read_booking(identity)
         if booking is None or not self.may_see(booking):
@@ -202,7 +203,7 @@ class BookingViewSet(GenericViewSet):
 
 
 def receipt_answer(receipt: Receipt) -> tuple[str, dict, dict[str, str]]:
-    """Message, data and headers of a 201."""
+    """The message, data and headers of a 201 answer."""
     data = booking_data(receipt.booking)
     if receipt.token:
         data["bookingToken"] = receipt.token
@@ -212,8 +213,8 @@ def receipt_answer(receipt: Receipt) -> tuple[str, dict, dict[str, str]]:
 def cancellation_fields(request):
     """The fields of the body and of the query string together.
 
-    An unknown name, and one with two values, is refused: a misspelt number of tickets that is ignored would cancel
-    all of them.
+    An unknown name is refused, and so is a name with two values. If a misspelt number of tickets were ignored, all
+    tickets would be cancelled.
     """
     if not hasattr(request.data, "items"):
         return request.data
@@ -232,7 +233,7 @@ def cancellation_fields(request):
 
 
 class EventStatusViewSet(GenericViewSet):
-    """How many tickets are left and how many bookings wait. Crowds poll it."""
+    """How many tickets are left and how many bookings wait. Many clients poll it."""
 
     queryset = Event.objects.standing()
     permission_classes = [AllowAny]
@@ -259,7 +260,7 @@ class EventStatusViewSet(GenericViewSet):
 
 
 def status_answer(counts: tuple[int, int], *, known: str | None) -> tuple[str, dict | None, dict[str, str]]:
-    """Message, data and headers of a 200; the data is None where the client has this state already (304)."""
+    """The message, data and headers of a 200 answer. The data is None if the client has this state already (304)."""
     available, waitlisted = counts
     etag = f'"{available}-{waitlisted}"'
     is_new = known is None or not is_named(etag, known)
@@ -321,7 +322,7 @@ class EventViewSet(EventReadViewSet):
 
 
 def required_version(request) -> int | None:
-    """The event's version that `If-Match` asks for; None where any will do.
+    """The event's version that `If-Match` asks for; None if any version is accepted.
 
     Only the part of the tag before the dot counts: a booking in between is no reason to refuse an edit.
     """
@@ -329,5 +330,5 @@ def required_version(request) -> int | None:
     if header == "*":
         return None
     tag = EVENT_TAG.fullmatch(header.removeprefix("W/"))
-    # No event has version 0, so a tag that is not ours is always stale.
+    # No event has version 0. So a tag that is not ours is always stale.
     return int(tag[1]) if tag else 0

@@ -1,1 +1,1 @@
-"""What can be done with tickets. Each public service is one transaction of its own."""
+"""The operations on tickets. Each public service is one transaction of its own."""

@@ -1,7 +1,6 @@
 """A process's queue of jobs, which a few worker threads carry out in batches.
 
-Knows threads, and nothing of tickets or databases: what carries out a batch is passed in.
-"""
+It knows threads, but no tickets and no databases: the caller passes in the function that carries out a batch."""
 
 import logging
 import threading
@@ -15,27 +14,28 @@ from typing import Any
 from ticks.db.transactions import Busy, OutcomeUnknown
 
 log = logging.getLogger("ticks.batches")
-# One worker takes all that waits, which makes batches large. The next one begins only when all others have been at
-# their batches for this long, because somebody else holds the lock of an event.
+# One worker takes all waiting jobs, which makes batches large. The next worker begins only when every other one has
+# been busy with its batch for this long, because another transaction holds the lock of an event.
 SLOW_SECONDS = 0.1
 WORKERS = 3
-# Carrying out a batch ends sooner than this, whatever the database does (ticks.db.transactions).
+# A batch always ends sooner than this, whatever the database does (ticks.db.transactions).
 BATCH_SECONDS = 15
 
 
 class Contended(Exception):
-    """A batch of several events met a lock that somebody holds. Nothing was done; each event is to be tried alone."""
+    """A batch of several events met a lock that another transaction holds. Nothing was done; each event must be tried
+    alone."""
 
 
 class Job:
-    """What somebody wants of one event's tickets.
+    """One operation on one event's tickets.
 
-    `result` is a value or an exception. It starts as `Busy`, nothing changed: whatever becomes of the batch, nobody
-    is told of what was not committed. `future` has it once it is final.
+    `result` is a value or an exception. It starts as `Busy`, which means that nothing was changed. So nobody gets a
+    success that was not committed, even if the batch fails. `future` gets the result once it is final.
     """
 
-    # Of the idempotency key. Two jobs with the same one are never in one batch: the second has to find what the first
-    # has committed.
+    # This is the digest of the idempotency key. Two jobs with the same key are never in one batch: the second must find
+    # what the first has committed.
     digest: str | None = None
 
     def __init__(self, event_id: int):
@@ -45,7 +45,7 @@ class Job:
         self.future: Future = Future()
 
     def finish(self) -> None:
-        """Tells whoever waits. Nobody does if the future was cancelled."""
+        """Gives the result to the future, unless the future was cancelled because nobody waits for it any more."""
         with suppress(InvalidStateError):
             if isinstance(self.result, BaseException):
                 self.future.set_exception(self.result)
@@ -54,7 +54,8 @@ class Job:
 
 
 class Batch:
-    """Jobs that are carried out together. Once their events are locked, `take_late_jobs` adds those that came since."""
+    """Jobs that are carried out together. Once their events are locked, `take_late_jobs` adds the jobs that have
+    arrived since."""
 
     def __init__(self, jobs: Sequence[Job] = (), queue: "BatchQueue | None" = None):
         self.jobs = list(jobs)
@@ -62,7 +63,8 @@ class Batch:
         self.digests: set[str] = set()
 
     def take(self, waiting: deque[Job], *, limit: int) -> list[Job]:
-        """Takes from an event's waiting jobs, first come first served, up to the limit or the first known key."""
+        """Takes an event's waiting jobs in the order of arrival, up to the limit or to a key that the batch has
+        already."""
         taken = []
         while waiting and len(self.jobs) < limit and waiting[0].digest not in self.digests:
             job = waiting.popleft()
@@ -80,11 +82,11 @@ class Batch:
 
 
 class BatchQueue:
-    """Carries out jobs in batches: those of an event in the order of arrival, one batch of an event at a time.
+    """Carries out jobs in batches. The jobs of one event run in the order of arrival, in one batch at a time.
 
-    `run_batch(batch)` sets each job's result and returns when what they say is committed. It may raise `Contended`
-    having done nothing. A batch has at most `limit` jobs. At most `length` jobs wait, half of them for one event, none
-    longer than `seconds`: beyond that they get `Busy`.
+    `run_batch(batch)` sets each job's result and returns when the results are committed. It may raise `Contended` if it
+    has done nothing. A batch has at most `limit` jobs. At most `length` jobs wait, at most half of them for one event,
+    and none longer than `seconds`. Beyond these limits a job gets `Busy`.
     """
 
     def __init__(self, run_batch: Callable[[Batch], None], *, limit: int, length: int, seconds: float):
@@ -92,14 +94,15 @@ class BatchQueue:
         self.changed = threading.Condition()
         self.waiting = 0
         self.jobs_by_event: dict[int, deque[Job]] = {}
-        # Events with waiting jobs and without a batch, the one that has waited longest first.
+        # These events have waiting jobs and no batch at work. The event that has waited longest is first.
         self.ready: deque[int] = deque()
         self.busy_events: set[int] = set()
-        # Events whose lock somebody held; each has batches of its own until one of them is quick.
+        # Another transaction held the lock of these events. Each of them gets batches of its own until one of those is
+        # quick.
         self.contended_events: set[int] = set()
-        # Workers at a batch, and since when.
+        # These workers carry out a batch; the value is when they began.
         self.busy_since: dict[threading.Thread, float] = {}
-        # A worker was woken and has not looked yet: there is no need to wake another.
+        # A worker was woken and has not looked at the queue yet, so there is no need to wake another.
         self.is_woken = False
         self.is_running = False
         self.workers: list[threading.Thread] = []
@@ -111,7 +114,7 @@ class BatchQueue:
             worker.start()
 
     def stop(self) -> None:
-        """Lets the workers end once nothing waits, and waits for that. Nothing may be submitted any more."""
+        """Lets the workers end once no job waits, and waits until they have ended. No job may be submitted any more."""
         with self.changed:
             self.is_running = False
             self.changed.notify_all()
@@ -119,20 +122,21 @@ class BatchQueue:
             worker.join()
 
     def run(self, job: Job) -> Any:
-        """The job's result, waited for. Raises it where it is an exception, and `OutcomeUnknown` where none comes."""
+        """Waits for the job's result and returns it, or raises it if it is an exception. Raises `OutcomeUnknown` if
+        none comes."""
         self.submit(job)
         try:
             return job.future.result(self.seconds + BATCH_SECONDS)
         except TimeoutError:
-            # A batch that is put back leaves out the jobs that nobody waits for.
+            # A batch that is put back leaves out cancelled jobs, since nobody waits for them.
             job.future.cancel()
             raise OutcomeUnknown from None
 
     def submit(self, job: Job) -> None:
-        """Queues a job; its future is done in time. Raises `Busy` where too many wait."""
+        """Queues a job. Its future gets a result in time. Raises `Busy` if too many jobs wait."""
         with self.changed:
             jobs = self.jobs_by_event.get(job.event_id)
-            # One event, whose lock somebody may hold, must leave room for the others.
+            # An event whose lock another transaction holds must leave room in the queue for other events.
             if self.waiting >= self.length or (jobs and len(jobs) >= max(1, self.length // 2)):
                 raise Busy
             self.waiting += 1
@@ -164,12 +168,12 @@ class BatchQueue:
                 self.put_back(batch)
                 continue
             except BaseException:
-                # Every job has a result, `Busy` at least.
+                # Every job still has a result, at least `Busy`.
                 log.exception("A batch failed.")
             self.finish(batch)
 
     def next_batch(self) -> Batch | None:
-        """Waits for it; None once the queue was stopped and is empty."""
+        """Waits for the next batch and returns it; None once the queue was stopped and is empty."""
         with self.changed:
             while self.is_running or self.waiting:
                 self.is_woken = False
@@ -199,7 +203,7 @@ class BatchQueue:
                 break
             self.ready.popleft()
             if not batch.take(self.jobs_by_event[event_id], limit=self.limit):
-                # The key of its first job is in the batch already.
+                # The batch already has a job with the same key as this event's first job.
                 self.ready.append(event_id)
                 continue
             self.busy_events.add(event_id)
@@ -209,7 +213,8 @@ class BatchQueue:
         return batch
 
     def take_late_jobs(self, batch: Batch) -> list[Job]:
-        """For a batch whose events are locked: who came while another process had the lock need not wait again."""
+        """Adds jobs to a batch whose events are locked. They arrived while another process had the lock, and need not
+        wait again."""
         late = []
         with self.changed:
             for event_id in batch.event_ids():
@@ -235,7 +240,7 @@ class BatchQueue:
             try:
                 job.finish()
             except Exception:
-                # The others of the batch are to be told all the same, and the worker goes on.
+                # The other jobs of the batch must still get their results, and the worker must go on.
                 log.exception("The result of a job could not be told.")
 
     def release(self, batch: Batch) -> None:

@@ -31,43 +31,45 @@ from ticks.db.transactions import (
 from ticks.exceptions import Refusal
 
 log = logging.getLogger("ticks.batches")
-# Statements stay small, and nobody waits for a crowd.
+# This limit keeps statements small, and keeps a job from waiting for the batch of a whole crowd.
 JOBS_A_BATCH = 256
 LOGINS_FIRST_SECONDS = 1
 
 
 class TicketJob(Job):
-    """A job that one command of the rules carries out. What can be refused is up to the rules."""
+    """A job that one command of the rules carries out. The rules decide what is refused."""
 
-    # Login to check again inside the transaction, and whose it must be; None if the caller is already authenticated.
+    # This login is checked again inside the transaction, and it must belong to `user_id`. It is None if the caller is
+    # already authenticated.
     session_id: int | None = None
     user_id: int | None = None
     has_new_values = False
 
     def command(self) -> Command:
-        """What the rules are asked, made anew for each attempt."""
+        """The command for the rules. It is made anew for each attempt."""
         raise NotImplementedError
 
     def answer(self, outcome: Outcome) -> Any:
-        """The result, once the booking is written."""
+        """The result of the job, once the booking is written."""
         raise NotImplementedError
 
-    # For jobs with a digest:
+    # The following methods are for jobs with a digest.
 
     def replay(self, known: sql.KnownKey) -> Any:
         """The first answer to the job's key. Raises `KeyReused`."""
         raise NotImplementedError
 
     def key(self) -> sql.NewKey:
-        """What to remember of the answer."""
+        """The row that remembers the answer."""
         raise NotImplementedError
 
     def draw_anew(self) -> None:
-        """Draws other random values, after some were taken."""
+        """Draws new random values, since some of the old ones were taken."""
 
 
 def run_job(job: TicketJob) -> Any:
-    """The job's result, raised if it is an exception. In the server the jobs of several threads share a transaction."""
+    """Returns the job's result, or raises it if it is an exception. In the server, jobs of several threads share a
+    transaction."""
     refuse_to_nest()
     if settings.GROUP_BOOKING and queue().is_running:
         return queue().run(job)
@@ -79,7 +81,7 @@ def run_job(job: TicketJob) -> Any:
 
 @cache
 def queue() -> BatchQueue:
-    """This process's; it runs in a worker process of the server."""
+    """The queue of this process. It runs only in a worker process of the server."""
     return BatchQueue(
         run_batch_in_worker,
         limit=JOBS_A_BATCH if settings.GROUP_BOOKING else 1,
@@ -89,16 +91,16 @@ def queue() -> BatchQueue:
 
 
 def run_batch_in_worker(batch: Batch) -> None:
-    # A connection may have been closed, or have grown old, since the thread's last batch.
+    # Since the thread's last batch the connection may have been closed or become too old.
     connection.close_if_unusable_or_obsolete()
     run_batch(batch)
 
 
 def run_batch(batch: Batch) -> None:
-    """Sets each job's result. Raises `Contended` where several events are concerned and one is locked.
+    """Sets each job's result. Raises `Contended` if the batch has several events and one of them is locked.
 
-    One transaction for the whole batch, and again without the jobs whose logins have ended. What fails otherwise is
-    tried job by job, since one job may be at fault alone.
+    The whole batch is one transaction. If logins have ended, it runs again without their jobs. After any other failure
+    the jobs are tried one by one, since a single job may have caused it.
     """
     parts = deque([batch])
     failures = 0
@@ -111,7 +113,7 @@ def run_batch(batch: Batch) -> None:
         except Refusal as refusal:
             if isinstance(refusal, Busy) and len(part.event_ids()) > 1:
                 raise Contended from refusal
-            # Where the database is at fault, every other job would meet the same, and take as long to find out.
+            # If the database is at fault, every other job would fail in the same way, and take as long to find out.
             is_hopeless = isinstance(refusal, Busy | Unavailable)
             refuse_all([part, *parts] if is_hopeless else [part], type(refusal), refusal.__cause__)
             if is_hopeless:
@@ -128,7 +130,7 @@ def run_batch(batch: Batch) -> None:
 
 
 def without(part: Batch, ended: Collection[TicketJob]) -> list[Batch]:
-    """Refuses the jobs whose logins have ended; what is left to carry out."""
+    """Refuses the jobs whose logins have ended, and returns the batch of those that remain."""
     logins.check_first()
     for job in ended:
         job.result = SessionEnded()
@@ -137,7 +139,8 @@ def without(part: Batch, ended: Collection[TicketJob]) -> list[Batch]:
 
 
 def parts_to_retry(part: Batch, error: Exception) -> list[Batch]:
-    """How to try again what was rolled back, the last one first: each job alone, and one once more with new values.
+    """The batches to try again after a rollback, in reverse order. Of several jobs each is tried alone; a single job is
+    tried once more with new values.
 
     A job that has nothing left to try gets the error as its result.
     """
@@ -147,9 +150,10 @@ def parts_to_retry(part: Batch, error: Exception) -> list[Batch]:
         return [Batch([job]) for job in reversed(part.jobs)]
     [job] = part.jobs
     if isinstance(error, IntegrityError) and not job.has_new_values:
-        # The key was committed meanwhile over another node, or the reference is taken (one in 10^14): the second
-        # attempt finds the key, or has another reference. Or the account was deleted, and the foreign key to it refused
-        # the writes: the second attempt looks at the login before them, and finds that it has ended.
+        # There are two causes. Another node has committed the key meanwhile, or the reference is taken (one in 10^14):
+        # then the second attempt finds the key, or has another reference. Or the account was deleted, and the foreign
+        # key to it refused the writes: then the second attempt looks at the login before it writes, and finds that it
+        # has ended.
         job.has_new_values = True
         job.draw_anew()
         if job.session_id is not None:
@@ -160,30 +164,30 @@ def parts_to_retry(part: Batch, error: Exception) -> list[Batch]:
 
 
 def is_database_trouble(error: Exception) -> bool:
-    """Such as a full disk. A value that it refuses is the trouble of one job alone."""
+    """Whether the database itself fails, for example on a full disk. A value that it refuses concerns one job only."""
     return isinstance(error, OperationalError | InternalError) and not is_value_refused(error)
 
 
 def refuse_all(parts: Sequence[Batch], refusal: type[Refusal], cause: BaseException | None = None) -> None:
     for job in [job for part in parts for job in part.jobs]:
-        # Each gets its own, since they are raised in several threads.
+        # Each job gets an exception of its own, since several threads raise them.
         job.result = refusal()
         job.result.__cause__ = cause
 
 
 class Attempt:
-    """One go at a batch, which may be run again from its beginning."""
+    """One attempt at a batch. Its transaction may be run again from the beginning."""
 
     def __init__(self, batch: Batch):
         self.batch = batch
-        # Whether all is done but to commit.
+        # Everything is done except the COMMIT.
         self.is_committing = False
-        # The keys of jobs that were added while the events were locked. Nobody else books for these events then, so
-        # that they are as good as in hand, also when the transaction is run again.
+        # These are the keys of jobs that were added while the events were locked. Nobody else can book for these events
+        # now. So these keys count as reserved, also when the transaction is run again.
         self.late: set[str] = set()
 
     def run(self) -> dict[TicketJob, Any]:
-        # Of several events the others need not wait until one is free.
+        # A batch of several events gets one attempt, so that the others do not wait for the event that is locked.
         attempts = {"attempts": 1} if len(self.batch.event_ids()) > 1 else {}
         try:
             with keys_in_hand({job.digest for job in self.batch.jobs if job.digest}) as in_hand:
@@ -191,7 +195,7 @@ class Attempt:
         except Exception:
             raise
         except BaseException:
-            # Interrupted: a transaction that is still open would hold its locks.
+            # The thread was interrupted. A transaction that is still open would keep its locks.
             connection.close()
             if self.is_committing:
                 refuse_all([self.batch], OutcomeUnknown)
@@ -200,7 +204,7 @@ class Attempt:
     def transact(self, in_hand: Collection[str]) -> dict[TicketJob, Any]:
         self.is_committing = False
         results: dict[TicketJob, Any] = {}
-        # Before any lock: a request that is only repeated waits for nobody.
+        # This comes before any lock, so that a repeated request waits for nobody.
         jobs = without_results(self.batch.jobs, results, {*in_hand, *self.late})
         if jobs:
             events = lock_events(self.batch.event_ids())
@@ -216,7 +220,8 @@ class Attempt:
 def without_results(
     jobs: Sequence[TicketJob], results: dict[TicketJob, Any], in_hand: Collection[str]
 ) -> list[TicketJob]:
-    """Gives results to the jobs whose logins have ended or whose keys are known; the others are to be carried out."""
+    """Gives results to the jobs whose logins have ended or whose keys are known. Returns the others, which must be
+    carried out."""
     if logins.are_first():
         refuse_ended_logins(jobs, results)
     replay_known_keys(jobs, results, in_hand)
@@ -224,16 +229,17 @@ def without_results(
 
 
 class EndedLogins(Exception):
-    """Some of a batch's logins have ended: all is taken back, and the others are carried out again without them."""
+    """Some of a batch's logins have ended. The transaction is rolled back, and the other jobs are carried out again."""
 
     def __init__(self, jobs: Collection[TicketJob]):
         self.jobs = jobs
 
 
 class LoginOrder:
-    """Whether logins are looked up before the events are locked, or with the writes, which is a round trip less.
+    """Decides when logins are looked up: before the events are locked, or with the writes, which saves a round trip.
 
-    With the writes an ended one costs its whole batch a second go, so that after one they are looked up first.
+    If the look-up with the writes finds an ended login, the whole batch must run again. So for a short time afterwards,
+    logins are looked up first.
     """
 
     first_until = float("-inf")
@@ -249,13 +255,13 @@ logins = LoginOrder()
 
 
 def logins_query(jobs: Sequence[TicketJob]) -> sql.Statement | None:
-    """The query for the jobs' logins, where there are any."""
+    """The query for the jobs' logins; None if no job has one."""
     session_ids = {job.session_id for job in jobs if job.session_id is not None}
     return holders_query(session_ids, now=timezone.now()) if session_ids else None
 
 
 def ended_logins(jobs: Sequence[TicketJob], rows: Sequence[tuple]) -> set[TicketJob]:
-    """The jobs whose logins have ended, by what `logins_query` has found."""
+    """The jobs whose logins have ended, according to the rows that `logins_query` found."""
     holders = valid_holders(rows)
     return {job for job in jobs if job.session_id is not None and holders.get(job.session_id) != job.user_id}
 
@@ -271,7 +277,8 @@ def replay_known_keys(jobs: Sequence[TicketJob], results: dict[TicketJob, Any], 
         return
     known = sql.read_keys([job.digest for job in keyed])
     answered = [job for job in keyed if job.digest in known or job.digest not in in_hand]
-    # The answer to a key is for the user who is logged in; the others' logins are looked up with the writes.
+    # Only the logged-in user may get the answer to a key, so these logins are checked now. Those of the other jobs are
+    # looked up with the writes.
     refuse_ended_logins(answered, results)
     for job in answered:
         if job not in results:
@@ -279,10 +286,10 @@ def replay_known_keys(jobs: Sequence[TicketJob], results: dict[TicketJob, Any], 
 
 
 def replay_keys_of_refused(jobs: Sequence[TicketJob], results: dict[TicketJob, Any]) -> None:
-    """Gives refused jobs whose keys are known by now the first answers to their keys.
+    """Finds the keys of refused jobs that are known by now, and gives these jobs the first answers to their keys.
 
-    Another node of a cluster may have carried out the same request while this one waited for its event's lock. It may
-    then be refused because of itself, such as where it has taken the last ticket there.
+    Another node of a cluster may have carried out the same request while this one waited for its event's lock. The
+    second request may then be refused because of the first, for example if the first took the last ticket.
     """
     refused = {job.digest: job for job in jobs if job.digest and isinstance(results[job], Refusal)}
     if refused:

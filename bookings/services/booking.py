@@ -15,15 +15,16 @@ from bookings.services.references import guest_token, hash_token, new_nonce, new
 from ticks.db.transactions import OutcomeUnknown
 from ticks.exceptions import Refusal
 
-# With a key, a COMMIT that was not answered is tried again: once to find it, and once more in case that is lost too.
-# A caller whom a time-out has kept waiting does not try again, since the next one would take as long.
+# If the COMMIT of a job with a key was not answered, the job is tried again: once to find its booking, and once more in
+# case that answer is lost too. A caller who has already waited for a time-out does not get another attempt, since it
+# would take as long again.
 ATTEMPTS = 3
 RETRY_SECONDS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class BookingRequest:
-    """What a caller asks for. `user` is the holder (None: a guest), `actor` who asks, if another."""
+    """A caller's request. `user` is the holder (None: a guest). `actor` is who asks, if it is not the holder."""
 
     event_id: int
     tickets: int
@@ -32,7 +33,7 @@ class BookingRequest:
     email: str = ""
     user: User | None = None
     actor: User | None = None
-    # The one-ticket contract: at most one live booking a user and event.
+    # The one-ticket contract allows a user at most one live booking of an event.
     is_only_one: bool = False
 
     def __post_init__(self):
@@ -43,26 +44,26 @@ class BookingRequest:
         return sha256(json.dumps(asked).encode()).hexdigest()
 
     def key_digest(self, key: str) -> str:
-        """A key is the caller's own. All guests are one caller: a guest who retries from another address must find
-        the booking again, and clients draw keys at random."""
+        """A key belongs to its caller. All guests count as one caller: a guest who retries from another address must
+        find the booking again, and clients draw keys at random."""
         caller = f"user {self.user.pk}" if self.user else "guest"
         return sha256(f"{caller}\n{key}".encode()).hexdigest()
 
     def command(self, booking: Booking | None = None) -> Book:
-        """What the rules are asked, for the booking to be and for a preview, which has none."""
+        """The command for the rules: for the new booking, or for a preview, which has no booking."""
         holder = self.user.pk if self.user else None
         claim = Claim(self.tickets, holder=holder, is_one_ticket=self.is_only_one, booking=booking)
         return Book(claim, self.actor or self.user)
 
 
 def book_tickets(request: BookingRequest, *, key: str | None = None, session_id: int | None = None) -> Receipt:
-    """Books whole tickets of one event for one person, or puts them on the waitlist whole.
+    """Books whole tickets of one event for one person, or puts the whole booking on the waitlist.
 
-    With an idempotency `key` the same request answers the same again, however often it is sent. `session_id`: the
-    user's login, where it is still to be confirmed; then this raises `SessionEnded` too.
-    Raises `EventNotFound`, `TooManyTickets`, `SalesNotOpen`, `SalesClosed`, `SoldOut`, `KeyReused`,
-    `KeyInFlight`, `AlreadyBooked`, and what `in_one_transaction` raises; `OutcomeUnknown` with a key
-    only when the database stays away. Rules: docs/api.md, Bookings.
+    With an idempotency `key` a repeated request gets the same answer, however often it is sent. `session_id` is the
+    user's login, if it must still be confirmed; then this can raise `SessionEnded` too. Raises `EventNotFound`,
+    `TooManyTickets`, `SalesNotOpen`, `SalesClosed`, `SoldOut`, `KeyReused`, `KeyInFlight`, `AlreadyBooked`, and what
+    `in_one_transaction` raises; `OutcomeUnknown` with a key only when the database stays away. Rules: docs/api.md,
+    Bookings.
     """
     job = BookingJob(request, digest=key and request.key_digest(key), session_id=session_id)
     try:
@@ -74,13 +75,13 @@ def book_tickets(request: BookingRequest, *, key: str | None = None, session_id:
 
 
 def find_booked(request: BookingRequest, *, key: str) -> Receipt | None:
-    """What the same request with this key has booked, if it was carried out. Raises `KeyReused`."""
+    """The booking that the same request with this key has made; None if it was not carried out. Raises `KeyReused`."""
     known = sql.read_keys([request.key_digest(key)])
     return replay(*known.values(), fingerprint=request.fingerprint()) if known else None
 
 
 def book_or_find(job: "BookingJob", unknown: OutcomeUnknown) -> Receipt:
-    """Carries out again a job with a key whose COMMIT was not answered.
+    """Carries out a job again. The job has a key, and its COMMIT was not answered.
 
     If it was committed, the key is there: the next attempt finds it and books nothing.
     """
@@ -93,13 +94,14 @@ def book_or_find(job: "BookingJob", unknown: OutcomeUnknown) -> Receipt:
             except OutcomeUnknown as error:
                 unknown = error
     except (Refusal, Error):
-        # This tells of its own attempt only; over another node of a cluster the first may not be visible yet.
+        # The error is only about this attempt. The first one may have been committed over another node of a cluster,
+        # and not be visible here yet.
         raise unknown from None
     raise unknown
 
 
 class BookingJob(TicketJob):
-    """All that can be drawn and hashed before the event is locked is made here."""
+    """A job that books. It draws and hashes everything it can before the event is locked."""
 
     def __init__(self, request: BookingRequest, *, digest: str | None = None, session_id: int | None = None):
         super().__init__(request.event_id)

@@ -8,7 +8,8 @@ from bookings.services.batches import TicketJob, run_job
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """A booking after tickets of it were given back, and how many waiting bookings they served."""
+    """A booking after some of its tickets were given back, and the number of waiting bookings that were served with
+    them."""
 
     booking: Booking
     served: int
@@ -22,18 +23,19 @@ def cancel_tickets(
     session_id: int | None = None,
     expected: int | None = None,
 ) -> Cancellation:
-    """Gives back `tickets` of a booking, or all, and serves the waitlist with what that frees.
+    """Gives back `tickets` of a booking, or all of them, and serves the waitlist with the freed tickets.
 
-    A waiting booking that gets smaller keeps its place, and is served at once if it now fits. `session_id`: the actor's
-    login, where it is still to be confirmed. `expected`: how many the booking must still have for it.
-    Raises `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `SessionEnded`, `Busy`.
+    A waiting booking that gets smaller keeps its place, and is served at once if it now fits. `session_id` is the
+    actor's login, if it must still be confirmed. `expected` is how many tickets the booking must still have. Raises
+    `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `SessionEnded`, `Busy`.
     """
     command = Cancel(booking.pk, tickets, actor, expected)
     return run_job(CancelJob(booking.event_id, command, session_id=session_id))
 
 
 def cancel_seat(event_id: int, *, user: User, actor: User) -> Cancellation:
-    """Cancels the user's live booking of an event whole; the one made by the one-ticket contract goes first.
+    """Cancels the user's whole live booking of an event. If there are several, the one made by the one-ticket contract
+    is chosen.
 
     Raises `EventNotFound`, `BookingNotFound`, `Busy`.
     """

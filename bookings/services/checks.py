@@ -1,4 +1,5 @@
-"""Whether an event's inventory verifies: a quick look for every page, a whole check on demand, and what it found."""
+"""Checks whether an event's inventory is consistent: a quick look for every page, a whole check on demand, and its
+stored result."""
 
 import logging
 import threading
@@ -19,11 +20,11 @@ from events.exceptions import EventNotFound
 from events.models import Event
 
 log = logging.getLogger("bookings.checks")
-# A check without an end after this has lost its worker: an event of 1,000,000 bookings takes a few minutes.
+# If a check has not ended after this time, its worker is lost. A check of 1,000,000 bookings takes a few minutes.
 STALE = timedelta(minutes=10)
-# For one statement of a check: all bookings of such an event are counted in one.
+# This is the limit for one statement of a check. One statement counts all bookings of such an event.
 STATEMENT_SECONDS = 120
-# One a worker, since it takes as much of Python as can be had.
+# Each worker runs one check at a time, since a check takes all the Python time that it can get.
 checking = threading.Lock()
 
 
@@ -31,22 +32,23 @@ class BadgeState(StrEnum):
     VERIFIED = "verified"
     DIFFERS = "differs"
     RUNNING = "running"
-    # Never, or begun and not ended.
+    # No check was begun, or the last one did not end.
     UNCHECKED = "unchecked"
 
 
 @dataclass(frozen=True)
 class Badge:
     state: BadgeState
-    # In words, for people.
+    # This is a sentence for people.
     message: str
     findings: tuple[str, ...] = ()
-    # Of the whole check that it tells of, where there was one.
+    # This is the end of the whole check that the badge is about, if there was one.
     finished_at: datetime | None = None
 
 
 def quick_findings(events: Iterable[Event]) -> dict[int, list[str]]:
-    """Where an event's counts are not those of its latest ledger entry, by event id; in one query for all of them.
+    """The differences between each event's counts and its latest ledger entry, by event id. One query reads all of
+    them.
 
     Counts and entry are read in one statement, so that a booking made meanwhile is no difference.
     """
@@ -61,7 +63,7 @@ def quick_findings(events: Iterable[Event]) -> dict[int, list[str]]:
     findings = {}
     for event_id, *numbers in found:
         counts = zip(("entries", "available", "waiting"), numbers[:3], numbers[3:], strict=True)
-        # An event without any entry has None.
+        # The value is None if the event has no entry.
         found_here = [
             f"ledger says {expected or 0} {what}, the event says {counted}"
             for what, counted, expected in counts
@@ -81,7 +83,7 @@ def check_inventory(event_id: int) -> InventoryCheck:
 
 
 def store_report(report: Report) -> InventoryCheck:
-    """The event's latest check; this one, unless one that began later is there."""
+    """Stores the event's latest check: this one, unless a later one is there already."""
     event = report.event
     found = {
         "sequence": event.ledger_sequence,
@@ -97,8 +99,8 @@ def store_report(report: Report) -> InventoryCheck:
 def start_check(event_id: int, *, actor: User) -> None:
     """Begins a check in a thread of its own; `badge_of` tells how it went.
 
-    Raises `EventNotFound`; `AlreadyChecking` while one of this event runs, in whichever worker; `OtherCheckRuns`
-    while this worker has one of another.
+    Raises `EventNotFound`. Raises `AlreadyChecking` while any worker checks this event, and `OtherCheckRuns` while this
+    worker checks another event.
     """
     if not Event.objects.filter(pk=event_id).exists():
         raise EventNotFound
@@ -118,7 +120,7 @@ def start_check(event_id: int, *, actor: User) -> None:
 
 
 class BegunCheck:
-    """An event's check that has begun: no other worker begins one, until it ends or has grown stale."""
+    """A check of an event that has begun. No other worker begins a check of this event until it ends or is stale."""
 
     def __init__(self, event_id: int):
         self.event_id, self.began = event_id, timezone.now()
@@ -132,7 +134,7 @@ class BegunCheck:
             raise AlreadyChecking
 
     def give_up(self) -> None:
-        """As if it had not begun."""
+        """Restores the row as it was before this check began."""
         mine = InventoryCheck.objects.filter(event=self.event_id, started_at=self.began, finished_at=None)
         if self.before:
             mine.update(**self.before)
@@ -141,18 +143,18 @@ class BegunCheck:
 
 
 def run_check(check: BegunCheck) -> None:
-    """In the check's thread."""
+    """Runs in the check's own thread."""
     try:
         wait_longer()
         try:
             check_inventory(check.event_id)
         except Exception:
             log.exception("The inventory of event %s could not be verified.", check.event_id)
-            # It may be lost, or still in the transaction of what was read.
+            # The connection may be lost, or still be in the transaction of the reads.
             connection.close()
             check.give_up()
     except Exception as error:
-        # It counts as stale after a while.
+        # The row stays as it is, and counts as stale after a while.
         log.warning("The check of event %s is left as it is: %s", check.event_id, error)
     finally:
         connection.close()
@@ -163,7 +165,7 @@ def wait_longer() -> None:
     """Lets this thread's connection wait longer than a request may."""
     known = connection.settings_dict
     limits = dict.fromkeys(known["OPTIONS"].keys() & {"read_timeout", "write_timeout"}, STATEMENT_SECONDS)
-    # The settings themselves belong to every thread.
+    # All threads share the settings dict, so it is copied and not changed.
     connection.settings_dict = {**known, "OPTIONS": {**known["OPTIONS"], **limits}}
 
 
@@ -178,7 +180,7 @@ def is_running(check: InventoryCheck | None, *, now: datetime) -> bool:
 def badge_of(
     event: Event, check: InventoryCheck | None, *, quick: Iterable[str] = (), now: datetime | None = None
 ) -> Badge:
-    """What to show beside an event, of its latest whole check and of what a quick look has found now."""
+    """The badge to show beside an event, from its latest whole check and from the findings of a quick look."""
     findings = tuple(quick)
     if findings:
         return Badge(BadgeState.DIFFERS, "Differs from its ledger", findings)
@@ -187,7 +189,7 @@ def badge_of(
     if check is None or check.finished_at is None:
         return Badge(BadgeState.UNCHECKED, "Not verified yet" if check is None else "Its last check did not end")
     at = f"at entry {check.sequence:,}"
-    # A page may have read the event before the check did.
+    # The page may have read the event before the check did, so the difference can be negative.
     since = max(0, event.ledger_sequence - check.sequence)
     if since:
         at += f", {since:,} {'entry' if since == 1 else 'entries'} since"

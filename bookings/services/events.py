@@ -19,13 +19,13 @@ BOOKINGS_A_QUERY = 10_000
 
 @in_one_transaction
 def open_event(fields: dict, *, actor: User) -> Event:
-    """Creates an event with all its tickets available. `fields` are the model's. Raises `InvalidTerms`."""
+    """Creates an event with all its tickets available. `fields` are those of the model. Raises `InvalidTerms`."""
     return opened(fields, actor=actor, now=timezone.now())
 
 
 @in_one_transaction
 def open_events(rows: list[dict], *, actor: User) -> list[Event]:
-    """Creates all these events, each as `open_event` does, or none. Raises `InvalidTerms`."""
+    """Creates all these events as `open_event` does, or none of them. Raises `InvalidTerms`."""
     now = timezone.now()
     return [opened(fields, actor=actor, now=now) for fields in rows]
 
@@ -64,10 +64,10 @@ def change_event(event_id: int, *, changes: dict, actor: User, version: int | No
 
 @in_one_transaction
 def edit_event(event_id: int, *, changes: dict, actor: User, version: int | None = None) -> EventChange:
-    """Changes an event as staff wish, tickets included: more of them serve the waitlist at once.
+    """Changes an event as staff wish, the number of tickets included. Additional tickets serve the waitlist at once.
 
-    `version` is the one that the change was made from; None does not look. What is as wished already
-    is no edit and leaves the version alone. Raises `EventNotFound`,
+    `version` is the version of the event that the change was made from; None skips this comparison. A field that
+    already has the wished value is not an edit, and does not change the version. Raises `EventNotFound`,
     `StaleVersion`, `CapacityBelowHeld`, `InvalidTerms`, `Busy`.
     """
     event = lock_standing_event(event_id, version=version)
@@ -93,7 +93,8 @@ def edit_event(event_id: int, *, changes: dict, actor: User, version: int | None
 
 
 def sales_opened(event: Event, *, now: datetime) -> dict:
-    """The changes by which anybody can book from now on. An end that lies ahead stays: it is still wanted."""
+    """The changes after which anybody can book from now on. An end of sales in the future stays, since it is still
+    wanted."""
     start, end = event.sales_start, event.sales_end
     return {
         "sales_start": start if start and start <= now else None,
@@ -102,7 +103,7 @@ def sales_opened(event: Event, *, now: datetime) -> dict:
 
 
 def sales_closed(event: Event, *, now: datetime) -> dict:
-    """The changes by which nobody can book from now on. Raises `InvalidTerms`."""
+    """The changes after which nobody can book from now on. Raises `InvalidTerms`."""
     start, end = event.sales_start, event.sales_end
     if end and end <= now:
         raise InvalidTerms("Sales are closed already.")
@@ -114,7 +115,7 @@ def sales_closed(event: Event, *, now: datetime) -> dict:
 
 @in_one_transaction
 def cancel_event(event_id: int, *, actor: User, version: int | None = None) -> Event:
-    """Takes an event from every reader; its bookings and its ledger stay, the bookings cancelled.
+    """Hides an event from every reader and cancels its bookings. The bookings and the ledger are kept.
 
     Raises `EventNotFound`, `StaleVersion`, `Busy`.
     """
@@ -130,7 +131,7 @@ def cancel_event(event_id: int, *, actor: User, version: int | None = None) -> E
 
 
 def edit_summary(event: Event, edits: dict) -> str:
-    """For the ledger: what was edited, from what to what."""
+    """The text for the ledger: each edited field with its old and its new value."""
     changes = [
         f"{Event._meta.get_field(name).verbose_name}: {edited_value(getattr(event, name))} → {edited_value(value)}"
         for name, value in edits.items()
@@ -147,7 +148,7 @@ def edited_value(value) -> str:
 
 
 def cancel_bookings_of(event: Event, *, now: datetime) -> None:
-    # In parts: one statement for a million of them would outlast a request's time-out.
+    # The bookings are updated in parts, since one statement for a million of them would outlast a request's time-out.
     live = Booking.objects.filter(event=event).live().order_by("pk")
     last: int | None = 0
     while last is not None:

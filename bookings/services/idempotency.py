@@ -1,4 +1,4 @@
-"""Idempotency keys: one is taken while its booking is made, and remembers the answer afterwards."""
+"""Idempotency keys. A key is locked while its booking is made, and its row remembers the answer afterwards."""
 
 import json
 from collections.abc import Collection, Iterator, Sequence
@@ -19,7 +19,7 @@ ANSWERED = ("reference", "event_id", "user_id", "first_name", "last_name", "emai
 
 @dataclass(slots=True)
 class Receipt:
-    """A booking as it was made; `token` only for a guest, `is_replayed` when the key was known."""
+    """A booking as it was made. `token` is only for a guest; `is_replayed` is true if the key was known."""
 
     booking: Booking
     token: str | None = None
@@ -28,15 +28,17 @@ class Receipt:
 
 @contextmanager
 def keys_in_hand(digests: Collection[str]) -> Iterator[Collection[str]]:
-    """The keys that nobody else is booking with. They are locked by name, which ends with the connection.
+    """The keys that nobody else is booking with. Each key is locked by name, and the lock ends with the connection.
 
-    It only spares the second of two at once the wait: that one key books once is up to its unique index. So where
-    the lock cannot be had (some clusters refuse it) the second waits for the first, as on SQLite.
+    The unique index alone makes sure that one key books once. The lock only saves the second of two simultaneous
+    requests the wait. If the lock is not available (some clusters refuse it), the second request waits for the first,
+    as on SQLite.
     """
     if not digests or connection.vendor != "mysql":
         yield digests
         return
-    # Names are the server's, whichever the database, and at most 64 characters long.
+    # Lock names are shared by all databases of the server, so they include the database's name. They have at most 64
+    # characters, so they are hashed.
     names = {digest: sha256(f"{connection.settings_dict['NAME']} {digest}".encode()).hexdigest() for digest in digests}
     answers = call_for_each("GET_LOCK(%s, 0)", list(names.values()))
     locked = [name for name, answer in zip(names.values(), answers, strict=True) if answer]
@@ -51,14 +53,14 @@ def call_for_each(function: str, names: Sequence[str]) -> Sequence[int | None]:
     try:
         [answers] = sql.run(f"SELECT {', '.join([function] * len(names))}", names)
     except Error:
-        # The booking is made, or refused, all the same. A lock that is not released ends with the connection.
+        # The booking is made or refused without the lock. A lock that was not released ends with the connection.
         connection.close()
         return [None] * len(names)
     return answers
 
 
 def key_of(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None) -> sql.NewKey:
-    """What remembers the booking as it is answered now."""
+    """The row that remembers the booking as the answer shows it now."""
     answer = {name: getattr(booking, name) for name in ANSWERED}
     answer |= {"position": booking.waitlist_position, "created_at": booking.created_at.isoformat()}
     return sql.NewKey(digest, fingerprint, answer, nonce, booking.reference)
@@ -74,6 +76,7 @@ def replay(known: sql.KnownKey, *, fingerprint: str) -> Receipt:
     booking.waitlist_position = position
     token = guest_token(known.token_nonce) if known.token_nonce else None
     if token and not is_token_of(known, token):
-        # SECRET_KEY has changed since: the token of the first answer is still good, this one is not.
+        # SECRET_KEY has changed since the first answer. The token of the first answer still works, but this one does
+        # not.
         token = None
     return Receipt(booking, token, is_replayed=True)

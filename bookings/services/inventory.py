@@ -15,9 +15,10 @@ from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.exceptions import Refusal
 
-# Up to this many free tickets every size is looked up; beyond, only those that somebody waits for.
+# Up to this many free tickets, bookings of every size are looked up. Beyond, only the sizes that somebody waits for
+# are.
 FEW_SIZES = 16
-# An event's counts, and what the rules call them.
+# This maps an event's counts to the names that the rules use.
 COUNTS = {
     "available_tickets": "available",
     "total_tickets": "total",
@@ -28,13 +29,14 @@ COUNTS = {
     "ledger_sequence": "sequence",
 }
 TERMS = ("waitlist_enabled", "sales_start", "sales_end", "max_tickets_per_booking")
-# What the rules need of an event's row, by the model's names: a model instance costs ten times as much.
+# These are the columns of an event's row that the rules need, by the model's names. A model instance costs ten times as
+# much.
 LockedEvent = namedtuple("LockedEvent", ["pk", *COUNTS, *TERMS, "waitlist_policy", "deleted_at"])
 
 
 @dataclass(slots=True)
 class EventWork:
-    """An event, commands for it, and what the rules made of them."""
+    """An event, the commands for it, and the outcomes from the rules."""
 
     event: Event | LockedEvent
     commands: Sequence[Command]
@@ -52,7 +54,8 @@ class EventWork:
 
 @dataclass(slots=True)
 class Plan:
-    """What has to be written: of bookings new ones, ids, or ids and new values; and idempotency keys."""
+    """Everything that has to be written: new bookings, ids of changed bookings (some with new values), and idempotency
+    keys."""
 
     works: list[EventWork]
     now: datetime
@@ -65,7 +68,8 @@ class Plan:
 
 
 def lock_event(event_id: int) -> Event:
-    """The event's row, locked until the transaction ends: the first query of whatever moves tickets."""
+    """The event's row, locked until the transaction ends. This must be the first query of every service that moves
+    tickets."""
     event = Event.objects.select_for_update().filter(pk=event_id).first()
     if event is None:
         raise EventNotFound
@@ -73,7 +77,7 @@ def lock_event(event_id: int) -> Event:
 
 
 def lock_events(event_ids: Collection[int]) -> dict[int, LockedEvent]:
-    """Those that there are, by id, locked in the order of their ids: two batches never wait for each other."""
+    """The events that exist, by id, locked in the order of their ids, so that two batches cannot deadlock on them."""
     events = {}
     for row in sql.run(lock_statement(len(event_ids)), event_ids):
         event = LockedEvent._make(row)
@@ -91,7 +95,7 @@ def lock_statement(events: int) -> str:
 
 
 def apply(event: Event, commands: Sequence[Command], *, now: datetime) -> EventWork:
-    """Carries out commands on a locked event and writes all that follows from them. Raises the first refusal."""
+    """Carries out commands on a locked event and writes all results. Raises the first refusal."""
     work = EventWork(event, commands)
     plan = plan_writes([work], now=now)
     if work.refusal:
@@ -103,7 +107,7 @@ def apply(event: Event, commands: Sequence[Command], *, now: datetime) -> EventW
 
 
 def ask_rules(works: Sequence[EventWork], *, now: datetime, is_locking: bool = True) -> None:
-    """Loads what the rules need, and takes down what they decide. Writes nothing, so previews do it too."""
+    """Loads what the rules need, and keeps their outcomes. Writes nothing, so previews do it too."""
     load(works, is_locking=is_locking)
     for work in works:
         work.outcomes = allocate(work.inventory, work.commands, now=now)
@@ -136,7 +140,7 @@ def load(works: Sequence[EventWork], *, is_locking: bool) -> None:
 
 
 def holder_asked_about(command: Command) -> int | None:
-    """The account whose live bookings of the event the rules look at for this command."""
+    """The account whose live bookings of the event the rules read for this command; None for most commands."""
     if isinstance(command, Book):
         return command.claim.holder if command.claim.is_one_ticket else None
     return getattr(command, "holder", None)
@@ -164,12 +168,12 @@ def claim_of(booking: Booking) -> Claim:
 
 
 def load_queue(work: EventWork) -> None:
-    """Puts those waiting bookings in the queue that the commands can get to."""
+    """Puts into the queue the waiting bookings that the commands can reach."""
     inventory = work.inventory
     within = reach(inventory, work.commands)
     if within.tickets:
         claims = [claim for policy in within.policies for claim in waiting_claims(work.event.pk, within, policy)]
-        # A booking that a command names is one claim, wherever it was found.
+        # A booking that a command names must be one claim object, even if the queue contains it too.
         claims = {claim.id: inventory.claims.get(claim.id, claim) for claim in claims}
         inventory.queue = sorted(claims.values(), key=BY_NUMBER)
 
@@ -184,7 +188,7 @@ def waiting_claims(event_id: int, within: Reach, policy: str) -> list[Claim]:
 
 
 def plan_writes(works: Sequence[EventWork], *, now: datetime) -> Plan:
-    """Asks the rules about locked events; the bookings at hand are brought up to date with what they decide."""
+    """Asks the rules about locked events, and updates the loaded booking objects with the outcomes."""
     ask_rules(works, now=now)
     plan = Plan([work for work in works if work.inventory.sequence != work.event.ledger_sequence], now)
     entries = (entry for work in plan.works for outcome in work.outcomes for entry in outcome.entries)
@@ -196,7 +200,7 @@ def plan_writes(works: Sequence[EventWork], *, now: datetime) -> Plan:
 def plan_booking(plan: Plan, claim: Claim) -> None:
     booking = claim.booking
     if booking is None:
-        # Loaded only with the queue, so that it can but have been served.
+        # The claim was loaded only for the queue, so the only change that it can have is that it was served.
         plan.served.append(claim.id)
         return
     if claim.id is None:
@@ -219,9 +223,9 @@ def plan_booking(plan: Plan, claim: Claim) -> None:
 
 
 def write(plan: Plan, *, query: sql.Statement | None = None) -> Sequence[tuple]:
-    """Writes all of a plan in one round trip, and returns the rows of a query that is sent along.
+    """Writes a whole plan in one round trip. `query` is sent with it, and its rows are returned.
 
-    A round trip each would keep the events locked for longer.
+    A round trip for each statement would keep the events locked for longer.
     """
     statements = statements_of(plan) if plan.works else []
     found = sql.run_all([*statements, *([query] if query else [])])
@@ -242,13 +246,13 @@ def statements_of(plan: Plan) -> list[sql.Statement]:
     hours = [(work.event.pk, hour, *sales_of(work)) for work in works]
     parts = [(work.event.pk, *part) for work in works for part in work.inventory.part_changes.items() if part[1]]
     return [
-        # First, since a new booking may take the seat of one that is cancelled.
+        # This comes first, since a new booking may take the one-ticket place of a booking that is cancelled.
         *sql.update_bookings(
             plan.cancelled, now, status=BookingStatus.CANCELLED, waitlist_number=None, one_ticket_holder_id=None
         ),
         *sql.insert_bookings(plan.new),
         *sql.update_each("tickets_reserved", plan.reduced, now),
-        # One statement each: the unique index looks at every one.
+        # Each move is a statement of its own, since the unique index is checked after every one.
         *(statement for move in plan.moved for statement in sql.update_each("waitlist_number", [move], now)),
         *sql.update_bookings(plan.served, now, status=BookingStatus.COMPLETED, waitlist_number=None),
         *sql.insert_entries(entries, new_ids, now),
@@ -262,7 +266,7 @@ def statements_of(plan: Plan) -> list[sql.Statement]:
 
 
 def sales_of(work: EventWork) -> tuple[int, int, int, int]:
-    """New bookings and the tickets that they asked for; tickets held and bookings waiting."""
+    """The numbers for an event's hour: new bookings and their tickets; then tickets held and bookings waiting."""
     inventory = work.inventory
     new = inventory.bookings - work.event.booking_count
     return new, inventory.asked, inventory.held, inventory.waitlisted

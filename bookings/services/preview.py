@@ -1,4 +1,4 @@
-"""What would happen: the same rules on the state of now, and nothing is written."""
+"""Shows what would happen: the same rules on the present state, and nothing is written."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,14 +11,15 @@ from events.models import Event
 
 
 def simulate(event: Event, commands: Sequence[Command]) -> EventWork:
-    """Without a lock: whoever comes in between changes what will really happen, and the report says what did."""
+    """Asks the rules without a lock. Somebody else's change may come in between, so the report says what really
+    happened."""
     work = EventWork(event, commands)
     ask_rules([work], now=timezone.now(), is_locking=False)
     return work
 
 
 def simulate_cancellations(bookings: Iterable[Booking]) -> list[EventWork]:
-    """Cancels several bookings in this order, one piece of work for each event."""
+    """Cancels several bookings in this order. Each event is one piece of work."""
     ids_by_event: dict[int, list[int]] = {}
     for booking in bookings:
         ids_by_event.setdefault(booking.event_id, []).append(booking.pk)
@@ -27,7 +28,8 @@ def simulate_cancellations(bookings: Iterable[Booking]) -> list[EventWork]:
 
 
 def bookings_of(claims: Sequence[Claim], *, at_most: int) -> list[Booking]:
-    """Bookings of promoted claims, in their order; their tickets and status are the database's."""
+    """The bookings of promoted claims, in the order of the claims. Their tickets and status are those in the
+    database."""
     ids = [claim.id for claim in claims[:at_most]]
     found = Booking.objects.in_bulk(ids)
     return [found[pk] for pk in ids if pk in found]

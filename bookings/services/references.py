@@ -1,4 +1,4 @@
-"""References, by which people know a booking, and tokens, by which a guest's client does."""
+"""References, by which people name a booking, and tokens, which a guest's client uses for one."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from hmac import compare_digest
 
 from django.utils.crypto import salted_hmac
 
-# Without 0 O, 1 I L, 5 S, 8 B, 2 Z, U V: nothing that is misread or misheard.
+# The alphabet leaves out 0 O, 1 I L, 5 S, 8 B, 2 Z and U V, which people misread or mishear.
 ALPHABET = "34679ACDEFGHJKMNPQRTWXY"
 REFERENCE_LENGTH = 11
 PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
@@ -19,15 +19,15 @@ REFERENCE = re.compile(rf"[{ALPHABET}]{{5}}-[{ALPHABET}]{{6}}")
 
 
 class Randomness:
-    """Random bytes of the operating system, drawn many at a time.
+    """Draws many random bytes from the operating system at once, and keeps them for later.
 
-    Each call of it hands the interpreter to whichever thread waits for it, and so takes longer than all else
-    that is drawn for a booking.
+    Each call of the operating system lets another waiting thread have the interpreter. That takes longer than
+    everything else that is drawn for a booking.
     """
 
     def __init__(self):
         self.forget()
-        # Without it two processes would draw the same.
+        # Without this a forked process would draw the same bytes as its parent.
         os.register_at_fork(after_in_child=self.forget)
 
     def forget(self) -> None:
@@ -46,16 +46,16 @@ randomness = Randomness()
 
 
 def new_nonce() -> str:
-    """256 bits."""
+    """Draws 256 random bits, in hexadecimal."""
     return randomness.draw(32).hex()
 
 
 def new_reference() -> str:
-    """Such as `KQ4M7-X9PDRA`: 23 letters and digits to the power of 11, 49 bits."""
-    # Of 128 bits the rest is as good as even: one in 2**79 too many of some.
+    """Draws a reference such as `KQ4M7-X9PDRA`. Eleven characters out of 23 make 49 bits."""
+    # The remainder of 128 bits is nearly uniform: some values are more frequent than others by one in 2**79.
     number, letter = divmod(int.from_bytes(randomness.draw(16)) % REFERENCES, len(ALPHABET))
     drawn = ALPHABET[letter]
-    # By pairs, since a division takes longer than the rest.
+    # Two letters are taken per step, since a division takes longer than everything else.
     for _ in range(REFERENCE_LENGTH // 2):
         number, pair = divmod(number, len(PAIRS))
         drawn += PAIRS[pair]
@@ -69,7 +69,7 @@ def is_reference(text: str) -> bool:
 def guest_token(nonce: str) -> str:
     """The guest's key to a booking: 256 bits, 43 URL-safe characters.
 
-    Derived from a random nonce, so that a replay can tell it again although only its hash is kept.
+    It is derived from a random nonce. So a replay can send it again, although the database keeps only its hash.
     """
     digest = salted_hmac("bookings.guest_token", nonce, algorithm="sha256").digest()
     return urlsafe_b64encode(digest).rstrip(b"=").decode()

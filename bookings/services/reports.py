@@ -44,7 +44,7 @@ def sales_over_time(event: Event, *, now: datetime) -> Sales:
     if not hours:
         return Sales("hour", [])
     end = min(moment for moment in (now, event.sales_end, event.deleted_at) if moment)
-    # Bookings can still be cancelled after sales have ended.
+    # The chart goes on after the end of sales, since bookings can still be cancelled then.
     end = max(end, hours[-1].start + HOUR)
     length = end - hours[0].start
     unit = "hour" if length <= timedelta(days=3) else "day" if length <= timedelta(days=60) else "week"
@@ -52,7 +52,8 @@ def sales_over_time(event: Event, *, now: datetime) -> Sales:
 
 
 def in_periods(hours: list[Period], length: timedelta, end: datetime) -> list[Period]:
-    """Hours with bookings, added up to longer periods; one without bookings ends as the one before it."""
+    """Adds up the hours to longer periods. A period without bookings has the same end counts as the period before
+    it."""
     hours_of = {start: list(group) for start, group in groupby(hours, key=lambda hour: start_of(hour.start, length))}
     periods, held, waiting = [], 0, 0
     start = start_of(hours[0].start, length)
@@ -78,7 +79,7 @@ def booked_today(now: datetime) -> tuple[int, int]:
 
 
 def event_totals(now: datetime) -> dict[str, int]:
-    """Counts over all events, cancelled ones too; the last four are of the events on sale."""
+    """Counts over all events, including cancelled ones. The last four counts are only of the events on sale."""
     on_sale = is_on_sale(now)
     totals = Event.objects.aggregate(
         events=Count("pk"),
@@ -124,7 +125,7 @@ def opens_soon(now: datetime) -> Q:
 
 
 def failed_checks() -> QuerySet[InventoryCheck]:
-    """The latest checks that found something, of cancelled events too: those must hold nothing."""
+    """The latest checks that found something. Cancelled events are included, since they must hold nothing."""
     return InventoryCheck.objects.exclude(findings=[]).select_related("event").order_by("-started_at", "pk")
 
 
@@ -140,7 +141,7 @@ def events_off_ledger() -> QuerySet[Event]:
 
 
 def latest_entries(limit: int) -> list[LedgerEntry]:
-    # Two queries: in one join, MariaDB reads the entries of all events and sorts them.
+    # These are two queries, since in one join MariaDB reads and sorts the entries of all events.
     latest = list(LedgerEntry.objects.order_by("-pk").values_list("pk", flat=True)[:limit])
     entries = LedgerEntry.objects.filter(pk__in=latest).select_related("event", "booking", "actor")
     return list(entries.order_by("-pk"))

@@ -1,10 +1,9 @@
-"""Every statement that the services write by hand, built once, one for all rows of a batch.
+"""All SQL that the services write by hand. Each statement is built once, and covers all rows of a batch.
 
 A batch runs them while it holds its events' locks. Through the ORM they cost three times as much, most of that to
 build the same statements again. A booking may take four statements under the lock, at most six with a waitlist and a
 key: `test_book_takes_four_statements_under_the_lock` and its neighbour in `bookings/tests/api/test_book.py` count
-them, and `test_batch_of_twenty_takes_as_many_statements_as_one_of_two` sees that a batch takes no more than one job.
-"""
+them, and `test_batch_of_twenty_takes_as_many_statements_as_one_of_two` sees that a batch takes no more than one job."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,7 +31,7 @@ ENTRY_COLUMNS = (
 )
 KEY_COLUMNS = ("digest", "fingerprint", "answer", "token_nonce", "booking_id", "created_at")
 WAITING = f"SELECT id, tickets_reserved, waitlist_number FROM {BOOKINGS} WHERE event_id = %s"  # noqa: S608
-# The number is set exactly while a booking waits.
+# This column is set exactly while a booking waits.
 HEADS = f"{WAITING} AND waitlist_number IS NOT NULL ORDER BY waitlist_number LIMIT %s"
 HEADS_OF_SIZE = f"({WAITING} AND status = %s AND tickets_reserved = %s ORDER BY waitlist_number LIMIT %s)"
 NEXT_SIZE = (
@@ -46,7 +45,7 @@ KNOWN_KEYS = (
 
 
 class NewKey(NamedTuple):
-    """An idempotency key's row, to be; see the model. `reference` is the booking's."""
+    """The row of an idempotency key that is about to be inserted; see the model. `reference` is the booking's."""
 
     digest: str
     fingerprint: str
@@ -67,11 +66,12 @@ class KnownKey(NamedTuple):
 
 
 class IdsApart(Exception):
-    """The database did not number the new bookings one after the other, as it promises for one statement."""
+    """The ids of the new bookings are not consecutive, although the database promises that for one statement."""
 
 
 def run_all(statements: Sequence[Statement]) -> list[Sequence[tuple]]:
-    """Runs them in one round trip where the driver can, on SQLite one by one. Returns the rows of each query."""
+    """Runs statements in one round trip if the driver can; on SQLite they run one by one. Returns the rows of each
+    query."""
     if connection.vendor == "mysql":
         return connection.run_all(statements) if statements else []
     found: list[Sequence[tuple]] = []
@@ -93,7 +93,8 @@ def read_booking(booking_id: int) -> Booking | None:
 
 
 def read_bookings(ids: Sequence[int], *, is_locking: bool = False) -> list[Booking]:
-    """Bookings in the order of their ids; of locked events, they may be locked until the transaction ends."""
+    """Bookings in the order of their ids. If their events are locked, the bookings can be locked too, until the
+    transaction ends."""
     bookings = []
     for some in batched(ids, ROWS_A_QUERY):
         for row in run(booking_query(len(some), is_locking=is_locking), some):
@@ -118,8 +119,10 @@ def read_heads(event_id: int, limit: int) -> list[Claim]:
 
 
 def read_heads_of_sizes(event_id: int, limits: Sequence[tuple[int, int]]) -> list[Claim]:
-    """The first waiting bookings of each size; `limits` are sizes and how many of each at most."""
-    # SQLite takes no LIMIT in a part of a UNION; a derived table costs MariaDB half as much again.
+    """The first waiting bookings of each size. `limits` are pairs of a size and the greatest number of bookings to read
+    of it."""
+    # SQLite allows no LIMIT in a part of a UNION, so this needs a derived table, which costs MariaDB half as much
+    # again.
     heads = HEADS_OF_SIZE if connection.vendor == "mysql" else f"SELECT * FROM {HEADS_OF_SIZE} AS heads"  # noqa: S608
     claims = []
     for some in batched(limits, SIZES_A_QUERY):
@@ -133,10 +136,10 @@ def waiting_claims(rows: Iterable[tuple]) -> list[Claim]:
 
 
 def read_sizes(event_id: int, *, at_most: int) -> list[int]:
-    """The numbers of tickets, up to a limit, that somebody waits for."""
+    """The sizes of waiting bookings in tickets, up to a limit."""
     sizes = [0]
     while True:
-        # One row each from the index. DISTINCT reads every waiting booking on MariaDB.
+        # Each size reads one row of the index. DISTINCT would read every waiting booking on MariaDB.
         [(larger,)] = run(NEXT_SIZE, [event_id, BookingStatus.WAITLISTED, sizes[-1], at_most])
         if larger is None:
             return sizes[1:]
@@ -144,13 +147,13 @@ def read_sizes(event_id: int, *, at_most: int) -> list[int]:
 
 
 def read_keys(digests: Sequence[str]) -> dict[str, KnownKey]:
-    """Those that have made a booking before, by their digests."""
+    """The keys that have made a booking before, by their digests."""
     found = run(f"{KNOWN_KEYS} ({marks(len(digests))})", digests)
     return {key.digest: key for key in map(KnownKey._make, found)}
 
 
 def insert_bookings(bookings: Sequence[Booking]) -> list[Statement]:
-    """New bookings of one moment, and the query that `take_ids` reads their ids from."""
+    """Inserts bookings of one moment, and returns the query that `take_ids` reads their ids from."""
     if not bookings:
         return []
     columns, read = varying_columns()
@@ -160,7 +163,7 @@ def insert_bookings(bookings: Sequence[Booking]) -> list[Statement]:
     statement = insertion(Booking, (*columns, "created_at", "updated_at"), [row] * len(bookings))
     if connection.vendor != "mysql":
         return [(f"{statement} RETURNING id, reference", values)]
-    # What follows in the same round trip names them by it (`ids_of_new`).
+    # Later statements of the same round trip refer to the bookings by this variable (`ids_of_new`).
     remember = ("SET @first_booking = LAST_INSERT_ID()", [])
     if connection.features.can_return_rows_from_bulk_insert:
         return [(f"{statement} RETURNING id, reference", values), remember]
@@ -170,7 +173,7 @@ def insert_bookings(bookings: Sequence[Booking]) -> list[Statement]:
 
 @cache
 def varying_columns() -> tuple[tuple[str, ...], Callable[[Booking], tuple]]:
-    """Columns that differ from booking to booking, and what reads their values."""
+    """The columns that differ from booking to booking, and the function that reads their values."""
     columns = tuple(
         field.column
         for field in Booking._meta.concrete_fields
@@ -182,7 +185,7 @@ def varying_columns() -> tuple[tuple[str, ...], Callable[[Booking], tuple]]:
 def ids_of_new(bookings: Sequence[Booking]) -> dict[str, str]:
     """The SQL for the id of each booking that is inserted in the same round trip, by its reference."""
     if connection.vendor == "mysql":
-        # A query for each would double what a row costs. `take_ids` sees that the arithmetic was right.
+        # A query for each id would double the cost of a row. `take_ids` verifies the computed ids.
         return {
             booking.reference: f"@first_booking + {place} * @@auto_increment_increment"
             for place, booking in enumerate(bookings)
@@ -192,7 +195,7 @@ def ids_of_new(bookings: Sequence[Booking]) -> dict[str, str]:
 
 
 def take_ids(bookings: Sequence[Booking], found: Sequence[Sequence[tuple]]) -> None:
-    """Gives bookings the ids that the database says. Raises `IdsApart` where `ids_of_new` took them for others."""
+    """Gives bookings the ids from the database. Raises `IdsApart` if `ids_of_new` has computed other ids."""
     if not bookings:
         return
     ids = {reference: number for rows in found for number, reference in rows}
@@ -202,7 +205,7 @@ def take_ids(bookings: Sequence[Booking], found: Sequence[Sequence[tuple]]) -> N
     if connection.vendor != "mysql":
         return
     if connection.id_step is None:
-        # More than one in a cluster, where each node has numbers of its own.
+        # The step is more than one in a cluster, where each node has numbers of its own.
         [(connection.id_step,)] = run("SELECT @@auto_increment_increment", ())
     first, step = bookings[0].id, connection.id_step
     if any(booking.id != first + place * step for place, booking in enumerate(bookings)):
@@ -216,12 +219,13 @@ def insert_entries(entries: Iterable[tuple[int, Entry]], new_ids: Mapping[str, s
     stamp = literal(now)
     rows, statements = [], []
     for event_id, (sequence, kind, tickets, available, waitlisted, claim, actor, note, place) in entries:
-        # Written out here: the driver looks at each value by itself, and most values of a batch are these.
+        # The values are written into the SQL here, since the driver examines each parameter by itself, and most values
+        # of a batch are these.
         booking = "NULL" if claim is None else claim.id or new_ids[claim.booking.reference]
         actor_id = "NULL" if actor is None else actor.pk
         row = f"{event_id}, {sequence}, '{kind}', {tickets}, {available}, {waitlisted}, {actor_id}, {booking}, {stamp}"
         if note or place is not None:
-            # Staff's, so few.
+            # Only staff write a note or a place, so these entries are few.
             noted = insertion(LedgerEntry, (*ENTRY_COLUMNS, "note", "place"), [f"({row}, %s, %s)"])
             statements.append((noted, [note, place]))
         else:
@@ -263,7 +267,7 @@ def update_each(column: str, pairs: Sequence[tuple[int, int]], now: datetime) ->
 
 
 def update_counts(counts: Mapping[str, Sequence[tuple[int, int]]]) -> Statement:
-    """Sets counts of events, by their columns; each has the same events' ids and values."""
+    """Sets counts of events. For each column it has a mapping of event ids to values, all with the same ids."""
     ids = [event_id for event_id, _ in next(iter(counts.values()))]
     values = [value for pairs in counts.values() for pair in pairs for value in pair]
     return counts_statement(tuple(counts), len(ids)), [*values, *ids]
@@ -278,7 +282,7 @@ def counts_statement(names: tuple[str, ...], events: int) -> str:
 def add_counts(
     model: type[models.Model], rows: Sequence[tuple], *, key: tuple, added: tuple, latest: tuple = ()
 ) -> list[Statement]:
-    """Inserts rows; where a row's key is there, adds to its counts and sets its latest. Nothing is read first."""
+    """Inserts rows. If a row's key exists, adds to its counts and sets its latest values. Reads nothing first."""
     return [
         (upsert(model, key, added, latest, len(some)), [value for row in some for value in row])
         for some in batched(rows, ROWS_A_QUERY)
@@ -303,7 +307,7 @@ def insertion(model: type[models.Model], columns: Sequence[str], rows: Sequence[
 
 
 def choice(rows: int) -> str:
-    """The value that belongs to a row's id."""
+    """An SQL expression that chooses the value for a row's id."""
     return f"CASE id {'WHEN %s THEN %s ' * rows}END"
 
 
@@ -317,12 +321,12 @@ def literal(moment: datetime) -> str:
 
 @lru_cache(maxsize=8)
 def adapted(moment: datetime) -> str:
-    """A moment as both databases store it. Cached, since it stands in several rows and takes long."""
+    """A moment as both databases store it. It is cached, since it stands in several rows and takes long to write."""
     return connection.ops.adapt_datetimefield_value(moment)
 
 
 def aware(moment: datetime | None) -> datetime | None:
-    """A moment that a driver has read without a time zone: both databases keep UTC."""
+    """A moment that a driver has read without a time zone. Both databases store UTC."""
     return moment and moment.replace(tzinfo=UTC)
 
 

@@ -15,7 +15,7 @@ from ticks.db.transactions import in_one_transaction
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The person that a booking is for. `is_same`: the person that it was for, written otherwise."""
+    """The person that a booking is for. `is_same`: the same person as before, spelled differently."""
 
     first_name: str
     last_name: str = ""
@@ -25,10 +25,10 @@ class Holder:
 
 @in_one_transaction
 def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: str = "") -> Booking:
-    """Moves a booking to another name or mail address; its tickets and its place in the line stay.
+    """Moves a booking to another name or mail address; its tickets and its place in the waitlist stay.
 
-    A booking that goes to another person leaves the account that made it, and the guest's token ends: neither opens it
-    any more. Values that the booking has already are no change. Raises `AlreadyCancelled`, `EventNotFound`, `Busy`.
+    If the booking goes to another person, neither the account that made it nor the guest's token opens it any more.
+    Values that the booking already has are no change. Raises `AlreadyCancelled`, `EventNotFound`, `Busy`.
     """
     event = lock_event(booking.event_id)
     booking = read_booking(booking.pk)
@@ -60,7 +60,7 @@ def changes_to(booking: Booking, holder: Holder) -> dict:
 
 
 def transfer_summary(booking: Booking, changes: dict) -> str:
-    """For the ledger, which nobody can erase: names, but no mail addresses."""
+    """The text for the ledger. It has names but no mail addresses, since nobody can erase a ledger entry."""
     parts = []
     if {"first_name", "last_name"} & changes.keys():
         first, last = (changes.get(name, getattr(booking, name)) for name in ("first_name", "last_name"))

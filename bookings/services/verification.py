@@ -1,4 +1,4 @@
-"""Proves that counters, bookings and ledger tell the same story. Reads only, in bounded memory."""
+"""Verifies that counters, bookings and ledger agree. It only reads, and uses bounded memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +16,15 @@ from bookings.services.inventory import hour_of
 from events.models import Event
 
 CHUNK = 1000
-# Enough to see what is wrong; a broken event of 100,000 bookings must not fill the memory.
+# This many findings are enough to see what is wrong. The findings of a broken event of 100,000 bookings must not fill
+# the memory.
 MAX_FINDINGS = 20
-# What is read of every row, as a tuple: a model's instance takes three times as long, and a check of a million
-# bookings minutes of a server's Python.
+# These columns are read of every row, as a tuple. A model instance takes three times as long, and a check of a million
+# bookings takes minutes of a server's Python.
 STEP = ("sequence", "kind", "tickets", "available_after", "waitlisted_after", "created_at")
 STORY = ("booking_id", "event_id", "sequence", "kind", "tickets", "place")
 FOUND = ("pk", "event_id", "reference", "status", "tickets_reserved", "waitlist_number")
-# Bookings made, tickets asked for, tickets held, bookings waiting.
+# The counts are bookings made, tickets asked for, tickets held, and bookings waiting.
 Hour = tuple[int, int, int, int]
 
 
@@ -41,7 +42,7 @@ class Report:
 
 
 def verify_events(event_id: int | None = None) -> Iterator[Report]:
-    """One report an event, deleted ones too, each read from one snapshot of a live database."""
+    """One report for each event, deleted events included. Each is read from one snapshot of a live database."""
     last = 0
     while True:
         ids = Event.objects.filter(pk=event_id) if event_id is not None else Event.objects.filter(pk__gt=last)
@@ -50,7 +51,7 @@ def verify_events(event_id: int | None = None) -> Iterator[Report]:
             return
         with snapshot():
             report = verify_event(Event.objects.get(pk=last))
-        # Outside the snapshot, so that the caller may write.
+        # The report is given outside of the snapshot, so that the caller may write.
         yield report
         if event_id is not None:
             return
@@ -58,7 +59,8 @@ def verify_events(event_id: int | None = None) -> Iterator[Report]:
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """All reads inside see one moment, and block nobody. Inside a transaction, that one is the moment."""
+    """All reads inside see the same moment, and block nobody. Inside a transaction, that moment is the
+    transaction's."""
     if connection.in_atomic_block:
         yield
         return
@@ -67,7 +69,7 @@ def snapshot() -> Iterator[None]:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         else:
-            # Not atomic(): that would take SQLite's one write lock.
+            # This is not atomic(), which would take SQLite's one write lock.
             cursor.execute("BEGIN DEFERRED")
         try:
             yield
@@ -130,7 +132,7 @@ def verify_parts(report: Report) -> None:
     waiting = Booking.objects.filter(event=report.event).waitlisted().order_by()
     part = F("waitlist_number") - F("waitlist_number") % NUMBERS_A_PART
     found = dict(waiting.annotate(part=part).values("part").annotate(n=Count("pk")).values_list("part", "n"))
-    # A part that nobody waits in any more keeps its row.
+    # A part in which nobody waits any more keeps its row.
     counted = dict(
         LinePart.objects.filter(event=report.event).exclude(waiting=0).values_list("first_number", "waiting")
     )
@@ -142,7 +144,7 @@ def verify_parts(report: Report) -> None:
 
 
 def verify_ledger(report: Report) -> None:
-    """The entries in order: no gap, each step a legal move, the last one where the counters are."""
+    """Checks the entries in order: they have no gap, each step is legal, and the last one agrees with the counters."""
     total = available = waitlisted = sequence = 0
     hours: dict[datetime, Hour] = {}
     for entry in ledger_in_order(report.event):
@@ -197,7 +199,7 @@ def verify_hours(report: Report, expected: dict[datetime, Hour]) -> None:
 
 
 def legal_moves(entry: LedgerEntry, *, total: int, available: int, waitlisted: int) -> set[tuple[int, int]]:
-    """The counts (available, waiting) that the entry may lead to from those before it."""
+    """The counts (available, waiting) that may follow from the entry and the counts before it."""
     tickets = entry.tickets
     match entry.kind:
         case LedgerKind.OPENED | LedgerKind.CAPACITY_CHANGED:
@@ -222,7 +224,7 @@ def legal_moves(entry: LedgerEntry, *, total: int, available: int, waitlisted: i
 def ledger_in_order(event: Event) -> Iterator[LedgerEntry]:
     last = 0
     while True:
-        # Paged by key: MySQL's client would hold the result of one large query whole.
+        # The rows are read in pages by key, since MySQL's client would hold the whole result of one large query.
         later = LedgerEntry.objects.filter(event=event, sequence__gt=last).order_by("sequence")
         page = list(later.values_list(*STEP, named=True)[:CHUNK])
         yield from page
@@ -232,7 +234,7 @@ def ledger_in_order(event: Event) -> Iterator[LedgerEntry]:
 
 
 def verify_bookings(report: Report) -> None:
-    """Each booking is what its own ledger entries made of it."""
+    """Checks that each booking agrees with its own ledger entries."""
     last = 0
     while True:
         later = Booking.objects.filter(event=report.event, pk__gt=last).order_by("pk")
@@ -258,7 +260,8 @@ def verify_bookings(report: Report) -> None:
 
 
 def state_after(story: list[LedgerEntry], *, is_event_cancelled: bool) -> tuple[str | None, int, int | None]:
-    """(status, tickets, waitlist number) after a booking's entries; (None, 0, None) if they make no sense."""
+    """The (status, tickets, waitlist number) after a booking's entries; (None, 0, None) if the entries contradict each
+    other."""
     status, tickets, number = None, 0, None
     for entry in story:
         match entry.kind, status:

@@ -1,4 +1,4 @@
-"""What staff do to the waitlist out of its order, each with a reason that the ledger keeps."""
+"""Changes by staff to the order of the waitlist. The ledger keeps a reason for each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from bookings.services.sql import read_booking
 from events.models import Event
 from ticks.db.transactions import in_one_transaction
 
-# Where no number is left between two bookings, those that follow are moved too, until there is room for a while.
+# If no number is left between two bookings, those that follow are moved too, until there is enough room again.
 ENOUGH_ROOM = 2**10
 PAGE = 50
 MADE_ROOM = "Made room for another"
@@ -23,7 +23,7 @@ MADE_ROOM = "Made room for another"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A booking after staff acted on it, and the claims that were served on the way, its own included."""
+    """A booking after a change by staff, and the claims that were served by it, including its own."""
 
     booking: Booking
     served: list[Claim]
@@ -31,7 +31,8 @@ class Served:
 
 @in_one_transaction
 def move_in_line(booking: Booking, *, position: int, reason: str, actor: User) -> Served:
-    """Moves a waiting booking to a place in its event's waitlist, from 1; who stood there waits behind it.
+    """Moves a waiting booking to a place in its event's waitlist, from 1. The booking at this place then waits behind
+    it.
 
     Under strict the new head is served at once if it fits. Raises `NotWaiting`, `NotInLine`, `EventNotFound`, `Busy`.
     """
@@ -42,7 +43,8 @@ def move_in_line(booking: Booking, *, position: int, reason: str, actor: User) -
 
 @in_one_transaction
 def serve_out_of_turn(booking: Booking, *, reason: str, actor: User, adds: bool = False) -> Served:
-    """Gives a waiting booking its tickets, whoever waits ahead; `adds` those that are missing to the capacity first.
+    """Gives a waiting booking its tickets, even if others wait ahead. `adds` first adds the missing tickets to the
+    capacity.
 
     Raises `NotWaiting`, `TooFewLeft`, `EventNotFound`, `Busy`.
     """
@@ -50,7 +52,8 @@ def serve_out_of_turn(booking: Booking, *, reason: str, actor: User, adds: bool 
     total = event.total_tickets
     served = served_by(event, booking, [Serve(booking.pk, adds=adds, note=reason, actor=actor)])
     if event.total_tickets != total:
-        # A page that edits the event at the moment shows an older total.
+        # Total tickets have changed. A page that edits the event now shows an older total, so the version must change
+        # too.
         event.version += 1
         event.updated_at = timezone.now()
         event.save(update_fields=["version", "updated_at"])
@@ -64,7 +67,7 @@ def served_by(event: Event, booking: Booking, commands: list[Command]) -> Served
 
 
 def moves(event: Event, booking: Booking, *, position: int, note: str, actor: User) -> list[Command]:
-    """The commands that bring a waiting booking to a position; none where it is there."""
+    """The commands that bring a waiting booking to a position; no commands if it is there already."""
     if booking.waitlist_number is None:
         raise NotWaiting
     if not 1 <= position <= event.waitlisted_count:
@@ -72,7 +75,7 @@ def moves(event: Event, booking: Booking, *, position: int, note: str, actor: Us
     now_at = booking.waitlist_position
     if position == now_at:
         return []
-    # In the waitlist without it, so many stand ahead of the place.
+    # Without this booking, so many others stand ahead of the new place.
     ahead = position - 1 if position < now_at else position
     before = number_at(event, ahead) if ahead else 0
     moved, numbers = [booking], []
@@ -86,9 +89,9 @@ def moves(event: Event, booking: Booking, *, position: int, note: str, actor: Us
     else:
         numbers = numbers_between(before, number_of_arrival(event.ledger_sequence + 1), len(moved))
     if booking.waitlist_number in numbers:
-        # It still has this one when another gets it.
+        # The booking still has this number while another booking gets one. So all numbers are shifted by one.
         numbers = [number - 1 for number in numbers]
-    # From the end on, where each gets a number that nobody has any more.
+    # The bookings move from the end on, so that each gets a number that nobody has any more.
     return [
         Move(one.pk, number, note if one is booking else MADE_ROOM, actor, serves=one is booking)
         for one, number in reversed(list(zip(moved, numbers, strict=True)))
@@ -107,9 +110,9 @@ def following(event: Event, before: int) -> Iterator[Booking]:
 
 
 def number_at(event: Event, position: int) -> int:
-    """The number of the booking at a position: counted by the parts of the waitlist, then one by one.
+    """The number of the booking at a position: it is found by the counts of the parts, then row by row.
 
-    Raises `NotInLine` where fewer wait: without the event's lock some may have left since it was read.
+    Raises `NotInLine` if fewer wait. Without the event's lock, some may have left since the event was read.
     """
     waiting = Booking.objects.filter(event=event).waitlisted().order_by("waitlist_number")
     parts = LinePart.objects.filter(event=event).order_by("first_number").values_list("first_number", "waiting")
