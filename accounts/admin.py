@@ -31,7 +31,7 @@ HELP = {
     "is_staff": "Manages events and bookings through the API and may log in here; what it may do here, roles say.",
 }
 ROLES = "What the account may do on this site. You can give and take roles that can do no more than yourself."
-# A superuser's to give; the roles are a manager's as well.
+# Only a superuser may give these. A manager may give roles.
 POWERS = ["is_staff", "is_superuser", "user_permissions"]
 
 
@@ -53,7 +53,7 @@ class EndLoginsOfSelection(SelectionAction):
         ]
         if self.request.user in self.subject:
             lines.append("This browser is among them: you will have to log in again.")
-        # Logins that come and go in between end all the same.
+        # Logins that begin or end in between are no reason to ask again: all of them end.
         return Preview(lines, fingerprint=may_end)
 
     def described(self, account: User, logins: Logins) -> str:
@@ -76,7 +76,7 @@ class EndLoginsOfSelection(SelectionAction):
 
 
 class EndLogins(EndLoginsOfSelection):
-    """The same for the account of a page."""
+    """The same action for the account of a page."""
 
     def __init__(self, request, subject, model_admin):
         super().__init__(request, [subject], model_admin)
@@ -102,7 +102,8 @@ class RoleFilter(admin.RelatedFieldListFilter):
 
 class NewAccountForm(AdminUserCreationForm):
     def clean_username(self):
-        """No look whether it is taken: `User.clean` looks, and Django's look here would pass None on to it."""
+        """Does not check whether the name is taken: `User.clean` does, and Django's check here would pass None on to
+        it."""
         return self.cleaned_data["username"]
 
 
@@ -138,14 +139,14 @@ class AccountAdmin(UserAdmin):
         return False
 
     def has_change_permission(self, request, obj=None):
-        """Nobody takes over an account that may do more; other staff are a superuser's to change."""
+        """Nobody may take over an account that can do more than their own. Only a superuser may change other staff."""
         is_others = obj and obj != request.user
         if is_others and not request.user.is_superuser and not may_manage(request.user, obj):
             return False
         return super().has_change_permission(request, obj)
 
     def get_fieldsets(self, request, obj=None):
-        """A field that is left out here is not in the form either: only superusers see and give powers."""
+        """Fields that are left out here are not in the form either, so that only superusers see and give powers."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or request.user.is_superuser:
             return fieldsets
@@ -157,7 +158,7 @@ class AccountAdmin(UserAdmin):
 
     def get_readonly_fields(self, request, obj=None):
         readonly = super().get_readonly_fields(request, obj)
-        # Nobody locks themselves out.
+        # Nobody may lock themselves out.
         return [*readonly, "is_active"] if obj and obj == request.user else readonly
 
     def get_queryset(self, request):
@@ -168,7 +169,7 @@ class AccountAdmin(UserAdmin):
         if db_field.name in HELP:
             field.help_text = HELP[db_field.name]
         if db_field.name == "groups":
-            # New ones are for a page of their own.
+            # New roles are made on a page of their own.
             field.widget.can_add_related = False
         return field
 
@@ -180,7 +181,7 @@ class AccountAdmin(UserAdmin):
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_search_results(self, request, queryset, search_term):
-        """Each word must be found somewhere. The exactly collated columns hold one case only."""
+        """Each word must be found in some column. The columns with exact collation hold one case only."""
         for word in search_term.split():
             queryset = queryset.filter(
                 Q(username_key__contains=username_key(word))
@@ -204,18 +205,18 @@ class AccountAdmin(UserAdmin):
         try:
             return view(*args, **kwargs)
         except IntegrityError:
-            # Somebody took the name between the form's look and the write, and all was rolled back. At the second
+            # Somebody took the name after the form's check and before the write, and all was rolled back. At the second
             # try the form finds the name taken and says so.
             return view(*args, **kwargs)
 
     def save_model(self, request, obj, form, change):
         super().save_model(request, obj, form, change)
         if not obj.is_active:
-            # An account that is made active again starts without its old logins.
+            # If an account is made active again, its old logins must not be valid again.
             end_sessions(obj)
 
     def construct_change_message(self, request, form, formsets, add=False):
-        """Django names the fields alone; the record names the roles that the account has from now on."""
+        """Django's record names only the changed fields. This one also has the account's new roles."""
         message = super().construct_change_message(request, form, formsets, add)
         if "groups" not in form.changed_data:
             return message
@@ -260,7 +261,7 @@ class AccountAdmin(UserAdmin):
 
 
 def replaced(names: list[str], by: dict[str, str | None]) -> list[str]:
-    """The names with some replaced, by None left out."""
+    """The names, some of them replaced. A name that is replaced by None is left out."""
     return [name for name in (by.get(name, name) for name in names) if name]
 
 
@@ -273,5 +274,5 @@ def givable_groups(actor: User):
 
 
 def may_manage(actor: User, account: User) -> bool:
-    """Whether the account can do no more than the actor, be it active or not. Staff always might, by the API."""
+    """Whether the account, active or not, can do no more than the actor. Staff always can do more, by the API."""
     return not account.is_staff and not account.is_superuser and account.powers <= actor.powers

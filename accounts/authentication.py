@@ -15,14 +15,14 @@ from ticks.api import errors
 class BearerAuthentication(JWTAuthentication):
     """`Authorization: Bearer <access token>`; anything else in that header is refused.
 
-    A caller that meant to log in must not become a guest by a slip. The session is read each time,
-    with its user, in one query: logout, a new password and deactivation count at once.
+    A caller that meant to log in must not become a guest by mistake. One query reads the session and its user for each
+    request, so logout, a new password and deactivation work at once.
     """
 
     www_authenticate_realm = "ticks"
 
     def authenticate(self, request):
-        # Django's request is read: DRF's would first look for the attribute in vain.
+        # This reads Django's request, since DRF's would first look for the attribute in vain.
         header = request._request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
@@ -45,7 +45,7 @@ def login_ended() -> AuthenticationFailed:
 
 
 def bearer_token(header: bytes | str) -> str:
-    """What an `Authorization` header carries. Raises `AuthenticationFailed`, be it of another scheme or empty."""
+    """The token in an `Authorization` header. Raises `AuthenticationFailed` if it has another scheme or is empty."""
     given = header if isinstance(header, bytes) else header.encode("latin-1", errors="replace")
     scheme, _, token = given.strip().partition(b" ")
     token = token.strip()
@@ -69,7 +69,7 @@ def is_gone(caller) -> bool:
     try:
         return caller.is_authenticated and not User.objects.filter(pk=caller.pk, is_active=True).exists()
     except Error:
-        # The first error is the one to tell.
+        # The first error is the one to report.
         return False
 
 

@@ -1,4 +1,4 @@
-"""How passwords are checked: the login by username or email, and the hash."""
+"""Checks passwords: the login by username or email, and the hash."""
 
 import logging
 import threading
@@ -27,7 +27,7 @@ WAIT_SECONDS = 2
 def hashing_slot() -> Iterator[None]:
     """Lets one thread of this process hash at a time; that thread may enter again.
 
-    Raises `Busy` after `WAIT_SECONDS`, and at once where enough threads wait already.
+    Raises `Busy` after `WAIT_SECONDS`, and at once if enough threads wait already.
     """
     if not hashing.acquire(blocking=False):
         if not waiting.acquire(blocking=False):
@@ -65,14 +65,15 @@ class OwaspArgon2(Argon2PasswordHasher):
 class NameOrEmailBackend(ModelBackend):
     """Finds the account by username or email; an unknown one costs a password hash as well.
 
-    Every login comes through here, so guesses are counted here, by the name that is really looked up.
+    Every login comes through here, so guesses are counted here, by the name that is actually looked up.
     """
 
     def authenticate(self, request, username=None, password=None, email=None, **kwargs):
-        """Raises `TooManyRequests`, and `Busy` where many log in at once."""
+        """Raises `TooManyRequests`, and `Busy` if many log in at once."""
         if password is None or (username is None and email is None):
             return None
-        # The queries belong to the slot: those of many logins at once would delay bookings as their hashes do.
+        # The queries are inside the slot too: the queries of many logins at once would delay bookings as their hashes
+        # do.
         with hashing_slot():
             user = find_user(username=username, email=email)
             attempt = LoginAttempt(request, name=email if username is None else username, user=user)
@@ -86,7 +87,7 @@ class NameOrEmailBackend(ModelBackend):
 
     def is_right(self, password: str, user: User | None) -> bool:
         if user is None:
-            # It takes as long as a wrong password, so that time does not tell which names exist.
+            # The hash takes as long as for a wrong password, so that the time does not tell which names exist.
             User().set_password(password)
             return False
         return user.check_password(password) and self.user_can_authenticate(user)
@@ -95,7 +96,7 @@ class NameOrEmailBackend(ModelBackend):
 def find_user(*, username: str | None, email: str | None) -> User | None:
     if username is not None:
         key = username_key(username)
-        # Should two bear it after all, the username counts.
+        # If two accounts have the name after all, the username counts.
         return min(User.objects.bearing(username), key=lambda user: user.username_key != key, default=None)
     email = normalise_email(email)
     return User.objects.filter(email=email).first() if email else None

@@ -18,7 +18,8 @@ from ticks.staff_site import may_enter
 
 @contextmanager
 def limited(throttle_classes: Iterable[type], request) -> Iterator[None]:
-    """Counts an attempt, which is forgiven if no error comes out of the block, or `Busy`: then nothing was tried."""
+    """Counts an attempt. It is uncounted if the block raises no error, or raises `Busy`, since then no password was
+    tried."""
     counted = [throttle() for throttle in throttle_classes]
     for throttle in counted:
         if not throttle.allow_request(request, view=None):
@@ -63,15 +64,15 @@ class StaffLoginForm(LimitedAttempts, AdminAuthenticationForm):
     }
 
     def confirm_login_allowed(self, user):
-        """Runs once the password was right, so that it tells nobody else what an account may do."""
-        # Not by `super()`, the form of Django's admin: it lets in `is_staff` alone.
+        """Runs only after the password was right, so that nobody else learns what an account may do."""
+        # This does not call `super()`, the form of Django's admin, which accepts only `is_staff`.
         AuthenticationForm.confirm_login_allowed(self, user)
         if not may_enter(user):
             raise ValidationError(self.error_messages["no_entry"], code="no_entry")
 
 
 class AccountPasswordForm(SetAccountPasswordForm):
-    """The password of somebody else. An account cannot be left without one: “Active” is for that, and is recorded."""
+    """Sets another person's password. It cannot remove it: “Active” is for that, and that change is recorded."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -79,9 +80,9 @@ class AccountPasswordForm(SetAccountPasswordForm):
 
 
 class StaffPasswordChangeForm(AdminPasswordChangeForm):
-    """Guesses are limited, since somebody may find a browser that is logged in."""
+    """The form limits guesses, since somebody may find a browser that is logged in."""
 
     def clean_old_password(self):
-        # It is counted by its user, whom the form has as well.
+        # The attempt is counted by the user, whom the form has as well.
         with limited(throttles.PASSWORD, self):
             return super().clean_old_password()

@@ -14,18 +14,18 @@ from django.utils.functional import cached_property
 
 from ticks.db.fields import ExactCharField, ExactEmailField
 
-# Folding case makes a name up to three times as long, and MariaDB's unique texts end at 255.
+# Folding the case can make a name three times as long, and MariaDB's unique texts end at 255 characters.
 MAX_USERNAME = 80
 NAME_TAKEN = "This username is taken."
 EMAIL_TAKEN = "This email is taken."
-# Nobody's name or address is longer.
+# No name or address is longer than this.
 MAX_NAME = 254
 
 
 def normalised(form: str, text: str) -> str:
     """A text in a normal form of Unicode, unless it is too long to be anybody's name.
 
-    Python takes quadratic time for a long run of accents, and serves nobody else meanwhile.
+    For a long run of accents Python takes quadratic time, and no other request is served meanwhile.
     """
     return unicodedata.normalize(form, text) if len(text) <= MAX_NAME else text
 
@@ -33,33 +33,33 @@ def normalised(form: str, text: str) -> str:
 def normalise_email(email: str | None) -> str | None:
     """One spelling per mailbox: trimmed, NFC, lower case. None when empty.
 
-    Not left to a collation: MySQL's would also take different emoji and accents for the same.
+    This is not left to a collation: MySQL's would also treat different emoji and accents as equal.
     """
     return normalised("NFC", (email or "").strip()).lower() or None
 
 
 def username_key(username: str) -> str:
-    """What two usernames that a person would take for the same have in common."""
+    """The key of a username. Two usernames that look the same to a person have the same key."""
     return normalised("NFKC", username).casefold()
 
 
 def login_key(name: str) -> str:
-    """What all spellings of a login name have in common, be it a username or an email.
+    """The key of a login name, a username or an email. All spellings of the name have the same key.
 
-    Hashed, because folding makes an address up to 762 characters long and MariaDB's unique texts end at 255.
+    It is hashed, because folding makes an address up to 762 characters long and MariaDB's unique texts end at 255.
     """
     return hash_of(username_key(normalise_email(name) or ""))
 
 
 def hash_of(text: str) -> str:
-    """What a table keeps in place of a text: nobody can log in with the hash of a random secret."""
+    """The hash that a table keeps instead of a secret. Nobody can log in with the hash of a random secret."""
     return sha256(text.encode(errors="replace")).hexdigest()
 
 
 class UserQuerySet(models.QuerySet):
     def bearing(self, name: str):
-        """The account that logs in by this name, be it a username or an email: one at most."""
-        # Never `email=None`, which would find every account without one.
+        """The one account, if any, that logs in by this name, a username or an email."""
+        # This must never be `email=None`, which would find every account without an email.
         return self.filter(Q(username_key=username_key(name)) | Q(email=normalise_email(name) or ""))
 
 
@@ -109,13 +109,13 @@ class User(AbstractUser):
 
     @cached_property
     def powers(self) -> frozenset[int]:
-        """Ids of the permissions that it has of its own or by its groups, or would have if it were active."""
+        """Ids of the permissions that the account has, directly or by its groups. It need not be active."""
         own = self.user_permissions.order_by().values_list("pk", flat=True)
         by_group = Permission.objects.filter(group__user=self).order_by().values_list("pk", flat=True)
         return frozenset(own.union(by_group))
 
     def may_use_login(self, auth_hash: str) -> bool:
-        """Whether a login is good that was opened when `get_session_auth_hash()` was this."""
+        """Whether a login is still valid that was opened when `get_session_auth_hash()` had this value."""
         return is_login_good(auth_hash, is_active=self.is_active, password=self.password)
 
     def clean(self):
@@ -132,7 +132,8 @@ class User(AbstractUser):
         return User.objects.exclude(pk=self.pk).bearing(name).exists() or reserved.exists()
 
     def save(self, *args, update_fields=None, **kwargs):
-        """Raises `IntegrityError` where a name is another account's, also if that took it at the same moment."""
+        """Saves the account. Raises `IntegrityError` if a name belongs to another account, even one that takes it at
+        this moment."""
         self.username = self.normalize_username(self.username)
         self.username_key = username_key(self.username)
         self.email = normalise_email(self.email)
@@ -146,9 +147,9 @@ class User(AbstractUser):
             self.reserve_names()
 
     def reserve_names(self) -> None:
-        """Makes the account's login names its own, and gives up those that it no longer has."""
-        # Read from the row, which this transaction has just written: this object may hold an older value of the name
-        # that is not being changed.
+        """Reserves the account's login names, and releases those that it no longer has."""
+        # The names are read from the row, which this transaction has just written. This object may hold an older value
+        # of the name that is not being changed.
         [names] = User.objects.filter(pk=self.pk).values_list("username", "email")
         wanted = {login_key(name) for name in names if name}
         held = set(self.login_names.values_list("key", flat=True))
@@ -158,13 +159,14 @@ class User(AbstractUser):
 
 
 class LoginName(models.Model):
-    """A name that an account logs in by: its username or its email, each with a row of its own.
+    """A login name of an account: its username or its email. Each has a row of its own.
 
     Both stand in one unique column, so that the database refuses a username that is another account's email. Two
-    columns of the account could not do that, and a look before the write does not see who writes at the same moment.
+    columns of the account could not do that, and a check before the write does not see another write at the same
+    moment.
     """
 
-    # The `login_key` of the name.
+    # This is the `login_key` of the name.
     key = ExactCharField(max_length=64, primary_key=True)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="login_names")
 
@@ -185,15 +187,14 @@ def session_auth_hash(password: str, secret_key: str) -> str:
 class LoginSession(models.Model):
     """One login, from its first token pair until logout, password change or expiry.
 
-    Access tokens carry its id, so that deleting the row ends them at once. Only the refresh token whose id has the
-    hash `refresh_hash` is good. It is as old as the password that it was opened with: a new one ends it, whoever sets
-    it and however.
+    Access tokens carry its id, so that deleting the row ends them at once. Only the refresh token whose id has the hash
+    `refresh_hash` is valid. A new password ends the session, whoever sets it and however.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="login_sessions")
-    # The `hash_of` the id in the refresh token. The column has the name of what it once held.
+    # This is `hash_of` the id in the refresh token. The column still has the name of its earlier content.
     refresh_hash = ExactCharField(max_length=64, db_column="refresh_id")
-    # The user's get_session_auth_hash() when it was opened.
+    # This is the user's get_session_auth_hash() at the time of the login.
     auth_hash = ExactCharField(max_length=64)
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(db_index=True)
@@ -206,24 +207,25 @@ class LoginSession(models.Model):
 
 
 class BrowserSession(AbstractBaseSession):
-    """What a browser's cookie stands for; of an account from the login on. The store writes all of it."""
+    """The session of a browser's cookie. From the login on it belongs to an account. The session store writes every
+    column."""
 
-    # The `hash_of` the key in the cookie.
+    # This is `hash_of` the key in the cookie.
     session_key = ExactCharField("session key", max_length=64, primary_key=True)
     user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="browser_sessions")
-    # The user's get_session_auth_hash() at the login, to tell which sessions a new password has ended.
+    # This is the user's get_session_auth_hash() at the login. It tells which sessions a new password has ended.
     auth_hash = ExactCharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     @classmethod
     def get_session_store_class(cls):
-        # It is the store that knows the model.
+        # The import is here, since the store's module imports this one.
         from accounts.sessions import SessionStore
 
         return SessionStore
 
     def save(self, *args, force_update=False, **kwargs):
-        """The store saves a new object each time; what it writes again is not when the login was."""
+        """Saves without the time of the login, if the row exists, since the store writes a new object each time."""
         if force_update:
             kwargs["update_fields"] = ["session_data", "expire_date", "user", "auth_hash"]
         super().save(*args, force_update=force_update, **kwargs)

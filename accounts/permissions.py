@@ -3,7 +3,7 @@ from rest_framework.permissions import BasePermission
 
 
 class IsAdmin(BasePermission):
-    """Staff, in the contract's word admin. Read from the account at each request, not from the token."""
+    """Allows staff, whom the contract calls admin. It reads the account at each request, not the token."""
 
     message = "Only an admin may do this."
 
@@ -12,7 +12,7 @@ class IsAdmin(BasePermission):
 
 
 class IsUserOrPublic(BasePermission):
-    """Any account; anybody where `PUBLIC_EVENTS` is on."""
+    """Allows any account; with `PUBLIC_EVENTS` it allows anybody."""
 
     def has_permission(self, request, view):
         return settings.PUBLIC_EVENTS or request.user.is_authenticated

@@ -9,7 +9,7 @@ from ticks.api.fields import LineField, TextField
 # Letters, digits and @ . + - _ in words that every dialect of patterns knows: which letters there are
 # beyond ASCII it leaves to Django's validator.
 USERNAME = r"^\s*[^\s\x00-*,/:-?\[-^`{-\x9f]+\s*$"
-# Longer than any passphrase; bounds what is hashed.
+# This is longer than any passphrase, and limits what is hashed.
 MAX_PASSWORD = 1000
 
 
@@ -25,7 +25,7 @@ class UsernameField(LineField):
         self.validators.append(User.username_validator)
 
     def to_internal_value(self, given):
-        # The form that is stored is checked: normalising can add characters, and others than were sent.
+        # This checks the form that is stored, since normalising can add characters that were not sent.
         return User.normalize_username(super().to_internal_value(given))
 
 
@@ -44,7 +44,7 @@ class EmailField(LineField):
         self.validators.append(EmailValidator("Enter a valid email address."))
 
     def to_internal_value(self, given):
-        # The form that is stored is checked: lower case can be longer.
+        # This checks the form that is stored, since lower case can be longer.
         return normalise_email(super().to_internal_value(given))
 
 
@@ -81,7 +81,7 @@ class LoginSerializer(serializers.Serializer):
 class RefreshSerializer(serializers.Serializer):
     example = {"refreshToken": "eyJhbGciOi..."}
 
-    # Shown as a password is: dots, and not again when it is refused.
+    # The field is shown as a password: as dots, and empty after a refusal.
     refreshToken = TextField(max_length=2000, style={"input_type": "password"})
 
 

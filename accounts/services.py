@@ -20,7 +20,7 @@ def register_user(*, username: str, password: str, email: str | None = None) -> 
     refuse_taken(user)
     refuse_weak(password, user=user, field="password")
     user.set_password(password)
-    # A retry must insert, even if another account got the id in between.
+    # A retry must insert a row, even if another account got the id in between.
     save_unique(user, force_insert=True)
     return user
 
@@ -57,7 +57,7 @@ def end_sessions(user: User) -> None:
 
 @dataclass
 class Logins:
-    """How many logins an account has open, in browsers and by the API, and when the last of each began."""
+    """The number of open logins of an account, in browsers and by the API, and when the last of each kind began."""
 
     browsers: int = 0
     last_browser: datetime | None = None
@@ -69,7 +69,7 @@ class Logins:
 
 
 def logins_of(accounts: Sequence[User]) -> dict[int, Logins]:
-    """The open logins of each account, in two queries however many there are."""
+    """The open logins of each account, in two queries for any number of accounts."""
     now = timezone.now()
     logins = {account.pk: Logins() for account in accounts}
     browsers = BrowserSession.objects.filter(expire_date__gt=now)
@@ -94,7 +94,8 @@ def open_logins(sessions: QuerySet, accounts: Sequence[User]) -> list[tuple[int,
 
 
 def may_end_logins(actor: User, account: User) -> bool:
-    """Whether the actor may log this account out. Staff's too, since any phone may be stolen; but not a superuser's."""
+    """Whether the actor may log this account out. They may log out staff, since any phone may be stolen, but no
+    superuser."""
     return actor.has_perm("accounts.end_logins") and (actor.is_superuser or not account.is_superuser)
 
 
@@ -102,9 +103,9 @@ def may_end_logins(actor: User, account: User) -> bool:
 def end_logins(user: User, *, actor: User) -> Logins:
     """Logs an account out everywhere, browsers and API; returns what was open. Raises `LoginsKept`.
 
-    Tokens are refused from the next request on. It does not keep anybody out who knows the password.
+    Tokens are refused from the next request on. A person who knows the password can log in again.
     """
-    # Read again: it may have become a superuser's since it was looked up.
+    # The account is read again, since it may have become a superuser's after it was looked up.
     account = User.objects.get(pk=user.pk)
     if not may_end_logins(actor, account):
         raise LoginsKept
@@ -114,7 +115,7 @@ def end_logins(user: User, *, actor: User) -> Logins:
 
 
 def open_session(user: User, *, refresh_id: str, lifetime: timedelta) -> LoginSession:
-    """Raises `SessionEnded` where the account was deleted since its password was checked."""
+    """Opens a login. Raises `SessionEnded` if the account was deleted since its password was checked."""
     try:
         with transaction.atomic():
             return LoginSession.objects.create(
@@ -128,7 +129,8 @@ def open_session(user: User, *, refresh_id: str, lifetime: timedelta) -> LoginSe
 
 
 def rotate_session(*, session_id: int, refresh_id: str, renewed: str, lifetime: timedelta) -> LoginSession:
-    """Exchanges a refresh token for one with the id `renewed`: of two at once, one wins. Raises `SessionEnded`.
+    """Exchanges a refresh token for one with the id `renewed`. If two requests try it at once, one wins. Raises
+    `SessionEnded`.
 
     A token that was exchanged before ends the session: either its holder or somebody who stole it
     has the newer one, and nobody can tell which (RFC 9700, section 4.14.2).
@@ -145,7 +147,7 @@ def exchange(session_id: int, refresh_id: str, renewed: str, *, lifetime: timede
     session = LoginSession.objects.select_related("user").filter(pk=session_id).first()
     if session is None or session.expires_at <= timezone.now() or not session.is_good_for(session.user):
         return None
-    # The condition on the old id makes one of two at once win.
+    # The condition on the old id lets only one of two simultaneous requests win.
     won = LoginSession.objects.filter(pk=session_id, refresh_hash=hash_of(refresh_id)).update(
         refresh_hash=hash_of(renewed), expires_at=timezone.now() + lifetime
     )
@@ -156,7 +158,7 @@ def end_session(*, session_id: int) -> None:
     LoginSession.objects.filter(pk=session_id).delete()
 
 
-# The dates are left to be loaded by who asks for them: read so, they would come unconverted.
+# The dates are deferred, since they would come unconverted from this query.
 SESSION_USER = [field for field in User._meta.concrete_fields if not isinstance(field, models.DateTimeField)]
 SESSION_USER_NAMES = frozenset(field.attname for field in SESSION_USER)
 HOLDER_COLUMNS = ("id", "is_active", "password")
@@ -164,7 +166,7 @@ FLAGS = [place for place, field in enumerate(SESSION_USER) if isinstance(field, 
 
 
 def user_of_session(session_id: int, *, now: datetime) -> User | None:
-    """The account of a login that is good still; None of one that ended in any way."""
+    """The account of a login that is still valid; None if the login has ended in any way."""
     query = session_query([session_id], [field.column for field in SESSION_USER], now=now)
     for _, auth_hash, *columns in fetch_all(query):
         user = user_of_row(columns)
@@ -173,12 +175,12 @@ def user_of_session(session_id: int, *, now: datetime) -> User | None:
 
 
 def holders_of_sessions(session_ids: Collection[int], *, now: datetime) -> dict[int, int]:
-    """For each login that is still valid, the id of its account; in one query however many there are."""
+    """For each login that is still valid, the id of its account; in one query for any number of logins."""
     return valid_holders(fetch_all(holders_query(session_ids, now=now))) if session_ids else {}
 
 
 def holders_query(session_ids: Collection[int], *, now: datetime) -> tuple[str, list]:
-    """A statement and its values, to be run with others; `valid_holders` reads what it finds."""
+    """A statement and its values, to be run together with others. `valid_holders` reads its rows."""
     return session_query(session_ids, HOLDER_COLUMNS, now=now)
 
 
@@ -193,7 +195,7 @@ def valid_holders(logins: Iterable[tuple]) -> dict[int, int]:
 def session_query(session_ids: Collection[int], columns: Sequence[str], *, now: datetime) -> tuple[str, list]:
     """Id and hash of logins that have not expired, with columns of their accounts.
 
-    Part of every request with a token, so in SQL of its own: the ORM takes five times as long.
+    It is SQL of its own, since every request with a token needs it, and the ORM takes five times as long.
     """
     statement = (
         f"SELECT login.id, login.auth_hash, {', '.join(f'account.{column}' for column in columns)}"  # noqa: S608
@@ -238,7 +240,7 @@ def forgive_attempt(key: str, *, window_seconds: int, now: datetime) -> None:
 
 
 def was_counted(key: str, *, now: datetime) -> bool:
-    """Whether an attempt was counted less than a window's length ago."""
+    """Whether an attempt was counted within the last window's length of time."""
     return AttemptCounter.objects.filter(key=key, expires_at__gt=now).exists()
 
 
@@ -260,7 +262,7 @@ def save_unique(user: User, **kwargs) -> None:
     try:
         in_one_transaction(user.save)(**kwargs)
     except IntegrityError:
-        # Somebody took the name between the look and the write; say which.
+        # Another account took the name between the check and the write. The error must say which name it was.
         refuse_taken(user)
         raise
 

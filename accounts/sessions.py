@@ -1,8 +1,7 @@
-"""The sessions of browsers, kept in the database with the account that each is of.
+"""The sessions of browsers. They are kept in the database, each with its account.
 
 The cookie holds the key and the table only its hash, so that nobody can log in with what the table holds.
-`session_key` is the key in the store, and the hash in the model.
-"""
+`session_key` is the key in the store, and the hash in the model."""
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
@@ -39,7 +38,7 @@ class SessionStore(DatabaseStore):
     def create_model_instance(self, data):
         session = super().create_model_instance(data)
         session.session_key = hash_of(session.session_key)
-        # Text, in what the login left there.
+        # The login has left the account's id there as text.
         session.user_id = int(data[SESSION_KEY]) if SESSION_KEY in data else None
         session.auth_hash = data.get(HASH_SESSION_KEY, "")
         return session

@@ -23,12 +23,12 @@ GUESSES_FROM_ADDRESS = 10
 # are 209 billion passwords of eight small letters, so one in 240,000 of them is found in that year; the common ones,
 # which are tried first, cannot be set.
 GUESSES_AT_ACCOUNT = 100
-# An address counts as known for an account for so long after a login from it.
+# After a login from an address, the address counts as known for the account for this long.
 KNOWN_SECONDS = 30 * DAY
 
 
 class Attempt:
-    """One attempt. The constructor counts it, before anything else is done for it."""
+    """One attempt. The constructor counts it before anything else is done for the request."""
 
     def __init__(self, purpose: str, subject: str, *, limit: int, seconds: int = MINUTE):
         self.key, self.seconds, self.now = attempt_key(purpose, subject), seconds, timezone.now()
@@ -42,12 +42,12 @@ class Attempt:
 
 
 def attempt_key(purpose: str, subject: str) -> str:
-    # Hashed, so that the table of counters holds no mail address.
+    # The name is hashed, so that the table of counters holds no mail address.
     return f"{purpose}:{hash_of(subject)}"
 
 
 class LoginAttempt:
-    """A password that is tried for a name: counted before it is checked, wherever somebody logs in.
+    """A password that is tried for a name. It is counted before it is checked, for every kind of login.
 
     It counts three times: for the name as it was typed and for the account that it finds, each from this address, and
     for the account from all addresses. A name without an account is an account of its own.
@@ -72,7 +72,7 @@ class LoginAttempt:
             if not by_name.is_allowed:
                 raise TooManyRequests(math.ceil(by_name.wait()))
 
-    # In one transaction, since the next login waits for each COMMIT of this one.
+    # This is one transaction, since the next login waits for each COMMIT of this one.
     @in_one_transaction
     def count(self, address: str, *, name: str, account: str) -> Attempt:
         """Returns the count of the name. If that refuses, the account is not counted."""
@@ -98,7 +98,7 @@ class LoginAttempt:
 
 
 class AttemptThrottle(BaseThrottle):
-    """At most `limit` attempts in `seconds` at each of the subjects that a request names."""
+    """Allows at most `limit` attempts in `seconds` for each of the subjects that a request names."""
 
     def __init__(self, purpose: str, subjects_of: Callable, *, limit: int, seconds: int = MINUTE):
         self.purpose, self.subjects_of, self.limit, self.seconds = purpose, subjects_of, limit, seconds
@@ -121,7 +121,7 @@ class AttemptThrottle(BaseThrottle):
 
 
 class LoginThrottle(CallerThrottle):
-    """Right passwords count too, by address, since each takes some 20 ms of a core. Counted in memory."""
+    """Counts right passwords too, by address and in memory, since each takes some 20 ms of a core."""
 
     scope = "login"
 
@@ -129,7 +129,7 @@ class LoginThrottle(CallerThrottle):
         return network_of(request.META)
 
     def forgive(self):
-        """A right password was work as well."""
+        """Does nothing, since a right password was work as well."""
 
 
 def by_address(request) -> list[str]:
@@ -137,14 +137,14 @@ def by_address(request) -> list[str]:
 
 
 def by_names(request) -> list[str]:
-    """Each name in the request, so that a made-up name beside the one that is tried gives no fresh counter."""
+    """Every name in the request. So an invented second name does not give the caller a new counter."""
     body = body_of(request)
     names = [body[field] for field in ("username", "email") if isinstance(body.get(field), str)]
     return sorted({login_key(name) for name in names if name.strip()})
 
 
 def by_refresh_token(request) -> list[str]:
-    """The account of a genuine token: nobody else can use up its attempts."""
+    """The account of a genuine token. So nobody else can use up its attempts."""
     try:
         return [str(read_refresh_token(str(body_of(request).get("refreshToken", "")))["sub"])]
     except SessionEnded:
@@ -160,7 +160,7 @@ def body_of(request) -> dict:
     return request.data if hasattr(request.data, "get") else {}
 
 
-# Wrong passwords, and requests that were no login at all, count by address.
+# Wrong passwords count by address, and so do requests that were no login at all.
 LOGIN = (LoginThrottle, partial(AttemptThrottle, "login-address", by_address, limit=30))
 REGISTER = (
     partial(AttemptThrottle, "register-address", by_address, limit=30),
@@ -170,7 +170,7 @@ REFRESH = (
     partial(AttemptThrottle, "refresh-address", by_address, limit=120),
     partial(AttemptThrottle, "refresh-account", by_refresh_token, limit=30),
 )
-# Somebody who finds a browser logged in may guess no more often than anybody else.
+# A person who finds a browser that is logged in must not get more guesses than anybody else.
 PASSWORD = (
     partial(AttemptThrottle, "password-account", by_user, limit=10),
     partial(AttemptThrottle, "password-account-hour", by_user, limit=GUESSES_AT_ACCOUNT, seconds=HOUR),

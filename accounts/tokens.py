@@ -1,4 +1,4 @@
-"""Bearer tokens: simplejwt's, bound to a `LoginSession`."""
+"""Bearer tokens of simplejwt, each bound to a `LoginSession`."""
 
 import secrets
 import time
@@ -15,9 +15,9 @@ from accounts.services import end_session, open_session, rotate_session
 from ticks.parsing import MAX_ID, parse_id
 
 LIFETIME = api_settings.REFRESH_TOKEN_LIFETIME
-# Tokens whose signature is known to be good, of about a kilobyte each, in each process.
+# Each process keeps this many tokens whose signature is known to be good, of about a kilobyte each.
 KNOWN_TOKENS = 8192
-# A lone surrogate, which is in no token; a time that is none, though we signed it.
+# These are the errors for a lone surrogate, which no token has, and for a time that is not valid though we signed it.
 UNREADABLE = (TokenError, ValueError, TypeError, OverflowError)
 
 
@@ -45,7 +45,7 @@ def log_in(user: User) -> dict[str, str]:
 
 
 def refresh(token: str) -> dict[str, str]:
-    """A new pair for a refresh token, which is good once. Raises `SessionEnded`."""
+    """A new pair of tokens for a refresh token, which is valid only once. Raises `SessionEnded`."""
     claims = read_refresh_token(token)
     renewed = new_refresh_id()
     session = rotate_session(
@@ -77,9 +77,9 @@ def read_refresh_token(token: str) -> dict:
 
 
 def read_access_token(token: str) -> dict:
-    """The claims of an access token that we signed and whose time it is. Raises `InvalidToken`.
+    """The claims of an access token that we signed and that is valid at this time. Raises `InvalidToken`.
 
-    They say nothing of the login, which may have ended: `user_of_session` knows.
+    The login may have ended; only `user_of_session` knows that.
     """
     try:
         claims, since, until = verified(token, state.token_backend.signing_key)
@@ -93,8 +93,9 @@ def read_access_token(token: str) -> dict:
 
 @lru_cache(maxsize=KNOWN_TOKENS)
 def verified(token: str, signing_key: str) -> tuple[dict, int, int]:
-    """The claims, and from when until when they hold. Kept, since checking a signature costs more than the rest of
-    a booking's authentication; what fails is not kept, so that nobody else can fill the memory.
+    """The claims, and the times from which and until which they are valid. They are cached, since checking a signature
+    costs more than the rest of a booking's authentication. Failures are not cached, so that nobody else can fill the
+    memory.
     """
     claims = AccessToken(token).payload
     since = max(int(claims.get(name, 0)) for name in ("iat", "nbf"))
@@ -102,11 +103,11 @@ def verified(token: str, signing_key: str) -> tuple[dict, int, int]:
 
 
 def is_held_by(user: User, claims: dict) -> bool:
-    """Whether the token's user is the one whose login it names."""
+    """Whether the token's user is the user of the login that it names."""
     return str(user.pk) == claims.get("sub")
 
 
 def session_id(claims: dict) -> int | None:
-    """The session that a token names; None when it names none that could be: never what a database would convert."""
+    """The session id in a token; None if no session can have it. It is always an integer."""
     sid = claims.get("sid")
     return sid if type(sid) is int and 0 < sid <= MAX_ID else None

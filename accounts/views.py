@@ -26,12 +26,13 @@ from ticks.db.transactions import Busy
 
 
 class AttemptsMixin:
-    """Views that count attempts and forgive those that turn out to be right."""
+    """Mixin for views that count attempts. Attempts that turn out to be right are uncounted."""
 
     attempts: Sequence[BaseThrottle] = ()
 
     def check_throttles(self, request):
-        # One after the other: an address that is refused must not go on to fill the table of accounts.
+        # The throttles are asked one after the other: an address that is refused must not go on to fill the table of
+        # accounts.
         self.attempts = []
         for throttle in self.get_throttles():
             self.attempts.append(throttle)
@@ -40,7 +41,7 @@ class AttemptsMixin:
 
     def handle_exception(self, exc):
         if isinstance(exc, Busy):
-            # No password was looked at, and the answer asks the caller to try again in a second.
+            # No password was checked, and the answer asks the caller to try again in a second.
             self.forgive()
         return super().handle_exception(exc)
 
@@ -51,7 +52,7 @@ class AttemptsMixin:
 
 class PasswordLoginMixin(AttemptsMixin):
     def check_login(self, **credentials):
-        """The account of these credentials; 401 that does not tell which was wrong."""
+        """The account of these credentials. Otherwise raises a 401 that does not tell which of them was wrong."""
         user = authenticate(self.request, **credentials)
         if user is None:
             raise AuthenticationFailed("The name or the password is wrong.", code="wrong_credentials")

@@ -31,7 +31,7 @@ def is_on_sale(now: datetime) -> Q:
 
 class EventQuerySet(models.QuerySet):
     def standing(self):
-        """Not deleted: what readers and buyers see."""
+        """The events that are not deleted, which readers and buyers see."""
         return self.filter(deleted_at=None)
 
     def available(self):
@@ -80,7 +80,7 @@ class Event(models.Model):
         FIRST_FIT = "first_fit", "First fit: the earliest booking that fits whole"
         STRICT = "strict", "Strict: nobody passes the head of the queue"
 
-    # What staff may set, in the order in which forms and files show it: `EDITABLE_FIELDS`.
+    # These are the fields that staff may set, in the order of forms and files: `EDITABLE_FIELDS`.
     name = models.CharField(max_length=200)
     date = models.DateTimeField(
         null=True,
@@ -206,7 +206,7 @@ COUNTS_SQL = (
 def counts_of(event_ids: Collection[int]) -> dict[int, tuple[int, int]]:
     """Tickets left and bookings waiting, by event id; an event that does not exist is left out.
 
-    Crowds poll it, so the SQL is built once: the ORM takes six times as long.
+    Many clients poll it, so the SQL is built once. The ORM takes six times as long.
     """
     with connection.cursor() as cursor:
         cursor.execute(f"{COUNTS_SQL}({', '.join(['%s'] * len(event_ids))})", list(event_ids))

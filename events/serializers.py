@@ -31,7 +31,7 @@ class EventFieldsSerializer(serializers.Serializer):
         max_value=MAX_TICKETS,
         label="Tickets a booking, at most",
     )
-    # An HTML form cannot leave a checkbox out: it starts as the model's default.
+    # An HTML form cannot leave out a checkbox: it starts with the model's default.
     waitlistEnabled = SwitchField(source="waitlist_enabled", required=False, initial=True, label="Waitlist")
     waitlistPolicy = serializers.ChoiceField(
         source="waitlist_policy", required=False, choices=POLICIES, label="Waitlist policy"
@@ -39,7 +39,7 @@ class EventFieldsSerializer(serializers.Serializer):
 
 
 class EventCreateSerializer(EventFieldsSerializer):
-    # It is not stored: it starts as totalTickets and then follows from the bookings.
+    # This field is not stored. The count starts as totalTickets and then follows from the bookings.
     availableTickets = WholeNumberField(
         required=False,
         write_only=True,
@@ -47,7 +47,7 @@ class EventCreateSerializer(EventFieldsSerializer):
         help_text="If sent, it must equal totalTickets.",
     )
 
-    # The browsable API starts from it.
+    # The browsable API's form starts with this example.
     example = {"name": "Concert", "date": "2026-12-01T19:30:00Z", "totalTickets": 100, "venue": "Town hall"}
 
     def validate(self, attrs):
@@ -68,7 +68,7 @@ class EventChangeSerializer(EventFieldsSerializer):
 
 
 class EventSerializer(serializers.Serializer):
-    """The answer of `event_data`, for the schema."""
+    """The shape of `event_data`, for the schema."""
 
     id = serializers.IntegerField()
     name = serializers.CharField()
@@ -90,7 +90,7 @@ class EventSerializer(serializers.Serializer):
 
 
 def event_data(event: Event) -> dict:
-    """The same as `EventSerializer`, at a tenth of its cost: crowds poll lists of events."""
+    """The same data as `EventSerializer`, at a tenth of its cost, since many clients poll lists of events."""
     return {
         "id": event.pk,
         "name": event.name,

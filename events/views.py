@@ -22,13 +22,13 @@ def version_header(*statuses: int):
 
 
 def etag_of_page(events: list[Event], pages: Pages) -> str:
-    """Changes with everything that the page shows, since an event's own ETag changes with each change of it."""
+    """The ETag of a page. It changes with everything that the page shows, since each event's own ETag does."""
     state = [pages.count, pages.has_more, *((event.pk, event.etag) for event in events)]
     return f'"{sha256(repr(state).encode()).hexdigest()[:32]}"'
 
 
 class EventReadViewSet(GenericViewSet):
-    """Reads of events. Writes move tickets too, so they live in `bookings`."""
+    """Reads events. Writes are in `bookings`, since they move tickets too."""
 
     queryset = Event.objects.standing()
     permission_classes = [IsUserOrPublic]

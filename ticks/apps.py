@@ -17,6 +17,7 @@ class TicksConfig(AppConfig):
 
 
 class StaffSiteConfig(apps.AdminConfig):
-    """Django's admin with our site, named by its path: settings read this before models can be imported."""
+    """Django's admin with our site. The site is named by its path, since settings read this before models can be
+    imported."""
 
     default_site = "ticks.staff_site.StaffSite"

@@ -1,4 +1,4 @@
-"""What the settings read from the environment and `.env`. Each value is checked at the start."""
+"""Reads the settings from the environment and `.env`, and checks each value at the start."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 SECRET_BYTES = 32
-# What Django's ALLOWED_HOSTS can match: names, their subdomains after a dot, addresses, everything.
+# Django's ALLOWED_HOSTS can match these: names, their subdomains after a dot, addresses, everything.
 HOST_NAME = re.compile(r"\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\]")
 WHOLE = re.compile("[0-9]{1,19}")
 RATE = re.compile(r"0*[1-9][0-9]{0,9}/[smhd].*")
@@ -33,7 +33,7 @@ class Environment:
         self.local_dir = base_dir / self.text("LOCAL_DIR", ".local")
 
     def text(self, name: str, default: str = "") -> str:
-        # Not by env.str(), which takes a value that starts with $ for the name of another variable.
+        # This does not use env.str(), which treats a value that starts with $ as the name of another variable.
         return os.environ.get(name, "").strip() or default
 
     def hosts(self, name: str, default: str) -> list[str]:
@@ -69,7 +69,7 @@ class Environment:
         return value
 
     def database(self) -> dict:
-        """Django's settings of the database, without driver options: of SQLite where nothing is set."""
+        """Django's settings of the database, without driver options. If nothing is set, the database is SQLite."""
         url = self.text("DATABASE_URL")
         parts = {name: self.text(f"DB_{name}") for name in ("HOST", "USER", "NAME", "PASSWORD", "PORT")}
         if url and any(parts.values()):
@@ -100,7 +100,8 @@ class Environment:
         return config
 
     def secret(self, name: str, *, may_generate: bool) -> str:
-        """A secret of at least 32 bytes. With the embedded database it is made at the first start, and kept."""
+        """A secret of at least 32 bytes. With the embedded database it is made at the first start, and stored in a
+        file."""
         value = os.environ.get(name) or (self.generated(name) if may_generate else "")
         if not value:
             raise ImproperlyConfigured(f"{name} is not set; set it to at least {SECRET_BYTES} random bytes.")
@@ -116,7 +117,8 @@ class Environment:
             if not path.exists():
                 draft.touch(mode=0o600)
                 draft.write_text(secrets.token_urlsafe(48))
-                # Linked into place whole, so that of two first starts one wins and none reads half a secret.
+                # The file is linked into place complete. So if two processes start at once, one wins, and none reads
+                # half a secret.
                 with suppress(FileExistsError):
                     os.link(draft, path)
                 draft.unlink()

@@ -1,4 +1,4 @@
-"""How times, numbers, states and how full something is are written for people; and times for programs."""
+"""Formats times, numbers, states and shares for people, and times for programs."""
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -16,12 +16,13 @@ def iso_milliseconds(moment: datetime) -> str:
 
 @lru_cache(maxsize=256)
 def utc_milliseconds(moment: datetime) -> str:
-    """Kept, since the bookings of a batch have one time. For UTC alone: elsewhere two hours a year are equal."""
+    """The text is cached, since the bookings of a batch have one time. It is only for UTC, since elsewhere two
+    different moments can compare as equal."""
     return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def counted(number: int, thing: str) -> str:
-    """Such as "1 ticket", or "1,200 tickets"."""
+    """A number with its noun, such as "1 ticket" or "1,200 tickets"."""
     return f"{number:,} {plural(number, thing)}"
 
 
@@ -30,7 +31,7 @@ def plural(number: int, thing: str) -> str:
 
 
 def format_time(moment: datetime, now: datetime | None = None) -> str:
-    """Such as `today 14:05`, or `12 Dec 2026, 20:00`; UTC, as all times of the staff's site."""
+    """A time such as `today 14:05`, or `12 Dec 2026, 20:00`. It is in UTC, as all times of the staff's site."""
     days = (moment.date() - (now or timezone.now()).date()) // timedelta(days=1)
     if days in NEAR_DAYS:
         return f"{NEAR_DAYS[days]} {moment:%H:%M}"
@@ -38,12 +39,13 @@ def format_time(moment: datetime, now: datetime | None = None) -> str:
 
 
 def exact_time(moment: datetime) -> str:
-    """Such as `12 Dec 2026, 20:00 UTC`, where a sentence is read later or elsewhere."""
+    """A time such as `12 Dec 2026, 20:00 UTC`, for a sentence that is read later or elsewhere."""
     return f"{date_format(moment, 'j M Y, H:i')} UTC"
 
 
 def time_tag(moment: datetime | None, now: datetime | None = None) -> str:
-    """The same for a page, the whole of it for a pointer and for machines; nothing for none."""
+    """The same as HTML for a page. The tip and the attribute for machines have the full time. None gives an empty
+    text."""
     if moment is None:
         return ""
     exact = f"{date_format(moment, 'l j F Y, H:i:s')} UTC"
@@ -51,7 +53,7 @@ def time_tag(moment: datetime | None, now: datetime | None = None) -> str:
 
 
 def ago(moment: datetime) -> str:
-    """How long it is since, for a glance; the moment itself is in the tip."""
+    """How long ago a moment was. The moment itself is in the tip."""
     length = timezone.now() - moment
     if length < timedelta(minutes=1):
         return "just now"
@@ -64,7 +66,7 @@ def ago(moment: datetime) -> str:
 
 
 def format_duration(length: timedelta) -> str:
-    """The largest unit that it fills, such as "3 hours"; under a minute "moments"."""
+    """A duration in the largest unit that it fills, such as "3 hours"; under a minute it is "moments"."""
     seconds = int(length.total_seconds())
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= size:
@@ -73,22 +75,22 @@ def format_duration(length: timedelta) -> str:
 
 
 def with_unit(number: int, unit: str) -> str:
-    """A number of a column; its unit is said where the column's heading is not, on a phone."""
+    """A number in a column. On a phone it shows its unit, since the column's heading is not shown there."""
     return format_html('{} <span class="unit">{}</span>', f"{number:,}", unit)
 
 
 def badge(word: str, kind: str = "") -> str:
-    """`kind` is good, warn, bad or quiet."""
+    """A label for a state. `kind` is good, warn, bad or quiet."""
     return format_html('<span class="badge {}">{}</span>', kind, word)
 
 
 def fill(held: int, total: int) -> str:
-    """A bar of how much of a total is held, with both in figures over it."""
+    """A bar that shows how much of a total is held, with both numbers above it."""
     return format_html('<span class="fill-label">{} / {}</span>{}', f"{held:,}", f"{total:,}", bar(held, total))
 
 
 def bar(held: int, total: int) -> str:
-    """The bar alone: what it shows is said beside it."""
+    """Only the bar. The page has its meaning as text beside it."""
     return format_html(
         '<svg class="fill{}" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
         '<rect class="held" width="{}" height="8"/></svg>',

@@ -1,9 +1,8 @@
 """Load on a server: many clients in one event loop, on connections that are kept.
 
-The load shares the machine with what it measures, so it must be cheap: requests are bytes made beforehand, and of an
-answer little more than its end is looked for. A request costs about 13 us of one core on uvloop, 30 us on asyncio's
-own loop, and 117 us with threads of http.client.
-"""
+The load shares the machine with the server that it measures, so it must be cheap. Requests are bytes that are made
+beforehand, and in an answer it looks for little more than the end. A request costs about 13 us of one core on uvloop,
+30 us on asyncio's own loop, and 117 us with threads of http.client."""
 
 import asyncio
 import json
@@ -17,7 +16,8 @@ from typing import NamedTuple
 import uvloop
 
 NO_BODY = (204, 304)
-# A connection rests after a request without an answer, so that a server that is away is not hammered.
+# After a request without an answer, a connection waits this long, so that a server that is away does not get too many
+# requests.
 LOST_PAUSE_SECONDS = 0.1
 
 
@@ -42,7 +42,8 @@ class Answer(NamedTuple):
         return value if isinstance(value, dict) else {}
 
 
-# Sends a request and waits for its answer; None without one, so that what was asked for may be done or not.
+# This sends a request and waits for its answer. It returns None if no answer came, so that the request may have been
+# carried out or not.
 Ask = Callable[[bytes], Awaitable[Answer | None]]
 Client = Callable[[Ask], Awaitable[None]]
 
@@ -54,16 +55,16 @@ class Tally:
     statuses: Counter[int] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
     unanswered: int = 0
-    # Until the last answer.
+    # The duration ends with the last answer.
     seconds: float = 0.0
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """The number of answers in a second."""
         return len(self.latencies) / self.seconds if self.seconds else 0.0
 
     def percentile(self, percent: float) -> float:
-        """The latency that so many per cent of the answers did not exceed; 0 without answers."""
+        """The latency that the given percentage of answers did not exceed; 0 if there are no answers."""
         place = max(math.ceil(len(self.latencies) * percent / 100) - 1, 0)
         return sorted(self.latencies)[place] if self.latencies else 0.0
 
@@ -76,10 +77,10 @@ def drive(
     connections: int | None = None,
     answer_seconds: float = 10.0,
 ) -> Tally:
-    """Runs the clients for so many seconds, or until all are done, and then waits for the answers that are due.
+    """Runs the clients for some seconds, or until all are done, and then waits for the answers that are still due.
 
-    Without a number of connections each client has one. No answer is waited for longer than `answer_seconds`. An
-    exception of one client ends all of them, and is raised.
+    Without a number of connections each client has one. No answer is waited for longer than `answer_seconds`. If one
+    client raises an exception, all of them end, and it is raised.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_drive(address, clients, seconds, connections or len(clients), answer_seconds))
@@ -156,7 +157,8 @@ class Connection(asyncio.Protocol):
         except OSError:
             return None
         finally:
-            # Without an answer, or cancelled: whatever still comes is not for the next request.
+            # The request got no answer, or was cancelled. A late answer must not be taken for the answer to the next
+            # request.
             if self.answer is not None:
                 self.close()
 
@@ -212,7 +214,8 @@ def request(
 
 
 def read_answer(received: bytes) -> Answer | None:
-    """None while some of it is missing. Raises ValueError for bytes that are no HTTP, or tell no length."""
+    """Reads an answer; None while some of it is missing. Raises ValueError if the bytes are no HTTP, or give no
+    length."""
     end = received.find(b"\r\n\r\n")
     if end < 0:
         return None

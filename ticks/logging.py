@@ -19,17 +19,18 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 log = logging.getLogger("ticks.request")
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 FACTS = ("method", "path", "status", "ms", "user")
-# Characters of what a caller can choose. Without a limit, few requests with long addresses could fill the disk.
+# This limits the characters of what a caller can choose. Without a limit, a few requests with long addresses could fill
+# the disk.
 METHOD_LENGTH = 20
 PATH_LENGTH = 256
 MESSAGE_LENGTH = 2000
 TRACEBACK_LINE_LENGTH = 500
 TRACEBACK_LENGTH = 16_000
-# A line of a worker is written at most so much later than it is logged. A `kill -9` loses what was not written.
+# A worker writes a line at most this long after it was logged. A `kill -9` loses the lines that were not written yet.
 BATCH_SECONDS = 0.05
 BATCH_LINES = 1000
-# A database quotes what it refuses, be it somebody's mail address: "Duplicate entry 'ada@example.org' for key ...".
-# Where the closing quote is missing, all that follows counts as quoted.
+# A database quotes the value that it refuses, which may be somebody's mail address: "Duplicate entry 'ada@example.org'
+# for key ...". If the closing quote is missing, everything after the opening quote counts as quoted.
 QUOTED = re.compile(
     r"""(?s)((?:Duplicate entry|[Ii]ncorrect [A-Za-z ]{0,30}value:?|Out of range value:?) )"""
     r"""'.*?(?:'(?= for | at row |"|$|\n)|\Z)"""
@@ -51,7 +52,7 @@ class RequestLog:
             response["X-Request-ID"] = identity
             log_request(
                 method=request.method,
-                # The path alone: a query string may carry a guest's token.
+                # Only the path is logged, since a query string may contain a guest's token.
                 path=request.path,
                 status=response.status_code,
                 seconds=time.perf_counter() - started,
@@ -64,7 +65,7 @@ class RequestLog:
 
 
 def identity_of(value: str) -> str:
-    """The id of a request: the one that it came with, if that is harmless."""
+    """The id of a request. If the request came with a harmless id, that one is used."""
     # The id is no secret. The operating system's random numbers would hand the interpreter to another thread.
     return value if ACCEPTABLE_ID.fullmatch(value) else f"{random.getrandbits(128):032x}"
 
@@ -95,7 +96,7 @@ def log_request(*, method: str, path: str, status: int, seconds: float, user: in
 
 
 class JsonFormatter(logging.Formatter):
-    """Leaves out what a database quotes in an error, and shortens what may quote a caller."""
+    """Removes the values that a database quotes in an error, and shortens texts that may contain a caller's input."""
 
     def format(self, record):
         # The console and the file write the same line. It is kept as `logging` keeps `exc_text`.
@@ -111,10 +112,11 @@ class JsonFormatter(logging.Formatter):
             "message": shortened(without_values(record.getMessage()), MESSAGE_LENGTH),
             "requestId": getattr(record, "request_id", None) or request_id.get(),
         }
-        # What Django refuses is no fault of ours, and anybody can cause many of them: the message says what it was.
+        # A request that Django refuses is no fault of ours, and anybody can send many. So there is no traceback; the
+        # message has the reason.
         if record.exc_info and not record.name.startswith("django.security."):
             line["traceback"] = self.formatException(record.exc_info)
-        # In ASCII no control character, line separator or half a surrogate pair reaches the file.
+        # The line is ASCII, so no control character, line separator or half a surrogate pair reaches the file.
         return json.dumps(line)
 
     def formatException(self, ei):  # noqa: N802 (logging's name)
@@ -149,7 +151,8 @@ def without_values(text: str) -> str:
 
 
 class Skip503(logging.Filter):
-    """While the database is away, ticks.api.errors and ticks.request have a line each; Django's would be a third."""
+    """While the database is away, `ticks.api.errors` and `ticks.request` log a line each. Django's line would be a
+    third."""
 
     def filter(self, record):
         return getattr(record, "status_code", None) != 503
@@ -174,7 +177,7 @@ class BatchHandler(MemoryHandler):
 
     def emit(self, record):
         try:
-            # Here and not in `flush`: the context variable with the request's id holds only now.
+            # This is done here and not in `flush`, since the context variable with the request's id is only valid now.
             self.target.format(record)
         except Exception:
             self.handleError(record)
@@ -202,5 +205,6 @@ def write_in_batches(loop) -> None:
         loop.call_later(BATCH_SECONDS, tick)
 
     tick()
-    # A worker is a process of `multiprocessing`, which ends without what `atexit` would do (`logging.shutdown`).
+    # A worker is a process of `multiprocessing`. Such a process does not run `atexit`, so `logging.shutdown` is not
+    # called.
     multiprocessing.util.Finalize(None, flush, exitpriority=0)

@@ -1,4 +1,4 @@
-"""How ids, times and lines of text are read, in bodies, addresses and forms alike."""
+"""Reads ids, times and lines of text, in bodies, addresses and forms."""
 
 import unicodedata
 from datetime import UTC, datetime, time
@@ -6,9 +6,9 @@ from datetime import UTC, datetime, time
 from django.utils.dateparse import parse_date, parse_datetime
 
 MAX_ID = 2**63 - 1
-# Characters of a search: every word is a condition on every searched column.
+# This limits the characters of a search, since every word is a condition on every searched column.
 MAX_SEARCH = 200
-# What every database and every time zone can hold.
+# Every database and every time zone can hold these times.
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC)
 NO_TIME = "Send a date or time in ISO 8601, such as 2024-12-01 or 2024-12-01T19:30:00Z."
@@ -18,7 +18,7 @@ CONTROL_CHARACTERS = "Control characters such as line breaks are not allowed."
 
 def parse_id(text: str) -> int | None:
     """An id from a path or a query string; None when no row can have it."""
-    # The length first: int() refuses more than 4300 digits with an error of its own.
+    # The length comes first, since int() refuses more than 4300 digits with an error of its own.
     if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_ID)) and int(text) <= MAX_ID:
         return int(text)
     return None
@@ -31,7 +31,7 @@ def find(queryset, text: str):
 
 
 def parse_time(text: str) -> datetime:
-    """A time in ISO 8601, in UTC where it names no zone; a bare date is its midnight.
+    """A time in ISO 8601, in UTC if it names no zone; a bare date is its midnight.
 
     Raises ValueError with a sentence for the sender.
     """

@@ -17,7 +17,7 @@ HTTPS = environment.switch("HTTPS", False)
 PUBLIC_EVENTS = environment.switch("PUBLIC_EVENTS", False)
 THROTTLE_ENABLED = environment.switch("THROTTLE_ENABLED", True)
 TRUSTED_PROXIES = environment.whole("TRUSTED_PROXIES", 0, 0, 16)
-# docs/api.md promises a day.
+# docs/api.md promises that keys are kept for a day.
 IDEMPOTENCY_HOURS = environment.whole("IDEMPOTENCY_HOURS", 24, 24, 24 * 366)
 HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.whole("PORT", 8000, 1, 65535)
@@ -30,12 +30,13 @@ THREADS = environment.whole("THREADS", max(8, min(32, 146 // WORKERS - 4)), 1, 2
 GROUP_BOOKING = environment.switch("GROUP_BOOKING", True)
 QUEUE_LENGTH = environment.whole("QUEUE_LENGTH", 2000, 1, 100_000)
 QUEUE_SECONDS = environment.whole("QUEUE_SECONDS", 3, 1, 60)
-# The plain valid booking, and reads of an event's status, in front of Django.
+# The fast path answers plain valid bookings, and reads of an event's status, in front of Django.
 FAST_PATH = environment.switch("FAST_PATH", True)
-# How long a request's body may take to arrive.
+# A request's body must arrive in this time.
 BODY_SECONDS = environment.whole("BODY_SECONDS", 10, 1, 300)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
-# A guest's or user's request to the API, by address or account; and logins by address, right ones too.
+# These limit a guest's or user's requests to the API, by address or account; and logins by address, including right
+# ones.
 THROTTLE_RATES = {
     "guest": environment.rate("THROTTLE_GUEST", "300/min"),
     "user": environment.rate("THROTTLE_USER", "600/min"),
@@ -44,14 +45,14 @@ THROTTLE_RATES = {
 
 # Database
 
-# How long one statement waits for a lock; 1 is the least that MySQL knows.
+# One statement waits this long for a lock; 1 is the least that MySQL allows.
 LOCK_SECONDS = 1
 DATABASE = environment.database()
 EMBEDDED = DATABASE["ENGINE"] == "django.db.backends.sqlite3"
 if EMBEDDED:
     DATABASE["OPTIONS"] = {
-        # Writers queue up from BEGIN on. In the default, DEFERRED, two transactions that read and
-        # then write fail with "database is locked", whatever the timeout.
+        # Writers queue from BEGIN on. In the default, DEFERRED, two transactions that read and then write fail with
+        # "database is locked", whatever the timeout.
         "transaction_mode": "IMMEDIATE",
         "timeout": 5,
         # synchronous stays FULL: an acknowledged booking survives a power cut.
@@ -67,7 +68,7 @@ else:
         # A lock on the event row orders all writers; what they read after it must be what the
         # writer before them committed. REPEATABLE READ would show an older snapshot.
         "isolation_level": "read committed",
-        # A lock is waited for in the database for a second, and then again (ticks.db.transactions).
+        # A statement waits for a lock for a second; then the transaction is tried again (ticks.db.transactions).
         "init_command": (
             "SET SESSION sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION',"
             f" innodb_lock_wait_timeout={LOCK_SECONDS}"
@@ -76,9 +77,9 @@ else:
     }
     DATABASE["TEST"] = {"CHARSET": "utf8mb4"}
 DATABASES = {"default": {**DATABASE, "CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}}
-# What `ticks.server.worker` adds: even if the database hangs, a request is answered within three seconds; a command
-# may take its time. The driver waits longer than a statement waits for a lock, be it a row's or a table's. Otherwise
-# a lock that somebody holds would look like a database that is away.
+# These are the options that `ticks.server.worker` adds. With them a request is answered within three seconds even if
+# the database hangs; a command may take its time. The driver waits longer than a statement waits for a row's or a
+# table's lock. Otherwise a lock that somebody holds would look like a database that is away.
 REQUEST_DATABASE_SECONDS = environment.whole("DB_SECONDS", LOCK_SECONDS + 1, LOCK_SECONDS + 1, 60)
 REQUEST_DATABASE_OPTIONS = (
     {}
@@ -103,7 +104,7 @@ SIMPLE_JWT = {
     "SIGNING_KEY": JWT_SECRET,
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=30),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
-    # The clocks of several hosts differ by some seconds: a token is good so much before and after its time.
+    # The clocks of several hosts differ by some seconds. So a token is valid for this long before and after its time.
     "LEEWAY": timedelta(seconds=10),
     "USER_ID_CLAIM": "sub",
 }
@@ -157,8 +158,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# Static files: the server finds them in the applications and serves them itself. Those of packages it sends
-# compressed, where `tools/setup.sh` has put a compressed copy beside each.
+# Static files. The server finds them in the applications and serves them itself. It sends the files of packages
+# compressed if `tools/setup.sh` has put a compressed copy beside each.
 
 STATIC_URL = "/static/"
 STATICFILES_FINDERS = ["ticks.static_files.UsedFiles"]
@@ -187,7 +188,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
 FILE_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT
 # Sessions are kept with their account, so that all logins of one account can be ended.
 SESSION_ENGINE = "accounts.sessions"
-# A working day, from the login on.
+# A session lasts a working day, from the login on.
 SESSION_COOKIE_AGE = 12 * 3600
 # Forms carry the token; no script of ours reads the cookie.
 CSRF_COOKIE_HTTPONLY = True
@@ -196,10 +197,10 @@ SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 if HTTPS:
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
-    # Browsers take such a cookie from this very host over TLS alone, not from a neighbour under the same domain.
+    # Browsers accept such a cookie only from this very host over TLS, and not from a neighbour under the same domain.
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
-# HSTS for this host alone: what its subdomains do, and browsers' preload lists, are not Ticks' to decide.
+# HSTS is for this host alone. Ticks must not decide for its subdomains, or about browsers' preload lists.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -240,7 +241,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/(v1/)?",
     "COMPONENT_SPLIT_REQUEST": True,
-    # In the order of the page.
+    # The tags stand in the order of the page.
     "TAGS": [{"name": name} for name in ("Events", "Bookings", "Accounts", "One-ticket contract")],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": STATIC_URL + "ticks/favicon.svg",
@@ -261,7 +262,8 @@ try:
         pass
 except OSError as error:
     raise ImproperlyConfigured(f"LOG_DIR: {LOG_DIR} cannot be written ({error.strerror}).") from error
-# A line that cannot be written is passed over. The report of that would have the message as it was, secrets included.
+# A line that cannot be written is dropped. Python's report of the failure would contain the raw message, secrets
+# included.
 logging.raiseExceptions = False
 LOGGING = {
     "version": 1,
@@ -282,7 +284,7 @@ LOGGING = {
         # Every request has its line from ticks.request; Django's would double it.
         "django.request": {"level": "ERROR", "filters": ["skip_503"]},
         "django.security": {"level": "ERROR"},
-        # Any scanner can ask for another host; a traceback each would bury the rest.
+        # Any scanner can ask for another host. A traceback for each such request would bury the other lines.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
     },
 }

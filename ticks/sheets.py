@@ -1,4 +1,5 @@
-"""Tables for spreadsheet programs, CSV and XLSX: written row by row, and harmless to whoever opens them."""
+"""Writes tables for spreadsheet programs, as CSV and XLSX, row by row. The tables are harmless to the person who opens
+them."""
 
 import csv
 import io
@@ -18,12 +19,12 @@ from xlsxwriter.worksheet import Worksheet
 Cell = str | int | datetime | None
 Rows = Iterable[Sequence[Cell]]
 
-# A program that splits at semicolons or tabs, as Excel does in much of Europe, takes our commas and quotes for text,
-# and begins a cell in the midst of ours.
+# A program that splits at semicolons or tabs, as Excel does in much of Europe, treats our commas and quotes as text,
+# and begins a new cell in the middle of ours.
 SEPARATOR = re.compile(r"([;\t\r\n])")
 # A formula begins with one of these signs, in full width too (OWASP's list), behind anything that does not show.
 FORMULA = re.compile(r"[\s\0\u00ad\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
-# Beside the titles.
+# A sheet has this many rows besides its titles.
 ROWS_A_SHEET = 1_048_575
 COLUMN_WIDTH = 18
 FOLDER = "ticks-export-"
@@ -37,7 +38,7 @@ XLSX_OPTIONS = {
 
 
 def write_csv(file: BinaryIO, titles: Sequence[str], rows: Rows) -> int:
-    """Write UTF-8 with a mark that says so, without which Excel misreads it. Returns the number of rows."""
+    """Writes UTF-8 with a mark that says so, without which Excel misreads it. Returns the number of rows."""
     text, count = io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), 0
     writer = csv.writer(text)
     writer.writerow(titles)
@@ -55,13 +56,13 @@ def csv_value(cell: Cell) -> str | int | None:
 
 
 def escape_formulas(text: str) -> str:
-    """Put an apostrophe before whatever a spreadsheet program may carry out as a formula: then it is text."""
+    """Puts an apostrophe before every text that a spreadsheet program may run as a formula. Then it stays text."""
     text = "".join(f"'{part}" if FORMULA.match(part) else part for part in SEPARATOR.split(text))
     return f"'{text}" if text.startswith(("\t", "\r", "\n", "\0")) else text
 
 
 def write_xlsx(file: BinaryIO, titles: Sequence[str], rows: Rows) -> int:
-    """Write cells of their types, so that no text is a formula. Returns the number of rows.
+    """Writes each cell with its type, so that no text is a formula. Returns the number of rows.
 
     Until the end the rows are in files, several times as large as the answer; memory holds one.
     """
@@ -95,12 +96,12 @@ def add_sheet(book: Workbook, titles: Sequence[str]) -> Worksheet:
 
 
 def xlsx_text(text: str) -> str:
-    # XlsxWriter writes text like `<r>...</r>`, its own rich text, as it is, and so breaks the file.
+    # XlsxWriter takes text like `<r>...</r>` for its own rich text and does not escape it, which breaks the file.
     return f" {text}" if text.startswith("<r>") else text
 
 
 def remove_leftovers() -> None:
-    """Remove what killed processes have left: it contains people's names."""
+    """Removes the files that killed processes have left, since they contain people's names."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
         with suppress(FileNotFoundError):
             if folder.stat().st_mtime < time.time() - LEFTOVER_SECONDS:

@@ -1,8 +1,7 @@
-"""How staff do something: a form, a preview of what will happen, a confirmation, and a report.
+"""Actions of staff. Each has a form, a preview of what will happen, a confirmation, and a report.
 
 A preview writes nothing. Its page carries a stamp of what it showed, and a confirmation with another stamp is answered
-with a new preview.
-"""
+with a new preview."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from ticks.parsing import find, parse_id
 
 CHANGED = "This changed since you looked. Below is what would happen now; confirm again if it still fits."
 MAX_LISTED = 50
-# What the services say to programs, by its code, in words for people.
+# Each code of the services has a sentence for people here.
 MESSAGES = {
     OutcomeUnknown.code: "The database was lost while it saved this: it may be done or not. Look before you repeat it.",
     "idempotency_key_in_flight": "This is being done already. Send it again in a second to see how it went.",
@@ -44,7 +43,7 @@ class Table:
 
 @dataclass(slots=True)
 class Preview:
-    """What will happen, a sentence a line. Whoever confirms agrees to the input and to the `fingerprint`."""
+    """A preview of what will happen, one sentence a line. A confirmation covers the input and the `fingerprint`."""
 
     lines: list[str]
     fingerprint: Any = None
@@ -52,7 +51,7 @@ class Preview:
 
 @dataclass(slots=True)
 class Report:
-    """What was done, what was not (`errors`), and the address to go on to."""
+    """The result of an action: what was done, what was not (`errors`), and the address of the next page."""
 
     lines: list[str] = field(default_factory=list)
     address: str = ""
@@ -61,10 +60,10 @@ class Report:
 
 
 class ActionForm(forms.Form):
-    """`stamp` is the one of the page that was confirmed."""
+    """A form that is confirmed. `stamp` is the one of the page that was confirmed."""
 
     stamp = forms.CharField(required=False, widget=forms.HiddenInput)
-    # The form's field for a field that a service names in its refusals.
+    # A service names a field in its refusals; this gives the form's field for it.
     refused_fields: dict[str, str] = {}
     is_outcome_unknown = False
 
@@ -80,9 +79,9 @@ class ActionForm(forms.Form):
 
 
 class Action:
-    """One thing that staff do to a subject. A subclass previews it and carries it out."""
+    """An action of staff on a subject. A subclass previews it and carries it out."""
 
-    # Templates list the classes.
+    # Templates list the classes, so they must not call them.
     do_not_call_in_templates = True
     name: str
     title: str
@@ -90,18 +89,18 @@ class Action:
     permission: str
     form_class: type[ActionForm] = ActionForm
     is_dangerous = False
-    # Whether the form is valid as it opens, so that the first page shows the preview.
+    # If true, the form is valid as it opens, so that the first page shows the preview.
     previews_at_once = False
-    # What the action can be done to; None if it has no subject.
+    # The action is for these subjects; None if it has no subject.
     subjects: QuerySet | None = None
-    # Details of a preview or of a refusal.
+    # The table has details of a preview or of a refusal.
     table: Table | None = None
 
     def __init__(self, request: HttpRequest, subject, model_admin: admin.ModelAdmin):
         self.request, self.subject, self.model_admin = request, subject, model_admin
 
     def address(self) -> str:
-        """The page to go back to."""
+        """The page to which the action returns."""
         opts = self.model_admin.opts
         return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
 
@@ -112,7 +111,7 @@ class Action:
         return self.request.user.has_perm(self.permission)
 
     def closed_reason(self) -> str | None:
-        """Why nothing of the kind can be done to the subject any more; None if it can."""
+        """The reason why this action is no longer possible for the subject; None if it is possible."""
 
     def current_state(self) -> str:
         return ""
@@ -121,7 +120,7 @@ class Action:
         return {}
 
     def hidden_inputs(self) -> list[tuple[str, str]]:
-        """Names and values that the page sends back beside the form's."""
+        """Names and values that the page sends back in addition to the form's."""
         return []
 
     def form(self, data=None, files=None) -> ActionForm:
@@ -154,7 +153,7 @@ class Action:
             return self.page(form)
         is_confirmed = "confirm" in self.request.POST
         try:
-            # Asked first: after the first of two confirmations a preview has nothing to say about the second.
+            # This comes first. After the first of two confirmations, a preview could no longer describe the second.
             report = self.earlier_report(form) if is_confirmed else None
             if report is None:
                 preview = self.preview(form)
@@ -194,15 +193,15 @@ class Action:
 class SelectionAction(Action):
     """An action on the rows that were chosen in a list; `subject` is these rows.
 
-    Its page names them by their ids, and only those are confirmed: the list's filters may leave out by then what
-    changed, and "all rows" may have become more.
+    Its page names the rows by their ids, and only those are confirmed. Meanwhile the list's filters may no longer match
+    a row that changed, and "all rows" may have become more.
     """
 
     previews_at_once = True
     is_dangerous = True
     thing: str
     limit: int
-    # The refusal of a row that is done already.
+    # A row that is done already is refused with this error.
     already_done: type[Refusal] | None = None
 
     @classmethod
@@ -228,16 +227,16 @@ class SelectionAction(Action):
         return [("action", self.name), *((ACTION_CHECKBOX_NAME, str(row.pk)) for row in self.subject)]
 
     def listed(self, lines: list[str]) -> list[str]:
-        """The first lines of many, and how many more there are."""
+        """The first of many lines, and a line with the number of the others."""
         more = len(lines) - MAX_LISTED
         return [*lines[:MAX_LISTED], f"And {more:,} more."] if more > 0 else lines
 
     def carry_out_on(self, row):
-        """Returns what `summary` needs of it. Raises `Refusal`."""
+        """Carries out the action on one row, and returns what `summary` needs. Raises `Refusal`."""
         raise NotImplementedError
 
     def summary(self, results: list, already: int) -> list[str]:
-        """The report on the rows that were done, and on how many were done already."""
+        """The lines of the report: the rows that were done, and the number of those that were done already."""
         raise NotImplementedError
 
     def carry_out(self, form):
@@ -270,7 +269,7 @@ def action_view(model_admin: admin.ModelAdmin, action_class: type[Action]):
 class PageAdmin(admin.ModelAdmin):
     """A list whose rows have a page of their own, with what staff do there, in place of Django's form."""
 
-    # The names of the pages begin with it, such as `bookings_event_page`.
+    # The names of the pages begin with this, such as `bookings_event_page`.
     page_prefix: str
     page_template: str
     page_subjects: QuerySet
@@ -290,7 +289,7 @@ class PageAdmin(admin.ModelAdmin):
         return reverse(f"admin:{self.page_prefix}_page", args=[pk])
 
     def find_to_view(self, request: HttpRequest, pk: str):
-        """The row of a page. Raises `Http404` and `PermissionDenied`."""
+        """The row that a page is about. Raises `Http404` and `PermissionDenied`."""
         subject = find(self.page_subjects, pk)
         if subject is None:
             raise Http404
@@ -323,8 +322,8 @@ class PageAdmin(admin.ModelAdmin):
         return HttpResponseRedirect(self.page_url(pk))
 
     def response_action(self, request, queryset):
-        """Refuses what the list's own form does not send: Django's look-up fails on values that are no ids, and the
-        database would look for all rows one by one where nobody knows how many they are."""
+        """Refuses values that the list's own form does not send. Django's look-up fails on values that are no ids. In a
+        list whose rows are not counted, the database would have to go through all rows for "all"."""
         has_strange_id = any(parse_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME))
         is_of_all = request.POST.get("select_across") == "1"
         if has_strange_id or (is_of_all and not self.get_changelist_instance(request).has_known_count):

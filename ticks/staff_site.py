@@ -14,8 +14,8 @@ from django.urls import reverse
 
 from ticks.parsing import MAX_SEARCH
 
-# Everybody with a role holds this permission; `is_staff` would make them admins of the API. No app is known here, so it
-# is named as a text.
+# Everybody with a role has this permission; `is_staff` would make them admins of the API. It is given as text, since
+# this module knows no app.
 ENTRY = "accounts.use_staff_site"
 
 
@@ -26,8 +26,8 @@ def may_enter(user) -> bool:
 class DeclaredFilters:
     """A list that is filtered by what its `list_filter` declares, and by nothing else.
 
-    Django's own takes nearly any look-up from a query string, over relations too. The count that it answers tells
-    whether the condition holds, and so, guess by guess, whatever stands in a column that no page shows.
+    Django's own takes nearly any look-up from a query string, over relations too. The count in the answer tells whether
+    the condition holds. So a person could guess, step by step, the value of a column that no page shows.
     """
 
     def lookup_allowed(self, lookup, value, request):
@@ -41,7 +41,7 @@ class DeclaredFilters:
 
 
 def names_of(list_filter, model) -> list[str]:
-    """What the links of an entry of `list_filter` have in their query strings."""
+    """The parameters that the links of an entry of `list_filter` have in their query strings."""
     if hasattr(list_filter, "parameter_name"):
         return [list_filter.parameter_name]
     path = list_filter if isinstance(list_filter, str) else list_filter[0]
@@ -55,11 +55,11 @@ class StaffSite(AdminSite):
     password_change_form = AdminPasswordChangeForm
     # The header leads to all lists.
     enable_nav_sidebar = False
-    # A function of the request: what an app adds to the first page's context.
+    # This is a function of the request. An app uses it to add to the first page's context.
     board = None
 
     def register(self, model_or_iterable, admin_class=None, **options):
-        """Puts `DeclaredFilters` in front of every class, Django's own included: none can forget it."""
+        """Puts `DeclaredFilters` in front of every class, Django's own included, so that none can forget it."""
         admin_class = admin_class or ModelAdmin
         declared = type(admin_class.__name__, (DeclaredFilters, admin_class), {"__module__": admin_class.__module__})
         super().register(model_or_iterable, declared, **options)
@@ -75,7 +75,7 @@ class StaffSite(AdminSite):
         return super().admin_view(bounded(view), cacheable)
 
     def password_change(self, request, extra_context=None):
-        """Does what Django's method does, which has no attribute for the form."""
+        """Does the same as Django's method, which has no attribute for the form."""
         request.current_app = self.name
         return PasswordChangeView.as_view(
             form_class=self.password_change_form,
@@ -87,24 +87,25 @@ class StaffSite(AdminSite):
 def bounded(view):
     @wraps(view)
     def run(request, *args, **kwargs):
-        # The second is what Django's fields with suggestions send.
+        # Django's fields with suggestions send the second name.
         if max(len(request.GET.get(name, "")) for name in ("q", "term")) > MAX_SEARCH:
             raise BadRequest("The search is too long.")
         if any(name.rpartition("__")[2] in ("regex", "iregex") for name in request.GET):
-            # It is the database that would run them, and may take its time.
+            # The database would run the patterns, and could take very long.
             raise BadRequest("Lists are not filtered by patterns.")
         if not request.GET.get("_to_field", "id").isidentifier():
             raise BadRequest("There is no such field.")
         try:
             return view(request, *args, **kwargs)
         except (DisallowedModelAdminLookup, DisallowedModelAdminToField) as error:
-            # Uncaught, each would log a traceback as long as the query string.
+            # If it is not caught, each such request logs a traceback as long as the query string.
             raise BadRequest("There is no such filter or field.") from error
         except OverflowError as error:
-            # An id of 30 digits in a form.
+            # An id in a form has too many digits, for example 30.
             raise BadRequest("A number is too large.") from error
         except ValueError as error:
-            # A list of the year 0, or an action on rows whose ids are none. Elsewhere it is a fault of ours.
+            # The cause is a list of the year 0, or an action on rows whose ids are none. In any other request it is a
+            # fault of ours.
             if (request.method == "GET" and request.GET) or ACTION_CHECKBOX_NAME in request.POST:
                 raise BadRequest("The query string or the selection is wrong.") from error
             raise

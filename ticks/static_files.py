@@ -1,22 +1,22 @@
-"""Static files: those that our pages use, sent from the disk."""
+"""Serves the static files that our pages use, from the disk."""
 
 from django.contrib.staticfiles.finders import AppDirectoriesFinder
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-# What packages bring along and no page of ours asks for, by name or by path.
+# Packages contain these files, but no page of ours asks for them, by name or by path.
 UNUSED = [
     "*.map",
     "*.LICENSE.txt",
     "LICENSE*",
-    # drf-spectacular-sidecar
+    # The package is drf-spectacular-sidecar.
     "redoc",
     "oauth2-redirect.*",
     "drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png",
-    # DRF: icons that none of its templates shows, and fonts in formats for browsers of the past.
+    # DRF has icons that none of its templates shows, and fonts in formats for old browsers.
     "font-awesome-*.css",
     "fontawesome-webfont.*",
     "glyphicons-halflings-regular.[!w]*",
-    # Django's admin: the readable editions are for DEBUG, and the rest is for fields that none of our forms has.
+    # Django's admin has readable editions for DEBUG, and files for fields that none of our forms has.
     "admin/js/vendor/jquery/jquery.js",
     "select2.full.js",
     "select2.css",
@@ -31,9 +31,9 @@ class UsedFiles(AppDirectoriesFinder):
 
 
 class StaticFiles(WhiteNoiseMiddleware):
-    """WhiteNoise, whose answers the server sends from the disk (`ticks.server.app.respond`).
+    """WhiteNoise. The server sends its answers from the disk (`ticks.server.app.respond`).
 
-    A part of a file it would read into memory, so `Range` counts as unsent, as HTTP allows.
+    WhiteNoise would read a part of a file into memory, so a `Range` header is ignored, as HTTP allows.
     """
 
     def __call__(self, request):

@@ -26,7 +26,7 @@ browser_login = [
 ]
 
 urlpatterns = [
-    # First, as crowds ask for it: Django tries one pattern after the other.
+    # This route is first, since many clients ask for it, and Django tries one pattern after the other.
     path("api/v1/", include("bookings.api.urls")),
     path("", TemplateView.as_view(template_name="ticks/index.html"), name="index"),
     path("admin/", admin.site.urls),

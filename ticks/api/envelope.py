@@ -1,10 +1,10 @@
-"""The one place that knows the envelope of `/api/v1`."""
+"""The envelope of `/api/v1`. Only this module knows it."""
 
 from rest_framework.response import Response
 
 
 def success(message: str, data=None, **beside) -> dict:
-    """The body of a success: `message`, `data` (left out when None), what stands beside them, `error: false`."""
+    """The body of a success: `message`, `data` (left out when None), the fields beside them, `error: false`."""
     body = {"message": message}
     if data is not None:
         body["data"] = data

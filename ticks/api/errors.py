@@ -37,7 +37,7 @@ class Failure:
     headers: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        # They may quote what was sent, and half a character cannot be sent back.
+        # An error may quote what was sent, and half a character cannot be sent back.
         self.message = sendable(self.message)
         self.errors = {sendable(name): [sendable(text) for text in texts] for name, texts in self.errors.items()}
 
@@ -74,7 +74,7 @@ def enveloped(problem: Failure) -> dict:
 
 
 def describe(error) -> Failure | None:
-    """What to say of an exception; None when it is a fault of ours (500)."""
+    """The failure to answer for an exception; None if it is a fault of ours (500)."""
     match error:
         case Refusal():
             return describe_refusal(error)
@@ -98,7 +98,7 @@ def describe(error) -> Failure | None:
 
 
 def describe_refusal(error: Refusal) -> Failure:
-    # That too many wait at once is nothing that failed; its 503 has a line of its own.
+    # A queue with too many waiting requests is not a failure; its 503 has its own line in the log.
     if error.status >= 500 and (error.__cause__ or not isinstance(error, Busy)):
         log.error("The database failed: %s", error.__cause__ or error)
     if isinstance(error, ValueRefused):
@@ -140,7 +140,7 @@ def sentence(errors: dict[str, list[str]]) -> str:
     return "; ".join(f"{name}: {' '.join(texts)}" for name, texts in errors.items())
 
 
-# Django's own handlers, for what never reaches a DRF view.
+# These replace Django's own handlers, for errors that never reach a DRF view.
 
 
 def shape(request):
@@ -165,7 +165,8 @@ def bad_request(request, exception) -> HttpResponse:
 
 
 def server_error(request) -> HttpResponse:
-    """The last answer: 503 where it was the database that failed, below a page or on the way to a view, else 500."""
+    """The answer to an unhandled error: 503 if the database failed, in a page or on the way to a view; otherwise
+    500."""
     error = sys.exc_info()[1]
     drop_if_lost(error)
     problem = describe(error)
@@ -175,6 +176,6 @@ def server_error(request) -> HttpResponse:
         return JsonResponse(shape(request)(problem), status=problem.status, headers=problem.headers)
     if problem.status == 500:
         return defaults.server_error(request)
-    # Rendered without the request, whose context would ask the database who is logged in.
+    # The page is rendered without the request, whose context would ask the database who is logged in.
     page = render_to_string("ticks/unavailable.html", {"message": problem.message})
     return HttpResponse(page, status=problem.status, headers=problem.headers)

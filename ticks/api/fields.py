@@ -9,7 +9,7 @@ from ticks.parsing import CONTROL_CHARACTERS, has_control_character, parse_time
 
 
 class WholeNumberField(serializers.IntegerField):
-    """A whole number, as a JSON number or a decimal string; neither true nor 1.0."""
+    """A whole number, as a JSON number or a decimal string. It accepts neither true nor 1.0."""
 
     default_error_messages = {"invalid": "Send a whole number."}
 
@@ -30,7 +30,7 @@ class WholeNumberSchema(OpenApiSerializerFieldExtension):
     def map_serializer_field(self, auto_schema, direction):
         low = 1 if self.target.min_value is None else self.target.min_value
         high = MAX_TICKETS if self.target.max_value is None else self.target.max_value
-        # One digit less than the maximum has: a pattern cannot compare.
+        # The pattern allows one digit less than the maximum has, since a pattern cannot compare.
         digits = f"[1-9][0-9]{{0,{len(str(high)) - 2}}}"
         pattern = f"^{digits}$" if low else f"^(0|{digits})$"
         return {"type": ["integer", "string"], "minimum": low, "maximum": high, "pattern": pattern}
@@ -55,9 +55,9 @@ class SwitchSchema(OpenApiSerializerFieldExtension):
 
 
 class TextField(serializers.CharField):
-    """Text, and nothing that could be turned into text: 1e3 is no password.
+    """Text. Other JSON values are not turned into text: the number 1e3 is no password.
 
-    The limit is of what is sent, white space around it included.
+    The length limit applies to the text as it was sent, with the white space around it.
     """
 
     def to_internal_value(self, value):
@@ -92,7 +92,7 @@ class TextSchema(OpenApiSerializerFieldExtension):
 
 
 def pattern_of(field: TextField) -> str:
-    """What a text may be, before the white space around it is cut off."""
+    """The pattern of the texts that are accepted, with the white space around them."""
     least = "*" if field.allow_blank else "+"
     if not isinstance(field, LineField):
         return rf"^[^\x00]{least}$"
@@ -101,10 +101,10 @@ def pattern_of(field: TextField) -> str:
 
 
 class MomentField(serializers.DateTimeField):
-    """A time in ISO 8601; out: UTC with milliseconds. A bare date is midnight UTC."""
+    """A time in ISO 8601. A bare date is midnight UTC. The output is UTC with milliseconds."""
 
     def __init__(self, **kwargs):
-        # The browser's own picker knows no time zone, and its renderer fails on what is no date.
+        # The browser's own picker knows no time zone, and DRF's renderer for it fails on a value that is not a date.
         kwargs.setdefault("style", {"input_type": "text", "placeholder": "2026-12-01T19:30:00Z"})
         super().__init__(**kwargs)
 

@@ -11,14 +11,14 @@ from rest_framework.filters import OrderingFilter, SearchFilter
 from ticks.api.fields import MomentField
 from ticks.parsing import MAX_ID, MAX_SEARCH, parse_id
 
-# Parameters of every list, beside its own filters.
+# Every list has these parameters, beside its own filters.
 COMMON = {"page", "pageSize", "search", "ordering"}
-# They are known, but nobody types them: positions in the links of pages, and DRF's choice of renderer.
+# These are known, but people do not type them: positions in the links of pages, and DRF's choice of renderer.
 UNLISTED = {"after", "before", "format"}
 
 
 def filter_schema(schema: dict):
-    """Describe a filter. Forms send every filter, and leave those empty that are not meant."""
+    """Describes a filter. It may be empty, since forms send all filters and leave the unused ones empty."""
     return extend_schema_field({"anyOf": [schema, {"const": ""}]})
 
 
@@ -61,7 +61,7 @@ def word_filter(choices: list[tuple[str, str]], **options) -> django_filters.Cho
 
 
 class StrictFilters(DjangoFilterBackend):
-    """django-filter, but a parameter that the list does not have is a 400, not a full list."""
+    """Uses django-filter, but answers 400 to a parameter that the list does not have, instead of the full list."""
 
     def filter_queryset(self, request, queryset, view):
         known = COMMON | set(view.filterset_class.get_filters())
@@ -99,12 +99,12 @@ class StrictOrdering(OrderingFilter):
         ordering = []
         for term in value.split(","):
             name = term.strip().removeprefix("-")
-            # Each name once: a database sorts by every term, and some databases take no more than 64.
+            # Each name is used once, since a database sorts by every term, and some take no more than 64.
             if name not in names or len(ordering) == len(names):
                 raise ValidationError({"ordering": [f"Order by {', '.join(names)}, with a minus for descending."]})
             ordering.append(("-" if term.strip().startswith("-") else "") + names[name])
         ordering.append("-pk" if ordering[0].startswith("-") else "pk")
-        # Columns after the id order nothing, and could keep a database from using an index.
+        # Columns after the id change nothing in the order, and could keep a database from using an index.
         return ordering[: next(i for i, column in enumerate(ordering, 1) if column.removeprefix("-") == "pk")]
 
     def get_schema_operation_parameters(self, view):

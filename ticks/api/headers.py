@@ -5,7 +5,8 @@ from django.http import HttpResponseNotModified
 from django.utils.http import parse_etags
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-# Everything from this host, nothing inside the page: no inline script or style, no handler or style attribute.
+# Everything comes from this host, and nothing stands inside the page: no inline script or style, no handler or style
+# attribute.
 PAGE = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -25,10 +26,10 @@ def policy(**changes: str) -> str:
     return "; ".join(f"{name} {sources}" for name, sources in directives.items())
 
 
-# One string each, made once: every booking's answer carries one.
+# Each is one string and made once, since every booking's answer carries one.
 PAGE_POLICY = policy()
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
-# Django's middleware sets some of these too, but not on what is refused before or inside it.
+# Django's middleware sets some of these too, but not on answers that are refused before or inside it.
 ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -41,8 +42,8 @@ ALWAYS = {
 
 
 def data_headers(*, has_etag: bool = False) -> list[tuple[str, str]]:
-    """The protective headers of an answer that is no page, for what has not set them itself."""
-    # Most answers carry a person's data, a token or a form's. One with an ETag is there to be asked for again.
+    """The protective headers of an answer that is no page. They are added if the view has not set them itself."""
+    # Most answers carry a person's data or a token. An answer with an ETag is meant to be asked for again.
     cached = "private, no-cache" if has_etag else "no-store"
     return [*ALWAYS.items(), ("Cache-Control", cached), ("Content-Security-Policy", DATA_POLICY)]
 
@@ -69,7 +70,7 @@ class ProtectiveHeaders:
 
 
 def is_debug_page(response) -> bool:
-    """Django's own error page with code, whose script and style are inside it."""
+    """Whether the answer is Django's own error page with code, which has its script and style inside."""
     return settings.DEBUG and response.status_code in (400, 404, 500)
 
 
@@ -81,7 +82,7 @@ NOT_MODIFIED = OpenApiResponse(description="Nothing has changed; no body.")
 
 
 def is_named(etag: str, if_none_match: str) -> bool:
-    """Whether an `If-None-Match` names this very state."""
+    """Whether an `If-None-Match` header names exactly this state."""
     if len(if_none_match) > MAX_IF_NONE_MATCH:
         return False
     tags = parse_etags(if_none_match)

@@ -21,7 +21,7 @@ from ticks.parsing import MAX_ID, parse_id
 MAX_PAGE = 1_000_000
 # Skipping this many rows costs less than a millisecond, and the links stay as short as people write them.
 NEAR = 1000
-# A search compares row by row: a million take a quarter of a second. This ends before the driver gives up.
+# A search compares row by row, a quarter of a second for a million rows. This limit is reached before the driver's.
 SEARCH_SECONDS = 0.8 * settings.REQUEST_DATABASE_SECONDS
 POSITIONS = {"after": "In links: the page begins after this id.", "before": "In links: it ends before this id."}
 TOO_LONG = "This takes too long to look for; narrow the list by a filter."
@@ -30,13 +30,13 @@ TOO_LONG = "This takes too long to look for; narrow the list by a filter."
 class Pages(PageNumberPagination):
     """Pages of a list: `?page=` from 1, `?pageSize=` (default 50, at most 100).
 
-    A view may count its rows in a better way than one by one: `count_rows(queryset)`.
+    A view may define `count_rows(queryset)` to count its rows faster than one by one.
     """
 
     page_size = 50
     max_page_size = 100
     page_size_query_param = "pageSize"
-    # DRF's links to numbered pages come from private functions of its own.
+    # DRF's own template has links to numbered pages, which come from private functions of DRF.
     template = "rest_framework/pagination/previous_and_next.html"
 
     def paginate_queryset(self, queryset, request, view=None):
@@ -82,7 +82,7 @@ class Pages(PageNumberPagination):
         return (self.number - 1) * self.size
 
     def read_page(self, queryset, name: str, position: int | None) -> tuple[list, bool]:
-        """The rows, and whether there are more."""
+        """The rows of the page, and whether there are more."""
         if name == "after":
             rows = list(rows_beside(queryset, position)[: self.size + 1])
             return rows[: self.size], len(rows) > self.size
@@ -90,12 +90,13 @@ class Pages(PageNumberPagination):
             rows = list(rows_beside(queryset, position, is_before=True)[: self.size])
             if len(rows) == self.size:
                 return rows[::-1], True
-            # Rows have gone since the link was made: this is the beginning.
+            # Rows were deleted since the link was made, so this is the beginning of the list.
             self.number, self.is_at_position = 1, False
         return self.read_far_page(queryset) if self.offset > NEAR or self.is_searched else self.read_near_page(queryset)
 
     def read_near_page(self, queryset) -> tuple[list, bool]:
-        # One more than the page has, to see whether there is another: the last page needs no count.
+        # This reads one row more than the page has, to see whether there is another page. So the last page needs no
+        # count.
         rows = list(queryset[self.offset : self.offset + self.size + 1])
         if not rows and self.offset:
             raise NotFound(self.invalid_page_message)
@@ -121,7 +122,8 @@ class Pages(PageNumberPagination):
         if not self.has_more:
             return None
         is_near = not self.is_by_id or (not self.is_at_position and self.offset + self.size <= NEAR)
-        # A list may have more pages than there are numbers; their positions differ.
+        # A list may have more pages than the largest page number. The links of those pages differ only by their
+        # positions.
         return self.link(min(self.number + 1, MAX_PAGE), **({} if is_near else {"after": self.rows[-1].pk}))
 
     def get_previous_link(self):

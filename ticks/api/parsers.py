@@ -10,8 +10,8 @@ from rest_framework.exceptions import ParseError
 
 from ticks.api.errors import TooLarge
 
-# A string, kept as it is; or a comma between a value and a closing bracket. Possessive, so that a
-# long string costs neither memory nor a second look.
+# The pattern matches a string, which is kept, or a comma between a value and a closing bracket. It is possessive, so
+# that a long string costs neither memory nor a second look.
 TRAILING_COMMA = re.compile(r"""(?s)("(?:[^"\\]++|\\.)*+"?)|(?<![{\[,\s]),(\s*+[}\]])""")
 MAX_MENDED = 64 * 1024
 MAX_DIGITS = 100
@@ -24,7 +24,7 @@ def refuse_large(parser_context: dict) -> None:
 
 
 class JSONParser(parsers.JSONParser):
-    """JSON of at most 1 MB; a name twice in one object is refused rather than the last one taken."""
+    """Parses JSON of at most 1 MB. If an object has a name twice, it is refused; the last one is not simply taken."""
 
     def parse(self, stream, media_type=None, parser_context=None):
         refuse_large(parser_context)
@@ -33,8 +33,8 @@ class JSONParser(parsers.JSONParser):
             try:
                 return parse(text)
             except json.JSONDecodeError:
-                # Two bodies that the first reference prints end so, and must work as printed. They are short, and 1 MB
-                # of quotes would keep Python busy for half a second.
+                # Two bodies that the first reference prints end with such a comma, and they must work as printed. They
+                # are short, and 1 MB of quotes would keep Python busy for half a second.
                 if len(text) > MAX_MENDED:
                     raise
                 return parse(TRAILING_COMMA.sub(r"\1\2", text))
@@ -61,14 +61,14 @@ class MultiPartParser(parsers.MultiPartParser):
 def read_whole(stream, parser_context: dict) -> bytes:
     body = stream.read()
     if len(body) < int(parser_context["request"].META.get("CONTENT_LENGTH") or 0):
-        # What came so far may be valid, and mean something else.
+        # The part that has come so far may be valid JSON with another meaning.
         raise ParseError("The body is shorter than its Content-Length.")
     return body
 
 
 def parse(text: str):
     if text.startswith("\ufeff"):
-        # The sentence is that of `json.loads`.
+        # This is the sentence of `json.loads`.
         raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)
     return DECODER.decode(text)
 
@@ -82,7 +82,7 @@ def parse_int(digits: str) -> int:
 def parse_float(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        # 1e400 is infinite. Where a text may be sent, it would be stored as "inf".
+        # Python reads 1e400 as infinite. A field that accepts text would store it as "inf".
         raise ValueError("a number is too large.")
     return number
 
@@ -98,7 +98,7 @@ def refuse_duplicates(pairs: list[tuple]) -> dict:
     return named
 
 
-# Built once: it takes as long as reading a booking.
+# The decoder is built once, since building it takes as long as reading a booking.
 DECODER = json.JSONDecoder(
     parse_constant=refuse_constant, parse_int=parse_int, parse_float=parse_float, object_pairs_hook=refuse_duplicates
 )

@@ -14,12 +14,12 @@ ENCODER = renderers.JSONRenderer.encoder_class(ensure_ascii=False, allow_nan=Fal
 
 
 def to_json(body) -> bytes:
-    """Byte for byte what DRF's renderer gives. Raises what it raises: `ValueError` for NaN, say."""
+    """Returns the same bytes as DRF's renderer, and raises the same errors, such as `ValueError` for NaN."""
     if body is None:
         return b""
     text = ENCODER.encode(body)
     if not text.isascii():
-        # Older JavaScript takes these for ends of lines.
+        # Older JavaScript treats these as ends of lines.
         text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     return text.encode()
 
@@ -38,12 +38,13 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
     def get_context(self, *args, **kwargs):
         """Leaves out what DRF's template styles inside the page, which the Content-Security-Policy refuses."""
         context = super().get_context(*args, **kwargs)
-        # Colours for code that no page has, and a menu of other actions: `api.html` has them as links.
+        # These are colours for code that no page has, and a menu of other actions, which `api.html` shows as links.
         return context | {"code_style": None, "extra_actions": None, "other_actions": context["extra_actions"]}
 
     def render(self, *args, **kwargs):
         page = sendable(super().render(*args, **kwargs))
-        # It shows who is logged in, and its forms hold a token: what goes for the data does not go for the page.
+        # The page shows who is logged in, and its forms hold a token. So the cache headers of the data must not hold
+        # for the page.
         self.renderer_context["response"]["Cache-Control"] = "no-store"
         return page
 
@@ -73,18 +74,19 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
 
 
 def is_secret(field) -> bool:
-    """Whether what was typed here is for the server alone: a page that is kept or sent on must not have it."""
+    """Whether the field's input is secret, such as a password. A page must not show it again."""
     return field is not None and field.style.get("input_type") == "password"
 
 
 def with_input(data, view, request):
-    """A rule's refusal comes without the form that it is about: binds one to the input, with its errors."""
+    """Adds a form to a refusal by a rule, which has none. The form is bound to the input and has the refusal's
+    errors."""
     given = given_input(request)
     if given is None or getattr(data, "serializer", None) or not hasattr(view, "get_serializer"):
         return data
     form = view.get_serializer(data=given)
     form.is_valid()
-    # The shape was right; what is wrong only the rule knew.
+    # The input's shape was valid; only the rule found the error.
     form._errors = form.errors or data.get("errors", {})
     return ReturnDict(data, serializer=form)
 

@@ -1,4 +1,4 @@
-"""How the API is described: envelopes and errors of each operation for drf-spectacular."""
+"""Describes the envelope and the errors of each operation to drf-spectacular."""
 
 from functools import cache
 
@@ -30,7 +30,7 @@ class ErrorSerializer(serializers.Serializer):
     )
 
 
-# Status: what it means, and codes with what they say.
+# Each status has its meaning and its codes, and each code has its sentence.
 ERRORS = {
     400: ("Malformed or invalid; `errors` names the fields.", {"invalid": "email: Enter a valid email address."}),
     401: ("Not logged in, or the token is no longer valid.", {"token_not_valid": "This token is no longer valid."}),
@@ -63,7 +63,7 @@ SECONDS = {"type": "string", "pattern": "^[0-9]+$"}
 
 
 def sent_header(name: str, description: str, *, on, required=True, schema=str) -> OpenApiParameter:
-    """A header of answers with these statuses; `on=True`: of all."""
+    """A header of answers with these statuses. `on=True` means all statuses."""
     return OpenApiParameter(name, schema, location="header", response=on, required=required, description=description)
 
 
@@ -81,13 +81,13 @@ class Operation(AutoSchema):
         return [getattr(self.view, "tag", "Ticks")]
 
     def map_parsers(self):
-        # Forms are for the browsable API.
+        # Forms are only for the browsable API.
         return ["application/json"]
 
     def _get_request_body(self, direction="request"):
         if self.method != "DELETE":
             return super()._get_request_body(direction)
-        # drf-spectacular knows DELETE without a body; cancelling may have one.
+        # drf-spectacular knows only a DELETE without a body, but cancelling may have one.
         self.method = "POST"
         try:
             return super()._get_request_body(direction)
@@ -95,7 +95,7 @@ class Operation(AutoSchema):
             self.method = "DELETE"
 
     def _is_list_view(self, serializer=None):
-        # The answer decides, not the action's name: `describes` wraps single objects itself.
+        # The answer decides whether this is a list, not the action's name: `describes` wraps single objects itself.
         serializer = serializer or self.get_response_serializers()
         if isinstance(serializer, dict):
             serializer = serializer.get(200)
@@ -151,7 +151,8 @@ def error_response(status: int, body, codes: dict[str, str]) -> OpenApiResponse:
 
 
 def enveloped(body):
-    """A list keeps its pages, which are the envelope; one object, or none, is wrapped; a response is itself."""
+    """Wraps an answer in the envelope: one object, or none. A list has its pages as the envelope, and a response stays
+    as it is."""
     if isinstance(body, serializers.ListSerializer | OpenApiResponse):
         return body
     return envelope_of(body)

@@ -15,9 +15,9 @@ from ticks.exceptions import Refusal
 from ticks.formatting import plural
 
 PERIODS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-# Each scope keeps so many callers. With more at once, those who were silent longest are forgotten first.
+# Each scope remembers this many callers. If there are more, those who were silent longest are forgotten first.
 MAX_CALLERS = 100_000
-# An address has less. What a proxy passed on as one may be any text, and longer ones count as what they begin with.
+# An IP address is shorter. A proxy may pass on any text as an address; a longer one is counted by its beginning.
 MAX_KEY = 64
 clock = time.monotonic
 
@@ -32,7 +32,7 @@ class TooManyRequests(Refusal):
 
 
 class MovingWindow:
-    """The times of each caller's requests in the last period, oldest first. Exact under threads.
+    """The times of each caller's requests in the last period, oldest first. It counts exactly under threads.
 
     Not the `limits` library: its storage in memory starts a thread every ten milliseconds, which goes through all
     callers. A hit took 9 us more CPU with 64 callers, and 35 us more with 10,000.
@@ -40,7 +40,7 @@ class MovingWindow:
 
     def __init__(self):
         self.lock = Lock()
-        # The caller who came last is the last.
+        # The callers are ordered; the one who came last is at the end.
         self.callers: OrderedDict[str, list[float]] = OrderedDict()
 
     def hit(self, key: str, *, limit: int, period: int) -> float | None:
@@ -54,7 +54,8 @@ class MovingWindow:
             if len(times) >= limit:
                 return times[-limit] + period - now
             times.append(now)
-            # Two at most: more often than new callers come, and no request pays for many.
+            # At most two callers are forgotten here. That is faster than new callers come, and no request pays for
+            # many.
             for _ in range(2):
                 oldest, its_times = next(iter(self.callers.items()))
                 if len(self.callers) > MAX_CALLERS or not its_times or its_times[-1] <= now - period:
@@ -103,17 +104,17 @@ def forget_all() -> None:
 def network_of(meta: dict) -> str:
     """The address that a caller is counted by, trusting `TRUSTED_PROXIES` forwarding hops.
 
-    An IPv6 caller owns at least a /64, so the /64 counts, not the address. What is no address counts as the peer's,
-    the nearest proxy: no spelling may make a fresh caller.
+    An IPv6 caller owns at least a /64, so the /64 counts, not the address. A text that is no address counts as the
+    peer, the nearest proxy, so that no spelling makes a new caller.
     """
     address = parse_address(forwarded_address(meta)) or parse_address(meta.get("REMOTE_ADDR", ""))
     if address is None:
-        # The peer of a unix socket has none.
+        # The peer of a unix socket has no address.
         return "no address"
     if isinstance(address, IPv4Address):
         return str(address)
     if address.ipv4_mapped:
-        # A dual-stack socket's spelling; as /64 they would all be one caller.
+        # This is a dual-stack socket's spelling of IPv4. As a /64, all of them would be one caller.
         return str(address.ipv4_mapped)
     return f"{IPv6Address(int(address) >> 64 << 64)}/64"
 
@@ -141,12 +142,12 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 class CallerThrottle(BaseThrottle):
-    """At most as many requests as the rate of its scope in the settings."""
+    """Allows at most as many requests as the rate of its scope in the settings."""
 
     scope: str
 
     def get_cache_key(self, request, view) -> str | None:
-        """What the caller is counted by; None if this throttle does not count them."""
+        """The identity by which the caller is counted; None if this throttle does not count them."""
         raise NotImplementedError
 
     def allow_request(self, request, view):

@@ -14,22 +14,23 @@ from ticks.api.headers import policy
 
 @cache
 def rendered(renderer_class) -> bytes:
-    """Made once a process: the routes do not change, and a tenth of a second a request would let anybody
-    keep a worker busy."""
+    """The schema is made once for each process, since the routes do not change. It takes a tenth of a second, so making
+    it for each request would let anybody keep a worker busy."""
     return renderer_class().render(SchemaGenerator().get_schema(public=True), renderer_context={})
 
 
 class SchemaView(RefusesInJson, SpectacularAPIView):
-    """drf-spectacular's, which would also keep a translation in memory for each `?lang=` that anybody asks for."""
+    """Replaces drf-spectacular's method, which also keeps a translation in memory for each `?lang=` that anybody asks
+    for."""
 
-    # It does not describe itself.
+    # The schema does not describe its own address.
     schema = None
     http_method_names = ["get", "head"]
 
     def get(self, request):
         renderer = request.accepted_renderer
         headers = {"Content-Disposition": f'inline; filename="Ticks.{renderer.format}"'}
-        # JSON has none: it is UTF-8.
+        # JSON has no charset parameter: it is UTF-8.
         content_type = renderer.media_type + (f"; charset={renderer.charset}" if renderer.charset else "")
         return HttpResponse(rendered(type(renderer)), content_type=content_type, headers=headers)
 
@@ -60,7 +61,7 @@ class UnknownRoute(APIView):
 
 
 def no_route(like: type[APIView] = APIView):
-    """The catch-all of a contract, whose failures look like those of its views."""
+    """The catch-all route of a contract. Its failures have the same shape as those of the contract's views."""
     body = getattr(like, "failure_body", None)
     attributes = {"failure_body": staticmethod(body)} if body else {}
     return type("UnknownRoute", (UnknownRoute,), attributes).as_view()

@@ -6,9 +6,9 @@ MAX_TICKETS = 1_000_000
 
 
 class ExactCollation:
-    """Compares code point by code point on every database.
+    """Text that every database compares code point by code point.
 
-    MySQL's and MariaDB's usual collations take different emoji, accents and cases for the same.
+    MySQL's and MariaDB's usual collations treat different emoji, accents and cases as equal.
     """
 
     def db_parameters(self, connection):

@@ -57,7 +57,7 @@ def locked(connection, tables: Sequence[str]) -> Iterator[None]:
     if connection.vendor != "mysql":
         yield
         return
-    # In the order that MySQL's manual gives. Not in `atomic()`, within which Django refuses to change the schema.
+    # The order is that of MySQL's manual. This is not in `atomic()`, where Django refuses to change the schema.
     connection.set_autocommit(False)
     try:
         with connection.cursor() as cursor:
@@ -73,20 +73,22 @@ def locked(connection, tables: Sequence[str]) -> Iterator[None]:
 
 
 def missing_migrations(loader: MigrationLoader) -> list[Migration]:
-    """What the database lacks, in the order of `migrate`: before an upgrade, and after an interrupted one."""
+    """The migrations that the database lacks, in the order of `migrate`. There are some before an upgrade, and after an
+    interrupted one."""
     graph = loader.graph
     nodes = dict.fromkeys(node for leaf in graph.leaf_nodes() for node in graph.forwards_plan(leaf))
     return [graph.nodes[node] for node in nodes if node not in loader.applied_migrations]
 
 
 def unknown_migrations(loader: MigrationLoader) -> list[str]:
-    """What the database has and this version does not know: it was migrated by a newer one."""
+    """The migrations in the database that this version does not know, since a newer version has made them."""
     unknown = set(loader.applied_migrations) - set(loader.disk_migrations)
     return sorted(f"{app}.{name}" for app, name in unknown if app not in FORMER_APPS)
 
 
 def refuse_newer_schema() -> None:
-    """Raises `CommandError`: this version would not keep up to date what a newer one has added."""
+    """Raises `CommandError` if a newer version has migrated the database, since this version would not keep its columns
+    up to date."""
     unknown = unknown_migrations(MigrationLoader(connection))
     if unknown:
         raise CommandError(
@@ -96,7 +98,8 @@ def refuse_newer_schema() -> None:
 
 
 def refuse_other_schema() -> None:
-    """Raises `CommandError`: on half an upgrade, bookings would be missing from the counts."""
+    """Raises `CommandError` if migrations are missing, since on half an upgrade some bookings would be missing from the
+    counts."""
     refuse_newer_schema()
     missing = missing_migrations(MigrationLoader(connection))
     if missing:

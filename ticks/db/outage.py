@@ -1,7 +1,6 @@
-"""What this process does while its database is away: it refuses at once instead of waiting anew each time.
+"""While its database is away, this process refuses requests at once instead of waiting for each of them.
 
-A database that takes no writes counts as away: it may be a primary that was demoted, whose place another has taken.
-"""
+A database that takes no writes counts as away: it may be a primary that was demoted, whose place another has taken."""
 
 import threading
 import time
@@ -9,13 +8,14 @@ from contextlib import suppress
 
 from django.db import DatabaseError, InterfaceError, ProgrammingError, connection
 
-# The connection is gone or cannot be made: network, restart, KILL, cluster node not ready, no connection left.
+# These errors mean that the connection is lost or cannot be made: network, restart, KILL, cluster node not ready, or no
+# connection left.
 UNREACHABLE = {1040, 1047, 1053, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
-# The server takes no writes: `read_only` is on (1290), or InnoDB was started read-only (1836).
+# These errors mean that the server takes no writes: `read_only` is on (1290), or InnoDB was started read-only (1836).
 READ_ONLY = {1290, 1836}
 LOST = UNREACHABLE | READ_ONLY
-# Changes no row, and still fails where nothing may be written. It reads a table, since a node that has lost its
-# cluster answers whatever needs none (1047). `/readyz` asks the same.
+# This statement changes no row, and still fails if nothing may be written. It reads a table, since a node that has lost
+# its cluster still answers statements that need none (1047). `/readyz` asks the same.
 WRITE_PROBE = "UPDATE django_migrations SET app = app WHERE id = 0"
 # If only one connection was lost, the first probe gets through in a few milliseconds.
 FIRST_PROBE_SECONDS = 0.1
@@ -23,24 +23,25 @@ PAUSE_SECONDS = 0.2
 
 
 class Outage:
-    """From the first lost connection until a probe gets through; the probe is a thread of its own.
+    """An outage begins with the first lost connection, and ends when a probe gets through. The probe is a thread of its
+    own.
 
-    Without it each request would find out by a time-out of its own, and a server with few threads
-    would answer the last of a crowd after a minute.
+    Without this class each request would wait for a time-out of its own. In a crowd, a server with few threads would
+    answer the last request after a minute.
     """
 
     def __init__(self):
         self._is_over = threading.Event()
         self._is_over.set()
-        # By the monotonic clock. When connections were last found to lead to a database that is away or takes no
-        # writes: those that were opened before are not used again.
+        # This is when connections were last found to lead to a database that is away or takes no writes, by the
+        # monotonic clock. Connections that were opened before are not used again.
         self.stale_before = float("-inf")
         self._began = float("-inf")
         self._beginning = threading.Lock()
         self._prober: threading.Thread | None = None
 
     def is_over(self) -> bool:
-        """Whether the database may be asked; gives a probe that has just begun its moment."""
+        """Whether the database may be asked. If a probe has just begun, waits for it for a moment."""
         if self._is_over.is_set() or threading.current_thread() is self._prober:
             return True
         return self._is_over.wait(max(0, self._began + FIRST_PROBE_SECONDS - time.monotonic()))
@@ -57,7 +58,7 @@ class Outage:
             try:
                 self._prober.start()
             except RuntimeError:
-                # No thread is to be had, so nobody would ever see the end of it.
+                # No thread is available, so no probe would ever see the end of the outage.
                 self._is_over.set()
 
     def _probe(self) -> None:
@@ -71,15 +72,15 @@ outage = Outage()
 
 
 def database_answers() -> bool:
-    """Whether it can be reached and takes writes."""
+    """Whether the database can be reached and takes writes."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(WRITE_PROBE)
     except ProgrammingError:
-        # It has no tables yet.
+        # The database has no tables yet.
         return True
     except Exception:
-        # Whatever it is, nobody could be served.
+        # Whatever the error is, no request could be served.
         return False
     else:
         return True
@@ -89,7 +90,7 @@ def database_answers() -> bool:
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether the connection is of no more use. Says nothing of what was done over it."""
+    """Whether the connection is unusable. This does not tell whether the last statement was carried out."""
     if isinstance(error, InterfaceError):
         return True
     return isinstance(error, DatabaseError) and bool(error.args) and error.args[0] in LOST

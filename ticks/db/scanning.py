@@ -1,4 +1,4 @@
-"""Reads of tables with a million rows: beside a position, in short statements, and between two moments."""
+"""Reads from tables with a million rows: the rows next to a position, in short statements, or between two moments."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from django.db import DatabaseError, connection
 from django.db.models import QuerySet
 
-# MariaDB's and MySQL's "interrupted, it took too long".
+# These are the errors of MariaDB and MySQL for a statement that was interrupted because it took too long.
 INTERRUPTED = {1969, 3024}
 FIRST_WIDTH = 20_000
 ROWS_A_STATEMENT = 2_000
-# Two rounds of so many samples leave at most a hundredth of a hundredth of a table.
+# Two rounds of this many samples leave a range of at most a ten-thousandth of a table.
 SAMPLES, ROUNDS = 100, 2
-# A row gets its number after its time. Rows that wait for a lock in between are overtaken by others.
+# A row gets its time first and its number later. Rows that wait for a lock in between are overtaken by others.
 DISORDER = timedelta(minutes=2)
 
 
@@ -24,9 +24,9 @@ class TookTooLong(Exception):
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Let the database itself end a SELECT that takes longer, and raise `TookTooLong`. SQLite has no such limit.
+    """Lets the database itself end a SELECT that takes longer, and raises `TookTooLong`. SQLite has no such limit.
 
-    The driver's own time-out would end only the waiting, and take a slow statement for a lost database.
+    The driver's own time-out would only end the waiting, and a slow statement would count as a lost database.
     """
     if connection.vendor != "mysql":
         yield
@@ -43,7 +43,7 @@ def time_limit(seconds: float) -> Iterator[None]:
             raise TookTooLong from error
         raise
     finally:
-        # A connection on which this fails is lost, and gets closed.
+        # If this fails, the connection is lost and gets closed.
         with suppress(DatabaseError), connection.cursor() as cursor:
             cursor.execute(f"SET SESSION {name} = DEFAULT")
 
@@ -51,7 +51,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 def rows_beside(rows: QuerySet, position: int | None, column: str = "pk", *, is_before: bool = False) -> QuerySet:
     """The rows after a position in a list that is ordered by `column`, or those before it; the nearest come first.
 
-    Without a position: the list from its beginning, or from its end.
+    Without a position, the rows are read from the beginning or from the end of the list.
     """
     is_ascending = rows.query.order_by[0].startswith("-") == is_before
     rows = rows.reverse() if is_before else rows
@@ -61,7 +61,7 @@ def rows_beside(rows: QuerySet, position: int | None, column: str = "pk", *, is_
 def scan(
     rows: QuerySet, column: str = "pk", *, low: int, high: int, limit: int = ROWS_A_STATEMENT, seconds: float
 ) -> Iterator[tuple[list, int]]:
-    """Yield lists of `rows`, and the position in `column` up to which all were read, in the order of `rows`.
+    """Yields lists of `rows`, and the position in `column` up to which all were read, in the order of `rows`.
 
     Each statement looks at a bounded range of `column` for about `seconds`, so that even a condition that finds next
     to nothing goes through a long table without a slow statement. Raises `TookTooLong` when no range is short enough.
@@ -94,9 +94,10 @@ def range_of(
 ) -> tuple[int, int]:
     """The lowest and the highest `column` that a row made from `since` until before `until` may have.
 
-    `column` rises with time. The range is rather too wide than too narrow: who reads in it still asks for the time.
+    `column` rises with time. The range may be too wide, but never too narrow. So a query that uses it must still
+    compare the time.
     """
-    # Not as one aggregate of both, for which SQLite reads the whole table.
+    # These are two queries, since SQLite reads the whole table for one aggregate of both.
     low, high = (rows.order_by(f"{sign}{column}").values_list(column, flat=True).first() or 0 for sign in ("", "-"))
     if since:
         earliest = since - DISORDER
@@ -108,7 +109,7 @@ def range_of(
 
 
 def edge_of(rows: QuerySet, column: str, start: int, stop: int, *, is_in_span: Callable[[datetime], bool]) -> int:
-    """The last sample, on the way from `start` to `stop`, before the first one that lies in the span."""
+    """The last sample before the span, on the way from `start` to `stop`. The samples are refined in several rounds."""
     for _ in range(ROUNDS):
         first, last = sorted((start, stop))
         samples = range(first, last + 1, max(1, (last - first) // SAMPLES))

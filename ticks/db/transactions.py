@@ -1,4 +1,4 @@
-"""The outermost transaction of a service: what to do when the database does not carry it out."""
+"""The outermost transaction of a service, and what happens when the database does not carry it out."""
 
 import random
 import time
@@ -20,17 +20,18 @@ from django.db.models import QuerySet
 from ticks.db.outage import drop_if_lost, outage
 from ticks.exceptions import Refusal
 
-# Deadlock or a cluster's failed certification, lock wait timeout, record changed since last read. The
-# server has rolled back the transaction (1205: one statement of it), so that it may run again.
+# These errors are a deadlock or a cluster's failed certification, a lock wait timeout, and a record changed since the
+# last read. The server has rolled back the transaction (1205: one statement of it), so the transaction may run again.
 ROLLED_BACK = {1213, 1205, 1020}
 SQLITE_LOCKED = "database is locked"
-# Values that the database cannot store, which the driver reports as if the database had failed: wrong characters for a
-# column (1300, 1366, 3988), wrong numbers and times (1292, 1367, 1411), a statement that is too long (1153).
+# These errors are values that the database cannot store, which the driver reports as if the database had failed: wrong
+# characters for a column (1300, 1366, 3988), wrong numbers and times (1292, 1367, 1411), a statement that is too long
+# (1153).
 VALUE_REFUSED = {1153, 1292, 1300, 1366, 1367, 1411, 3988}
 ATTEMPTS = 5
-# Lock waits count in: a few of them must not hold a thread of the server for half a minute.
+# This includes lock waits: a few of them must not hold a thread of the server for half a minute.
 PATIENCE_SECONDS = 6
-# What was lost by a time-out would be lost by the next one.
+# If an attempt was lost by a time-out, the next one would be too.
 PATIENCE_WHEN_LOST_SECONDS = 0.8
 FIRST_PAUSE_SECONDS = 0.01
 ROWS_A_DELETION = 1000
@@ -80,11 +81,11 @@ class OutcomeUnknown(Refusal):
 def in_one_transaction(service: Callable, *, attempts: int = ATTEMPTS) -> Callable:
     """Runs a service in its own transaction, COMMIT included, and again if it certainly was not committed.
 
-    Raises `Busy` after so many attempts or six seconds, `Unavailable` where the database is away or has kept
-    it waiting, `OutcomeUnknown` where the COMMIT was not answered (only a unique key in the same
-    transaction could make a repetition safe, and that is the caller's), `RuntimeError` inside another
-    atomic block: a retry there would build on what the server has already thrown away. Errors are caught
-    outside the block only: caught inside, Django would go on and commit the statements that follow.
+    Raises `Busy` after this many attempts or six seconds, `Unavailable` where the database is away or has kept it
+    waiting, `OutcomeUnknown` where the COMMIT was not answered (only a unique key in the same transaction could make a
+    repetition safe, and that is the caller's), `RuntimeError` inside another atomic block: a retry there would build on
+    what the server has already thrown away. Errors are caught outside the block only: caught inside, Django would go on
+    and commit the statements that follow.
     """
 
     @wraps(service)
@@ -104,7 +105,7 @@ def in_one_transaction(service: Callable, *, attempts: int = ATTEMPTS) -> Callab
                 return answer
             except (DatabaseError, InterfaceError) as error:
                 refusal = refusal_of(error, is_committing=is_committing)
-                # The log says why.
+                # The log has the reason.
                 refusal.__cause__ = error
                 has_waited = time.monotonic() - began > PATIENCE_WHEN_LOST_SECONDS
                 if isinstance(refusal, Unavailable) and (has_waited or not outage.is_over()):
@@ -116,32 +117,32 @@ def in_one_transaction(service: Callable, *, attempts: int = ATTEMPTS) -> Callab
 
 def refuse_to_nest() -> None:
     """Raises `RuntimeError` inside an atomic block, for a service that another thread may carry out."""
-    # Tests may run inside one.
+    # A test may run inside an atomic block.
     if any(not block._from_testcase for block in connection.atomic_blocks):
         raise RuntimeError("A service that moves tickets is a transaction of its own; call it outside of others.")
 
 
 def refusal_of(error: Exception, *, is_committing: bool) -> Refusal:
-    """What to say if no further attempt succeeds; raises what no further attempt can mend."""
+    """The refusal to raise if no further attempt succeeds. Raises errors that another attempt cannot mend."""
     if is_rolled_back(error):
         return Busy()
     was_lost = drop_if_lost(error)
-    # A constraint that SQLite checks at COMMIT is no doubt: nothing was committed.
+    # SQLite checks a constraint at COMMIT. If it fails there, it is certain that nothing was committed.
     if is_committing and not isinstance(error, IntegrityError):
         raise OutcomeUnknown from error
     if was_lost:
-        # The server rolls back what it got no COMMIT for.
+        # The server rolls back a transaction that got no COMMIT.
         return Unavailable()
     raise error
 
 
 def refusal_of_database(error: Exception) -> Refusal | None:
-    """What to say of an error outside of `in_one_transaction`; None where it is a fault of ours."""
+    """The refusal for a database error outside of `in_one_transaction`; None if the error is a fault of ours."""
     if is_rolled_back(error):
         refusal = Busy()
     elif is_value_refused(error):
         refusal = ValueRefused()
-    # Internal: what the driver calls errors of the server's system, such as a full disk.
+    # An `InternalError` is what the driver calls errors of the server's system, such as a full disk.
     elif isinstance(error, OperationalError | InterfaceError | InternalError):
         refusal = Unavailable("The database does not answer; try again shortly.")
     else:
@@ -163,7 +164,8 @@ def is_rolled_back(error: Exception) -> bool:
 
 
 def delete_in_batches(queryset: QuerySet) -> int:
-    """Deletes all rows, in short transactions: what was deleted stays deleted. Returns how many."""
+    """Deletes all rows in short transactions. Rows that are deleted stay deleted if a later transaction fails. Returns
+    how many."""
     deleted = 0
     while True:
         ids = list(queryset.order_by("pk").values_list("pk", flat=True)[:ROWS_A_DELETION])

@@ -25,13 +25,13 @@ FIXED = {
     "wsgi.run_once": False,
     "wsgi.version": (1, 0),
 }
-# CGI writes these two without HTTP_ before them.
+# CGI writes these two headers without HTTP_ before them.
 PLAIN_HEADERS = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 CHARSETS = {"utf-8", "ascii", "iso8859-1", "cp1252"}
-# Names of all charsets that Python has, as `codecs` spells them.
+# These are the names of all charsets that Python has, as `codecs` spells them.
 CODECS = {module.name for module in pkgutil.iter_modules(encodings.__path__)} | encodings.aliases.aliases.keys()
-# Reading one takes time that grows with the square of its length: 8 seconds for one of 60 kB. The longest boundary of
-# a multipart body has 70 characters.
+# The time to read a content type grows with the square of its length: 8 seconds for one of 60 kB. The longest boundary
+# of a multipart body has 70 characters.
 MAX_CONTENT_TYPE = 256
 
 
@@ -58,11 +58,13 @@ def environ_of(scope) -> dict:
 
 
 def headers_of(headers) -> dict[str, str]:
-    """Without names that have an underscore: in WSGI's spelling they would pass for what a proxy has set."""
+    """Headers in WSGI's spelling. Names with an underscore are left out, since they would pass for what a proxy has
+    set."""
     items = headers.items()
     named = dict(items)
     if not len(named) == len(items) == len(headers):
-        # A header came twice, or has bytes beyond ASCII, which granian leaves out: it must not look as if unsent.
+        # A header came twice, or has bytes beyond ASCII, which granian leaves out. It must not look as if the client
+        # had not sent it.
         named = {
             name: (";" if name == "cookie" else ",").join(headers.get_all(name) or [""])
             for name in headers.keys()  # noqa: SIM118 (not a dict)
@@ -80,10 +82,10 @@ def latin(text: str) -> str:
 
 
 def made_readable(environ: dict) -> dict:
-    """Mends, or makes refusable, what Django would fail on before any view."""
+    """Repairs what Django would fail on before any view, or changes it so that a view refuses it."""
     content_type = environ.get("CONTENT_TYPE", "")
     if len(content_type) > MAX_CONTENT_TYPE or not is_readable(content_type):
-        # No parser reads it: 415 where there is a body, nothing where there is none.
+        # No parser reads this type. So a request with a body gets a 415, and a request without one is not affected.
         environ["CONTENT_TYPE"] = "application/octet-stream"
     if "\\" in environ.get("HTTP_COOKIE", ""):
         # No cookie of ours has a backslash. Python looks for the next escaped character from each of them on, to the
@@ -94,7 +96,7 @@ def made_readable(environ: dict) -> dict:
 
 @lru_cache(maxsize=256)
 def is_readable(content_type: str) -> bool:
-    """Whether Django can read it, and decode by its charset; it decodes the query string by it as well.
+    """Whether Django can read the content type and decode by its charset. Django decodes the query string by it too.
 
     To Python "hex", "punycode" and "undefined" are charsets too, and each fails in a way of its own.
     """
@@ -115,10 +117,10 @@ codecs.register(known_codec)
 
 
 def respond(environ: dict) -> tuple[int, list[tuple[str, str]], bytes | Path | int]:
-    """Django's whole answer: a client that reads it slowly holds no thread.
+    """Returns Django's whole answer, so that a client that reads it slowly holds no thread.
 
-    A file stays on the disk, so that a slow client does not cost as much memory as it has bytes: the body is its path
-    or, where it has no name, a descriptor of it, which the caller closes.
+    A file stays on the disk, so that a slow client needs no memory for it. The body is then the file's path. If the
+    file has no name, the body is a file descriptor, which the caller closes.
     """
     answer = []
 
@@ -136,6 +138,6 @@ def respond(environ: dict) -> tuple[int, list[tuple[str, str]], bytes | Path | i
             file.flush()
             body = os.dup(file.fileno())
     finally:
-        # Django ends the request here: signals, connections.
+        # Here Django ends the request: it sends its signals and closes connections.
         response.close()
     return answer[0], answer[1], body

@@ -11,14 +11,14 @@ from rest_framework.exceptions import APIException, ParseError
 
 from ticks.server import stopping
 
-# From here on a body counts as slow. Memory is what limits how many of those may wait: 1 MB each.
+# A body counts as slow after this time. Memory limits how many slow bodies may wait: 1 MB each.
 SLOW_SECONDS = 1
 SLOW_BODIES = 64
 READ_AWAY_BYTES = 16 * 1024 * 1024
 
 
 class BodyLate(APIException, BadRequest):
-    """Django's own pages, such as the staff's site, answer it as a bad request."""
+    """A body that did not arrive in time. Django's own pages, such as the staff's site, answer it as a bad request."""
 
     status_code = status.HTTP_408_REQUEST_TIMEOUT
     default_code = "request_timeout"
@@ -30,7 +30,8 @@ class BodyCutOff(ParseError, BadRequest):
 
 
 class MissingBody:
-    """Stands for a body that did not come. A view that reads it fails, and answers in the shape of its address."""
+    """Stands for a body that did not come. A view that reads it fails, and the error has the shape of that view's
+    errors."""
 
     def __init__(self, reason: APIException):
         self.reason = reason
@@ -42,14 +43,15 @@ class MissingBody:
 
 
 class Bodies:
-    """Those of one worker. A body has `seconds` to arrive; when too many are slow, the oldest are given up.
+    """The request bodies that one worker reads. A body has `seconds` to arrive. If too many are slow, the oldest are
+    given up.
 
-    The worker calls `give_up_late` now and then: a timer for each body costs more than all else about it.
+    The worker calls `give_up_late` now and then: a timer for each body would cost more than everything else about it.
     """
 
     def __init__(self, *, limit: int, seconds: float):
         self.limit, self.seconds = limit, seconds
-        # The tasks that read a body and since when, in the order in which they began.
+        # These are the tasks that read a body, in the order in which they began. The value is when they began.
         self.reading: dict[asyncio.Task, float] = {}
         self.given_up: set[asyncio.Task] = set()
 
@@ -74,7 +76,8 @@ class Bodies:
             self.given_up.discard(task)
 
     async def read_chunks(self, protocol) -> bytes:
-        """One byte over the limit is enough for Django to refuse it. The client reads why when it has sent it all."""
+        """Reads up to one byte over the limit, enough for Django to refuse it. The client sees the refusal after
+        sending it all."""
         body, received, empty = bytearray(), 0, 0
         async for chunk in protocol:
             body += chunk[: self.limit + 1 - len(body)]
@@ -83,7 +86,7 @@ class Bodies:
             if received > READ_AWAY_BYTES:
                 return bytes(body)
         if empty > 1:
-            # granian ends with an empty chunk, and puts another in the place of an error before it.
+            # granian ends a body with an empty chunk. If the body failed, it puts another empty chunk before that.
             raise BodyCutOff
         return bytes(body)
 

@@ -1,11 +1,10 @@
 """Large answers: made into a file, one at a time in each worker, and sent from that file.
 
-They are not sent in parts while they are made: granian would keep in memory what a slow client has not read, and
-parts that have left cannot be taken back when the rest fails. A file costs no memory and, once it is made, no thread.
+They are not sent in parts while they are made: granian would keep in memory what a slow client has not read, and parts
+that were sent cannot be taken back if the rest fails. A file costs no memory and, once it is made, no thread.
 
-A view makes its file while it holds `making`, in one of the THREADS of its worker. It takes that lock last, when it
-knows who asks, that they may, and what for.
-"""
+A view makes its file while it holds `making`, in one of the THREADS of its worker. It takes that lock last, after it
+has checked the caller, the permission and the input."""
 
 import threading
 
@@ -13,9 +12,9 @@ from django.http import FileResponse
 
 from ticks.server import stopping
 
-# The name in a request's environ of its `Permit`.
+# A request's `Permit` has this name in the request's environ.
 PERMIT = "ticks.permit"
-# Held while a file is made.
+# This lock is held while a file is made.
 making = threading.Lock()
 
 
@@ -33,13 +32,13 @@ class Permit:
         self.is_given_up = True
 
     def check(self) -> None:
-        """Raises `GivenUp`. Whoever makes the file asks it every few tenths of a second."""
+        """The code that makes the file calls this every few tenths of a second. Raises `GivenUp` if it must stop."""
         if self.is_given_up or stopping.has_begun():
             raise GivenUp
 
 
 def permit_of(request) -> Permit:
-    """The server's; one of its own where there is none, as in tests."""
+    """The permit from the server; a new one where there is no server, as in tests."""
     return request.META.get(PERMIT) or Permit()
 
 

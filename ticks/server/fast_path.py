@@ -1,8 +1,7 @@
-"""What a fast path in front of Django needs of HTTP: which requests are plain, and how an answer leaves.
+"""The HTTP part of a fast path in front of Django: which requests are plain, and how an answer is sent.
 
-A fast path takes a request only where nothing about it is unusual; whatever else it is, Django answers it. So all
-that is here may err on one side only.
-"""
+A fast path takes a request only if nothing about it is unusual. Django answers every other request. So this module may
+wrongly leave a request to Django, but must never wrongly take one."""
 
 import time
 from dataclasses import dataclass
@@ -17,15 +16,15 @@ from ticks.api.renderers import to_json
 from ticks.exceptions import Refusal
 from ticks.logging import identity_of, log_request, request_id
 
-# Headers of clients and proxies that change nothing, or that a fast path reads.
+# These headers of clients and proxies change nothing, or a fast path reads them.
 PLAIN_HEADERS = {
     *("accept", "accept-encoding", "accept-language", "authorization", "connection", "content-length", "content-type"),
     *("forwarded", "host", "idempotency-key", "if-none-match", "traceparent", "tracestate", "user-agent", "via"),
     *("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip", "x-request-id"),
 }
-# JSON is the answer to all of these.
+# All of these accept JSON.
 JSON_ACCEPTED = {"*/*", "application/json", "application/json, text/plain, */*"}
-# A name in the DNS has 253 characters at most; then comes the port.
+# A DNS name has at most 253 characters; then comes the port.
 MAX_HOST = 260
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
@@ -33,14 +32,14 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 
 @dataclass(slots=True)
 class Head:
-    """A plain request but for its body. Header names are in lower case."""
+    """A plain request without its body. Header names are in lower case."""
 
     method: str
     path: str
     client: str
     scheme: str
     headers: dict[str, str]
-    # Of its body.
+    # This is the length of the body.
     length: int
     identity: str
 
@@ -51,7 +50,7 @@ def read_head(scope) -> Head | None:
     headers = dict(items)
     scheme = scope.scheme
     if settings.TRUSTED_PROXIES and "x-forwarded-proto" in headers:
-        # As Django finds it: by the header of a proxy that is trusted, otherwise by the connection.
+        # The address is found as Django finds it: by the header of a trusted proxy, otherwise by the connection.
         scheme = headers["x-forwarded-proto"].split(",")[0].strip()
     length = headers.get("content-length", "0")
     is_plain = (
@@ -80,7 +79,7 @@ def is_our_host(host: str, allowed: tuple[str, ...]) -> bool:
 
 
 def refusal_answer(head: Head, refusal: Refusal) -> tuple[int, dict[str, str], dict]:
-    """Status, headers and body of what a service refuses, as `ticks.api.errors` words it for every view."""
+    """The status, headers and body for a service's refusal. `ticks.api.errors` words them, as for every view."""
     token = request_id.set(head.identity)
     try:
         failure = describe(refusal)
@@ -92,13 +91,13 @@ def refusal_answer(head: Head, refusal: Refusal) -> tuple[int, dict[str, str], d
 def whole_answer(
     head: Head, body: dict | None, *, status: int, user: int | None, headers: dict[str, str], allow: str, began: float
 ) -> Answer:
-    """The answer in full; its line is written to the log. Without a body: 304."""
+    """The complete answer; it also writes the log line. Without a body the status is 304."""
     content = b"" if body is None else to_json(body)
     all_headers = [
         *common_headers(
             tuple(headers.items()),
             has_body=body is not None,
-            # Without a token a session's cookie would have decided who asks.
+            # The request has no token, so a session's cookie would have decided who the caller is.
             vary="Accept, Cookie" if user is None else "Accept",
             allow=allow,
             hsts_seconds=head.scheme == "https" and settings.SECURE_HSTS_SECONDS,
@@ -115,7 +114,7 @@ def whole_answer(
 def common_headers(
     headers: tuple[tuple[str, str], ...], *, has_body: bool, vary: str, allow: str, hsts_seconds: int
 ) -> list[tuple[str, str]]:
-    """Those that many answers have in common, with the view's own."""
+    """The headers that many answers have in common, together with the view's own."""
     own = dict(headers)
     return list(
         {

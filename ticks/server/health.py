@@ -10,7 +10,7 @@ from ticks.server import stopping
 
 
 class Probes:
-    """Middleware: answers probes whatever name or address they ask for, and without a redirect to https."""
+    """Middleware: answers probes for any host name or address, and without a redirect to https."""
 
     def __init__(self, get_response):
         self.get_response = get_response
@@ -20,7 +20,7 @@ class Probes:
         return probe(request) if probe else self.get_response(request)
 
 
-# Applied migrations do not come off a running system; once seen, the look is not repeated.
+# Migrations are not taken back on a running system, so this check is not repeated once it has passed.
 migrated = False
 
 

@@ -17,26 +17,26 @@ from granian.log import LogLevels
 
 from ticks.server.stopping import DRAINING, ENDING, stage
 
-# After SIGTERM workers serve on for as long, and each answer is the last of its connection: clients that keep their
-# connections learn it from an answer, and not by a connection that closes as they send.
+# After SIGTERM, workers continue to serve for this long. Each answer then closes its connection, so clients learn it
+# from an answer, and not from a connection that closes while they send.
 DRAIN_SECONDS = 0.5
-# Then requests in flight get this long to be answered: all in all less than the ten seconds that service managers wait.
+# After that, requests in flight get this long. The sum is less than the ten seconds that service managers wait.
 GRACE_SECONDS = 6
-# A request's head must arrive in this time, and a connection may idle for as long.
+# A request's head must arrive in this time. A connection may idle for as long.
 HEAD_SECONDS = 10
-# A longer head is refused with 431. What callers write there stands in logs, in keys of caches and in answers.
+# A longer head is refused with 431. Text from the head gets into logs, keys of caches and answers.
 HEAD_BYTES = 16 * 1024
 CONNECTIONS_EACH = 2048
 BACKLOG = 1024
-# How many objects Python makes before it looks for cycles among them. With its 700, a twentieth of all that a worker
-# computes is that search, which finds next to nothing.
+# Python looks for cycles after it has made this many objects. With its default of 700, this search takes a twentieth of
+# a worker's computing time, and finds next to nothing.
 GARBAGE_LOOK_EVERY = 20_000
-# Each of them ends the server.
+# Each of these signals stops the server.
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
 def serve(host: str, port: int, workers: int, threads: int) -> None:
-    # Before the first thread and the first worker, which inherit it.
+    # This comes before the first thread and the first worker, since they inherit it.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     # Each connection takes a file descriptor, and many systems start with no more than 1024 for a process.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -76,8 +76,8 @@ def load_worker(threads: int, main_process: int):
     from ticks.server.worker import Worker
 
     worker = Worker(FastPath, threads=threads, main_process=main_process)
-    # What is loaded by now stays. Otherwise Python looks through all of it again and again for what it may throw
-    # away, for 40 ms each time, in which nobody is answered.
+    # Objects that are loaded by now stay. Without this, Python would search all of them for garbage again and again,
+    # for 40 ms each time, and answer nobody meanwhile.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_LOOK_EVERY)
@@ -95,11 +95,11 @@ def stop_on_signal(server: Granian) -> None:
     stage[0] = DRAINING
     time.sleep(DRAIN_SECONDS)
     server.signal_handler_interrupt()
-    # By then granian expects its workers to end; one that ends before would count as failed.
+    # By then granian expects its workers to end. A worker that ends earlier would count as failed.
     time.sleep(0.2)
     stage[0] = ENDING
     while True:
-        # Repeated, since granian forgets a call that comes in the moment in which it replaces a worker.
+        # The call is repeated, since granian loses a call that comes while it replaces a worker.
         server.signal_handler_interrupt()
         time.sleep(0.1)
 

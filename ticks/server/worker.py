@@ -23,14 +23,14 @@ from ticks.server.bodies import Bodies, MissingBody, put_body
 from ticks.server.downloads import PERMIT, Permit
 
 TICK_SECONDS = 0.05
-# A worker whose event loop has stood still for this long writes to stderr where its threads are, and ends. The main
+# A worker whose event loop has stood still for this long writes to stderr the stacks of its threads, and ends. The main
 # process replaces it.
 HANG_SECONDS = 30
 BEAT_SECONDS = 1
-# At a stop, a worker without a request for as long does not wait for connections that are silent, as browsers like to
-# keep some.
+# At a stop, a worker that has had no request for this long does not wait for silent connections, which browsers like to
+# keep.
 LINGER_SECONDS = 1
-# granian opens a file that it was told to send within this time: it does so at once, and does not say when.
+# granian opens a file that it has to send within this time. It does so at once, but does not report it.
 OPENING_SECONDS = 10
 
 
@@ -52,22 +52,22 @@ class Worker:
         faulthandler.cancel_dump_traceback_later()
 
     def tick(self) -> None:
-        """Looks after what has waited too long, and after the end of the server."""
+        """Gives up what has waited too long, and handles the end of the server."""
         self.loop.call_later(TICK_SECONDS, self.tick)
         now = time.monotonic()
         if now - self.beat_at >= BEAT_SECONDS:
-            # It needs no GIL, so it also goes off where a call into C keeps the GIL.
+            # faulthandler's timer needs no GIL, so it also works while a call into C keeps the GIL.
             faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
             self.beat_at = now
         if os.getppid() != self.main_process:
-            # It was killed. A worker that is left would share the port with the next server.
+            # The main process was killed. A worker that continues would share the port with the next server.
             os._exit(1)
         self.fast_path.refuse_late()
         self.bodies.give_up_late()
         if self.in_flight or stopping.stage[0] != stopping.ENDING:
             self.busy_at = now
         if stopping.stage[0] == stopping.ENDING:
-            # Blocked until now (`ticks.server.process.stop_on_signal`); granian ends this worker at it.
+            # SIGTERM was blocked until now (`ticks.server.process.stop_on_signal`). With it, granian ends this worker.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             if now - self.busy_at > LINGER_SECONDS:
                 sys.exit(0)
@@ -112,7 +112,7 @@ class Worker:
         elif isinstance(body, Path):
             protocol.response_file(status, headers, str(body))
         else:
-            # Closed whatever becomes of the answer: until then it takes its room on the disk.
+            # The descriptor must be closed in every case, since until then the file takes room on the disk.
             self.loop.call_later(OPENING_SECONDS, os.close, body)
             protocol.response_file(status, headers, f"/dev/fd/{body}")
 

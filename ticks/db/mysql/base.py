@@ -1,4 +1,5 @@
-"""Django's MySQL backend, which waits neither for a database that is away nor to see if an idle connection lives."""
+"""Django's MySQL backend. It does not wait for a database that is away, nor to find out if an idle connection is
+alive."""
 
 import select
 import time
@@ -17,7 +18,7 @@ CANNOT_CONNECT = 2002
 
 
 class ErrorWrapper(DatabaseErrorWrapper):
-    """Hears of a lost connection first: at the end of a transaction Django itself would connect anew, and wait."""
+    """Notices a lost connection before Django does. At the end of a transaction Django would connect anew, and wait."""
 
     def __exit__(self, kind, error, traceback):
         if error and error.args and error.args[0] in LOST:
@@ -55,16 +56,16 @@ class Connection(connections.Connection):
         if kind is int:
             return b"%d" % o
         if isinstance(o, str):
-            # A member of an enumeration, mostly.
+            # These values are mostly members of enumerations.
             return self.string_literal(o.encode(self.encoding))
         return super().literal(o)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     SchemaEditorClass = DatabaseSchemaEditor
-    # `auto_increment_increment`, once somebody asked.
+    # This is `auto_increment_increment`, once it was read.
     id_step: int | None = None
-    # When the connection was opened, by the monotonic clock.
+    # This is when the connection was opened, by the monotonic clock.
     opened_at = float("-inf")
 
     @cached_property
@@ -78,14 +79,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return Connection(**conn_params)
 
     def run_all(self, statements: Sequence[tuple[str, Sequence]]) -> list[Sequence[tuple]]:
-        """Runs statements, each with its values, in one round trip; what each query among them found.
+        """Runs statements, each with its values, in one round trip. Returns the rows of each query among them.
 
         Several statements are one packet, so a transaction must have been begun as Django begins it, with autocommit
         off. A Galera node that aborts the transaction within the packet reports that only then. After a BEGIN under
         autocommit it takes the aborted statement for one of autocommit and retries it (`wsrep_retry_autocommit`). It
         reports no error, and commits the statements that remain in the packet one by one.
 
-        Without cursors, whose wrappers take longer than a small statement itself; where somebody listens, with one.
+        It uses no cursor, since the wrappers take longer than a small statement. If execute wrappers or a query log are
+        on, it uses one.
         """
         text = "; ".join(statement for statement, _ in statements)
         values = [value for _, some in statements for value in some]
@@ -93,7 +95,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             return run(text, values)
         except errors.OperationalError as error:
-            # Django's cursor does the same, but for the first statement alone.
+            # Django's cursor does the same, but only for the first statement.
             if error.args[0] in base.CursorWrapper.codes_for_integrityerror:
                 raise errors.IntegrityError(*error.args) from error.__cause__
             raise
@@ -110,7 +112,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             while is_more:
                 result = driver.store_result()
                 found += [] if result is None else [result.fetch_row(0)]
-                # The next one's answer; its error is raised here.
+                # This reads the answer to the next statement; the error of that statement is raised here.
                 is_more = driver.next_result() == 0
         return found
 
@@ -129,10 +131,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
             # Its server may have been demoted since, and would then return old rows and refuse every write.
             return False
         if self.errors_occurred:
-            # After some the driver has closed its socket, whose number may be another's by now.
+            # After some errors the driver has closed its socket, whose number may belong to another socket by now.
             return super().is_usable()
-        # A healthy idle connection has nothing to say. One that the server has closed can be read from; a ping
-        # of each connection before each request would cost a round trip, and hang where the server does.
+        # A healthy idle connection has nothing to read, but one that the server has closed can be read from. A ping
+        # before each request would cost a round trip, and hang if the server hangs.
         poll = select.poll()
         poll.register(self.connection.fileno(), select.POLLIN | select.POLLPRI)
         return not poll.poll(0) or super().is_usable()

@@ -1,4 +1,4 @@
-"""Django's schema editor for MySQL, which passes over what an interrupted migration has done already."""
+"""Django's schema editor for MySQL, which skips what an interrupted migration has done already."""
 
 import logging
 
@@ -7,14 +7,16 @@ from django.db.backends.mysql import schema
 from django.db.models import UniqueConstraint
 
 log = logging.getLogger("ticks.migrations")
-# Characters of a statement in the log.
+# This is how many characters of a statement are logged.
 BEGINNING = 200
-# It exists already: a table, a column, an index, a foreign key or CHECK, a CHECK in MySQL's own code.
+# With these errors the thing exists already: a table, a column, an index, a foreign key or CHECK; the last is MySQL's
+# own code for a CHECK.
 THERE_ALREADY = {1050, 1060, 1061, 1826, 3822}
-# MariaDB's "cannot create table" has many causes; this one is a foreign key that is there already.
+# MariaDB's "cannot create table" has many causes. With this one the foreign key exists already.
 CANNOT_CREATE = 1005
 FOREIGN_KEY_IS_THERE = "errno: 121 "
-# It does not exist, so it cannot be dropped: a table; a column, index or constraint; a CHECK in MySQL's own code.
+# With these errors the thing does not exist, so it cannot be dropped: a table; a column, index or constraint; the last
+# is MySQL's own code for a CHECK.
 GONE_ALREADY = {1051, 1091, 3821}
 
 
@@ -75,7 +77,7 @@ class DatabaseSchemaEditor(schema.DatabaseSchemaEditor):
             )
 
     def add_constraint(self, model, constraint):
-        # Looked up instead of tried: after a change that fails, the table is no longer locked.
+        # The names are looked up instead of tried, since after a failed change the table is no longer locked.
         there = None if self.collect_sql else self.columns_of(model, constraint)
         if there is None:
             super().add_constraint(model, constraint)

@@ -1,4 +1,4 @@
-"""Django's `migrate`, of which one runs at a time on a database, and which says when servers must be stopped."""
+"""Django's `migrate`. Only one runs at a time on a database, and it says when servers must be stopped."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +20,8 @@ PAUSE_SECONDS = 0.2
 
 class Command(migrate.Command):
     def execute(self, *args, **options):
-        # Around `execute` and not only `handle`: some checks run between the two and query the database. On SQLite a
-        # locked database would look to them like an old one.
+        # The lock is around `execute` and not only `handle`, since some checks run between the two and query the
+        # database. On SQLite, a locked database would look to them like an old one.
         if options.get("stdout"):
             self.stdout = OutputWrapper(options["stdout"])
         connection = connections[options["database"]]
@@ -55,7 +55,7 @@ class Command(migrate.Command):
 def in_one_transaction(connection, *, on_wait: Callable[[], None]) -> Iterator[None]:
     """SQLite rolls back changes of the schema too: an interrupted migrate has done nothing, and a second one waits."""
     with ExitStack() as stack:
-        # The schema editor needs them off, and cannot turn them off within a transaction.
+        # The schema editor needs foreign keys off, and cannot turn them off within a transaction.
         stack.enter_context(connection.constraint_checks_disabled())
         deadline = time.monotonic() + WAIT_SECONDS
         is_waiting = False
@@ -82,7 +82,8 @@ def under_a_name(connection, *, on_wait: Callable[[], None]) -> Iterator[None]:
 
     The other nodes of a cluster do not see it, so only one node of a cluster may migrate.
     """
-    # Names are the server's, whichever the database, and at most 64 characters long.
+    # Lock names are shared by all databases of the server, so they include the database's name. They have at most 64
+    # characters.
     name = sha256(f"{connection.settings_dict['NAME']} migrate".encode()).hexdigest()
 
     def ask(statement: str, *values) -> int | None:

@@ -10,12 +10,13 @@ from django.db import connection
 
 from ticks.db.migrations import refuse_newer_schema, refuse_other_schema
 
-# Connections of a worker besides those of its THREADS: of the threads that carry out batches, and of the one that
-# verifies an event's inventory. The thread that looks for a lost database takes the place of a lost connection.
+# A worker has these connections besides those of its THREADS: for the threads that carry out batches, and for the
+# thread that verifies an event's inventory. The thread that looks for a lost database takes the place of a lost
+# connection.
 BATCHES = 3
 CHECKS = 1
 OTHERS = BATCHES + CHECKS
-# For commands, backups, and whoever looks what is wrong.
+# These connections are for commands, backups, and a person who looks for the cause of a problem.
 RESERVE = 5
 # glibc would learn from the first password's hash, 19 MiB, to keep such blocks, for each thread its own: 400 MB after
 # 39 logins. With a fixed threshold they go back to the system.
@@ -33,8 +34,8 @@ class Command(BaseCommand):
 
     def handle(self, *args, prepare, **options):
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            # Ctrl-C ends it at once. As an exception it is lost where Python runs a finalizer, of which migrations
-            # leave many, and the server would go on to start.
+            # Ctrl-C ends the command at once. An exception would be lost if Python runs a finalizer at that moment, and
+            # migrations leave many; then the server would still start.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         refuse_taken_port()
         refuse_unreachable_database()
@@ -58,7 +59,7 @@ class Command(BaseCommand):
         )
         self.stdout.flush()
         os.chdir(settings.BASE_DIR)
-        # Nothing that would happen at the end of this process happens.
+        # exec replaces this process, so nothing runs that would run at its end.
         logging.shutdown()
         os.environ.setdefault(*MALLOC_THRESHOLD)
         # The server takes this process's place: signals reach it, and Django is not kept in memory twice.
@@ -67,7 +68,8 @@ class Command(BaseCommand):
 
 
 def refuse_taken_port() -> None:
-    """The workers' sockets share their port, so that a second server would share it too, unnoticed."""
+    """The workers' sockets share their port. Without this check a second server would share it too, and nobody would
+    notice."""
     with socket.socket(socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -82,17 +84,18 @@ def refuse_unreachable_database() -> None:
     try:
         connection.ensure_connection()
     except Exception as error:
-        # Not only database errors: a wrong option of DATABASE_URL is a TypeError of the driver.
+        # This catches not only database errors: for a wrong option of DATABASE_URL the driver raises a TypeError.
         raise CommandError(f"The database cannot be reached ({error}); check DATABASE_URL or DB_*.") from error
 
 
 def refuse_too_few_connections() -> None:
-    """Each thread of a worker keeps a connection; one that cannot be had is a 503 in the middle of an on-sale."""
+    """Each thread of a worker keeps a connection. If the database refuses one, there are 503s in the middle of an
+    on-sale."""
     if connection.vendor != "mysql":
         return
     needed = settings.WORKERS * (settings.THREADS + OTHERS) + RESERVE
     with connection.cursor() as cursor:
-        # The session's value is the account's own limit; 0: it has none.
+        # The session's value is the account's own limit; 0 means that it has none.
         cursor.execute("SELECT @@GLOBAL.max_connections, @@SESSION.max_user_connections")
         limits = dict(zip(("max_connections", "max_user_connections"), cursor.fetchone(), strict=True))
     for name, limit in limits.items():
