@@ -20,17 +20,17 @@ pytest_plugins = [
 
 
 class Profile(NamedTuple):
-    """How long a test walks that asks for `hypothesis_profile`; other Hypothesis tests have their own settings."""
+    """The limits of a test that asks for `hypothesis_profile`. Other Hypothesis tests have their own settings."""
 
     examples: int
     steps: int
-    # Whether a failing example is made shorter: that takes minutes, and reads better.
+    # If true, a failing example is made shorter. That takes minutes, but the example is easier to read.
     is_shortened: bool = True
 
 
 PROFILES = {
     "small": Profile(30, 30),
-    # To see that something fails, not why.
+    # This profile shows only that something fails, not why.
     "unshortened": Profile(30, 30, is_shortened=False),
     "nightly": Profile(500, 50),
 }
@@ -43,7 +43,7 @@ def hypothesis_profile():
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory):
-    """A database of this run's own: a second run in the same clone, or on the same server, shall not disturb it."""
+    """The database of this run alone, so that another run in this clone or on this server does not disturb it."""
     if connection.vendor == "sqlite":
         name = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
     else:
@@ -53,7 +53,7 @@ def django_db_modify_db_settings(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def _deleted_not_flushed():
-    """Rows after a transactional test: deleting them takes a tenth of the time of Django's flush."""
+    """Deletes the rows after a transactional test. This takes a tenth of the time of Django's flush."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: delete_rows())
         yield
@@ -61,14 +61,14 @@ def _deleted_not_flushed():
 
 @pytest.fixture(autouse=True)
 def _throttle_off(settings):
-    """Tests of throttles turn them on; none starts with another's count."""
+    """Turns throttles off and clears their counts. Tests of throttles turn them on."""
     settings.THROTTLE_ENABLED = False
     throttling.forget_all()
 
 
 @pytest.fixture(autouse=True)
 def _static_files_on_demand(settings):
-    """Else every test client looks through all static files before its first request."""
+    """Without this every test client would look through all static files before its first request."""
     settings.WHITENOISE_AUTOREFRESH = True
 
 
@@ -76,12 +76,12 @@ def _static_files_on_demand(settings):
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if "port" in item.fixturenames:
-            # It starts a server of its own, and mostly waits for it: `tools/test.sh` runs these beside the others.
+            # The test starts a server of its own, and mostly waits for it, so `tools/test.sh` runs it beside others.
             item.add_marker("served")
-    # Deselected rather than skipped: on that database there is nothing in them to see.
+    # The tests are deselected and not skipped, since on that database there is nothing for them to check.
     elsewhere = ["mariadb" if connection.vendor == "sqlite" else "embedded"]
     if os.environ.get("GALERA_TESTS") != "on":
-        # They take all that the machine has, so that `tools/test.sh` runs them by themselves.
+        # These tests take all of the machine, so `tools/test.sh` runs them alone.
         elsewhere.append("galera")
     out = [item for item in items if any(map(item.get_closest_marker, elsewhere))]
     config.hook.pytest_deselected(items=out)
@@ -94,7 +94,7 @@ def pytest_report_header():
 
 @pytest.fixture
 def client_of():
-    """A function: the API client of a user, logged in with a real token."""
+    """Gives a function that returns the API client of a user, logged in with a real token."""
 
     def log_in(user):
         client = APIClient()
@@ -136,6 +136,6 @@ def staff(client_of, admin_user):
 
 @pytest.fixture
 def box_office(client, db):
-    """A browser at the staff's site, logged in as somebody who may do everything there."""
+    """A test client at the staff's site, logged in as a user who may do everything there."""
     client.force_login(UserFactory(username="superuser", is_staff=True, is_superuser=True))
     return client

@@ -116,8 +116,7 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """The result of one command: `error`, or the booking that it was about, its entries and the claims that it
-    promoted."""
+    """The result of one command: `error`, or its booking, its entries and the claims that it promoted."""
 
     error: Refusal | None = None
     claim: Claim | None = None

@@ -135,8 +135,8 @@ class Booking(models.Model):
 
     @classmethod
     def drafted(cls, **values) -> "Booking":
-        """A new booking with these values, and without dates unless they are given. Django's constructor takes ten
-        times as long."""
+        """A new booking with these values; it has no dates unless they are given. Django's constructor is ten times
+        slower."""
         booking = cls.__new__(cls)
         booking.__dict__ = {**blank_columns(), **values, "_state": ModelState()}
         return booking
@@ -194,8 +194,7 @@ def place_in_part(booking: Booking) -> tuple[int, int, int]:
 
 
 def steps_between(parts: list[tuple[tuple[int, int], list[Booking]]]) -> Iterator[tuple[str, int, int, int]]:
-    """The counts to read between one place and the next: parts between two parts, then places. Nothing is counted
-    twice."""
+    """The counts to read from one place to the next: parts, then places. Nothing is counted twice."""
     line, counted_to = None, 0
     for (event_id, part), places in parts:
         yield PARTS_BETWEEN, event_id, counted_to if event_id == line else 0, part - 1

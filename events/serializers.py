@@ -68,7 +68,7 @@ class EventChangeSerializer(EventFieldsSerializer):
 
 
 class EventSerializer(serializers.Serializer):
-    """The shape of `event_data`, for the schema."""
+    """The answer of `event_data`, for the schema."""
 
     id = serializers.IntegerField()
     name = serializers.CharField()

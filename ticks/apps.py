@@ -17,7 +17,6 @@ class TicksConfig(AppConfig):
 
 
 class StaffSiteConfig(apps.AdminConfig):
-    """Django's admin with our site. The site is named by its path, since settings read this before models can be
-    imported."""
+    """Django's admin with our site. It is named by its path, since settings are read before models can be imported."""
 
     default_site = "ticks.staff_site.StaffSite"

@@ -100,8 +100,7 @@ class Environment:
         return config
 
     def secret(self, name: str, *, may_generate: bool) -> str:
-        """A secret of at least 32 bytes. With the embedded database it is made at the first start, and stored in a
-        file."""
+        """A secret of at least 32 bytes. With the embedded database it is made at the first start, and kept."""
         value = os.environ.get(name) or (self.generated(name) if may_generate else "")
         if not value:
             raise ImproperlyConfigured(f"{name} is not set; set it to at least {SECRET_BYTES} random bytes.")

@@ -44,8 +44,7 @@ def exact_time(moment: datetime) -> str:
 
 
 def time_tag(moment: datetime | None, now: datetime | None = None) -> str:
-    """The same as HTML for a page. The tip and the attribute for machines have the full time. None gives an empty
-    text."""
+    """The same as HTML for a page. The tip and the machine's attribute have the full time. None gives no text."""
     if moment is None:
         return ""
     exact = f"{date_format(moment, 'l j F Y, H:i:s')} UTC"

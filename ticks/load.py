@@ -214,8 +214,7 @@ def request(
 
 
 def read_answer(received: bytes) -> Answer | None:
-    """Reads an answer; None while some of it is missing. Raises ValueError if the bytes are no HTTP, or give no
-    length."""
+    """Reads an answer; None while part of it is missing. Raises ValueError if it is no HTTP, or gives no length."""
     end = received.find(b"\r\n\r\n")
     if end < 0:
         return None

@@ -151,8 +151,7 @@ def without_values(text: str) -> str:
 
 
 class Skip503(logging.Filter):
-    """While the database is away, `ticks.api.errors` and `ticks.request` log a line each. Django's line would be a
-    third."""
+    """While the database is away, `ticks.api.errors` and `ticks.request` log a line each. Django's would be a third."""
 
     def filter(self, record):
         return getattr(record, "status_code", None) != 503

@@ -1,5 +1,4 @@
-"""Writes tables for spreadsheet programs, as CSV and XLSX, row by row. The tables are harmless to the person who opens
-them."""
+"""Writes tables for spreadsheet programs, as CSV and XLSX, row by row. The tables are harmless to open."""
 
 import csv
 import io

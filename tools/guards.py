@@ -1,21 +1,20 @@
-"""The guards of Ticks: how each is taken away, and the tests that must turn red without it.
+"""The guards of Ticks. Each has the edit that removes it, and the tests that must fail without it.
 
-`make mutants` tries them. A guard that has moved fails there until its line here follows.
-"""
+`make mutants` tries them. If a guard's code has changed, it fails there until its line here is updated."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Guard:
-    """`old` stands once in the file at `path` and becomes `new`; `tests` are pytest's arguments."""
+    """An edit: `old` stands once in the file at `path` and becomes `new`. `tests` are pytest's arguments."""
 
     name: str
     path: str
     old: str
     new: str
     tests: str
-    # Needs row locks or another thing that SQLite does not have.
+    # The tests need row locks or another feature that SQLite does not have.
     on_mariadb: bool = False
 
 
@@ -228,7 +227,7 @@ GUARDS = [
         '.filter(pk__in=range(events)).order_by("-pk")',
         "bookings/tests/services/test_batches.py",
     ),
-    # Who may
+    # Permissions
     Guard(
         "owner of a booking",
         "bookings/api/views.py",
@@ -306,7 +305,7 @@ GUARDS = [
         "ticks/tests/db/test_migrate.py -k wait",
         on_mariadb=True,
     ),
-    # What the staff's pages say
+    # Texts of the staff's pages
     Guard(
         "one check of an event at a time",
         "bookings/services/checks.py",

@@ -1,10 +1,9 @@
-"""Takes away one guard of Ticks after the other and shows that a test turns red for each.
+"""Removes one guard of Ticks after the other, and shows that a test fails for each.
 
     .venv/bin/python tools/mutants.py [--only WORD] [--jobs 2]
 
-Works in copies, each with a MariaDB of its own. `make test` must be green before: what was red already
-proves nothing. Fails when a guard is not missed, or is not where `guards.py` says.
-"""
+Works in copies, each with a MariaDB of its own. `make test` must pass before, since a test that fails already proves
+nothing. This fails if no test misses a guard, or if a guard is not where `guards.py` says."""
 
 import argparse
 import os
@@ -81,7 +80,7 @@ class Workshop:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # With the servers that they start.
+            # This also kills the servers that the tests start.
             start_new_session=True,
         )
         try:
@@ -106,7 +105,7 @@ def without(guard: Guard | Constraint, source: str) -> str:
 
 def without_constraint(name: str, source: str) -> str:
     """The migration without the constraint of that name: in a list of options, or an operation of its own."""
-    # An operation that takes it away before it is made anew names it as well.
+    # An operation that removes the constraint before it is made again names it as well.
     named = [match.start() for match in re.finditer(rf"name='{name}'", source)]
     if not named:
         raise LookupError(f"{name} stands in no migration that tools/guards.py names")

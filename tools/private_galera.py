@@ -1,4 +1,4 @@
-"""A Galera cluster of three MariaDB nodes on loopback, and HAProxy before it, which leave nothing behind."""
+"""A Galera cluster of three MariaDB nodes on loopback, and HAProxy before it, without leaving anything behind."""
 
 import os
 import pwd
@@ -26,13 +26,13 @@ PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
 SCRIPTS = ROOT / ".venv/galera"
 DEPLOYED = ROOT / "deploy/galera"
 NODES = 3
-# A session with it reads only once it has all that was committed on other nodes.
+# With this setting a session reads only after it has everything that was committed on other nodes.
 SYNC_WAIT = "SET SESSION wsrep_sync_wait=1"
 SYNCED_SECONDS = 60
 POLL_SECONDS = 0.1
-# Outgoing connections take their ports from 32768 on.
+# The kernel takes ports for outgoing connections from 32768 on.
 PORTS = range(15_000, 32_000)
-# As docs/operating.md advises: a dead node is given up after a second; by default that takes about six.
+# docs/operating.md advises this: a dead node is given up after a second. The default is about six.
 FAST_FAILOVER = (
     "evs.keepalive_period=PT0.3S; evs.suspect_timeout=PT1S; evs.inactive_timeout=PT3S; evs.install_timeout=PT3S"
 )
@@ -40,21 +40,23 @@ FAST_FAILOVER = (
 
 @dataclass
 class Node(MariaDB):
-    # For clients over TCP, on 127.0.0.1.
+    # This port is for clients over TCP, on 127.0.0.1.
     port: int = 0
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            # With the scripts that it may have started; nothing of it is kept.
+            # This also kills the scripts that the node may have started, since nothing of it is kept.
             os.killpg(self.pid, signal.SIGKILL)
             self.process.wait()
 
     def fail_over_fast(self) -> None:
-        """Not from the start: where nodes are slow to start, they would give each other up as they meet."""
+        """Makes the nodes give up a dead node early. This is not set from the start, since slow nodes would then give
+        each other up while they join."""
         self.ask(f"SET GLOBAL wsrep_provider_options = '{FAST_FAILOVER}'")
 
     def rejoin(self) -> None:
-        """Starts the node after `kill`. It asks for what it has missed, as Debian's service does, not for all data."""
+        """Starts the node after `kill`. It asks only for the changes that it has missed, as Debian's service does, and
+        not for all data."""
         log = self.log.with_suffix(".recovery")
         self.launch("--wsrep-recover", f"--log-error={log}")
         self.process.wait(SYNCED_SECONDS)
@@ -85,7 +87,7 @@ def private_galera() -> Iterator[list[Node]]:
         raise MariaDBFailed("There is no Galera; install it with: tools/setup.sh --db --galera")
     account = unprivileged_account()
     with ExitStack() as stack:
-        # Not under TMPDIR: another user could not read what is under root's.
+        # This is not under TMPDIR, since another user could not read a directory under root's TMPDIR.
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ticks-galera-", dir="/tmp")))
         shutil.copytree(SCRIPTS, home / "bin")
         homes = [home / f"node{number + 1}" for number in range(NODES)]
@@ -118,7 +120,7 @@ def node_at(home: Path, ports: Sequence[int], *, members: str, account: Mapping[
     provider_options = (
         f"base_host=127.0.0.1;base_port={group_port};gmcast.listen_addr=tcp://127.0.0.1:{group_port};"
         f"ist.recv_addr=127.0.0.1:{catch_up_port};gcache.size=128M;pc.recovery=true;"
-        # Can only be set at the start.
+        # This can only be set at the start.
         "evs.inactive_check_period=PT0.1S"
     )
     return Node(
@@ -146,7 +148,8 @@ def node_at(home: Path, ports: Sequence[int], *, members: str, account: Mapping[
             f"--wsrep-node-name={home.name}",
             f"--wsrep-node-address=127.0.0.1:{group_port}",
             "--wsrep-sst-method=rsync",
-            # Who gives a node what it has missed cannot be written to meanwhile: rather the last backup.
+            # A node that gives another node its missing changes cannot be written to meanwhile, so the last backup
+            # should do it.
             "--wsrep-sst-donor=node3,",
             f"--wsrep-sst-receive-address=127.0.0.1:{copy_port}",
             f"--wsrep-provider-options={provider_options}",
@@ -155,7 +158,7 @@ def node_at(home: Path, ports: Sequence[int], *, members: str, account: Mapping[
 
 
 def unprivileged_account() -> dict[str, Any]:
-    """For root, as whom the copying of data between nodes fails."""
+    """The account that root runs nodes as, since data cannot be copied between nodes as root."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
@@ -195,7 +198,7 @@ def haproxy(nodes: Sequence[Node], directory: Path) -> Iterator[int]:
         ("bind 127.0.0.1:3306", f"bind 127.0.0.1:{port}"),
         ("/etc/haproxy/check-node", str(node_check(nodes, directory))),
         *((f"10.0.0.1{number}:3306", f"127.0.0.1:{node.port}") for number, node in enumerate(nodes, start=1)),
-        # Only root may become another user.
+        # Only root can run as another user.
         ("    user haproxy\n", ""),
         ("    group haproxy\n", ""),
     ):

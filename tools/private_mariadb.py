@@ -24,7 +24,7 @@ START_SECONDS = 60
 STOP_SECONDS = 30
 # A unix socket's path has 108 bytes in the kernel, its closing NUL among them.
 SOCKET_PATH_BYTES = 106
-# mariadbd refuses root unless told; another user could not read a directory under root's TMPDIR.
+# mariadbd refuses to run as root unless it is told to, and another user could not read a directory under root's TMPDIR.
 AS_ROOT = ["--user=root"] if os.geteuid() == 0 else []
 
 
@@ -41,7 +41,7 @@ class MariaDB:
     log: Path
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    # `user`, `group` and `extra_groups` of `subprocess.Popen`; empty: the server runs as whoever starts it.
+    # These are `user`, `group` and `extra_groups` of `subprocess.Popen`. Empty: the server runs as the present user.
     account: Mapping[str, Any] = field(default_factory=dict)
     process: subprocess.Popen | None = None
 
@@ -59,7 +59,7 @@ class MariaDB:
         return "\n".join(lines[-20:])
 
     def start(self) -> None:
-        """Starts the server and waits until it greets. Raises MariaDBFailed when it does not come up."""
+        """Starts the server and waits until it sends its greeting. Raises MariaDBFailed when it does not come up."""
         self.launch()
         wait_until_ready(self)
 
@@ -71,13 +71,14 @@ class MariaDB:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            # Out of the terminal's reach: Ctrl-C is for the command, which still needs its database.
+            # The server is in a session of its own: Ctrl-C in the terminal is for the command, which still needs its
+            # database.
             start_new_session=True,
         )
 
     def ask(self, statement: str, *, init_command: str = "SET autocommit=1") -> list[tuple]:
         """The rows of a statement, on a connection of its own. Raises MySQLdb.Error."""
-        # Only who asks needs the driver.
+        # The import is here, since only this method needs the driver.
         import MySQLdb
 
         options = {"unix_socket": self.socket, "user": "root", "db": "ticks", "autocommit": True, "connect_timeout": 5}
@@ -87,7 +88,7 @@ class MariaDB:
             return list(cursor.fetchall())
 
     def kill(self) -> None:
-        """Ends the server as a crash would; `start` finds what it had made durable."""
+        """Ends the server as a crash would. `start` then finds the data that was durable."""
         self.process.kill()
         self.process.wait()
 
@@ -137,8 +138,7 @@ def program(name: str, *, option: str = "--db") -> str:
 
 
 def install(home: Path, account: Mapping[str, Any] = MappingProxyType({})) -> None:
-    # No --user, even for root: with it the script would change the owner of the system's PAM plugin.
-    # The script also runs a mariadbd, hence a session of their own: both can be stopped together.
+    # There is no --user, even for root. With it the script would change the owner of the system's PAM plugin.
     with (home / "install.log").open("w+b") as log:
         script = subprocess.Popen(  # noqa: S603
             [
@@ -182,7 +182,7 @@ def server_options(home: Path, socket_path: Path) -> list[str]:
         "--skip-log-bin",
         "--character-set-server=utf8mb4",
         "--collation-server=utf8mb4_unicode_ci",
-        # As in production: a test or a measurement with lazier commits would flatter.
+        # These are production's settings: a test or a measurement with lazier commits would look too good.
         "--innodb-flush-log-at-trx-commit=1",
         "--innodb-buffer-pool-size=256M",
         "--max-connections=300",
@@ -201,7 +201,7 @@ def wait_until_ready(mariadb: MariaDB) -> None:
 
 
 def greets(socket_path: str) -> bool:
-    # Connecting proves little: the socket listens before the init file has run, the greeting comes after.
+    # A connection proves little: the socket listens before the init file has run, and the greeting comes after that.
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1)
         try:
@@ -225,7 +225,7 @@ def run(command: Sequence[str], *, url: str) -> int:
     try:
         status = process.wait()
     except SystemExit as stopped:
-        # Ctrl-C has reached the command too: let it end in its own way first.
+        # Ctrl-C has reached the command too, so let it end in its own way first.
         if stopped.code == 128 + signal.SIGINT:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(10)

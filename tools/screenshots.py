@@ -22,7 +22,7 @@ def main(directory: str, *names: str) -> None:
             "DATABASE_URL": f"sqlite:///{home}/pictured.sqlite3",
             "LOG_DIR": f"{home}/logs",
             "LOCAL_DIR": f"{home}/.local",
-            # The browser's driver has an event loop in this thread; nothing of ours is asynchronous.
+            # The browser's driver has an event loop in this thread, but no code of ours is asynchronous.
             "DJANGO_ALLOW_ASYNC_UNSAFE": "1",
         }
         django.setup()

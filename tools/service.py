@@ -1,4 +1,4 @@
-"""The real server, `manage.py serve`, as a tool runs it: in a configuration of its own, and what it costs."""
+"""Runs the real server, `manage.py serve`, for a tool, in a configuration of its own, and measures its cost."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ START_SECONDS = 60
 STOP_SECONDS = 20
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 NOT_INHERITED = ("DB_", "DATABASE_URL", "THROTTLE_", "TRUSTED_PROXIES")
-# The throttles are on, but all clients of a tool come from one address, and few accounts buy much.
+# The throttles are on. They are high, since all clients of a tool come from one address, and few accounts buy much.
 HIGH_LIMITS = {"THROTTLE_ENABLED": "on", "THROTTLE_GUEST": "10000000/min", "THROTTLE_USER": "10000000/min"}
 
 
@@ -56,7 +56,8 @@ class Service:
         self.process: subprocess.Popen | None = None
 
     def manage(self, *arguments: str) -> str:
-        """What a management command prints. Raises ServiceFailed, with all that it wrote, when it fails."""
+        """Runs a management command and returns its output. Raises ServiceFailed, with all that it wrote, when it
+        fails."""
         done = subprocess.run(  # noqa: S603
             [*self.manage_py, *arguments],
             cwd=self.root,
@@ -70,7 +71,7 @@ class Service:
         return done.stdout
 
     def shell(self, script: str) -> str:
-        """The last line that a script in Django's shell prints."""
+        """Runs a script in Django's shell and returns the last line of its output."""
         return self.manage("shell", "--no-imports", "-c", script).splitlines()[-1]
 
     def start(self) -> None:
@@ -81,12 +82,12 @@ class Service:
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
-            # Out of the terminal's reach: on Ctrl-C the tool ends it.
+            # The server is in a session of its own, so that on Ctrl-C the tool ends it and not the terminal.
             start_new_session=True,
         )
 
     def wait_until_ready(self) -> None:
-        """Raises ServiceFailed with the server's last lines when it ends or takes too long."""
+        """Waits until the server is ready. Raises ServiceFailed with its last lines if it ends or takes too long."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             with suppress(OSError), urlopen(f"http://{HOST}:{self.address[1]}/readyz", timeout=5):
@@ -115,9 +116,9 @@ def children(pid: int) -> Iterator[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process with all its threads; 0 when it is gone."""
+    """The user and system time of a process with all its threads; 0 if the process is gone."""
     with suppress(OSError):
-        # The name, in brackets, may hold blanks.
+        # The name stands in brackets and may contain blanks.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
     return 0.0

@@ -1,10 +1,9 @@
-"""Counts what the code is made of, so that a change can be judged by what it adds.
+"""Counts the parts of the code, so that a change can be judged by what it adds.
 
     .venv/bin/python tools/shape.py
 
 Tests and migrations are left out. A function is a `def`, methods included. A chain is a way from import to import at
-the top of modules; imports inside functions and for type checkers are left out.
-"""
+the top of modules; imports inside functions and for type checkers are left out."""
 
 import ast
 import subprocess
@@ -58,7 +57,7 @@ def imports_of(tree: ast.Module, names: set[str]) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             modules = {f"{node.module}.{alias.name}" for alias in node.names} & names
-            # A package counts where something of its own is taken, and not only a module in it.
+            # A package counts if something of its own is imported, and not only a module in it.
             found |= modules if len(modules) == len(node.names) else modules | {node.module}
     return found & names
 

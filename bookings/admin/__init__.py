@@ -1,4 +1,4 @@
-"""The staff's pages of whatever moves tickets."""
+"""The staff's pages for everything that moves tickets."""
 
 from bookings.admin import home, ledger
 from bookings.admin.bookings import admin as bookings_admin

@@ -1,4 +1,4 @@
-"""The links over a list that export what its filters and its search leave, as CSV or XLSX."""
+"""The links above a list that export its rows, after filters and search, as CSV or XLSX."""
 
 import logging
 import tempfile
@@ -34,7 +34,7 @@ GIVEN_UP = (
     "The export was given up: the server is about to stop, its disk is full, or the database takes too long to find "
     "these rows. Try again in half a minute; with a filter it is quicker."
 )
-# What a cell has, by the title of its column.
+# This maps each column's title to the value of its cells.
 BOOKING_COLUMNS: dict[str, Callable[[Booking], Cell]] = {
     "Reference": attrgetter("reference"),
     "First name": attrgetter("first_name"),
@@ -49,7 +49,7 @@ BOOKING_COLUMNS: dict[str, Callable[[Booking], Cell]] = {
     "Created at (UTC)": attrgetter("created_at"),
     "Updated at (UTC)": attrgetter("updated_at"),
 }
-# The import of events reads columns of the same titles.
+# The import of events reads columns with the same titles.
 EVENT_COLUMNS: dict[str, Callable[[Event], Cell]] = {
     "Id": attrgetter("pk"),
     "Name": attrgetter("name"),
@@ -83,7 +83,7 @@ LEDGER_COLUMNS: dict[str, Callable[[LedgerEntry], Cell]] = {
     "Waiting": attrgetter("waitlisted_after"),
     "Note": attrgetter("note"),
 }
-# The beginning of a file's name, and the columns in it.
+# Each entry has the beginning of the file's name, and the file's columns.
 EXPORTS = {
     Booking: ("bookings", BOOKING_COLUMNS),
     Event: ("events", EVENT_COLUMNS),
@@ -92,7 +92,7 @@ EXPORTS = {
 
 
 class Exportable:
-    """A list that can be exported. First among a ModelAdmin's bases."""
+    """A list that can be exported. This class must be the first among a ModelAdmin's bases."""
 
     def get_urls(self):
         name = f"{self.opts.app_label}_{self.opts.model_name}_export"
@@ -102,7 +102,7 @@ class Exportable:
         ]
 
     def may_export(self, request) -> bool:
-        """Whoever sees events may export them; names and mail addresses leave the site by permission only."""
+        """Everybody who sees events may export them. Exports with names and mail addresses need a permission."""
         is_open = self.model is Event or request.user.has_perm("bookings.export_booking")
         return is_open and self.has_view_permission(request)
 
@@ -122,9 +122,9 @@ class Exportable:
         except IncorrectLookupParameters:
             return HttpResponseRedirect(f"{changelist}?{ERROR_FLAG}=1")
         if not listed.form.is_valid():
-            # The list says what is wrong.
+            # The list shows what is wrong.
             return HttpResponseRedirect(f"{changelist}?{request.GET.urlencode()}")
-        # Taken last, so that somebody who may not export, or whose filters are wrong, keeps nobody else from it.
+        # The lock is taken last, so that a user who may not export, or whose filters are wrong, does not block others.
         if not making.acquire(blocking=False):
             return unavailable(TAKEN)
         try:
@@ -138,7 +138,7 @@ class Exportable:
     def export(self, request, kind: str, rows: QuerySet) -> Download:
         name, columns = EXPORTS[self.model]
         write = write_csv if kind == "csv" else write_xlsx
-        # It has no name, so that nothing is left of it, however this process ends.
+        # The file has no name, so nothing is left of it, however this process ends.
         file = tempfile.TemporaryFile()  # noqa: SIM115 (the answer closes it)
         try:
             count = write(file, list(columns), self.export_rows(rows, permit_of(request).check))
@@ -151,9 +151,9 @@ class Exportable:
         return Download(file, as_attachment=True, filename=filename, content_type=TYPES[kind])
 
     def export_rows(self, rows: QuerySet, check: Callable[[], None]) -> Iterator[list[Cell]]:
-        """The rows that are there now, newest first; they may change between two statements."""
+        """The present rows, newest first. They may change between two statements."""
         _, columns = EXPORTS[self.model]
-        # Related rows are read by themselves: of joined tables the database might begin with the shortest, and go
+        # Related rows are read by themselves. In a join the database might begin with the shortest table, and go
         # through the long one for each statement.
         rows = rows.order_by("-pk").prefetch_related(*(self.list_select_related or ()))
         low, high = range_of(self.model._default_manager.all())
@@ -164,7 +164,7 @@ class Exportable:
                 yield [value(row) for value in columns.values()]
 
     def log_export(self, request, kind: str, count: int) -> None:
-        """Keep who took what with them, as Django keeps what staff change."""
+        """Records who exported what, as Django records what staff change."""
         filters = request.GET.urlencode() or "none"
         LogEntry.objects.create(
             user=request.user,

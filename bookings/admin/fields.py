@@ -10,13 +10,13 @@ from ticks.db.fields import MAX_TICKETS
 from ticks.parsing import CONTROL_CHARACTERS, has_control_character
 
 MAX_REASON = 200
-# The browser would fill in the name of whoever types.
+# Otherwise the browser would fill in the name of the person who types.
 NO_AUTOCOMPLETE = {"autocomplete": "off"}
 SWITCH_WORDS = {"yes": True, "on": True, "true": True, "1": True, "no": False, "off": False, "false": False, "0": False}
 
 
 class LineField(forms.CharField):
-    """One line of text, as the API takes it: no control characters."""
+    """One line of text without control characters, as in the API."""
 
     def clean(self, value):
         text = super().clean(value)
@@ -26,7 +26,7 @@ class LineField(forms.CharField):
 
 
 class LinesField(forms.CharField):
-    """Text with the API's line breaks: the CRLF of a browser is no edit."""
+    """Text with the API's line breaks, so that the CRLF of a browser is not an edit."""
 
     widget = forms.Textarea(attrs={"rows": 4})
 
@@ -35,10 +35,10 @@ class LinesField(forms.CharField):
 
 
 class MomentField(forms.DateTimeField):
-    """A time in UTC, typed to the minute in the browser's own picker. Seconds that the picker drops are no edit."""
+    """A time in UTC, typed to the minute in the browser's own picker. Seconds that the picker drops are not an edit."""
 
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-    # Beside ISO 8601. Django's own list reads 03/04/2030 in the American order.
+    # These are accepted besides ISO 8601. Django's own list reads 03/04/2030 in the American order.
     input_formats = ["%Y-%m-%d"]
     default_error_messages = {"invalid": "Enter a date and time such as 2026-12-31 20:00, in UTC."}
     default_validators = BOUNDS
@@ -58,7 +58,7 @@ class MomentField(forms.DateTimeField):
 
 
 class SwitchInput(forms.CheckboxInput):
-    """A checkbox that leaves the word it was sent to its field: to Django's own every word is on."""
+    """A checkbox that passes the word that was sent to its field. Django's own checkbox takes every word for on."""
 
     def value_from_datadict(self, data, files, name):
         return data.get(name, False)

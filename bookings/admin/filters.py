@@ -20,7 +20,7 @@ STATUSES = [("", "Any"), ("completed", "Holds tickets"), ("waitlisted", "Waits")
 class FilterForm(forms.Form):
     use_required_attribute = False
     search_name = "q"
-    # The events that the text in the field may mean.
+    # These are the events that the text in the field may mean.
     events: Sequence[Event] = ()
 
     def __init__(self, values: dict[str, str]):
@@ -28,7 +28,7 @@ class FilterForm(forms.Form):
 
     @property
     def filters(self) -> list[forms.BoundField]:
-        """The fields but the search, which stands before them."""
+        """The fields except the search, which stands before them."""
         return [field for field in self if field.name != self.search_name]
 
     @property
@@ -37,7 +37,7 @@ class FilterForm(forms.Form):
 
 
 def search_field(label: str, placeholder: str) -> forms.CharField:
-    # The key `/` leads to this id.
+    # The key `/` moves the focus to this id.
     attributes = {"type": "search", "id": "searchbar", "placeholder": placeholder}
     return forms.CharField(label=label, required=False, max_length=MAX_SEARCH, widget=forms.TextInput(attrs=attributes))
 
@@ -49,7 +49,7 @@ def day_field(label: str) -> forms.DateField:
         required=False,
         input_formats=["%Y-%m-%d"],
         widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
-        # The day before and the day after are moments as well.
+        # The days before and after must be valid moments as well.
         validators=[
             MinValueValidator(EARLIEST.date() + timedelta(days=1), message),
             MaxValueValidator(LATEST.date() - timedelta(days=1), message),
@@ -58,7 +58,8 @@ def day_field(label: str) -> forms.DateField:
 
 
 class SpanForm(FilterForm):
-    """Takes two days, both included, and gives the moments in UTC from which and before which rows are meant."""
+    """Takes two days, both included, and returns two moments in UTC: rows are from the first on and before the
+    second."""
 
     since = day_field("From")
     until = day_field("to")
@@ -73,7 +74,7 @@ class SpanForm(FilterForm):
 
     @staticmethod
     def quick_spans() -> list[tuple[str, dict]]:
-        """Names of spans, and the filters that choose them."""
+        """The names of spans, and the filters that choose each."""
         today = timezone.now().date()
         return [
             ("Today", {"since": today, "until": None}),

@@ -1,4 +1,4 @@
-"""What happens to an event's tickets, in words for staff."""
+"""Describes in words for staff what happens to an event's tickets."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def status_badge(booking: Booking) -> str:
 
 
 def served(claims: Sequence[Claim], *, verb: str) -> str:
-    """Such as "Promotes 3 bookings, 17 tickets: Ada Lovelace (4), ..."; empty for nobody."""
+    """A sentence such as "Promotes 3 bookings, 17 tickets: Ada Lovelace (4), ..."; empty if nobody is promoted."""
     if not claims:
         return ""
     tickets = sum(claim.tickets for claim in claims)
@@ -40,7 +40,7 @@ def promotes(forecast: EventWork) -> str:
 
 
 def counts(available: int, waitlisted: int, waitlisted_tickets: int) -> str:
-    """Such as "3 tickets available, 2 bookings (5 tickets) waiting"."""
+    """A text such as "3 tickets available, 2 bookings (5 tickets) waiting"."""
     left = f"{counted(available, 'ticket')} available"
     if not waitlisted:
         return f"{left}, nobody waiting"

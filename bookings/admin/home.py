@@ -1,4 +1,4 @@
-"""The first page of the staff's site: what is on sale, what needs attention, what happened last."""
+"""The first page of the staff's site: what is on sale, what needs attention, and the latest ledger entries."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -48,7 +48,8 @@ class Notice(NamedTuple):
 
 
 def dashboard(request: HttpRequest) -> dict:
-    """The page's context, each part only for those who may see it. Its queries do not grow with events or bookings."""
+    """The page's context. It has only the parts that the user may see. Its queries do not grow with events or
+    bookings."""
     now, permissions = timezone.now(), permissions_of(request)
     context = {"can": permissions, "now": now, "figures": []}
     if permissions["see_events"]:
@@ -75,16 +76,16 @@ def dashboard(request: HttpRequest) -> dict:
 
 
 def permissions_of(request: HttpRequest) -> dict[str, bool]:
-    """What the user may see here, or go on to."""
+    """The parts and links of the page that the user may see."""
     events, bookings, entries = (admin.site.get_model_admin(model) for model in (Event, Booking, LedgerEntry))
     sees_bookings = bookings.has_view_permission(request)
     return {
         "see_events": events.has_view_permission(request),
         "add_events": events.has_add_permission(request),
         "see_bookings": sees_bookings,
-        # The model admin adds no bookings: they are made on a page of their event.
+        # The model admin does not add bookings, since they are made on a page of their event.
         "book": request.user.has_perm("bookings.add_booking"),
-        # The entries name who booked.
+        # The entries contain the names of holders.
         "see_entries": sees_bookings and entries.has_view_permission(request),
     }
 
@@ -103,7 +104,7 @@ def inventory_notices() -> list[Notice]:
     limit = MAX_NOTICES_OF_A_KIND + 1
     findings = {check.event: check.findings for check in failed_checks()[:limit]}
     suspects = [event for event in events_off_ledger()[:limit] if event not in findings]
-    # The counts are compared once more: a suspect that agrees now was booked in between.
+    # The counts are compared once more. If they agree now, the first look met a booking that was just being made.
     found = quick_findings(suspects) if suspects else {}
     findings |= {event: found[event.pk] for event in suspects if event.pk in found}
     notices = [
@@ -142,7 +143,7 @@ def event_notice(event: Event, level: str, badge: str, text: str) -> Notice:
 
 
 def more_notices(level: str, badge: str, count: int, state: str) -> list[Notice]:
-    """One that leads to all events in this state, where there are more than are listed."""
+    """A notice that leads to all events in this state, if there are more than are listed."""
     more = count - MAX_NOTICES_OF_A_KIND
     return [Notice(level, badge, "", f"and {counted(more, 'more event')}", events_url(state))] if more > 0 else []
 

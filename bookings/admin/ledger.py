@@ -15,7 +15,7 @@ class LedgerList(KeysetList):
 
     def filter_rows(self, rows: QuerySet, *, event, booking, kind, since, until) -> QuerySet:
         if event:
-            # The entries of an event have an index by their numbers.
+            # The entries of an event have an index by their sequence numbers.
             self.column = "sequence"
             rows = rows.filter(event=event)
         if booking:
@@ -47,7 +47,7 @@ class LedgerList(KeysetList):
 
 @admin.register(LedgerEntry)
 class LedgerAdmin(Exportable, admin.ModelAdmin):
-    """What happened to every event's tickets, newest first. For reading only, like the table itself."""
+    """The history of every event's tickets, newest first. It is only for reading, like the table itself."""
 
     list_display = ["moment", "what", "event_name", "booking_reference", "available", "waiting", "number"]
     list_display_links = ["what"]
@@ -60,8 +60,7 @@ class LedgerAdmin(Exportable, admin.ModelAdmin):
     empty_value_display = ""
     preserve_filters = False
     ordering = ["-pk"]
-    # Django offers a search only where fields are named; the form searches.
-    # Django shows a search field where this is set; the form knows how to search.
+    # Django offers a search only if fields are named here. The form does the search.
     search_fields = ["booking__reference"]
     actions = None
     fields = [
@@ -124,7 +123,7 @@ class LedgerAdmin(Exportable, admin.ModelAdmin):
         return entry.actor.username if entry.actor else "a guest"
 
 
-# Where the holder of the booking did it; for everything else see below.
+# These are for actions of the booking's holder. `SENTENCES` has all others.
 SENTENCES_BY_HOLDER = {
     LedgerKind.BOOKED: "{holder} booked {tickets}",
     LedgerKind.WAITLISTED: "{holder} joined the waitlist for {tickets}",
@@ -168,7 +167,7 @@ def sentence_of(entry: LedgerEntry) -> str:
     if entry.kind == LedgerKind.CAPACITY_CHANGED:
         return CAPACITY_RAISED if entry.tickets > 0 else CAPACITY_LOWERED
     if entry.kind == LedgerKind.PROMOTED and entry.note:
-        # Only those who serve a booking out of turn say why.
+        # Only staff who serve a booking out of turn give a reason.
         return SERVED_BY_HAND
     # Guests act for themselves, so anybody else who acts on a booking is staff.
     is_by_holder = entry.actor_id is None or (entry.booking and entry.actor_id == entry.booking.user_id)

@@ -1,4 +1,4 @@
-"""Addresses of the pages of one event and one booking, and links to them."""
+"""The addresses of the pages of one event and one booking, and links to them."""
 
 from django.urls import reverse
 from django.utils.html import format_html

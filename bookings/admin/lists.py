@@ -16,12 +16,12 @@ from ticks.parsing import parse_id
 
 AFTER, BEFORE = "after", "before"
 NOT_FILTERS = {*IGNORED_PARAMS, AFTER, BEFORE} - {SEARCH_VAR}
-# A page for which rows are scanned is there within 300 ms.
+# A page that scans rows must be there within 300 ms.
 SCAN_SECONDS, STATEMENT_SECONDS = 0.1, 0.03
 
 
 class FilteredList(ChangeList):
-    """A list with a form for its filters, which keeps what was typed and says what is wrong with it."""
+    """A list with a form for its filters. The form keeps what was typed, and shows what is wrong with it."""
 
     has_known_count = True
 
@@ -29,7 +29,7 @@ class FilteredList(ChangeList):
         self.filter_specs, self.has_filters = [], False
         values = {name: value for name, value in self.params.items() if name not in NOT_FILTERS}
         if values.keys() - self.model_admin.filter_form.base_fields.keys():
-            # Django leads from here to the whole list.
+            # With this error Django redirects to the whole list.
             raise IncorrectLookupParameters
         self.has_active_filters = any(values.values())
         self.form = self.model_admin.filter_form(values)
@@ -39,11 +39,11 @@ class FilteredList(ChangeList):
         return rows.order_by(*self.get_ordering(request, rows))
 
     def filter_rows(self, rows: QuerySet, **values) -> QuerySet:
-        """The rows that the values of the form leave."""
+        """The rows that match the values of the form."""
         raise NotImplementedError
 
     def link(self, **changes) -> str:
-        """This list from its beginning, with some filters chosen otherwise; None leaves one out."""
+        """The link to this list from its beginning, with some filters changed; None removes a filter."""
         return self.get_query_string({**dict.fromkeys((AFTER, BEFORE, PAGE_VAR, ALL_VAR)), **changes})
 
     @property
@@ -60,26 +60,28 @@ class FilteredList(ChangeList):
 
 
 class Page(NamedTuple):
-    """Rows, and the positions that the pages around them begin or end at."""
+    """The rows of a page, and the positions at which the pages around it begin or end."""
 
     rows: list
     newer: int | None = None
     older: int | None = None
-    # Where the scan for more rows ran out of time; None where it did not.
+    # This is where the scan for more rows ran out of time; None if it did not.
     scanned_to: int | None = None
 
 
 class KeysetList(FilteredList):
-    """Newest first, by a column that rises with time; the links carry the position that a page begins or ends at."""
+    """A list with the newest rows first, by a column that rises with time. Links have the position where a page begins
+    or ends."""
 
     column = "pk"
-    # They have one value in all rows of the list, and stand first in its order: an index that begins with them serves.
+    # These columns have one value in all rows of the list. They stand first in its order, so that an index that begins
+    # with them can be used.
     fixed_columns: tuple[str, ...] = ()
-    # No index leads to the rows.
+    # True if no index leads to the rows.
     is_scanned = False
-    # Rows to show at once, whether or not the scan gets to them.
+    # These rows are shown at once, even if the scan does not reach them.
     indexed_ids: tuple[int, ...] = ()
-    # The lowest and the highest `column` that rows of the list have.
+    # These are the lowest and the highest `column` of the list's rows.
     bounds: tuple[int, int] | None = None
 
     def get_ordering(self, request, queryset):
@@ -89,18 +91,18 @@ class KeysetList(FilteredList):
         return {}
 
     def all_rows(self) -> QuerySet:
-        """The rows that `column` numbers, whatever the filters say."""
+        """All rows that `column` numbers, without the filters."""
         return self.model._default_manager.all()
 
     def between(self, rows: QuerySet, since, until) -> QuerySet:
-        """The rows made in a span of time, of which an index knows nothing."""
+        """The rows that were made in a span of time, for which there is no index."""
         self.bounds = range_of(self.all_rows(), self.column, since, until)
         rows = rows.filter(**{f"{self.column}__range": self.bounds})
         rows = rows.filter(created_at__gte=since) if since else rows
         return rows.filter(created_at__lt=until) if until else rows
 
     def known_count(self) -> int | None:
-        """How many rows there are in all, if somebody keeps that."""
+        """The number of all rows, if it is stored somewhere; otherwise None."""
         raise NotImplementedError
 
     def get_results(self, request):
@@ -109,7 +111,7 @@ class KeysetList(FilteredList):
         prefetch_related_objects(self.result_list, *self.list_select_related)
         self.is_whole = self.page.older is None and self.page.newer is None
         count = len(self.result_list) if self.is_whole else self.known_count()
-        # "All of them" cannot be selected where nobody knows how many that are.
+        # "All of them" cannot be selected if their number is not known.
         self.has_known_count = count is not None
         self.result_count = count if self.has_known_count else len(self.result_list)
         self.show_full_result_count, self.full_result_count = False, None
@@ -125,14 +127,14 @@ class KeysetList(FilteredList):
         return self.read_page(position, is_before=names[0] == BEFORE)
 
     def read_page(self, position: int | None, *, is_before: bool = False) -> Page:
-        """The page after a position or before it; without one the first, and before 0 the last."""
+        """The page after or before a position. Without a position it is the first page, and before 0 the last."""
         size = self.list_per_page
         rows, scanned_to = self.read_rows(position, size + 1, is_before)
         ends = [] if scanned_to is None else [scanned_to]
         if len(rows) > size:
             ends.append(getattr(rows[size - 1], self.column))
         elif is_before and not ends:
-            # Rows have gone since the link was made, or all are on one page: this is the beginning.
+            # Rows were deleted since the link was made, or all rows fit on one page. So this is the beginning.
             return self.read_page(None)
         rows = rows[:size]
         back = position and (getattr(rows[0], self.column) if rows else position)
@@ -141,7 +143,7 @@ class KeysetList(FilteredList):
         return Page(rows, back, max(ends, default=None), scanned_to)
 
     def read_rows(self, position: int | None, wanted: int, is_before: bool) -> tuple[list, int | None]:
-        """The nearest rows, if so many there are, and where a scan for them ran out of time."""
+        """The nearest rows, at most `wanted`, and where the scan for them ran out of time."""
         if not self.is_scanned:
             return list(rows_beside(self.queryset, position, self.column, is_before=is_before)[:wanted]), None
         indexed = self.queryset.filter(pk__in=self.indexed_ids) if self.indexed_ids else self.queryset.none()
@@ -169,7 +171,7 @@ class KeysetList(FilteredList):
 
     @cached_property
     def scanned_to(self) -> str | None:
-        """When the row was made that a scan ended at; None where it did not end early."""
+        """When the row was made at which the scan ended; None if the scan did not end early."""
         if self.page.scanned_to is None:
             return None
         rows = self.all_rows().filter(**{f"{self.column}__gte": self.page.scanned_to}).order_by(self.column)
@@ -181,7 +183,7 @@ class KeysetList(FilteredList):
 
     @property
     def scan_link(self) -> str:
-        """The page on which a scan that ended early goes on."""
+        """The link to the page on which a scan that ended early continues."""
         return self.page_links["Newer" if BEFORE in self.params and "Newer" in self.page_links else "Older"]
 
     @property

@@ -115,7 +115,7 @@ class OneTicketViewSet(GenericViewSet):
 
 
 class UserViewSet(PasswordLoginMixin, OneTicketViewSet):
-    """The accounts of this contract have no mail address."""
+    """Accounts without a mail address."""
 
     authentication_classes: list = []
     permission_classes = [AllowAny]

@@ -92,7 +92,7 @@ class BookingSearch(Search):
 
 
 class BookingViewSet(GenericViewSet):
-    """Bookings. Anybody may book, with or without an account. Only the owner of a booking may see or cancel it."""
+    """Bookings: anybody books, with or without an account; only who owns one sees or cancels it."""
 
     queryset = Booking.objects.all()
     # All actions except the list are open to guests, since `get_object` guards single bookings.
@@ -179,8 +179,7 @@ class BookingViewSet(GenericViewSet):
         return tuple(column for name, column in columns.items() if self.request.query_params.get(name))
 
     def count_rows(self, queryset) -> int:
-        """Lists of an admin are counted from the events' counts, so the cost does not depend on the number of
-        bookings."""
+        """Lists of an admin are counted from the events' counts, at the same cost for any number of bookings."""
         params = self.request.query_params
         if not self.request.user.is_staff or any(params.get(name, "").strip() for name in ("search", "email")):
             return queryset.count()

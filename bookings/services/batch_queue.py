@@ -23,8 +23,7 @@ BATCH_SECONDS = 15
 
 
 class Contended(Exception):
-    """A batch of several events met a lock that another transaction holds. Nothing was done; each event must be tried
-    alone."""
+    """A batch of several events met another transaction's lock. Nothing was done; each event must be tried alone."""
 
 
 class Job:
@@ -63,8 +62,7 @@ class Batch:
         self.digests: set[str] = set()
 
     def take(self, waiting: deque[Job], *, limit: int) -> list[Job]:
-        """Takes an event's waiting jobs in the order of arrival, up to the limit or to a key that the batch has
-        already."""
+        """Takes an event's waiting jobs in their order, up to the limit or to a key that the batch has already."""
         taken = []
         while waiting and len(self.jobs) < limit and waiting[0].digest not in self.digests:
             job = waiting.popleft()
@@ -122,8 +120,7 @@ class BatchQueue:
             worker.join()
 
     def run(self, job: Job) -> Any:
-        """Waits for the job's result and returns it, or raises it if it is an exception. Raises `OutcomeUnknown` if
-        none comes."""
+        """Waits for the job's result, and returns it or raises it. Raises `OutcomeUnknown` if none comes."""
         self.submit(job)
         try:
             return job.future.result(self.seconds + BATCH_SECONDS)
@@ -213,8 +210,8 @@ class BatchQueue:
         return batch
 
     def take_late_jobs(self, batch: Batch) -> list[Job]:
-        """Adds jobs to a batch whose events are locked. They arrived while another process had the lock, and need not
-        wait again."""
+        """Adds jobs that arrived while another process had the lock. Their events are locked, so they need not wait
+        again."""
         late = []
         with self.changed:
             for event_id in batch.event_ids():

@@ -68,8 +68,7 @@ class TicketJob(Job):
 
 
 def run_job(job: TicketJob) -> Any:
-    """Returns the job's result, or raises it if it is an exception. In the server, jobs of several threads share a
-    transaction."""
+    """Returns the job's result or raises it. In the server, jobs of several threads share a transaction."""
     refuse_to_nest()
     if settings.GROUP_BOOKING and queue().is_running:
         return queue().run(job)
@@ -220,8 +219,7 @@ class Attempt:
 def without_results(
     jobs: Sequence[TicketJob], results: dict[TicketJob, Any], in_hand: Collection[str]
 ) -> list[TicketJob]:
-    """Gives results to the jobs whose logins have ended or whose keys are known. Returns the others, which must be
-    carried out."""
+    """Gives results to the jobs whose logins have ended or whose keys are known. Returns the others."""
     if logins.are_first():
         refuse_ended_logins(jobs, results)
     replay_known_keys(jobs, results, in_hand)

@@ -8,8 +8,7 @@ from bookings.services.batches import TicketJob, run_job
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """A booking after some of its tickets were given back, and the number of waiting bookings that were served with
-    them."""
+    """A booking after tickets of it were given back, and the number of waiting bookings that they served."""
 
     booking: Booking
     served: int
@@ -34,8 +33,7 @@ def cancel_tickets(
 
 
 def cancel_seat(event_id: int, *, user: User, actor: User) -> Cancellation:
-    """Cancels the user's whole live booking of an event. If there are several, the one made by the one-ticket contract
-    is chosen.
+    """Cancels the user's whole live booking of an event. One made by the one-ticket contract goes first.
 
     Raises `EventNotFound`, `BookingNotFound`, `Busy`.
     """

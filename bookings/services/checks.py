@@ -1,5 +1,4 @@
-"""Checks whether an event's inventory is consistent: a quick look for every page, a whole check on demand, and its
-stored result."""
+"""Checks whether an event's inventory is consistent: a quick look for every page, and a whole check on demand."""
 
 import logging
 import threading
@@ -47,8 +46,7 @@ class Badge:
 
 
 def quick_findings(events: Iterable[Event]) -> dict[int, list[str]]:
-    """The differences between each event's counts and its latest ledger entry, by event id. One query reads all of
-    them.
+    """The differences between each event's counts and its latest ledger entry, by event id. It takes one query.
 
     Counts and entry are read in one statement, so that a booking made meanwhile is no difference.
     """

@@ -93,8 +93,7 @@ def edit_event(event_id: int, *, changes: dict, actor: User, version: int | None
 
 
 def sales_opened(event: Event, *, now: datetime) -> dict:
-    """The changes after which anybody can book from now on. An end of sales in the future stays, since it is still
-    wanted."""
+    """The changes after which anybody can book from now on. An end in the future stays, since it is still wanted."""
     start, end = event.sales_start, event.sales_end
     return {
         "sales_start": start if start and start <= now else None,

@@ -54,8 +54,7 @@ class EventWork:
 
 @dataclass(slots=True)
 class Plan:
-    """Everything that has to be written: new bookings, ids of changed bookings (some with new values), and idempotency
-    keys."""
+    """All that has to be written: new bookings, ids of changed ones (some with new values), and idempotency keys."""
 
     works: list[EventWork]
     now: datetime
@@ -68,8 +67,7 @@ class Plan:
 
 
 def lock_event(event_id: int) -> Event:
-    """The event's row, locked until the transaction ends. This must be the first query of every service that moves
-    tickets."""
+    """The event's row, locked until the transaction ends. Every service that moves tickets does this first."""
     event = Event.objects.select_for_update().filter(pk=event_id).first()
     if event is None:
         raise EventNotFound

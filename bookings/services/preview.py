@@ -11,8 +11,7 @@ from events.models import Event
 
 
 def simulate(event: Event, commands: Sequence[Command]) -> EventWork:
-    """Asks the rules without a lock. Somebody else's change may come in between, so the report says what really
-    happened."""
+    """Asks the rules without a lock. A change may come in between, so the report says what really happened."""
     work = EventWork(event, commands)
     ask_rules([work], now=timezone.now(), is_locking=False)
     return work
@@ -28,8 +27,7 @@ def simulate_cancellations(bookings: Iterable[Booking]) -> list[EventWork]:
 
 
 def bookings_of(claims: Sequence[Claim], *, at_most: int) -> list[Booking]:
-    """The bookings of promoted claims, in the order of the claims. Their tickets and status are those in the
-    database."""
+    """The bookings of promoted claims, in the order of the claims. Tickets and status are the database's."""
     ids = [claim.id for claim in claims[:at_most]]
     found = Booking.objects.in_bulk(ids)
     return [found[pk] for pk in ids if pk in found]

@@ -52,8 +52,7 @@ def sales_over_time(event: Event, *, now: datetime) -> Sales:
 
 
 def in_periods(hours: list[Period], length: timedelta, end: datetime) -> list[Period]:
-    """Adds up the hours to longer periods. A period without bookings has the same end counts as the period before
-    it."""
+    """Adds up the hours to longer periods. A period without bookings ends with the counts of the one before."""
     hours_of = {start: list(group) for start, group in groupby(hours, key=lambda hour: start_of(hour.start, length))}
     periods, held, waiting = [], 0, 0
     start = start_of(hours[0].start, length)

@@ -70,8 +70,7 @@ class IdsApart(Exception):
 
 
 def run_all(statements: Sequence[Statement]) -> list[Sequence[tuple]]:
-    """Runs statements in one round trip if the driver can; on SQLite they run one by one. Returns the rows of each
-    query."""
+    """Runs statements in one round trip if the driver can; on SQLite one by one. Returns the rows of each query."""
     if connection.vendor == "mysql":
         return connection.run_all(statements) if statements else []
     found: list[Sequence[tuple]] = []
@@ -93,8 +92,7 @@ def read_booking(booking_id: int) -> Booking | None:
 
 
 def read_bookings(ids: Sequence[int], *, is_locking: bool = False) -> list[Booking]:
-    """Bookings in the order of their ids. If their events are locked, the bookings can be locked too, until the
-    transaction ends."""
+    """Bookings in the order of their ids. They can be locked until the transaction ends, if their events are."""
     bookings = []
     for some in batched(ids, ROWS_A_QUERY):
         for row in run(booking_query(len(some), is_locking=is_locking), some):
@@ -119,8 +117,7 @@ def read_heads(event_id: int, limit: int) -> list[Claim]:
 
 
 def read_heads_of_sizes(event_id: int, limits: Sequence[tuple[int, int]]) -> list[Claim]:
-    """The first waiting bookings of each size. `limits` are pairs of a size and the greatest number of bookings to read
-    of it."""
+    """The first waiting bookings of each size. `limits` are sizes, each with the most bookings to read of it."""
     # SQLite allows no LIMIT in a part of a UNION, so this needs a derived table, which costs MariaDB half as much
     # again.
     heads = HEADS_OF_SIZE if connection.vendor == "mysql" else f"SELECT * FROM {HEADS_OF_SIZE} AS heads"  # noqa: S608

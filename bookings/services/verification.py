@@ -59,8 +59,7 @@ def verify_events(event_id: int | None = None) -> Iterator[Report]:
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """All reads inside see the same moment, and block nobody. Inside a transaction, that moment is the
-    transaction's."""
+    """All reads inside see the same moment, and block nobody. In a transaction, it is that of the transaction."""
     if connection.in_atomic_block:
         yield
         return
@@ -260,8 +259,7 @@ def verify_bookings(report: Report) -> None:
 
 
 def state_after(story: list[LedgerEntry], *, is_event_cancelled: bool) -> tuple[str | None, int, int | None]:
-    """The (status, tickets, waitlist number) after a booking's entries; (None, 0, None) if the entries contradict each
-    other."""
+    """The (status, tickets, waitlist number) after a booking's entries; (None, 0, None) if they make no sense."""
     status, tickets, number = None, 0, None
     for entry in story:
         match entry.kind, status:

@@ -31,8 +31,7 @@ class Served:
 
 @in_one_transaction
 def move_in_line(booking: Booking, *, position: int, reason: str, actor: User) -> Served:
-    """Moves a waiting booking to a place in its event's waitlist, from 1. The booking at this place then waits behind
-    it.
+    """Moves a waiting booking to a place in its event's waitlist, from 1. The booking there then waits behind it.
 
     Under strict the new head is served at once if it fits. Raises `NotWaiting`, `NotInLine`, `EventNotFound`, `Busy`.
     """

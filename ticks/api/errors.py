@@ -165,8 +165,7 @@ def bad_request(request, exception) -> HttpResponse:
 
 
 def server_error(request) -> HttpResponse:
-    """The answer to an unhandled error: 503 if the database failed, in a page or on the way to a view; otherwise
-    500."""
+    """The answer to an unhandled error: 503 if the database failed, in a page or before a view; otherwise 500."""
     error = sys.exc_info()[1]
     drop_if_lost(error)
     problem = describe(error)

@@ -79,8 +79,7 @@ def is_secret(field) -> bool:
 
 
 def with_input(data, view, request):
-    """Adds a form to a refusal by a rule, which has none. The form is bound to the input and has the refusal's
-    errors."""
+    """Adds a form to a rule's refusal, which has none. The form is bound to the input and has the errors."""
     given = given_input(request)
     if given is None or getattr(data, "serializer", None) or not hasattr(view, "get_serializer"):
         return data

@@ -151,8 +151,8 @@ def error_response(status: int, body, codes: dict[str, str]) -> OpenApiResponse:
 
 
 def enveloped(body):
-    """Wraps an answer in the envelope: one object, or none. A list has its pages as the envelope, and a response stays
-    as it is."""
+    """Wraps an answer in the envelope: one object, or none. The pages of a list are its envelope. A response stays as
+    it is."""
     if isinstance(body, serializers.ListSerializer | OpenApiResponse):
         return body
     return envelope_of(body)

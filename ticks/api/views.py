@@ -20,8 +20,7 @@ def rendered(renderer_class) -> bytes:
 
 
 class SchemaView(RefusesInJson, SpectacularAPIView):
-    """Replaces drf-spectacular's method, which also keeps a translation in memory for each `?lang=` that anybody asks
-    for."""
+    """Replaces drf-spectacular's method, which also keeps a translation for each `?lang=` in memory."""
 
     # The schema does not describe its own address.
     schema = None

@@ -73,8 +73,7 @@ def locked(connection, tables: Sequence[str]) -> Iterator[None]:
 
 
 def missing_migrations(loader: MigrationLoader) -> list[Migration]:
-    """The migrations that the database lacks, in the order of `migrate`. There are some before an upgrade, and after an
-    interrupted one."""
+    """The migrations that the database lacks, in the order of `migrate`. Before or within an upgrade it lacks some."""
     graph = loader.graph
     nodes = dict.fromkeys(node for leaf in graph.leaf_nodes() for node in graph.forwards_plan(leaf))
     return [graph.nodes[node] for node in nodes if node not in loader.applied_migrations]
@@ -87,7 +86,7 @@ def unknown_migrations(loader: MigrationLoader) -> list[str]:
 
 
 def refuse_newer_schema() -> None:
-    """Raises `CommandError` if a newer version has migrated the database, since this version would not keep its columns
+    """Raises `CommandError` if a newer version has migrated the database, since this one would not keep its additions
     up to date."""
     unknown = unknown_migrations(MigrationLoader(connection))
     if unknown:
@@ -98,8 +97,7 @@ def refuse_newer_schema() -> None:
 
 
 def refuse_other_schema() -> None:
-    """Raises `CommandError` if migrations are missing, since on half an upgrade some bookings would be missing from the
-    counts."""
+    """Raises `CommandError` if migrations are missing, since bookings would then be missing from the counts."""
     refuse_newer_schema()
     missing = missing_migrations(MigrationLoader(connection))
     if missing:

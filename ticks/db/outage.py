@@ -23,8 +23,8 @@ PAUSE_SECONDS = 0.2
 
 
 class Outage:
-    """An outage begins with the first lost connection, and ends when a probe gets through. The probe is a thread of its
-    own.
+    """An outage begins with the first lost connection, and ends when a probe gets through. The probe has its own
+    thread.
 
     Without this class each request would wait for a time-out of its own. In a crowd, a server with few threads would
     answer the last request after a minute.

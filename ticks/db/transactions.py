@@ -164,8 +164,7 @@ def is_rolled_back(error: Exception) -> bool:
 
 
 def delete_in_batches(queryset: QuerySet) -> int:
-    """Deletes all rows in short transactions. Rows that are deleted stay deleted if a later transaction fails. Returns
-    how many."""
+    """Deletes all rows in short transactions. Deleted rows stay deleted if a later one fails. Returns how many."""
     deleted = 0
     while True:
         ids = list(queryset.order_by("pk").values_list("pk", flat=True)[:ROWS_A_DELETION])

@@ -58,8 +58,7 @@ def environ_of(scope) -> dict:
 
 
 def headers_of(headers) -> dict[str, str]:
-    """Headers in WSGI's spelling. Names with an underscore are left out, since they would pass for what a proxy has
-    set."""
+    """Headers in WSGI's spelling. Names with an underscore are left out: they would pass for a proxy's headers."""
     items = headers.items()
     named = dict(items)
     if not len(named) == len(items) == len(headers):

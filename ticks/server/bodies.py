@@ -30,8 +30,7 @@ class BodyCutOff(ParseError, BadRequest):
 
 
 class MissingBody:
-    """Stands for a body that did not come. A view that reads it fails, and the error has the shape of that view's
-    errors."""
+    """Stands for a body that did not come. A view that reads it fails, in the shape of its other errors."""
 
     def __init__(self, reason: APIException):
         self.reason = reason
@@ -43,7 +42,7 @@ class MissingBody:
 
 
 class Bodies:
-    """The request bodies that one worker reads. A body has `seconds` to arrive. If too many are slow, the oldest are
+    """The request bodies that one worker reads. A body has `seconds` to arrive. Of too many slow ones, the oldest are
     given up.
 
     The worker calls `give_up_late` now and then: a timer for each body would cost more than everything else about it.
@@ -76,8 +75,8 @@ class Bodies:
             self.given_up.discard(task)
 
     async def read_chunks(self, protocol) -> bytes:
-        """Reads up to one byte over the limit, enough for Django to refuse it. The client sees the refusal after
-        sending it all."""
+        """Keeps one byte over the limit at most, enough for Django to refuse it. The client gets that after sending
+        all."""
         body, received, empty = bytearray(), 0, 0
         async for chunk in protocol:
             body += chunk[: self.limit + 1 - len(body)]

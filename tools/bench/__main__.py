@@ -69,7 +69,7 @@ def measure(options: argparse.Namespace) -> int:
             bench.start(dict.fromkeys(scenario.server for scenario in scenarios))
         results = run_rounds(benches, scenarios, options.rounds)
         for world in made:
-            # The last mix and the last sell-out, where waiting bookings were promoted.
+            # This mix and this sell-out are the last of all, and there waiting bookings were promoted.
             for [event] in world.rows(SMALL_EVENTS, MAX_TICKETS):
                 world.commands.manage("verify_inventory", "--event", str(event))
     print(f"\nMedians of {options.rounds} interleaved rounds of {options.seconds:g} seconds.")
@@ -82,7 +82,7 @@ def measure(options: argparse.Namespace) -> int:
 def run_rounds(benches: list[Bench], scenarios: list[Scenario], rounds: int) -> list[Result]:
     results = []
     for number, scenario in itertools.product(range(1, rounds + 1), scenarios):
-        # By turns the one and the other goes first.
+        # The two take turns at going first.
         for bench in benches if number % 2 else benches[::-1]:
             result = bench.run(scenario)
             results.append(result)

@@ -24,7 +24,8 @@ def prepare_ceiling(socket: str) -> None:
 
 
 def ceiling(socket: str, *, events: int, seconds: float) -> float:
-    """Bookings a second on so many rows, by the better number of connections; each is tried for `seconds`."""
+    """Bookings a second on this many rows, with the better number of connections. Each number is tried for
+    `seconds`."""
     return max(bookings_a_second(socket, connections=n, events=events, seconds=seconds) for n in CONNECTIONS)
 
 
@@ -38,7 +39,7 @@ def bookings_a_second(socket: str, *, connections: int, events: int, seconds: fl
         start.wait(START_SECONDS)
         turn = number
         while not stop.is_set():
-            # With several events the connections are mostly at different rows, as buyers are.
+            # With several events the connections mostly work on different rows, as buyers do.
             event = turn * 7 % events + 1
             turn += connections + 1
             cursor.execute("BEGIN")

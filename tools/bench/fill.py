@@ -2,8 +2,7 @@
 
     .venv/bin/python -m tools.bench.fill --bookings 1000000 --waiting 100000    in the database of the settings
 
-Nobody else may be booking meanwhile.
-"""
+No other process may book meanwhile."""
 
 import argparse
 import os
@@ -16,15 +15,15 @@ import django
 from django.db import transaction
 
 ROWS_A_TRANSACTION = 10_000
-# A prime that 23 does not divide scatters ids over all references, each over one of its own, as drawing does.
+# A prime number that 23 does not divide spreads the ids over all references, each id with its own, as drawing does.
 SCATTER = 600_000_000_000_007
 
 
 def fill(*, bookings: int, waiting: int = 0, left: int = 0, actor, accounts: Sequence[int] = ()):
-    """Opens an event with so many bookings of one ticket each, and returns it.
+    """Opens an event with `bookings` bookings of one ticket each, and returns it.
 
-    `waiting` more of one to four tickets wait, or `left` tickets are left: nobody waits while there are any.
-    The bookings belong to the accounts in turn, to guests without.
+    `waiting` more of one to four tickets wait, or `left` tickets are left: nobody waits while there are any. The
+    bookings belong to the accounts in turn; without accounts, to guests.
     """
     from bookings.services.events import open_event
     from events.models import Event
@@ -50,7 +49,7 @@ def fill(*, bookings: int, waiting: int = 0, left: int = 0, actor, accounts: Seq
 
 
 def count(event, bookings: int, waiting: int, wanted: int) -> None:
-    """What is counted beside the event, as if all had been booked in the moment in which it was opened."""
+    """Inserts the counts that stand beside the event, as if all bookings had been made when the event was opened."""
     from bookings.models import LinePart, SalesHour
     from bookings.rules import number_of_arrival, part_of_waitlist
     from bookings.services.inventory import hour_of
@@ -69,7 +68,7 @@ def count(event, bookings: int, waiting: int, wanted: int) -> None:
 
 
 def size_of(place: int) -> int:
-    """The tickets of the booking that waits at this place."""
+    """The number of tickets of the booking that waits at this place."""
     return 1 + place % 4
 
 

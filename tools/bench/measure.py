@@ -1,4 +1,4 @@
-"""Runs a scenario between two looks at ceiling A, so that both meet the same noise, and checks what it has left."""
+"""Runs a scenario between two measurements of ceiling A, so that both have the same noise, and checks the result."""
 
 import gc
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from tools.service import cpu_seconds
 
 ANSWER_SECONDS = 30
 MICRO, MILLI = 1_000_000, 1000
-# Of a run's seconds, for each of A's numbers of connections.
+# This is the part of a run's seconds for each number of connections of ceiling A.
 CEILING_SHARE = 1 / 4
 SHORTEST_CEILING = 0.4
 WARM_UP_SECONDS = 1.5
@@ -24,7 +24,7 @@ BY_STATUS = "SELECT status, COUNT(*), SUM(tickets_reserved) FROM bookings_bookin
 
 @dataclass
 class Result:
-    """One run of one scenario."""
+    """The result of one run of one scenario."""
 
     world: str
     scenario: str
@@ -53,12 +53,12 @@ class Result:
 class Bench:
     """Measures one world."""
 
-    # Ceiling A as it was after the last run of any world, and on how many rows.
+    # This is ceiling A after the last run of any world, with the number of rows.
     last_ceiling: tuple[int, float] | None = None
 
     def __init__(self, world: World, *, seconds: float):
         self.world, self.seconds = world, seconds
-        # By server: how fast it was.
+        # The speed of each server.
         self.paces: dict[str, float] = {}
 
     def start(self, servers: Iterable[str]) -> None:
@@ -89,7 +89,7 @@ class Bench:
         host, pace = "{}:{}".format(*server.address), self.paces.get(scenario.server, 0)
         clients = scenario.clients(Run(world, answered, host, scenario.connections, seconds, pace))
         before = counts(world)
-        # What lives longer than a run need not be looked through while it lasts.
+        # Objects that live longer than a run need not be searched for garbage during the run.
         gc.collect()
         gc.freeze()
         cpu = server.cpu_seconds(), cpu_seconds(database)
@@ -115,7 +115,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Stored:
-    """What the tables hold: rows and tickets by the bookings, the rest by the events' counters."""
+    """The contents of the tables: rows and tickets from the bookings, the rest from the events' counters."""
 
     rows: int = 0
     held: int = 0
@@ -133,7 +133,7 @@ def counts(world: World) -> tuple[int, int, int]:
 
 
 def stored_since(world: World, before: tuple[int, int, int]) -> Stored:
-    """What a run has left, which must touch only bookings that it made."""
+    """The changes that a run has made. It must only have touched its own bookings."""
     last, gone, waiting = before
     by_status = {status: (int(rows), int(tickets)) for status, rows, tickets in world.rows(BY_STATUS, last)}
     now = counts(world)
@@ -148,7 +148,8 @@ def stored_since(world: World, before: tuple[int, int, int]) -> Stored:
 
 
 def findings(answered: Answered, stored: Stored, *, unanswered: int) -> list[str]:
-    """2xx = rows = tickets gone, or what differs. A request without an answer makes the comparison impossible."""
+    """Checks that 2xx = rows = tickets gone, and returns what differs. After a request without an answer it cannot
+    compare."""
     if unanswered:
         return [f"{unanswered} requests got no answer"]
     compared = [
@@ -157,7 +158,7 @@ def findings(answered: Answered, stored: Stored, *, unanswered: int) -> list[str
         (stored.held, "tickets are held by bookings", stored.gone, "are gone by the events' counters"),
         (stored.waitlisted, "bookings wait", stored.waiting, "do by the events' counters"),
     ]
-    # Cancellations give tickets back and promote bookings that wait, so only the tables can say who holds what.
+    # Cancellations give tickets back and promote waiting bookings, so only the tables can tell who holds what.
     if not answered.cancelled:
         compared += [
             (answered.tickets, "tickets were sold with 201", stored.gone, "are gone"),

@@ -1,10 +1,9 @@
-"""What the pages of the staff's site cost with a million bookings on MariaDB: queries and server milliseconds.
+"""Measures what the pages of the staff's site cost with a million bookings on MariaDB: queries and server milliseconds.
 
     .venv/bin/python -m tools.bench.pages [--bookings 1000000]
 
-Each page is requested five times in this process, past no layer but the sockets, with the time-outs that a request
-has. The median is printed.
-"""
+Each page is requested five times in this process, through all layers except the sockets, with the time-outs of a real
+request. The median is printed."""
 
 import argparse
 import os
@@ -92,7 +91,7 @@ def main() -> int:
 
 
 def fill_tables(bookings: int) -> dict[str, object]:
-    """What the addresses of the pages name."""
+    """The ids in the addresses of the pages."""
     from django.core.management import call_command
     from django.db import connection
 
@@ -152,7 +151,7 @@ def logged_in():
     from accounts.models import User
 
     logging.disable(logging.CRITICAL)
-    # The server's time-outs: whatever takes longer is no page.
+    # These are the server's time-outs, since a page that takes longer would not be served.
     if not connections.settings["default"]["OPTIONS"].get("read_timeout"):
         connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
         connection.close()

@@ -1,4 +1,4 @@
-"""Medians with their extremes, as tables."""
+"""Prints medians with their extremes, as tables."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -35,7 +35,7 @@ def by_scenario(results: Sequence[Result], world: str) -> dict[str, list[Result]
 
 
 def tables(results: Sequence[Result], worlds: Sequence[str]) -> str:
-    """A table for each world, and for each but the first what it is as a multiple of the first."""
+    """A table for each world. Each world but the first is also compared with the first, as a quotient."""
     parts = []
     for world in worlds:
         title = f"{world}\n" if len(worlds) > 1 else ""
@@ -62,7 +62,7 @@ def cells(runs: Sequence[Result]) -> tuple[str, ...]:
 
 
 def comparison(results: Sequence[Result], base: str, other: str) -> str:
-    """How many times as fast and as costly `other` is: medians of the quotients of runs in the same round."""
+    """How many times as fast and as costly `other` is. These are medians of the quotients of runs in the same round."""
     lines = [(f"{other} / {base}", "rate", "(min-max)", "CPU: server", "server and database")]
     bases = by_scenario(results, base)
     for name, runs in by_scenario(results, other).items():
@@ -78,7 +78,7 @@ def comparison(results: Sequence[Result], base: str, other: str) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """The first column to the left, all others to the right."""
+    """Aligns the first column to the left, and all others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows

@@ -1,4 +1,4 @@
-"""What is measured: who asks what, over how many connections, of a server in which configuration."""
+"""The measured scenarios: the clients, their requests, their number of connections, and the server's configuration."""
 
 import itertools
 import json
@@ -12,7 +12,7 @@ from ticks.load import Answer, Ask, Client, request
 from tools.bench.ceiling import EVENTS
 from tools.bench.world import PASSWORD, World
 
-# More than any server answers in a second, so that no client runs out of requests.
+# This is more than any server answers in a second, so that no client runs out of requests.
 COLD_A_SECOND = 12_000
 MIX_TICKETS = 500
 # Clients send some headers, and each takes time to read.
@@ -25,7 +25,7 @@ WAITLISTED = re.compile(rb'"bookingStatus":\s*"waitlisted"')
 
 @dataclass
 class Answered:
-    """What the server has answered that it did."""
+    """What the server has done according to its answers."""
 
     booked: int = 0
     tickets: int = 0
@@ -36,14 +36,14 @@ class Answered:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a scenario: all that its clients need."""
+    """One run of a scenario, with everything that its clients need."""
 
     world: World
     answered: Answered
     host: str
     connections: int
     seconds: float
-    # Bookings a second that the server has made before.
+    # This is how many bookings a second the server has made before.
     pace: float
 
 
@@ -78,7 +78,7 @@ async def buy(requests: Iterable[bytes], answered: Answered, ask: Ask) -> None:
 
 
 def buyers(run: Run, requests: Iterator[bytes]) -> list[Client]:
-    """They share the requests, each of the next account."""
+    """The clients share the requests. Each request comes from the next account."""
     return [partial(buy, requests, run.answered)] * run.connections
 
 
@@ -96,7 +96,7 @@ def many_events(run: Run) -> list[Client]:
 
 
 def sell_out(run: Run) -> list[Client]:
-    """Half of the time there are tickets, then buyers are waitlisted."""
+    """For half of the time there are tickets; after that, buyers are waitlisted."""
     return buyers_of(run, run.world.open_event(max(int(run.pace * run.seconds / 2), 1)))
 
 
@@ -107,7 +107,7 @@ def with_keys(run: Run) -> list[Client]:
 
 
 def with_fresh_keys(requests: Iterable[bytes]) -> Iterator[bytes]:
-    """Puts a key that nobody has used in the place of each mark."""
+    """Replaces each mark by a key that nobody has used."""
     first = random.SystemRandom().getrandbits(64)
     for number, each in enumerate(requests):
         yield each.replace(KEY_MARK.encode(), b"%016x-%08d" % (first, number))
@@ -129,7 +129,7 @@ def mix(run: Run) -> list[Client]:
 
 async def book_and_cancel(run: Run, event: int, tokens: list[str], seed: int, ask: Ask) -> None:
     """Books one to four tickets, and cancels bookings of its own, three to two."""
-    # The same dice in each round.
+    # Each round uses the same random numbers.
     dice, answered, made = random.Random(seed), run.answered, []  # noqa: S311
     requests = {token: [booking(event, token, host=run.host, tickets=n) for n in (1, 2, 3, 4)] for token in tokens}
     while True:
@@ -155,7 +155,7 @@ def status_reads(run: Run, senders: Iterator[bytes]) -> list[Client]:
 
 
 async def poll(first: bytes, senders: Iterator[bytes], answered: Answered, ask: Ask) -> None:
-    """Reads an event's status; every other time with the `ETag` that it has."""
+    """Reads an event's status. Every second request sends the `ETag` that the client has."""
     condition = b""
     for number in itertools.count():
         answer = await ask(b"%s%s%s\r\n" % (first, next(senders), condition if number % 2 else b""))
@@ -165,7 +165,7 @@ async def poll(first: bytes, senders: Iterator[bytes], answered: Answered, ask: 
 
 
 def polls_of_guests(run: Run) -> list[Client]:
-    # As a proxy reports them: each request from another of 60,000 addresses.
+    # The addresses come as a proxy reports them: each request has another of 60,000 addresses.
     return status_reads(run, (b"X-Forwarded-For: 10.0.%d.%d\r\n" % divmod(n % 60_000, 250) for n in itertools.count()))
 
 
@@ -176,7 +176,7 @@ def polls_of_users(run: Run) -> list[Client]:
 def logins(run: Run) -> list[Client]:
     requests = []
     for number, name in enumerate(run.world.names):
-        # As a proxy reports them: each account from an address of its own.
+        # The addresses come as a proxy reports them: each account has an address of its own.
         headers = {**USUAL, "X-Forwarded-For": f"10.0.{number // 250}.{number % 250}"}
         body = json.dumps({"username": name, "password": PASSWORD}).encode()
         requests.append(request("POST", "/api/v1/auth/login", host=run.host, headers=headers, body=body))
@@ -205,7 +205,7 @@ SCENARIOS = [
     Scenario("mix", "book and cancel 60/40, sold out, 64", mix),
     Scenario("status", "status reads, guests, 64", polls_of_guests, server="behind a proxy"),
     Scenario("status-users", "status reads, accounts, 64", polls_of_users),
-    # Fewer than may wait for their turn to hash.
+    # This is fewer than the number that may wait for their turn to hash.
     Scenario("login", "logins, 8 connections", logins, 8, server="logins"),
 ]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -1,4 +1,4 @@
-"""What is measured: one tree of Ticks on a schema of its own, with accounts, and servers in several configurations."""
+"""A measured world: one tree of Ticks on a schema of its own, with accounts, and servers in several configurations."""
 
 import hmac
 import json
@@ -21,22 +21,23 @@ from tools.bench.ceiling import prepare_ceiling
 from tools.private_mariadb import MariaDB, private_mariadb
 from tools.service import HOST, ROOT, Service
 
-# Enough that the default throttle, 600 a minute for each account and worker, stays on and is never met.
+# There are so many accounts that the default throttle, 600 a minute for each account and worker, stays on but is never
+# reached.
 ACCOUNTS = 1000
 PASSWORD = "correct horse battery staple"  # noqa: S105 (of accounts that nobody else can reach)
 MAX_TICKETS = 1_000_000
 TOKEN_MINUTES = 30
 MARIADB_OPTIONS = ("--max-connections=1500", "--innodb-buffer-pool-size=1G")
-# Settings of the measured servers, beside the defaults. An idle server costs next to nothing.
+# These are the settings of the measured servers, besides the defaults. An idle server costs next to nothing.
 CONFIGURATIONS = {
     "fast path": {"FAST_PATH": "on", "GROUP_BOOKING": "on"},
     "viewset": {"FAST_PATH": "off", "GROUP_BOOKING": "on"},
     "ungrouped": {"FAST_PATH": "off", "GROUP_BOOKING": "off"},
-    # Hashing takes much memory for a moment, which would count as that of bookings.
+    # Hashing needs much memory for a moment, which would count as memory of bookings.
     "logins": {"FAST_PATH": "on", "GROUP_BOOKING": "on", "TRUSTED_PROXIES": "1"},
     "behind a proxy": {"FAST_PATH": "on", "GROUP_BOOKING": "on", "TRUSTED_PROXIES": "1"},
 }
-# Run by either tree, so it uses what rarely changes.
+# Both trees run this script, so it uses only what rarely changes.
 PEOPLE = f"""
 import json
 from django.contrib.auth.hashers import make_password
@@ -67,7 +68,7 @@ class World:
             "python": python,
         }
         self.servers: dict[str, Service] = {}
-        # It is never started: for management commands.
+        # This server is never started. It is for management commands.
         self.commands = self.service({})
         self.commands.manage("migrate", "-v0")
         self.admin, self.tokens = json.loads(self.commands.shell(PEOPLE))
@@ -95,7 +96,7 @@ class World:
         return cursor.fetchall()
 
     def another_token(self, token: str) -> str:
-        """The token of the same login, signed anew: one that lasts from now on, and that the server has never seen."""
+        """A new token of the same login. It is valid from now on, and the server has never seen it."""
         head, payload, _ = token.split(".")
         claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         self.signed += 1
@@ -105,7 +106,7 @@ class World:
         return f"{signed}.{base64(hmac.digest(self.keys['JWT_SECRET'].encode(), signed.encode(), sha256))}"
 
     def renew_tokens(self) -> None:
-        """Replaces access tokens that end soon, of which the server must see new ones first."""
+        """Replaces access tokens that end soon. The server must see the new ones once before a run."""
         if time.monotonic() - self.signed_at > (TOKEN_MINUTES - 10) * 60:
             self.admin, self.signed_at = self.another_token(self.admin), time.monotonic()
             self.tokens = [self.another_token(token) for token in self.tokens]

@@ -1,1 +1,1 @@
-"""Ticks under faults: real clients, the real server, a real MariaDB, and what breaks on a bad day."""
+"""Runs Ticks under faults: real clients, the real server, a real MariaDB, and everything that can break."""

@@ -1,10 +1,9 @@
-"""Books for minutes while everything under Ticks is killed, stopped, filled up and cut, and compares in the end.
+"""Books for minutes while everything below Ticks is killed, stopped, filled up and cut; then compares the data.
 
     .venv/bin/python -m tools.chaos [--seed 1] [--kills 20] [--bookings 20000] [--quick]
 
 Exits non-zero when an acknowledged booking is lost, a request was carried out twice, a ticket was sold twice,
-the database contradicts itself, an answer came that is not announced, or a fault could not be injected.
-"""
+the database contradicts itself, an answer came that is not announced, or a fault could not be injected."""
 
 import argparse
 import asyncio
@@ -29,7 +28,7 @@ from tools.service import HIGH_LIMITS, HOST, ROOT, Service, ServiceFailed
 INTERRUPTED = 130
 RECOVERY_SECONDS = 45
 PROGRESS_SECONDS = 10
-# As long as a client goes on with a request, and what comes before it, once no more is asked.
+# A client may go on with a request, and with those before it, for this long after the end of the run.
 LAST_ANSWERS_SECONDS = 120
 
 
@@ -61,7 +60,7 @@ class Run:
         self.injected = 0
 
     async def play(self) -> None:
-        """Sells and breaks until enough of both is done, or time is up."""
+        """Books and injects faults until enough of both is done, or the time is over."""
         tasks = [asyncio.create_task(self.stage.keep_server_running())]
         try:
             players = [asyncio.create_task(self.client(number).run()) for number in range(self.options.connections)]
@@ -102,7 +101,7 @@ class Run:
         return f"{bookings} bookings, {faults} faults"
 
     async def watch(self, tasks: list[asyncio.Task]) -> None:
-        """Until all is done; an error of the run's own ends it at once."""
+        """Waits until all tasks are done. An error of the run itself ends it at once."""
         began = shown = time.monotonic()
         while self.board.acknowledged < self.options.bookings or self.injected < len(self.faults):
             if time.monotonic() - shown > PROGRESS_SECONDS:
@@ -115,7 +114,8 @@ class Run:
 
     async def inject_all(self) -> None:
         chance, bookings = self.stage.chance, self.options.bookings
-        # By what is sold rather than by the clock: the same places on a slow machine and on a fast one.
+        # Faults come by the number of bookings and not by the clock, so that a slow and a fast machine have them at the
+        # same places.
         moments = sorted(chance.uniform(0.02, 0.9) * bookings for _ in self.faults)
         for name, moment in zip(self.faults, moments, strict=True):
             while self.board.acknowledged < moment and not self.board.is_over:
@@ -138,7 +138,7 @@ class Run:
         board.end_fault()
 
     async def recover(self, name: str, returned: float) -> None:
-        """Waits until somebody books, and notes how long it took."""
+        """Waits until a booking succeeds, and records how long it took."""
         board = self.board
         board.note_return(returned)
         while board.booked_at is None:
@@ -150,7 +150,7 @@ class Run:
 
 
 async def run(options: argparse.Namespace, board: Board, directory: Path) -> Verdict:
-    """Plays on a stage of its own, then compares what was answered with what is stored."""
+    """Runs on a stage of its own, then compares the answers with the stored rows."""
     loop, itself = asyncio.get_running_loop(), asyncio.current_task()
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, itself.cancel)

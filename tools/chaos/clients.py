@@ -1,4 +1,4 @@
-"""Clients that book and cancel. Each writes down how it was answered before it asks for more, and trusts it."""
+"""Clients that book and cancel. Each records an answer before its next request, and trusts the answer."""
 
 import asyncio
 import json
@@ -13,25 +13,26 @@ from tools.chaos.report import Board
 from tools.service import HOST, Service
 
 BOOKINGS = "/api/v1/booking"
-# The one-ticket contract, whose failures have a sentence and no code.
+# This is the one-ticket contract, whose failures have a sentence and no code.
 ONE_TICKET = "/api/events/"
-# Far beyond what Ticks promises: a client that waits this long for an answer has none.
+# This is far longer than Ticks promises. A client that waits this long for an answer gets none.
 ANSWER_SECONDS = 15
 GIVE_UP_SECONDS = 90
 LONGEST_PAUSE_SECONDS = 2
-# Two of the clients ask again at once: they see when the server books again, which politer ones would oversleep.
+# Two of the clients ask again at once. They see when the server books again; the polite clients would notice it too
+# late.
 IMPATIENT_CLIENTS = 2
 IMPATIENT_PAUSE_SECONDS = 0.05
 # With these codes the server says that nothing was changed.
 UNCHANGED_CODES = {"busy", "database_unavailable"}
 ANNOUNCED_503 = UNCHANGED_CODES | {"outcome_unknown"}
-# How a request ended. A refusal promises that nothing was changed; unknown is what may have been carried out, and is
-# not asked again; unanswered is what was asked until the client gave up.
+# These are the ends of a request. `refused` promises that nothing was changed. `unknown` may have been carried out, and
+# is not sent again. `unanswered` was sent until the client gave up.
 ACKNOWLEDGED, REFUSED, UNKNOWN, UNANSWERED = "acknowledged", "refused", "unknown", "unanswered"
 REMEMBERED = 60
 ACCOUNTS_SHARE, KEYS_SHARE = 0.5, 0.8
 BUYERS = 100
-# Two of three bookings go to events that never sell out; the others meet a waitlist or a closed door.
+# Two of three bookings go to events that never sell out. The others meet a waitlist or a sold-out event.
 SALE = """
 import json
 from accounts.models import User
@@ -61,9 +62,9 @@ print(json.dumps({
 
 @dataclass
 class Sale:
-    """What is for sale, and the accounts that buy, each with its id and token."""
+    """The events for sale, and the accounts that buy, each with its id and token."""
 
-    # Ids, each as often as it is wanted.
+    # These are event ids. An id stands here as often as the event is wanted.
     events: list[int]
     waitlist_events: list[int]
     buyers: list[tuple[int, str]]
@@ -73,7 +74,7 @@ class Sale:
 def open_sale(service: Service, *, bookings: int, copies: int = 1) -> Sale:
     """Makes the events, `copies` of each kind, and the accounts."""
     service.manage("migrate", "-v0")
-    # The theatre sells out half way; each seat's account can have one booking an event.
+    # The theatre sells out half way. An account can have one seat booking for each event.
     numbers = {"SIZE": bookings // 7, "COPIES": copies, "BUYERS": BUYERS, "SEATS": max(40, bookings // 40)}
     script = SALE
     for name, number in numbers.items():
@@ -83,7 +84,7 @@ def open_sale(service: Service, *, bookings: int, copies: int = 1) -> Sale:
 
 @dataclass(frozen=True, kw_only=True)
 class Booked:
-    """How one booking ended for its client. `mark` is in no other request: the mail address, or the account."""
+    """The result of one booking for its client. `mark` is unique to the request: the mail address, or the account."""
 
     mark: str
     outcome: str
@@ -99,14 +100,14 @@ class Booked:
 
 @dataclass(frozen=True, kw_only=True)
 class Cancelled:
-    """How one cancellation ended for its client; `tickets` is None when it was all of them."""
+    """The result of one cancellation for its client. `tickets` is None if all tickets were cancelled."""
 
     booking: int
     outcome: str
     tickets: int | None
 
 
-# What the clients were answered, in order: the run is judged by this alone.
+# These are the answers to the clients, in order. The run is judged only by this.
 Journal = list[Booked | Cancelled]
 
 
@@ -145,7 +146,7 @@ def is_final(answer: Answer | None) -> bool:
 
 
 class Asker:
-    """Asks as a good client does: the same again until it has an answer, no sooner than it is asked to."""
+    """Sends a request as a good client does: again until it has an answer, and not sooner than the server allows."""
 
     def __init__(self, number: int, port: int, chance: random.Random, board: Board):
         self.is_impatient = number < IMPATIENT_CLIENTS
@@ -168,7 +169,7 @@ class Asker:
             await asyncio.sleep(self.pause(answer, tries))
         ending = Ending(answer, self.board.end_request(number, seconds=waited), is_ambiguous)
         if ending.is_unanswered:
-            # Whatever this client asks for next, the server wants to be left alone for a while.
+            # The server wants a pause, so this client's next request of any kind waits too.
             await asyncio.sleep(self.pause(answer, tries + 1))
         return ending
 
@@ -200,7 +201,7 @@ class Holding:
 
 @dataclass
 class Seat:
-    """One ticket by the one-ticket contract: an account has at most one an event."""
+    """Books one ticket by the one-ticket contract. An account has at most one for each event."""
 
     user: int
     token: str
@@ -261,7 +262,7 @@ class Client:
         }
 
     def keep_booking(self, body: dict, user: int | None, ending: Ending, *, has_key: bool) -> dict:
-        """The booking as it was acknowledged; empty if it was not."""
+        """The booking as the server acknowledged it; empty if it did not."""
         outcome = self.outcome_of_booking(ending, has_key=has_key)
         booking = ending.answer.json["data"] if outcome == ACKNOWLEDGED else {}
         self.keep(
@@ -291,11 +292,11 @@ class Client:
             return ACKNOWLEDGED
         if code not in {"sold_out", *UNCHANGED_CODES}:
             self.board.find(f"a booking was answered {label_of(answer)}: {answer.body[:300]!r}")
-        # With a key, "nothing was changed" speaks of the last attempt alone.
+        # With a key, "nothing was changed" is only about the last attempt.
         return UNANSWERED if has_key and code in UNCHANGED_CODES else REFUSED
 
     async def replay(self) -> None:
-        """An answer that was received is asked for again: it must come again, to the byte."""
+        """Repeats a request that was answered. The same answer must come again, byte for byte."""
         if not self.replayable:
             return
         body, headers, first = self.chance.choice(self.replayable)
@@ -316,7 +317,7 @@ class Client:
         self.journal.append(Cancelled(booking=holding.id, outcome=outcome, tickets=None))
 
     async def reduce(self) -> None:
-        """Gives back one of several tickets. Sent twice it counts twice, so it is sent once."""
+        """Gives back one of several tickets. If it were sent twice it would count twice, so it is sent once."""
         holding = self.some_holding(least=2)
         if holding is None:
             return
@@ -339,7 +340,7 @@ class Client:
             return
         seat = self.free_seats.pop(self.chance.randrange(len(self.free_seats)))
         ending = await self.asker.ask("POST", ONE_TICKET + "book", *seat.request, until=is_final)
-        # After an attempt without an answer a 409 says that this attempt booked.
+        # After an attempt without an answer, a 409 means that this attempt booked.
         outcome = self.outcome_of(ending, ONE_TICKET + "book", good={200, 201}, done_before="409")
         booking = ending.answer.json if outcome == ACKNOWLEDGED else {}
         self.keep(
@@ -367,7 +368,7 @@ class Client:
         self.journal.append(Cancelled(booking=seat.booking, outcome=outcome, tickets=None))
 
     def outcome_of(self, ending: Ending, path: str, *, good: set[int], done_before: str = "") -> str:
-        """`done_before` is what the server says when an earlier attempt was carried out after all."""
+        """`done_before` is the server's code if an earlier attempt was carried out after all."""
         if ending.is_unanswered:
             return UNANSWERED
         label = label_of(ending.answer)
@@ -382,7 +383,7 @@ class Client:
             self.board.acknowledge(entry.fault)
 
     def some_holding(self, *, least: int) -> Holding | None:
-        # The latest ones: on the small events there somebody waits for what is given back.
+        # The latest bookings are chosen: on the small events, somebody then waits for the tickets that are given back.
         places = range(max(0, len(self.holdings) - REMEMBERED), len(self.holdings))
         fitting = [place for place in places if self.holdings[place].tickets >= least]
         return self.holdings.pop(self.chance.choice(fitting)) if fitting else None

@@ -1,4 +1,4 @@
-"""What breaks. Each fault is done for real, ends by itself, and says when what it broke was back."""
+"""The faults. Each one is real, ends by itself, and reports when the broken part was back."""
 
 import asyncio
 import os
@@ -23,13 +23,13 @@ STOPPED_SECONDS = 5
 FULL_SECONDS = 4
 FELT_SECONDS = 60
 CUT_SECONDS = 15
-# systemd's default.
+# This is systemd's default.
 RESTART_SECONDS = 0.1
 NO_SUCH_THREAD = 1094
 
 
 class NotInjected(Exception):
-    """The fault could not be done, or nothing felt it: the run has proved nothing about it."""
+    """The fault could not be made, or had no effect. So the run proves nothing about it."""
 
 
 class Disk:
@@ -40,9 +40,9 @@ class Disk:
     """
 
     MARIADB_OPTIONS = (
-        # Direct system calls of io_uring and libaio would pass the library by.
+        # Direct system calls of io_uring and libaio would not go through the library.
         "--innodb-use-native-aio=0",
-        # One file for all tables that grows by a megabyte, so that a full disk is met soon.
+        # All tables are in one file that grows by a megabyte, so that a full disk has an effect soon.
         "--skip-innodb-file-per-table",
         "--innodb-autoextend-increment=1",
     )
@@ -68,7 +68,7 @@ class Disk:
 
 @dataclass
 class Stage:
-    """All that can be broken."""
+    """Everything that can be broken."""
 
     database: MariaDB
     service: Service
@@ -76,7 +76,8 @@ class Stage:
     disk: Disk
     board: Board
     chance: random.Random
-    # How often mariadbd gave up on the full disk, and the server ended by itself or could not start.
+    # This counts how often mariadbd gave up on the full disk, and how often the server ended by itself or could not
+    # start.
     database_aborts: int = 0
     server_ends: int = 0
     is_server_killed: bool = False
@@ -146,9 +147,9 @@ async def stop_database(stage: Stage) -> None:
 
 
 async def fill_disk(stage: Stage) -> None:
-    """Until requests were refused for it: only what grows meets a full disk.
+    """Fills the disk until requests were refused for it, since only a file that grows meets a full disk.
 
-    MariaDB may give up on it, where it has no room even to roll back. Then it is started again once there is room.
+    MariaDB may end if it has no room even to roll back. Then it is started again once there is room.
     """
 
     def refusals() -> int:
@@ -162,7 +163,7 @@ async def fill_disk(stage: Stage) -> None:
         await asyncio.sleep(FULL_SECONDS)
     finally:
         stage.disk.flag.unlink()
-    # It writes its last words for a while before it ends.
+    # The server still writes its last log lines before it ends.
     await asyncio.sleep(0.5)
     if stage.database.process.poll() is not None:
         stage.database_aborts += 1
@@ -202,7 +203,7 @@ OTHERS: dict[str, Callable[[Stage], Awaitable[None]]] = {
 
 
 def plan(chance: random.Random, *, kills: int, others: int) -> list[str]:
-    """The faults in the order in which they come: kills in equal parts, the others so many times each."""
+    """The faults in their order: kills of each kind in equal numbers, and each other fault a given number of times."""
     names = [list(KILLS)[number % len(KILLS)] for number in range(kills)]
     names += [name for name in OTHERS for _ in range(others)]
     chance.shuffle(names)

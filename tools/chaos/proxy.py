@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 
-# The COMMIT reaches the server, its OK reaches the proxy, and the client never hears of it.
+# The COMMIT reaches the server and its OK reaches the proxy, but the client does not get the OK.
 AFTER_COMMIT = "after_commit"
-# The COMMIT gets no further than the proxy: the server rolls back when the connection is gone.
+# The COMMIT gets only as far as the proxy. The server rolls back when the connection is gone.
 BEFORE_COMMIT = "before_commit"
 
 QUERY = 0x03
@@ -53,7 +53,7 @@ class Proxy:
         self.loop.close()
 
     def arm(self, kind: str, cuts: int = 1) -> None:
-        """The next COMMITs of transactions that wrote are cut."""
+        """Cuts the next COMMITs of transactions that wrote."""
         self.loop.call_soon_threadsafe(self.armed.update, {kind: cuts})
 
     def disarm(self) -> None:
@@ -68,7 +68,7 @@ class Proxy:
             server_reader, server = await asyncio.open_unix_connection(self.server_socket)
         except OSError:
             reset(client)
-            # Ticks must meet what it would meet without the proxy: a refused connection.
+            # Ticks must meet the same as without the proxy: a refused connection.
             if self.waiting is None:
                 self.listener.close()
                 self.waiting = self.loop.create_task(self.listen_when_server_is_back())
@@ -99,7 +99,7 @@ class Proxy:
 
 
 class Link:
-    """A connection of Ticks and its way on to the server, and what is known of its transaction."""
+    """A connection of Ticks with the connection to the server behind it, and the state of its transaction."""
 
     def __init__(self, proxy: Proxy, client: StreamWriter, server: StreamWriter):
         self.proxy, self.client, self.server = proxy, client, server
@@ -113,14 +113,14 @@ class Link:
                     self.count_cut(BEFORE_COMMIT)
                 else:
                     self.server.write(chunk)
-        # Flushes first: a last COMMIT on its way when its sender was killed still arrives.
+        # This flushes first, so that a last COMMIT still arrives that was on its way when its sender was killed.
         self.server.close()
 
     async def to_client(self, reader: StreamReader) -> None:
         with suppress(OSError):
             while chunk := await reader.read(CHUNK_BYTES):
                 awaits_ok, self.awaits_ok = self.awaits_ok, False
-                # A COMMIT that was refused leaves nothing to hide.
+                # After a COMMIT that was refused there is nothing to hide.
                 if (
                     awaits_ok
                     and chunk[HEADER_BYTES : HEADER_BYTES + 1] == bytes([OK])
@@ -154,7 +154,7 @@ class Link:
 
 
 def reset(writer: StreamWriter) -> None:
-    """Ends a connection with a reset rather than politely: what is lost in a network says no goodbye."""
+    """Ends a connection with a reset, since a connection that is lost in a network is not closed either."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     writer.transport.abort()
 

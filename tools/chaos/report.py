@@ -1,4 +1,4 @@
-"""What goes on at this moment, what each kind of fault cost, and the table of it."""
+"""The faults and requests of this moment, the cost of each kind of fault, and the table of costs."""
 
 import time
 from collections import Counter
@@ -31,7 +31,7 @@ books again     from the database's return, else from the fault, to the next boo
 
 @dataclass
 class Cost:
-    """What one kind of fault cost, all its times together."""
+    """The cost of one kind of fault, over all its occurrences."""
 
     injected: int = 0
     held: set[int] = field(default_factory=set)
@@ -39,22 +39,22 @@ class Cost:
     slowest_answer: float = 0
     acknowledged: int = 0
     answers: Counter = field(default_factory=Counter)
-    # Seconds from the moment at which what was broken was back.
+    # These are the seconds since the broken part was back.
     to_booking: list[float] = field(default_factory=list)
     oversold: int = 0
 
 
 class Board:
-    """Which fault lasts, which requests are on their way, and the costs so far."""
+    """The fault that lasts now, the requests on their way, and the costs so far."""
 
     def __init__(self):
         self.costs: dict[str, Cost] = {}
         self.fault = BETWEEN
-        # The fault that each request has met, by the request's number.
+        # For each request's number, this is the fault that it has met.
         self.in_flight: dict[int, str] = {}
         self.requests = 0
         self.acknowledged = 0
-        # When what was broken came back, and the first booking of a request that was sent after it.
+        # These are when the broken part came back, and the first booking of a request that was sent after that.
         self.returned_at: float | None = None
         self.booked_at: float | None = None
         self.findings: list[str] = []
@@ -64,7 +64,7 @@ class Board:
         return self.costs.setdefault(fault, Cost())
 
     def begin_fault(self, fault: str) -> None:
-        """Requests that are on their way belong to the fault now."""
+        """Begins a fault. Requests that are on their way belong to it now."""
         self.fault = fault
         self.cost(fault).injected += 1
         for request, met in self.in_flight.items():
@@ -87,7 +87,7 @@ class Board:
         now = time.monotonic()
         if label == "201" and self.booked_at is None and self.returned_at and now - seconds >= self.returned_at:
             self.booked_at = now
-        # The fault that lasts, else the one that the request has met.
+        # This is the fault that lasts, or else the one that the request has met.
         cost = self.cost(self.in_flight[request] if self.fault == BETWEEN else self.fault)
         cost.answers[label] += 1
         cost.slowest_answer = max(cost.slowest_answer, seconds)

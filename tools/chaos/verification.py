@@ -1,4 +1,4 @@
-"""Compares what clients were answered with what is stored, by SQL that knows nothing of Ticks' code."""
+"""Compares the clients' answers with the stored rows, by SQL that does not use Ticks' code."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -12,7 +12,7 @@ OVERSOLD = """
 SELECT e.id, GREATEST(0, CAST(COALESCE(SUM(b.tickets_reserved), 0) AS SIGNED) - CAST(e.total_tickets AS SIGNED))
 FROM events_event e LEFT JOIN bookings_booking b ON b.event_id = e.id AND b.status = 'completed' GROUP BY e.id
 """
-# (what is wrong, a query of the rows for which it is)
+# Each entry is a finding, and a query for the rows that have it.
 MUST_BE_EMPTY = [
     (
         "counter of available tickets",
@@ -69,7 +69,7 @@ class Row:
 
 @dataclass
 class Verdict:
-    """By fault: how many acknowledged bookings are not stored as answered, and how many requests are stored twice."""
+    """Counts by fault: acknowledged bookings that are not stored as answered, and requests that are stored twice."""
 
     lost: Counter = field(default_factory=Counter)
     duplicated: Counter = field(default_factory=Counter)
@@ -78,7 +78,7 @@ class Verdict:
     unknown: int = 0
     unknown_stored: int = 0
     findings: list[str] = field(default_factory=list)
-    # No fault of Ticks, but worth knowing.
+    # This is no fault of Ticks, but worth reporting.
     notes: list[str] = field(default_factory=list)
 
 
@@ -132,9 +132,9 @@ def compare(entry: Booked, rows: list[Row], cancellations: dict[int, list[Cancel
 
 
 def difference(entry: Booked, row: Row, cancellations: list[Cancelled]) -> str:
-    """What of an acknowledged booking is stored otherwise than the client was answered; empty if nothing."""
+    """The differences between an acknowledged booking and its stored row; empty if there are none."""
     expected = {"event": entry.event, "user": entry.user, "has_key": entry.has_key}
-    # A booking that a 409 acknowledged has neither.
+    # A booking that a 409 acknowledged has neither of these.
     expected |= {name: value for name in ("id", "reference") if (value := getattr(entry, name)) is not None}
     wrong = [
         f"{name} is {getattr(row, name)!r} and not {value!r}"
@@ -146,7 +146,7 @@ def difference(entry: Booked, row: Row, cancellations: list[Cancelled]) -> str:
     least = most - parts[UNKNOWN]
     if not least <= row.tickets <= most:
         wrong.append(f"it has {row.tickets} tickets, and not {least} to {most}")
-    # A waiting booking may have been promoted since; a 409 does not say which of the two the booking is.
+    # A waiting booking may have been promoted since. A 409 does not tell which of the two states the booking has.
     allowed = {"completed"} if entry.status == "completed" else {"completed", "waitlisted"}
     whole = {each.outcome for each in cancellations if each.tickets is None}
     if whole:
@@ -161,7 +161,7 @@ def oversold(ask: Ask) -> int:
 
 
 def contradictions(ask: Ask) -> list[str]:
-    """What the database contradicts itself in."""
+    """The contradictions within the database."""
     findings = [f"{what}: {row}" for what, query in MUST_BE_EMPTY for row in ask(query)]
     checks = ask(CHECKS)
     if len(checks) < MINIMUM_CHECKS:

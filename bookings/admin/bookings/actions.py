@@ -1,4 +1,4 @@
-"""What staff do to a booking."""
+"""The actions of staff on a booking."""
 
 from django import forms
 from django.db.models import F
@@ -36,7 +36,7 @@ class BookingAction(Action):
         return AlreadyCancelled.message if self.subject.status == BookingStatus.CANCELLED else None
 
     def forecast(self, commands: list[Command]) -> EventWork:
-        """Raises what the rules refuse."""
+        """Previews commands, and raises the refusal of the rules."""
         forecast = simulate(self.subject.event, commands)
         if forecast.refusal:
             raise forecast.refusal
@@ -231,8 +231,8 @@ class CancelBookings(SelectionAction):
     name, title, button = "cancel_bookings", "Cancel bookings", "Cancel bookings"
     permission = "bookings.cancel_booking"
     already_done = AlreadyCancelled
-    # From the end of the waitlist up, and who waits before who holds: nobody of the selection is served with the
-    # tickets that another of it gives back.
+    # Bookings are cancelled from the end of the waitlist up, and waiting ones before those that hold tickets. So no
+    # booking of the selection is served with tickets that another one gives back.
     subjects = Booking.objects.select_related("event").order_by(F("waitlist_number").desc(nulls_last=True), "pk")
     thing, limit = "booking", 500
 

@@ -48,7 +48,7 @@ class BookingAdmin(Exportable, PageAdmin):
         return False
 
     def has_change_permission(self, request, obj=None):
-        """Actions are the only change: a single booking is for reading."""
+        """Nobody changes a booking by a form. Only actions change one."""
         return obj is None and super().has_change_permission(request)
 
     def has_delete_permission(self, request, obj=None):

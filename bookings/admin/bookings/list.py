@@ -1,4 +1,4 @@
-"""The list of bookings, for a million of them: counted by what is kept of events and their hours, never row by row."""
+"""The list of bookings, for a million of them. It is counted by the counts of events and hours, never row by row."""
 
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -15,7 +15,7 @@ from bookings.models import SalesHour, attach_positions
 from events.models import Event
 from ticks.formatting import counted
 
-# The hours of all events are added up for no more: each event has rows of its own.
+# The hours of all events are added up for at most this many days, since each event has rows of its own.
 MAX_DAYS = timedelta(days=8)
 EVENT_COUNTS = (
     "booking_count",
@@ -33,7 +33,7 @@ class BookingList(KeysetList):
     def filter_rows(self, rows: QuerySet, *, q, event, status, since, until, least, most) -> QuerySet:
         self.search = search_bookings(q) if q.strip() else None
         if self.search and self.search.exact_ids:
-            # Whoever gives a reference means that booking, whatever else is still chosen.
+            # A person who gives a reference means that booking, whatever other filters are set.
             return self.search.filter(rows)
         if event:
             rows = rows.of_event(event.pk)

@@ -1,4 +1,4 @@
-"""The page of one booking: its holder, its place in line, and what happened to it."""
+"""The page of one booking: its holder, its place in the waitlist, and its history."""
 
 from django.http import HttpRequest
 
@@ -24,6 +24,6 @@ def booking_context(request: HttpRequest, booking: Booking) -> dict:
 
 
 def entries_of(booking: Booking) -> list[LedgerEntry]:
-    """The booking's ledger entries, oldest first. Only staff who move it about make many."""
+    """The booking's ledger entries, oldest first. It has few, unless staff move it often."""
     entries = LedgerEntry.objects.filter(booking=booking).select_related("booking", "actor")
     return sorted(entries[:MAX_ENTRIES], key=lambda entry: entry.sequence)

@@ -1,11 +1,10 @@
-"""Finds bookings by whatever a caller can say: reference, number, names, mail address, username.
+"""Finds bookings by anything that a caller can say: reference, number, names, mail address, username.
 
 Indexes lead to references, numbers, and the beginnings of mail addresses and usernames. The list scans its rows for
 the rest: an index on the names would make every booking dearer.
 
 The look-ups disregard case, also for columns that hold one case: for the others Django writes `LIKE BINARY`, which
-no index of MariaDB serves.
-"""
+no index of MariaDB serves."""
 
 from dataclasses import dataclass
 
@@ -17,18 +16,18 @@ from bookings.services.references import ALPHABET, REFERENCE_LENGTH
 from ticks.parsing import parse_id
 
 MAX_WORDS = 6
-# Shorter words begin many names as well.
+# Shorter words are also the beginnings of many names.
 MIN_REFERENCE_PREFIX = 4
 MIN_EMAIL_PART = 3
-# The index is read in its own order, not from the newest: where more match, the scan finds newer ones as well.
+# The index is read in its own order and not from the newest booking. If more match, the scan finds newer ones as well.
 MAX_INDEXED = 500
 MAX_ACCOUNTS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The bookings that a term means by number or reference; or else those that an index leads to and those whose
-    rows contain all `words`."""
+    """A search finds the bookings with this number or reference. If there are none, it finds those from an index, and
+    those whose rows contain all `words`."""
 
     exact_ids: tuple[int, ...] = ()
     indexed_ids: tuple[int, ...] = ()
@@ -48,26 +47,26 @@ def search_bookings(term: str) -> Search:
     if len(words) == 1:
         _, at, domain = term.strip().partition("@")
         if indexed_ids and at and "." in domain:
-            # A whole mail address: its bookings are found.
+            # The term is a whole mail address, so its bookings are already found.
             return Search(indexed_ids=tuple(indexed_ids))
         indexed_ids += ids_by_reference_prefix(term) + ids_by_username(term)
     return Search(indexed_ids=tuple(dict.fromkeys(indexed_ids)), words=words)
 
 
 def ids_by_reference(term: str) -> list[int]:
-    """The bookings of a number, of a reference, or of what can only be the beginning of one."""
+    """The bookings with this number or reference, or with a reference that begins so if the term cannot be a name."""
     term = term.strip()
     number = parse_id(term.removeprefix("#"))
     if number is not None and Booking.objects.filter(pk=number).exists():
         return [number]
     letters = reference_letters(term)
-    # Names have no digits, and no dash after five letters that begins six of these.
+    # Names have no digits. They also have no dash after five of these letters and before six more.
     is_certain = len(letters) == REFERENCE_LENGTH or any(letter.isdigit() for letter in letters) or term[5:6] == "-"
     return ids_by_reference_prefix(term) if is_certain else []
 
 
 def reference_letters(term: str) -> str:
-    """The letters of a reference as people type it; none where it cannot be one."""
+    """The letters of a reference as people type it; empty if the text cannot be one."""
     letters = term.strip().upper().replace("-", "").replace(" ", "")
     return letters if all(letter in ALPHABET for letter in letters) else ""
 
@@ -105,11 +104,11 @@ def indexed(*conditions: Q, **lookups) -> list[int]:
 
 
 def contains_words(words: tuple[str, ...]) -> Q:
-    """Each word begins a part of the name, or is a part of the mail address."""
+    """The condition that each word begins a part of the name, or is a part of the mail address."""
     condition = Q()
     for word in words:
         contains_word = Q(email__icontains=normalise_email(word)) if len(word) >= MIN_EMAIL_PART else Q()
-        # Column by column: names put together would be put together for each comparison.
+        # Each column is compared by itself. Otherwise the database would join the names anew for each comparison.
         for column in ("first_name", "last_name"):
             contains_word |= Q(**{f"{column}__istartswith": word})
             contains_word |= Q(**{f"{column}__icontains": f" {word}"}) | Q(**{f"{column}__icontains": f"-{word}"})

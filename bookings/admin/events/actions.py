@@ -1,4 +1,4 @@
-"""What staff do to an event."""
+"""The actions of staff on an event."""
 
 import secrets
 
@@ -39,7 +39,7 @@ class EventAction(Action):
         return "This event is cancelled; nothing was changed." if self.subject.deleted_at else None
 
     def forecast(self, command) -> EventWork:
-        """Raises what the rules refuse."""
+        """Previews a command. Raises the refusal of the rules."""
         forecast = simulate(self.subject, [command])
         if forecast.refusal:
             raise forecast.refusal
@@ -60,7 +60,7 @@ class CallerForm(ActionForm):
         help_text="The caller's username or mail address, if the booking is to be in their account. Empty: a guest's.",
         widget=forms.TextInput(fields.NO_AUTOCOMPLETE),
     )
-    # The idempotency key, drawn with the page: whoever sends the page twice books once.
+    # The idempotency key is drawn with the page, so that a page that is sent twice books once.
     key = forms.CharField(widget=forms.HiddenInput, max_length=64)
 
     def clean_account(self) -> User | None:
@@ -117,7 +117,7 @@ class BookForCaller(EventAction):
         try:
             receipt = find_booked(self.booking_request(form), key=form.cleaned_data["key"])
         except KeyReused:
-            # Back from the booking, and on with other input: another booking, if it is confirmed.
+            # The user went back from the booking and typed something else. If it is confirmed, it is another booking.
             form.data["key"] = secrets.token_hex(16)
             raise
         return self.report(receipt.booking) if receipt else None
@@ -140,7 +140,7 @@ class BookForCaller(EventAction):
 
 
 class VersionForm(ActionForm):
-    """`version` is the one of the event that the page showed."""
+    """`version` is the version of the event that the page showed."""
 
     version = forms.IntegerField(widget=forms.HiddenInput)
 
@@ -153,7 +153,7 @@ class EventEdit(EventAction):
 
     def refuse_stale(self, form: VersionForm) -> None:
         if form.cleaned_data["version"] != self.subject.version:
-            # A second try is made from what the page shows now.
+            # The second try starts from what the page shows now.
             form.data["version"] = self.subject.version
             raise StaleVersion(
                 "Somebody changed this event in the meantime; look again and repeat it if it still fits."

@@ -1,4 +1,4 @@
-"""Adding events: one by its form, or many from a CSV text. Both are shown first, and added once."""
+"""Adds events: one by its form, or many from a CSV text. Both ways show a preview first, and add the events once."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ from ticks.formatting import counted
 from ticks.staff_actions import Action, ActionForm, Preview, Report, Table
 
 MAX_ROWS = 1000
-# A text with more is no table of events. It is refused before anything else reads it.
+# A larger text is no table of events, and is refused before anything else reads it.
 MAX_COLUMNS, MAX_LINES, MAX_HEAD = 100, 20_000, 10_000
 MAX_ERRORS = 100
 DELIMITERS = [",", ";", "\t"]
@@ -37,15 +37,15 @@ HELP = (
 TOO_LARGE = "This is too large: at most 1 MB at once. Split it, or leave long descriptions out."
 NOT_UTF8 = "This file is not text in UTF-8. Save it as “CSV UTF-8”, and choose it again."
 TWICE = "This page had been sent before, so nothing was created a second time."
-# Keys that a session remembers, for pages that are sent again.
+# A session remembers these keys, so that a page that is sent again has no effect.
 KEYS, MAX_KEYS = "used_event_keys", 20
-# All signs, and a remark in brackets such as (UTC). The search for a closing bracket ends at the next opening one: to
-# the end of the text, and anew from each opening one, it would take quadratic time.
+# The pattern matches all signs, and a remark in brackets such as (UTC). The search for a closing bracket ends at the
+# next opening one. If it went on to the end of the text from each opening one, it would take quadratic time.
 NO_WORDS = re.compile(r"\([^()]*\)|[^a-z0-9]")
 
 
 class OnceForm(ActionForm):
-    """`key` is drawn with the page: whoever confirms it twice adds its events once."""
+    """`key` is drawn with the page, so that its events are added once even if it is confirmed twice."""
 
     key = forms.CharField(widget=forms.HiddenInput, max_length=64)
 
@@ -69,7 +69,7 @@ class AddEvents(Action):
     def carry_out(self, form):
         if not take_key(self.request.session, form.cleaned_data["key"]):
             return Report([TWICE], level=messages.WARNING)
-        # Where the database refuses, the next confirmation is another one.
+        # If the database refuses, the next confirmation needs a new key.
         form.data["key"] = secrets.token_hex(16)
         events = open_events(self.rows(form), actor=self.request.user)
         LogEntry.objects.log_actions(self.request.user.pk, events, ADDITION, self.log_message)
@@ -113,14 +113,14 @@ class ImportForm(OnceForm):
         help_text=HELP,
         widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false", "wrap": "off", "placeholder": EXAMPLE}),
     )
-    # Whether the server left the body unread.
+    # The server has left the body unread, since it is too large.
     is_too_large = False
 
     def clean(self):
         values = super().clean()
         if self.is_too_large:
             raise forms.ValidationError(TOO_LARGE)
-        # A stamp is of what is checked, and the page sends that back as text.
+        # The stamp covers the text that is checked, and the page sends the file back as this text.
         file = values.pop("file", None)
         if file:
             try:
@@ -170,9 +170,10 @@ class ImportEvents(AddEvents):
 
 
 def take_key(session, key: str) -> bool:
-    """Whether no page with this key was confirmed before. Of two requests at once the stored session lets one win."""
+    """Takes a key; False if a page with it was confirmed before. Of two requests at once, the stored session lets one
+    win."""
     with transaction.atomic():
-        # The lock. What is read after it is what the one before has left.
+        # This is the lock. A session that is read after it has the keys of the request before.
         session.row().select_for_update().first()
         stored = type(session)(session.session_key)
         used = stored.get(KEYS, [])
@@ -184,7 +185,7 @@ def take_key(session, key: str) -> bool:
 
 
 def double_warnings(rows: list[dict], lines: list[int] = ()) -> list[list[str]]:
-    """For each row, what it has in common with an event that there is, or with a row above: name and date."""
+    """For each row, warnings if an existing event or a row above has the same name and date."""
     known = Event.objects.standing().filter(name__in=[row["name"] for row in rows]).values_list("name", "date")
     known = {(name.casefold(), date) for name, date in known}
     first_lines: dict[tuple, int] = {}
@@ -203,7 +204,7 @@ def double_warnings(rows: list[dict], lines: list[int] = ()) -> list[list[str]]:
 
 
 def plain_title(title: str) -> str:
-    """`Total-Tickets (UTC)` and `total tickets` are the same."""
+    """The words of a title. They are the same for `Total-Tickets (UTC)` and `total tickets`."""
     return " ".join(NO_WORDS.sub(" ", title.casefold()).split())
 
 
@@ -211,7 +212,7 @@ COLUMNS = {plain_title(label): name for name, label in LABELS.items()}
 
 
 def read_rows(text: str) -> tuple[list[int], list[EventForm], list[str]]:
-    """The line that each row begins in, its form, and the titles that no field has. Raises `ValidationError`."""
+    """The line number and the form of each row, and the titles that belong to no field. Raises `ValidationError`."""
     lines = numbered_lines(text)
     _, titles = next(lines, (0, []))
     if not titles:
@@ -241,9 +242,9 @@ def read_rows(text: str) -> tuple[list[int], list[EventForm], list[str]]:
 
 
 def numbered_lines(text: str):
-    """The number of the line that each row begins in, and its cells; no empty rows."""
+    """Yields for each row its first line number and its cells. Empty rows are left out."""
     head = text.lstrip()[:MAX_HEAD].partition("\n")[0]
-    # The delimiter by which most cells of the first line are names of columns.
+    # The delimiter is the one with which most cells of the first line are names of columns.
     delimiter = max(DELIMITERS, key=lambda one: sum(plain_title(cell) in COLUMNS for cell in head.split(one)))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 1
@@ -265,7 +266,7 @@ def numbered_lines(text: str):
 
 
 def columns_of(titles: list[str]) -> tuple[list[str | None], list[str]]:
-    """Each column's field, None where it has none; and the titles of those."""
+    """The field of each column, None if there is none; and the titles of the columns without a field."""
     names = [COLUMNS.get(plain_title(title)) for title in titles]
     for name, label in LABELS.items():
         if names.count(name) > 1:
@@ -279,8 +280,8 @@ def columns_of(titles: list[str]) -> tuple[list[str | None], list[str]]:
 def row_data(names: list[str | None], cells: list[str]) -> dict:
     """A row as the event's form sends it: an empty cell is what a new event starts with."""
     data = {name: field.initial for name, field in EventForm.base_fields.items() if field.initial is not None}
-    # Spreadsheet programs leave empty cells at the end out.
+    # Spreadsheet programs leave out empty cells at the end.
     data |= {name: cell for name, cell in zip(names, cells, strict=False) if name and cell}
-    # By its first words, as the export has it.
+    # The policy is known by its first words, as the export writes it.
     policy = str(data["waitlist_policy"]).partition(":")[0].casefold().replace("-", " ")
     return data | {"waitlist_policy": "_".join(policy.split())}

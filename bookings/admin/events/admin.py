@@ -28,7 +28,7 @@ class EventAdmin(Exportable, PageAdmin):
     filter_form = EventFilterForm
     # Django shows its search where there are search fields; the list's form searches.
     search_fields = ["name", "venue"]
-    # Others would sort all events for each page.
+    # Other columns would need a sort of all events for each page.
     sortable_by = ["day"]
     empty_value_display = ""
     preserve_filters = False
@@ -65,7 +65,7 @@ class EventAdmin(Exportable, PageAdmin):
         return EventList
 
     def get_paginator(self, request, queryset, *args, **kwargs):
-        # The history of an event is in pages too, and its rows have no tickets.
+        # An event's history has pages too, and the rows there have no tickets.
         paginator = TotalsPaginator if queryset.model is Event else self.paginator
         return paginator(queryset, *args, **kwargs)
 

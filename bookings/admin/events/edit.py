@@ -1,4 +1,4 @@
-"""The form of an event, editing what it says, and opening or closing its sales."""
+"""The form of an event, the edit of its fields, and the opening and closing of its sales."""
 
 from datetime import datetime
 
@@ -17,13 +17,13 @@ from events.models import EDITABLE_FIELDS, Event
 from ticks.formatting import exact_time, format_time
 from ticks.staff_actions import ActionForm, Preview, Report, Table
 
-# Actions of their own change these.
+# These fields have actions of their own.
 NOT_EDITED = ("total_tickets", "sales_start", "sales_end")
 EMPTY = {"max_tickets_per_booking": "no limit", "sales_start": "at once", "sales_end": "open"}
 
 
 class EventForm(forms.ModelForm, ActionForm):
-    """What staff may set of an event. The model says what is allowed."""
+    """The fields of an event that staff may set. The model has the rules for their values."""
 
     refused_fields = {"salesEnd": "sales_end"}
 
@@ -47,7 +47,7 @@ class EventForm(forms.ModelForm, ActionForm):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        # Django would ask the database about each constraint, and the fields and `clean` say the same.
+        # Django would ask the database about each constraint, but the fields and `clean` check the same.
         self.instance.validate_constraints = lambda exclude=None: None
 
     def clean(self):
@@ -62,7 +62,7 @@ LABELS = {name: field.label for name, field in EventForm.base_fields.items() if 
 
 
 def format_value(name: str, value) -> str:
-    """A field's value in words."""
+    """The value of a field in words."""
     if value in (None, ""):
         return EMPTY.get(name, "nothing")
     if isinstance(value, bool):
@@ -75,7 +75,8 @@ def format_value(name: str, value) -> str:
 
 
 class EditForm(EventForm, VersionForm):
-    """The page sends back what it showed: only what was edited from there is saved, whatever happened since."""
+    """The page sends back the values that it showed. Only fields with other values are saved, so later changes are
+    kept."""
 
     class Meta(EventForm.Meta):
         fields = [name for name in EDITABLE_FIELDS if name not in NOT_EDITED]
@@ -89,11 +90,11 @@ class EditForm(EventForm, VersionForm):
         return {name: self.cleaned_data[name] for name in self.Meta.fields if name in self.changed_data}
 
     def rebase(self, event: Event) -> None:
-        """Makes the same edits edits of the event as it is now."""
+        """Bases the same edits on the event as it is now."""
         for name in self.Meta.fields:
             stored = getattr(event, name)
             if name not in self.changed_data:
-                # A checkbox that is off is not sent.
+                # Browsers do not send a checkbox that is off.
                 self.data.setlist(name, [] if stored is False else [self.as_sent(name, stored)])
             self.data[self.add_initial_prefix(name)] = self.as_sent(name, stored)
         self.data["version"] = event.version
@@ -104,12 +105,12 @@ class EditForm(EventForm, VersionForm):
             return str(value)
         field = self.fields[name]
         text = field.widget.format_value(field.prepare_value(value))
-        # Radio buttons have a list of values.
+        # Radio buttons have their value in a list.
         text = text[0] if isinstance(text, list) else text
         return "" if text is None else str(text)
 
     def differs(self, name: str, event: Event) -> bool:
-        """Whether the event has another value by now than the page showed."""
+        """Whether the event's value is no longer the one that the page showed."""
         try:
             shown = self.fields[name].to_python(self.data.get(self.add_initial_prefix(name)))
         except forms.ValidationError:
@@ -151,7 +152,7 @@ class EditEvent(EventEdit):
 
 
 def two_versions(event: Event, form: EditForm) -> Table:
-    """What was edited here, and what differs by now from what this page showed."""
+    """The table of what was edited here, and of what has changed since the page was shown."""
     rows, edits = [], form.edits()
     for name in form.Meta.fields:
         is_changed = form.differs(name, event)
@@ -204,7 +205,7 @@ class OpenOrCloseSales(EventEdit):
         }
 
     def changes(self, form) -> dict:
-        # Whole seconds, as the page shows and sends them.
+        # The time has whole seconds, since the page shows and sends them so.
         now = timezone.now().replace(microsecond=0)
         match form.cleaned_data["what"]:
             case SalesForm.OPEN:

@@ -1,4 +1,4 @@
-"""The list of events: there are thousands, so each page may read all of them once for its totals."""
+"""The list of events. There are only thousands, so each page may read all of them once for its totals."""
 
 from functools import cached_property
 

@@ -1,4 +1,4 @@
-"""The page of one event: how full it is, how it sells, who waits and why, and what happened last."""
+"""The page of one event: how full it is, how it sells, the waitlist with reasons, and the latest ledger entries."""
 
 from typing import NamedTuple
 
@@ -21,14 +21,14 @@ EVENT_ACTIONS = [BookForCaller, ChangeCapacity, OpenOrCloseSales, EditEvent, Can
 PAGE_SIZE = 25
 LATEST = 15
 TONES = {"On sale": "good", "Sold out": "warn", "Not open yet": "", "Closed": "quiet", "Cancelled": "bad"}
-# The page shows these in its head, its figures or as a text, and not among the terms.
+# The page shows these fields in its head, as figures or as text, so they are not among the terms.
 NO_TERMS = ("name", "date", "venue", "total_tickets", "description")
 
 
 class WaitlistRow(NamedTuple):
     position: int
     booking: Booking
-    # Why it is not served yet.
+    # The reason why the booking is not served yet.
     reason: str
 
 
@@ -52,7 +52,7 @@ def event_context(request: HttpRequest, event: Event) -> dict:
         "earlier": max(1, first - PAGE_SIZE) if first > 1 else None,
         "later": first + PAGE_SIZE if first + PAGE_SIZE <= event.waitlisted_count else None,
         "may_reorder": request.user.has_perm("bookings.reorder_waitlist"),
-        # The entries' sentences name who booked.
+        # The entries' sentences contain the names of holders.
         "latest": latest(event) if sees_bookings and request.user.has_perm("bookings.view_ledgerentry") else None,
     }
 
@@ -69,7 +69,7 @@ def first_place(request: HttpRequest, event: Event) -> int:
 
 
 def waitlist_rows(event: Event, first: int) -> list[WaitlistRow]:
-    """A page of the waitlist from a place on; from its head if it has become shorter than that."""
+    """The page of the waitlist from a place on. If the waitlist has become shorter than that, it is the first page."""
     bookings = Booking.objects.filter(event=event).waitlisted().order_by("waitlist_number")
     if first > 1:
         try:

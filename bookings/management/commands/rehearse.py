@@ -105,7 +105,7 @@ class Command(BaseCommand):
         self.say(f"Preparing a copy of the event and {counted(number, 'account')} ...")
         copy = open_copy(event)
         buyers = make_buyers(range(1))
-        # Before thousands of accounts are made.
+        # This check comes before thousands of accounts are made.
         server.refuse_another_database(copy, token=buyers[0][1])
         for first in range(1, number, ROWS):
             buyers += make_buyers(range(first, min(first + ROWS, number)))
@@ -116,7 +116,7 @@ class Command(BaseCommand):
         began = timezone.now()
         crowd.come(connections=min(options["connections"], number), say=self.say)
         self.say("Comparing what the buyers were answered with the database ...")
-        # The connection has idled meanwhile, and the database may have been started again.
+        # The connection was idle meanwhile, and the database may have been restarted.
         connection.close()
         found = compare(copy, crowd, began=began)
         self.say(f"\n{report(event, crowd, found)}\n")

@@ -1,5 +1,4 @@
-"""Django's MySQL backend. It does not wait for a database that is away, nor to find out if an idle connection is
-alive."""
+"""Django's MySQL backend. It waits neither for a database that is away nor to check an idle connection."""
 
 import select
 import time

@@ -68,8 +68,7 @@ class Command(BaseCommand):
 
 
 def refuse_taken_port() -> None:
-    """The workers' sockets share their port. Without this check a second server would share it too, and nobody would
-    notice."""
+    """The workers' sockets share their port. Without this check a second server would share it, unnoticed."""
     with socket.socket(socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -89,8 +88,7 @@ def refuse_unreachable_database() -> None:
 
 
 def refuse_too_few_connections() -> None:
-    """Each thread of a worker keeps a connection. If the database refuses one, there are 503s in the middle of an
-    on-sale."""
+    """Each thread of a worker keeps a connection. One that is refused is a 503 in the middle of an on-sale."""
     if connection.vendor != "mysql":
         return
     needed = settings.WORKERS * (settings.THREADS + OTHERS) + RESERVE
