@@ -1,4 +1,4 @@
-"""Who stands before the staff's site: roles with the permissions that matter to accounts."""
+"""The users of the staff's site: roles with the permissions that matter to accounts."""
 
 from django.contrib.auth.models import Group, Permission
 
@@ -45,7 +45,7 @@ PERSONAS = {
 
 
 def as_persona(client, name, **fields):
-    """The account behind the browser from now on."""
+    """Makes this the account of the browser from now on."""
     account = PERSONAS[name](**fields)
     if account:
         client.force_login(account)

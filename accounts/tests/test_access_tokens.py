@@ -1,4 +1,4 @@
-"""Signatures are checked once and remembered: what must not be remembered with them."""
+"""Signatures are checked once and cached. These tests check what must not be cached with them."""
 
 import time
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ def _nothing_known():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Stands still, for what is remembered."""
+    """Stops the clock of the cache."""
     clock = SimpleNamespace(now=time.time())
     monkeypatch.setattr(tokens, "time", SimpleNamespace(time=lambda: clock.now))
     return clock
@@ -84,7 +84,7 @@ def test_known_token_is_not_good_before_its_time(clock, claim):
 def test_token_of_a_host_whose_clock_is_off_is_good_for_ten_seconds(claim, seconds, is_good):
     token = signed(**{claim: int(time.time()) + seconds})
 
-    # Read first by the library, and the second time from what is remembered.
+    # The library reads the token first; the second time it comes from the cache.
     assert [is_taken(token) for _ in range(2)] == [is_good, is_good]
 
 

@@ -55,7 +55,7 @@ def test_user_list_costs_the_same_for_any_length(box_office, rows, django_assert
     for _ in range(rows):
         UserFactory()
 
-    # Session, user, the filter's roles, count, rows, their roles.
+    # The queries are the session, user, the filter's roles, count, rows, and their roles.
     with django_assert_num_queries(6):
         box_office.get(LIST)
 
@@ -165,8 +165,8 @@ def test_user_add_overtaken_while_saving_says_so_at_the_field(box_office, monkey
     save_model = AccountAdmin.save_model
 
     def overtaken(self, request, obj, form, change):
-        # On SQLite nobody else can write meanwhile: the rival's account is written here, and its
-        # commit is after the rollback, as `rival_commits` has it.
+        # On SQLite nobody else can write meanwhile. So the rival's account is written here, and committed after the
+        # rollback, as `rival_commits` does it.
         UserFactory(username="ADA", email="other@example.org")
         save_model(self, request, obj, form, change)
 

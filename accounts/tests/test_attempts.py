@@ -32,7 +32,7 @@ def test_count_goes_up_from_one():
 def test_count_is_by_key_and_by_window():
     count()
 
-    # Keys are told apart letter by letter, on MariaDB too.
+    # The comparison of keys is exact to the letter, on MariaDB too.
     assert count("KEY") == 1
     assert count(now=NOON + timedelta(seconds=44)) == 2
     assert count(now=NOON + timedelta(seconds=45)) == 1

@@ -12,7 +12,7 @@ from accounts.tests.factories import UserFactory
 pytestmark = pytest.mark.django_db
 
 ME = "/api/v1/auth/me"
-# Open to guests as well: a bad header must not make one of its sender.
+# Guests may ask this too, but a bad header must not turn its sender into a guest.
 BOOKING = "/api/v1/booking"
 KEY = django_settings.SIMPLE_JWT["SIGNING_KEY"]
 
@@ -99,7 +99,7 @@ def test_token_without_its_signature_is_401(anonymous, pair):
 
 
 def test_token_signed_by_us_as_issued_is_taken(anonymous, claims):
-    # The control of the tests around it: only what they change makes the difference.
+    # This is the control of the tests around it: only their changes make the difference.
     same = jwt.encode(claims, KEY, algorithm="HS256")
 
     assert ask(anonymous, f"Bearer {same}").status_code == 200

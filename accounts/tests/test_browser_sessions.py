@@ -52,7 +52,7 @@ def test_table_holds_no_key_that_a_cookie_could_bear(client, clerk):
 
     assert stored == sha256(key.encode()).hexdigest()
     assert (as_it_is.status_code, client.get(HOME).status_code) == (200, 302)
-    # It was looked for, and neither found nor ended.
+    # The session was looked for, but neither found nor ended.
     assert BrowserSession.objects.get().pk == stored
 
 
@@ -134,7 +134,7 @@ def test_key_in_another_case_is_no_key(client, clerk):
 
 def test_deleted_session_is_not_written_again(client, clerk):
     client.force_login(clerk)
-    # As a request has it that began before the session was ended.
+    # A request that began before the session was ended has it like this.
     store = SessionStore(client.cookies["sessionid"].value)
     store["seen"] = True
     BrowserSession.objects.all().delete()
@@ -161,6 +161,6 @@ def test_prune_deletes_expired_sessions_alone(client, clerk):
 def test_session_costs_a_request_one_query(client, clerk, django_assert_num_queries):
     client.force_login(clerk)
 
-    # Session, user.
+    # The queries are the session and the user.
     with django_assert_num_queries(2):
         client.get("/api/v1/auth/me")

@@ -361,7 +361,8 @@ def test_page_that_asks_costs_the_same_for_any_number(client, rows, django_asser
     as_persona(client, "superuser")
     accounts = [UserFactory() for _ in range(rows)]
 
-    # Session, user, the filter's roles twice and the list's count, ids, accounts, their browsers and API logins.
+    # The queries are the session, user, the filter's roles twice and the list's count, ids, accounts, their browsers
+    # and API logins.
     with django_assert_num_queries(9):
         choose(client, accounts)
 

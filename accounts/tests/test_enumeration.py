@@ -1,4 +1,4 @@
-"""A login that fails tells nobody which accounts there are: not by what is said, and not by the work that is done."""
+"""A failed login does not tell which accounts exist: neither by its answer nor by the work that is done."""
 
 import re
 
@@ -20,7 +20,7 @@ UNLIKE_EACH_TIME = re.compile(
 
 @pytest.fixture
 def hashes(monkeypatch):
-    """Counts what is really hashed, without the cost."""
+    """Counts the hashes that are made, without their cost."""
     counted = []
 
     def computing(result):

@@ -1,4 +1,4 @@
-"""Tokens that Ticks never issued, wherever a token is taken. Refused alike, with nothing changed."""
+"""Tokens that Ticks never issued are refused alike wherever a token is accepted, and nothing is changed."""
 
 import base64
 import hmac
@@ -98,7 +98,7 @@ CLAIMS = [
 
 
 def changed(token, changes):
-    """Signed by us, with other claims; None takes one away."""
+    """A token that we signed, with other claims. None removes a claim."""
     claims = {**claims_of(token), **changes}
     return jwt.encode({name: value for name, value in claims.items() if value is not None}, KEY, algorithm="HS256")
 
@@ -134,7 +134,7 @@ def test_forged_token_is_refused_wherever_it_is_sent(anonymous, pair, forgery):
 @pytest.mark.parametrize("changes", CLAIMS, ids=str)
 def test_token_of_ours_with_claims_that_we_never_make_is_refused(anonymous, pair, changes):
     assert_no_access(anonymous, changed(pair["token"], changes))
-    # The refresh token names its user for the throttle alone: the session knows whose it is.
+    # The refresh token names its user only for the throttle. The session knows its user.
     if "sub" not in changes:
         assert_no_refresh(anonymous, changed(pair["refreshToken"], changes))
 
@@ -160,7 +160,7 @@ def test_token_of_one_session_and_the_user_of_another_is_refused(anonymous, pair
 def test_access_and_refresh_tokens_do_not_stand_for_each_other(anonymous, pair):
     assert_no_access(anonymous, pair["refreshToken"])
     assert_no_refresh(anonymous, pair["token"])
-    # Nor with the other's type, since the session keeps the id of its refresh token.
+    # A token of the other type does not work either, since the session keeps the id of its refresh token.
     assert (
         anonymous.post(REFRESH[0], {"refreshToken": changed(pair["token"], {"token_type": "refresh"})}).status_code
         == 401
@@ -174,6 +174,6 @@ def test_expired_access_token_is_refused_and_its_refresh_token_is_not(anonymous,
 
 
 def test_own_token_as_issued_is_taken(anonymous, pair):
-    # The control of the whole file.
+    # This is the control of the whole file.
     assert anonymous.get(ACCESS[0][1], headers=bearer(changed(pair["token"], {}))).status_code == 200
     assert anonymous.post(REFRESH[0], {"refreshToken": headed(pair["refreshToken"])}).status_code == 200

@@ -1,4 +1,4 @@
-"""How many threads of one process hash at once, and what the others are told."""
+"""Limits how many threads of one process hash at once, and checks what the others are answered."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ BUSY = "Too many people are at this at once; nothing was changed. Try again in a
 
 @contextmanager
 def somebody_hashing():
-    """In another thread, for as long as the block lasts."""
+    """Holds the slot in another thread, for as long as the block lasts."""
     has_begun, may_end = threading.Event(), threading.Event()
 
     def hash_something():
@@ -178,5 +178,5 @@ def test_pages_say_busy_where_no_turn_comes(request, hashed, client, url, sent):
 def assert_nothing_changed(account):
     stored = User.objects.get()
     assert (stored.pk, stored.password) == (account.pk, account.password)
-    # Who was turned away has not guessed at anything.
+    # A caller who was turned away has not guessed at anything.
     assert not AttemptCounter.objects.filter(count__gt=0).exists()

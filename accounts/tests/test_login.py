@@ -77,7 +77,7 @@ def test_login_twice_opens_two_sessions(anonymous, account):
 
 def test_login_prefers_the_username_to_the_same_text_as_email(anonymous, account):
     named_so = UserFactory(username="other", email="other@example.com", password="another 9 password")
-    # As it came about before the database refused it.
+    # The row is as it could be made before the database refused it.
     User.objects.filter(pk=named_so.pk).update(username="divine@example.com", username_key="divine@example.com")
 
     by_name = anonymous.post(URL, {"username": "divine@example.com", "password": "another 9 password"})
@@ -176,7 +176,7 @@ def test_login_with_bad_field_is_400(anonymous, account, sent, field):
 
 @pytest.mark.parametrize("named", [{"email": 0}, {"username": 0}])
 def test_login_with_the_number_zero_is_400(anonymous, account, named):
-    # MySQL takes every text for equal to the number 0.
+    # MySQL compares every text as equal to the number 0.
     response = anonymous.post(URL, {**named, "password": PASSWORD})
 
     assert response.status_code == 400

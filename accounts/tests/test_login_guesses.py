@@ -1,4 +1,4 @@
-"""How often a password may be guessed, by whom, and what that tells nobody: by every way to log in."""
+"""Limits on password guesses, for every way to log in, and that they reveal nothing."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ NAME, EMAIL = "divine", "divine@example.com"
 def clock(settings, monkeypatch):
     """Limits on guesses, and a time that only a test moves."""
     settings.THROTTLE_ENABLED = True
-    # Not what is tested here: it counts right logins as well, by the real time.
+    # This limit is not under test: it counts right logins as well, by the real time.
     monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, "login", "1000/min")
     clock = SimpleNamespace(time=NOON)
     monkeypatch.setattr("accounts.throttles.timezone", SimpleNamespace(now=lambda: clock.time))
@@ -44,7 +44,7 @@ def clock(settings, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def work(monkeypatch):
-    """What is hashed and checked, without the cost."""
+    """Counts what is hashed and checked, without the cost."""
     done = []
 
     def encode(self, password, salt=""):
@@ -108,7 +108,7 @@ def test_guesses_by_both_names_count_for_one_account(account):
     answers = [attempt(**name).status_code for name in tries]
 
     assert answers == [401] * 10
-    # Neither name has been tried too often, but the account has: what is right looks wrong.
+    # Neither name has been tried too often, but the account has. So a right password is answered as a wrong one.
     for name in tries[:2]:
         response = attempt(**name, password=PASSWORD)
         assert response.status_code == 401
@@ -117,7 +117,7 @@ def test_guesses_by_both_names_count_for_one_account(account):
 
 
 def guess_everywhere(clock, times):
-    """Once from each address, as whoever has rented a few thousand would; a minute later."""
+    """Guesses once from each address, as an attacker with a few thousand addresses would; then a minute passes."""
     for number in range(times):
         request = RequestFactory().get("/", REMOTE_ADDR=f"203.0.113.{number}")
         assert authenticate(request, username=NAME, password=WRONG) is None
@@ -175,7 +175,7 @@ def test_known_address_is_no_place_to_guess_from_without_end(account, clock):
     clock.time += timedelta(minutes=1)
 
     assert not is_let_in(attempt(username=NAME, password=PASSWORD, address=HOME))
-    # What is guessed there is not counted with all others.
+    # Guesses from there are not counted with all others.
     assert is_let_in(attempt(username=NAME, password=PASSWORD, address=ELSEWHERE))
 
 
@@ -202,7 +202,7 @@ def unknown():
 
 
 BY_NAME, BY_EMAIL, NAMED_BY_EMAIL = {"username": NAME}, {"email": EMAIL}, {"username": EMAIL}
-# Each: minutes since the beginning, where from, which name.
+# Each entry has minutes since the beginning, the address, and the name.
 PLANS = {
     "one after the other": [(0, ELSEWHERE, name) for name in [BY_NAME] * 12 + [BY_EMAIL] * 12],
     "by turns": [(0, ELSEWHERE, name) for name in [BY_NAME, BY_EMAIL] * 13],
@@ -218,7 +218,7 @@ PLANS = {
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_observer_sees_the_same_whosever_the_names_are(clock, work, plan, monkeypatch):
-    # In some plans they are used up.
+    # In some plans the attempts are used up.
     monkeypatch.setattr(throttles, "GUESSES_AT_ACCOUNT", 20)
 
     def seen(world):
@@ -245,7 +245,7 @@ def test_observer_sees_the_same_whosever_the_names_are(clock, work, plan, monkey
 
 @pytest.mark.parametrize("known", [False, True])
 def test_wrong_login_asks_the_database_as_much_whatever_the_name(account, known):
-    """Once the counters are there, and whether or not the account is known at the address."""
+    """The same number of queries once the counters exist, whether or not the address is known for the account."""
     names = [{"username": NAME}, {"email": EMAIL}, {"username": "nobody"}, {"email": "nobody@example.com"}]
     if known:
         attempt(username=NAME, password=PASSWORD)

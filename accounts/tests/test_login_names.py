@@ -1,4 +1,4 @@
-"""One name, one account: a username that is somebody's email is refused, whoever comes first and however close."""
+"""One name belongs to one account. A username that is another's email is refused, in any order and also in a race."""
 
 import sys
 import threading
@@ -67,7 +67,7 @@ def test_change_of_something_else_asks_for_no_names(django_assert_num_queries, f
     [
         ({"username": "first", "email": NAME}, {"username": "ADA@example.org", "email": "second@example.org"}),
         ({"username": "ADA@example.org", "email": None}, {"username": "second", "email": NAME}),
-        # The same once their cases are folded.
+        # These are the same once their cases are folded.
         ({"username": "first", "email": "a@strasse.example"}, {"username": "second", "email": "a@straße.example"}),
     ],
 )
@@ -160,12 +160,12 @@ def test_staffs_forms_say_which_name_is_taken(box_office, theirs, mine, said, is
 
 
 def test_spellings_that_find_one_account_have_one_key():
-    # Of a typed name the username's key and the email's spelling are looked up: both must be one login key.
+    # For a typed name, the username's key and the email's spelling are looked up. Both must have one login key.
     letters = (chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000)
 
     apart = [letter for letter in letters if username_key(normalise_email(letter) or "") != username_key(letter)]
 
-    # What an email loses at its ends; no username has it.
+    # An email loses these characters at its ends; no username has them.
     assert [letter for letter in apart if unicodedata.category(letter) not in ("Cc", "Zs", "Zl", "Zp")] == []
 
 
@@ -174,7 +174,7 @@ def test_spellings_that_find_one_account_have_one_key():
 
 @pytest.fixture
 def together(monkeypatch):
-    """Both have looked before one writes."""
+    """Both have checked the name before one writes."""
     both_have_looked = threading.Barrier(2)
     is_others = User.is_others
 
@@ -190,7 +190,7 @@ def together(monkeypatch):
 
 
 def race(*works):
-    """What each work returned or raised, all at once, each on a connection of its own."""
+    """Runs all works at once, each on a connection of its own. Returns what each returned or raised."""
     told = [None] * len(works)
 
     def run(place):
@@ -266,7 +266,7 @@ def test_control_without_reserved_names_both_get_it(together, monkeypatch):
 @pytest.mark.mariadb
 @pytest.mark.django_db(transaction=True)
 def test_crowd_that_wants_one_name_gets_it_once():
-    # Through the API's service, with no window held open: whatever the timing, one account bears the name.
+    # This goes through the API's service, with no window held open. For any timing, one account has the name.
     works = [
         (lambda number=number: register_user(username=NAME, password=PASSWORD, email=f"{number}@example.org"))
         if number % 2

@@ -1,4 +1,4 @@
-"""What 0003 makes of accounts and logins that were there before: nobody is logged out, and a clash stops nothing."""
+"""Migration 0003 with existing accounts and logins: nobody is logged out, and a clash of names stops nothing."""
 
 from hashlib import sha256
 from importlib import import_module
@@ -21,7 +21,7 @@ PLAIN_KEY, PLAIN_ID = "k" * 32, "1" * 32
 
 @pytest.fixture
 def migrated():
-    """A function: to a migration and no further; in the end all is as it was."""
+    """Gives a function that migrates to a migration. In the end everything is restored."""
     yield lambda name: call_command("migrate", "accounts", name, verbosity=0)
     call_command("migrate", verbosity=0)
 
@@ -100,7 +100,7 @@ OPERATIONS = [
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_migration_that_stopped_anywhere_is_run_again(migrated, monkeypatch, operation):
-    """MariaDB keeps what the operations before have done."""
+    """MariaDB keeps the results of the operations before."""
     UserFactory(username="ada")
     migrated(BEFORE)
 

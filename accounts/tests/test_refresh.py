@@ -58,7 +58,7 @@ def test_refresh_answers_a_new_pair_of_the_same_session(anonymous, pair, user):
 
 
 def test_table_holds_no_id_that_a_refresh_token_could_bear(anonymous, pair, user):
-    """Even with the key that signs tokens in hand, a reader of the table makes no refresh token."""
+    """A reader of the table cannot make a refresh token, even with the key that signs tokens."""
     session = LoginSession.objects.get()
     stolen = tokens.token_pair(session, refresh_id=session.refresh_hash)["refreshToken"]
 

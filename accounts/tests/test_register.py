@@ -160,7 +160,7 @@ def test_register_usernames_that_differ_in_accents_stay_two_accounts(anonymous):
 
 
 def test_account_emails_that_differ_in_emoji_stay_two_accounts():
-    # Not by the API, which takes no emoji in an address; the collation of the column decides.
+    # The API accepts no emoji in an address. Here the collation of the column decides.
     one = services.register_user(username="one", password=PASSWORD, email="🎸@example.com")
     other = services.register_user(username="other", password=PASSWORD, email="🥁@example.com")
 

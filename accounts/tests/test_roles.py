@@ -1,4 +1,4 @@
-"""Giving and taking roles: a manager's to do, and no way to powers that the manager does not have."""
+"""Managers give and take roles. They cannot reach powers that they do not have."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -171,7 +171,7 @@ def test_account_page_has_the_fields_that_one_may_set(client, ada, persona, more
 
     assert form_fields(client.get(change_url(ada))) == person | more
     own = form_fields(client.get(change_url(who)))
-    # Nobody locks themselves out.
+    # Nobody may lock themselves out.
     assert own == (person | more if persona == "superuser" else person) - {"is_active"}
 
 

@@ -1,4 +1,4 @@
-"""The accounts of many logins, read at once: each is good or not by itself."""
+"""Reads the accounts of many logins at once. Each login is valid or not by itself."""
 
 from datetime import timedelta
 

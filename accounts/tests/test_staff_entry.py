@@ -1,4 +1,4 @@
-"""Who may enter the staff's site, and what the login page says to who may not."""
+"""Who may enter the staff's site, and the message of the login page to others."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ def is_logged_in(client):
 
 @pytest.fixture
 def stopped_clock(settings, monkeypatch):
-    """A function: throttles on, and the time stands still so many seconds before the minute is over."""
+    """Gives a function that turns throttles on and stops the time some seconds before the minute ends."""
     settings.THROTTLE_ENABLED = True
 
     def stop(seconds_left):
@@ -143,7 +143,7 @@ def test_login_page_counts_right_passwords_of_who_may_not_enter_by_address(clien
 
     shown = [log_in(client, "somebody").content.decode() for _ in range(31)]
 
-    # They are no guesses at the account.
+    # These are no guesses at the account.
     assert [NO_ENTRY in page for page in shown] == [True] * 30 + [False]
     counts = AttemptCounter.objects.filter(count__gt=0).values_list("key", "count")
     assert sorted((key.partition(":")[0], count) for key, count in counts) == [

@@ -18,7 +18,7 @@ REGISTER = "/api/v1/auth/register"
 REFRESH = "/api/v1/auth/refresh"
 PASSWORD_CHANGE = "/api/v1/auth/password"
 WRONG = "wrong 4711 password"
-# 44.4 seconds before its minute ends: told 45, so that who obeys does not come too early.
+# 44.4 seconds remain of the minute. The answer says 45, so that a client that obeys does not come too early.
 NOON = datetime(2026, 1, 1, 12, 0, 15, 600_000, tzinfo=UTC)
 
 
@@ -31,7 +31,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def clock(settings, monkeypatch):
-    """Throttles on, in a minute that does not end before the test does."""
+    """Turns throttles on, in a minute that does not end before the test does."""
     settings.THROTTLE_ENABLED = True
     clock = Clock()
     monkeypatch.setattr("accounts.throttles.timezone", SimpleNamespace(now=clock.now))
@@ -135,7 +135,7 @@ def test_login_with_right_password_is_forgiven(anonymous, account):
 
     assert answers == [200] * 12
     counts = {key.partition(":")[0]: count for key, count in AttemptCounter.objects.values_list("key", "count")}
-    # The last is no limit: it knows the address again.
+    # The last one is no limit: it remembers the address.
     assert counts == {
         "login-address": 0,
         "login-name": 0,
@@ -311,7 +311,7 @@ def test_refused_address_counts_for_no_account(anonymous):
     for number in range(33):
         anonymous.post(LOGIN, {"username": f"nobody{number}", "password": "wrong"})
 
-    # One for the address, three for each name of its first 30 attempts.
+    # One counter is for the address, and three are for each name of its first 30 attempts.
     assert AttemptCounter.objects.count() == 1 + 3 * 30
 
 
@@ -321,7 +321,7 @@ FORWARDING = ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Client-IP", "True-
 @pytest.mark.parametrize("proxies", [0, 1])
 @pytest.mark.parametrize("page", ["/api-auth/login/", "/admin/login/", LOGIN, "/api/users/login"])
 def test_no_forwarding_header_makes_a_fresh_caller_of_a_login(client, trust, page, proxies, monkeypatch):
-    # Not the cost of a hash is tested here.
+    # The cost of a hash is not tested here.
     monkeypatch.setattr(OwaspArgon2, "encode", lambda *args, **kwargs: "argon2$")
     # What the proxy adds, when there is one, is the last hop of X-Forwarded-For alone.
     trust(proxies)

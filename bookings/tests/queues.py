@@ -1,4 +1,4 @@
-"""A queue, and jobs of nothing that are carried out when the test lets them."""
+"""A queue, and empty jobs that are carried out when the test lets them."""
 
 import threading
 import time
@@ -6,12 +6,12 @@ from concurrent.futures import Future
 
 from bookings.services.batch_queue import Batch, BatchQueue, Job
 
-# For what takes milliseconds, on a machine that does much else.
+# This allows for a busy machine: the work itself takes milliseconds.
 PATIENCE_SECONDS = 10
 
 
 class Named(Job):
-    """A job of nothing. `told` has each result that it was finished with."""
+    """An empty job. `told` has each result that the job was finished with."""
 
     def __init__(self, event_id=1, name="", *, digest=None):
         super().__init__(event_id)
@@ -27,7 +27,7 @@ class Named(Job):
 
 
 class Shop:
-    """A running queue. A batch with an event that is shut has begun, and waits until the event is opened."""
+    """A running queue. A batch with an event that is shut begins, and waits until the test opens the event."""
 
     def __init__(self, *, limit=100, length=100, seconds=5):
         self.batches = []
@@ -85,6 +85,6 @@ def until(condition):
 
 
 def told(futures):
-    """What each job came to, or the class of its error."""
+    """The result of each job, or the class of its error."""
     errors = [future.exception(PATIENCE_SECONDS) for future in futures]
     return [type(error) if error else future.result() for error, future in zip(errors, futures, strict=True)]

@@ -1,4 +1,4 @@
-"""Every request of both contracts that writes: who sends it, where, and a body that it takes."""
+"""Every request of both contracts that writes: its sender, its address, and a body that it accepts."""
 
 from bookings.tests.wire import booking_body
 

@@ -1,4 +1,4 @@
-"""What a database does wrong, for tests; a plugin of pytest in the root conftest."""
+"""Faults of a database for tests. It is a plugin of pytest in the root conftest."""
 
 import time
 

@@ -1,4 +1,5 @@
-"""What stands on what can be read, in both themes: WCAG 2.2 AA, computed from the tokens that all stylesheets use."""
+"""Every text can be read on its background in both themes (WCAG 2.2 AA), computed from the tokens of the
+stylesheets."""
 
 import re
 
@@ -27,7 +28,7 @@ SEEN = [
     ("edge", "brand-ground"),
     *[(f"{state}-shape", ground) for state in STATES for ground in ("page", "panel")],
     *[(f"{state}-shape", f"{state}-ground") for state in STATES],
-    # How full something is: the part that is held beside what is not.
+    # This is a bar: the held part beside the rest.
     ("brand-shape", "quiet-ground"),
     ("good-shape", "quiet-ground"),
     ("warn-shape", "quiet-ground"),

@@ -1,4 +1,4 @@
-"""How a browser goes through what staff do: opens a form, sends it back as it is, and confirms what it is told."""
+"""Goes through an action of staff as a browser does: opens a form, sends it back, and confirms the preview."""
 
 from html.parser import HTMLParser
 
@@ -13,7 +13,7 @@ CALLER = {"tickets": "2", "first_name": "Emmy", "last_name": "Noether", "email":
 
 
 class SentFields(HTMLParser):
-    """What a form holds, as it is sent."""
+    """The values of a form, as they are sent."""
 
     def __init__(self, content: str):
         super().__init__()
@@ -50,31 +50,31 @@ def fields_of(response) -> dict[str, list[str]]:
 
 
 def url_of(subject, action: str = "") -> str:
-    """Of an event's or a booking's page, or of something that staff do to it."""
+    """The address of an event's or a booking's page, or of an action on it."""
     options = subject._meta
     return f"/admin/{options.app_label}/{options.model_name}/{subject.pk}/{f'{action}/' if action else ''}"
 
 
 def look(client, subject, action: str, **typed):
-    """Opens the form, types, and asks what will happen."""
+    """Opens the form, types, and asks for the preview."""
     url = url_of(subject, action)
     return client.post(url, fields_of(client.get(url)) | typed)
 
 
 def confirm(client, subject, action: str, shown, **typed):
-    """Confirms what a page showed, and follows to where that leads."""
+    """Confirms what a page showed, and follows the redirect."""
     return client.post(url_of(subject, action), fields_of(shown) | typed | {"confirm": "yes"}, follow=True)
 
 
 def lines(response) -> list[str]:
-    """What will happen; empty where nothing can be confirmed."""
+    """The lines of the preview; empty if nothing can be confirmed."""
     content = response.content.decode()
     assert ('name="confirm"' in content) == ("What will happen" in content)
     return response.context["lines"]
 
 
 def errors(response) -> dict[str, list[str]]:
-    """What a form was refused for, by field."""
+    """The reasons why a form was refused, by field."""
     assert response.status_code == 200
     assert not lines(response)
     return dict(response.context["form"].errors)
@@ -85,14 +85,14 @@ def said(response) -> list[str]:
 
 
 def counts(event) -> tuple[int, int, int, int]:
-    """Tickets in total and available, bookings waiting and what they want; only of an event that verifies."""
+    """The total and available tickets, the waiting bookings and the tickets that they want. The event must verify."""
     event.refresh_from_db()
     assert verify_event(event).findings == []
     return event.total_tickets, event.available_tickets, event.waitlisted_count, event.waitlisted_tickets
 
 
 def entries(event, *, after: int) -> list[tuple]:
-    """Of the ledger past a sequence number: kind, tickets, whose booking, who acted, and why."""
+    """The ledger entries after a sequence number: kind, tickets, holder, actor and note."""
     found = LedgerEntry.objects.filter(event=event, sequence__gt=after).order_by("sequence")
     return list(found.values_list("kind", "tickets", "booking__first_name", "actor__username", "note"))
 

@@ -65,7 +65,7 @@ def test_booking_list_costs_the_same_for_any_length(box_office, rows, query, que
     BookingFactory(event=event)
     for _ in range(rows):
         BookingFactory(event=event)
-    # A time limit takes two more where the database has one.
+    # A time limit takes two more queries if the database has one.
     is_limited = any(name in query for name in ("q=", "least", "since"))
     limits = 2 if is_limited and connection.vendor == "mysql" else 0
 
@@ -166,7 +166,7 @@ def test_booking_pages_lead_from_one_to_the_next_and_back(box_office, monkeypatc
 
 
 def pages(client, page, direction):
-    """The ids of a page and of those after it."""
+    """The ids on a page and on the pages after it."""
     seen = [[booking.pk for booking in page.result_list]]
     while direction in page.page_links and len(seen) < 10:
         page = client.get(LIST + page.page_links[direction]).context["cl"]
@@ -212,7 +212,7 @@ def test_booking_list_of_days_adds_up_its_hours(box_office):
     assert listed(box_office, since=today).summary == "2 bookings made, for 5 tickets"
     assert listed(box_office, event="Gala", since="2000-01-01").summary == "Gala: 1 booking made, for 2 tickets"
     assert listed(box_office, until=today - timedelta(days=1)).summary == "0 bookings, 0 tickets"
-    # Adding up all hours of all events would take its time.
+    # Adding up all hours of all events would take too long.
     assert listed(box_office, since="2000-01-01").summary == "2 bookings, 5 tickets"
     assert SalesHour.objects.count() == 2
 
@@ -226,7 +226,7 @@ def test_page_of_an_unknown_number_of_bookings_says_so(box_office, monkeypatch):
     page = listed(box_office, least=2)
 
     assert page.summary == "2 bookings, 4 tickets on this page, and there are more"
-    # Else "all of them" could be chosen for an action.
+    # Otherwise "all of them" could be chosen for an action.
     assert page.result_count == 2
 
 

@@ -1,4 +1,4 @@
-"""How staff find a booking by what a caller says."""
+"""Staff find a booking by what a caller says."""
 
 from itertools import count
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ def found(client, term, **query):
 
 @pytest.fixture
 def booking():
-    """José Núñez Carrión's, between those of others."""
+    """A booking of José Núñez Carrión, between bookings of others."""
     BookingFactory()
     user = UserFactory(username="Grace")
     made = BookingFactory(

@@ -17,7 +17,7 @@ from events.models import Event
 from ticks.staff_site import DeclaredFilters, StaffSite
 
 pytestmark = pytest.mark.django_db
-# What no page shows, and any key: rows are told apart by it.
+# These are fields that no page shows, and keys, since a key tells rows apart.
 SECRET = {
     "password",
     "session_key",
@@ -33,14 +33,15 @@ SECRET = {
 }
 LISTS = {model: f"/admin/{model._meta.label_lower.replace('.', '/')}/" for model in admin.site._registry}
 
-# Not the list's; not the caller's; back to the whole list.
+# A look-up is refused because the list does not have it or the caller may not see the list, or it leads back to the
+# whole list.
 REFUSALS = {model: [(400, None, None), (403, None, None), (302, f"{url}?e=1", None)] for model, url in LISTS.items()}
 
 
 def test_every_list_takes_declared_filters_alone():
     assert len(admin.site._registry) == 5
     for model_admin in admin.site._registry.values():
-        # In front of all that it inherits from, so that no class of its own can allow more.
+        # The class stands in front of all its bases, so that no class of its own can allow more.
         assert type(model_admin).__mro__[1] is DeclaredFilters
 
 
@@ -63,7 +64,7 @@ def test_class_that_is_registered_later_takes_declared_filters_too():
 
 @pytest.fixture
 def hidden(db):
-    """A superuser with one row of everything that is kept of an account, so that a look-up has something to find."""
+    """A superuser with one row in every table about accounts, so that a look-up has something to find."""
     chief = UserFactory(username="chief", is_superuser=True, is_staff=True, password=PASSWORD)
     chief.groups.add(Group.objects.get(name=next(iter(ROLES))))
     chief.user_permissions.set(permissions("view_user"))
@@ -109,7 +110,8 @@ def value_of(field):
 
 
 def guesses(path, field):
-    """By look-up, the one condition true of the hidden value and the other not: who answers them otherwise tells it."""
+    """For each look-up, a condition that the hidden value meets and one that it does not. Different answers would
+    reveal it."""
     value = str(value_of(field) or "")
     beginning = value[:1] or "a"
     return {

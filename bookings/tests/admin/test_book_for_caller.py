@@ -1,4 +1,4 @@
-"""Staff book for a caller: by the event's terms, and once, however often the page is confirmed."""
+"""Staff book for a caller, by the event's terms, and only once even if the page is confirmed twice."""
 
 from datetime import UTC, datetime
 
@@ -59,7 +59,7 @@ def test_page_that_has_booked_books_again_for_other_input_alone(box_office):
     shown = look(box_office, event, "book", **CALLER)
     confirm(box_office, event, "book", shown)
 
-    # Back in the browser, and another name.
+    # The user goes back in the browser, and types another name.
     url = url_of(event, "book")
     other = box_office.post(url, fields_of(shown) | {"first_name": "Lise", "last_name": "Meitner"})
     refused = confirm(box_office, event, "book", other)

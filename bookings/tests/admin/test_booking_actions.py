@@ -1,4 +1,4 @@
-"""What staff do to a booking: shown first, done once that is confirmed, and refused in plain words."""
+"""Actions of staff on a booking: they are shown first, done after the confirmation, and refused in plain words."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -12,7 +12,7 @@ from bookings.tests.admin.confirming import confirm, counts, entries, errors, fi
 from bookings.tests.state import digest_of_all_tables
 from ticks.db.transactions import Busy, OutcomeUnknown
 
-# The services refuse to run inside a transaction of the views'; only that of a test lets them.
+# Services run inside the transaction of a test, but refuse to run inside one of a view.
 pytestmark = pytest.mark.django_db
 
 CHANGED = "This changed since you looked. Below is what would happen now; confirm again if it still fits."
@@ -23,7 +23,7 @@ def stored(booking):
     return booking.status, booking.tickets_reserved, booking.waitlist_position
 
 
-# Whom, by which action, with what typed: what will happen, what was done, the ledger and the counts after it.
+# Each case has the holder, the action and its input; then the preview, the report, the ledger and the counts after it.
 DONE = {
     "cancel": (
         "Ada",

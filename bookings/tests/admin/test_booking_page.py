@@ -1,4 +1,4 @@
-"""A booking's page: whose it is, where it stands, its story, and what may be done by whom."""
+"""A booking's page: its holder, its place, its history, and the actions that each role may use."""
 
 import re
 
@@ -81,12 +81,12 @@ def test_page_costs_the_same_for_any_line(box_office, waiting, others, django_as
     for _ in range(others):
         BookingFactory(event=waiting.event, user=None)
 
-    # Session, user, booking, its place (two counts), its story.
+    # The queries are the session, user, booking, its place (two counts), and its history.
     with django_assert_num_queries(5):
         box_office.get(url_of(waiting))
 
 
-# Besides session and user: the booking, its place, and what the rules need to say what will happen.
+# Besides session and user, the queries are the booking, its place, and what the rules need for the preview.
 PREVIEWS = {"cancel": 4, "transfer": 3, "move": 8, "serve": 6}
 
 
@@ -119,7 +119,7 @@ def test_form_of_django_leads_to_the_page(box_office, waiting):
     assert (waiting.first_name, waiting.status, waiting.tickets_reserved) == ("Grace", "waitlisted", 1)
 
 
-# The page, cancel, transfer, move, serve.
+# The numbers are for the page, cancel, transfer, move and serve.
 MAY = {
     "superuser": [200] * 5,
     "manager": [200] * 5,

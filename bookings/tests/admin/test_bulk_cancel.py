@@ -1,4 +1,4 @@
-"""Cancelling what was chosen in a list: shown with what follows, and done for what was shown."""
+"""Cancels rows that were chosen in a list. The preview shows the effects, and only what was shown is done."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -28,12 +28,12 @@ def act(client, action, *rows, query="", **posted):
 
 
 def confirm(client, action, *rows, **posted):
-    """Looks, and confirms what is shown."""
+    """Opens the preview, and confirms it."""
     return act(client, action, *rows, confirm="yes", stamp=stamp_of(act(client, action, *rows)), **posted)
 
 
 def stamp_of(response) -> str:
-    """The stamp of the page that asks; empty where there is none."""
+    """The stamp of the preview; empty if there is none."""
     form = (response.context or {}).get("form")
     return form.data.get("stamp", "") if form else ""
 
@@ -99,7 +99,7 @@ def test_bookings_confirmed_twice_are_cancelled_once(box_office, line):
 def test_bookings_that_changed_since_they_were_shown_are_shown_again(box_office, line):
     ada, _, grace, *_ = line
     stamp = stamp_of(act(box_office, "cancel_bookings", grace))
-    # Serves Grace: what would be cancelled now are tickets that she holds.
+    # This serves Grace. So a cancellation would now free tickets that she holds.
     cancel_tickets(ada)
     before = digest_of_all_tables()
 
@@ -220,7 +220,7 @@ def test_what_is_no_row_changes_nothing(box_office, line, action, given, confirm
     assert Booking.objects.live().count() == 5
 
 
-# Who may cancel bookings, and events.
+# The columns say who may cancel bookings, and events.
 MAY = {
     "superuser": (True, True),
     "manager": (True, True),

@@ -1,4 +1,4 @@
-"""What a person sees with a browser where there is nothing, or nothing was done."""
+"""The pages that a browser shows if an address does not exist, or a request was refused."""
 
 import pytest
 
@@ -10,7 +10,7 @@ WAYS_ON = '<a href="/admin/">Box office</a> <a href="/">Start page</a>'
 
 
 def said(response) -> tuple[int, str]:
-    """The status and the heading of a page that is one of ours."""
+    """The status and the heading of a page, which must be one of ours."""
     content = response.content.decode()
     assert WAYS_ON in content
     assert "/static/ticks/tokens.css" in content

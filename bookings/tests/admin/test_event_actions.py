@@ -1,4 +1,4 @@
-"""What staff do to an event: shown first, done once that is confirmed, and refused in plain words."""
+"""Actions of staff on an event: they are shown first, done after the confirmation, and refused in plain words."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -22,7 +22,7 @@ from bookings.tests.admin.confirming import (
 from bookings.tests.state import digest_of_all_tables
 from ticks.db.transactions import Busy, OutcomeUnknown
 
-# The services refuse to run inside a transaction of the views'; only that of a test lets them.
+# Services run inside the transaction of a test, but refuse to run inside one of a view.
 pytestmark = pytest.mark.django_db
 
 HUGE = str(10**29)
@@ -148,7 +148,7 @@ def test_event_changed_meanwhile_is_told_with_input_kept(box_office, gala, actio
         "__all__": ["Somebody changed this event in the meantime; look again and repeat it if it still fits."]
     }
     assert digest_of_all_tables() == before
-    # The second try is made from what is stored now.
+    # The second try starts from the stored values of now.
     again = box_office.post(url_of(gala, action), fields_of(response))
     assert lines(again) == DONE[action][1]
     assert len(confirm(box_office, gala, action, again).redirect_chain) == 1

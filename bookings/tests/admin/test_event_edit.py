@@ -1,4 +1,4 @@
-"""Editing an event: only what was edited is saved, and who was slower sees both versions side by side."""
+"""Editing an event: only edited fields are saved, and the slower of two editors sees both versions side by side."""
 
 from datetime import UTC, datetime
 
@@ -40,7 +40,7 @@ def test_edit_saves_what_was_edited_and_nothing_else(box_office, event):
     date, description = event.date, event.description
     event.refresh_from_db()
     assert (event.name, event.version) == ("New", 2)
-    # Neither the seconds that the form has not, nor line breaks as a browser sends them, are an edit.
+    # Seconds, which the form does not have, and line breaks as a browser sends them are not edits.
     assert (event.date, event.description) == (date, description)
     assert entries(event, after=1) == [("edited", 0, None, "superuser", "name: Old → New")]
 

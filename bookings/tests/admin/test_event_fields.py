@@ -32,7 +32,7 @@ PLACES = {
     "API, read": sources(EventSerializer),
     "rehearsal": set(COPIED),
 }
-# By place, the fields that are not in it, and why.
+# For each place, these are the fields that are not in it, and the reason.
 EXCEPTIONS = {
     "edit page": {
         "total_tickets": "It has a page of its own, since more tickets serve the waitlist.",

@@ -1,4 +1,4 @@
-"""Import of events from CSV: what is understood, what is refused in which words, and that it happens once."""
+"""Import of events from CSV: the accepted texts, the messages for refused ones, and that it happens only once."""
 
 import io
 import threading
@@ -47,7 +47,7 @@ def table_of(response):
 
 
 def refused(client, text):
-    """Why a text is refused; the page keeps it."""
+    """The reasons why a text is refused. The page must keep the text."""
     response = look(client, text)
     assert response.context["form"].data["text"] == text
     assert Event.objects.count() == 0
@@ -266,7 +266,7 @@ def test_import_sent_twice_creates_once(box_office):
 def test_import_sent_twice_at_once_creates_once(box_office, monkeypatch):
     sent = fields_of(look(box_office, TWO)) | {"confirm": "yes"}
     both, take = threading.Barrier(2, timeout=20), adding.take_key
-    # Both have read the session before either takes the key.
+    # Both requests have read the session before either takes the key.
     monkeypatch.setattr(adding, "take_key", lambda *args: (both.wait(), take(*args))[1])
     answers = []
 

@@ -1,4 +1,4 @@
-"""An event's page: how it stands, who waits and why, and what may be done by whom."""
+"""An event's page: its figures, its waitlist with reasons, and the actions that each role may use."""
 
 import re
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 def gala(waiting=2, **terms):
-    """Sold out; who waits wants 1, 2, 3, 1 ... tickets."""
+    """A sold-out event. The waiting bookings want 1, 2, 3, 1 ... tickets."""
     event = EventFactory(name="Gala", total_tickets=4, **terms)
     BookingFactory(event=event, first_name="Ada", tickets=4, user=None)
     for place in range(waiting):
@@ -27,7 +27,7 @@ def gala(waiting=2, **terms):
 
 
 def rows(response) -> list[list[str]]:
-    """The waitlist as it is read."""
+    """The waitlist as the page shows it."""
     table = response.content.decode().partition('class="plain waitlist"')[2].partition("</table>")[0]
     lines = table.partition("<tbody>")[2].split("</tr>")[:-1]
     return [
@@ -114,7 +114,7 @@ def test_page_of_an_event_whose_line_is_miscounted_is_shown(box_office, long_lin
 
 def test_form_to_move_to_a_place_that_is_gone_by_now_says_so(box_office, long_line, monkeypatch):
     booking = Booking.objects.get(first_name="Grace 1")
-    # Read before some left.
+    # The event was read before some bookings left.
     found = Booking.objects.select_related("event").get(pk=booking.pk)
     found.event.waitlisted_count = 40
     monkeypatch.setattr("ticks.staff_actions.find", lambda rows, pk: found)
@@ -174,7 +174,8 @@ def test_page_and_actions_by_role(client, persona):
     as_persona(client, persona)
     may = dict(zip(["", *ACTIONS], MAY[persona], strict=False))
 
-    # Busy with another event's: a check would run in a thread, which sees nothing of a test's transaction.
+    # The lock is taken by the check of another event, since a check would run in a thread, which does not see a test's
+    # transaction.
     with checks.checking:
         verified = client.post(url_of(event, "verify"))
     page = client.get(url_of(event))

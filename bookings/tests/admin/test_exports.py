@@ -1,4 +1,4 @@
-"""Lists as CSV and XLSX: what the filters leave, harmless to who opens it, and on record."""
+"""Lists as CSV and XLSX: they have the filtered rows, are harmless to open, and are recorded."""
 
 import csv
 import io
@@ -143,7 +143,7 @@ def copy_of(booking, **changes):
     return Booking(**{**values, "reference": "COPY", "one_ticket_holder_id": None, **changes})
 
 
-# Ids from 1 on: gaps cost statements.
+# The ids begin at 1, since gaps cost statements.
 @pytest.mark.django_db(transaction=True, reset_sequences=True)
 @pytest.mark.parametrize("rows", [1, 3])
 def test_export_costs_the_same_for_any_length(box_office, rows, django_assert_num_queries):
@@ -341,7 +341,7 @@ def test_export_beside_another_is_asked_to_wait(box_office):
     ],
 )
 def test_export_that_is_refused_needs_no_turn(client, staff_with, persona, path, status):
-    """While somebody else's is made it is refused as always; and it leaves no turn taken."""
+    """While another export is made, the request is refused as usual, and does not keep the lock."""
     if persona != "anonymous":
         staff_with("view_booking")
     if persona == "superuser":

@@ -1,4 +1,4 @@
-"""Exports over the real server: whole or not at all, one at a time, and no matter to anybody else."""
+"""Exports over the real server: complete or none, one at a time, and without effect on other requests."""
 
 import http.client
 import json
@@ -18,14 +18,14 @@ from django.conf import settings
 
 from ticks.tests.served import PATIENCE_SECONDS, answer_of, request
 
-# They take long; what they are about is the same on SQLite.
+# These tests take long, and their subject is the same on SQLite.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mariadb]
 NO_STORE = "max-age=0, no-cache, no-store, must-revalidate, private"
 BOOKINGS = "/admin/bookings/booking/export/"
 EVENTS = "/admin/events/event/export/"
-# Some seconds of work as XLSX.
+# Making this as XLSX takes some seconds.
 ROWS = 10_000
-# Eight megabytes, more than the sockets between server and client take in.
+# Eight megabytes are more than the sockets between server and client take in.
 LONG_EVENTS = """
 import django
 django.setup()
@@ -109,7 +109,7 @@ def page_of(port, path, headers, form=None):
 
 @pytest.fixture
 def ask(port):
-    """A function: a connection over which an export was asked for; it takes in as few bytes as may be, if told so."""
+    """Gives a function that asks for an export, and returns the connection, with a small buffer if wanted."""
     opened = []
 
     def send(path, cookie, *, receives=None):
@@ -128,7 +128,7 @@ def ask(port):
 
 
 def lines_of(tmp_path, path):
-    """What the log says of requests for this path, once it says anything."""
+    """The log lines of requests for this path, once there are any."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         lines = [json.loads(line) for line in (tmp_path / "logs" / "combined.log").read_text().splitlines()]

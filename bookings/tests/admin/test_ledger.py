@@ -65,7 +65,7 @@ def test_ledger_counts_each_event_from_one(admin_user):
 
 
 def test_ledger_of_a_later_newcomer_goes_on(admin_user):
-    # A waitlist number is that of its entry, with room: it must rise although others have left.
+    # A waitlist number comes from its ledger entry. So it rises although others have left.
     event = EventFactory(total_tickets=1)
     BookingFactory(event=event)
     gone = BookingFactory(event=event)

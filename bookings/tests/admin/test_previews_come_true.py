@@ -1,4 +1,4 @@
-"""What a page says will happen is what happens, where nobody comes in between: drawn at random, from a fixed seed."""
+"""A preview comes true if nobody changes anything in between. The cases are random, from a fixed seed."""
 
 import random
 
@@ -23,7 +23,7 @@ def draw_event(draw: random.Random):
 
 
 def draw_step(draw: random.Random, event):
-    """Of what, which action, and what is typed."""
+    """A random subject, an action on it, and its input."""
     event.refresh_from_db()
     live = list(Booking.objects.filter(event=event).live())
     waiting = [booking for booking in live if booking.status == "waitlisted"]
@@ -56,7 +56,7 @@ def test_what_is_shown_is_what_happens(box_office, seed):
         known = event.ledger_sequence
         shown = look(box_office, subject, action, **typed)
         if not lines(shown):
-            # Refused: what stands there already, or needs more tickets than there are.
+            # These are refused: the value is there already, or needs more tickets than there are.
             event.refresh_from_db()
             assert event.ledger_sequence == known
             continue

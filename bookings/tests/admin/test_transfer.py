@@ -1,4 +1,4 @@
-"""Who puts a booking into another name, and what becomes of it."""
+"""A booking is moved to another name: who may do it, and its effects."""
 
 import pytest
 

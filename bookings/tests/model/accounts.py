@@ -5,7 +5,7 @@ TOO_SHORT = "This password is too short. It must contain at least 8 characters."
 
 
 def authenticate(world: World, login: Login | None) -> User | None:
-    """Who calls; None: a guest. A token that is no longer good is refused, not taken for a guest."""
+    """The caller; None for a guest. A token that is no longer valid is refused; its sender does not become a guest."""
     if login is None:
         return None
     if not login.is_good:

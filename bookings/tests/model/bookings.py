@@ -42,7 +42,7 @@ def replay(world: World, known: Key, asked: dict) -> Answer:
 
 
 def visible(world: World, login: Login | None, booking: Booking | None, token: str | None) -> Booking:
-    """The booking, to its owner, an admin and who has its token; to anybody else there is none."""
+    """The booking, for its owner, an admin and a holder of its token. Anybody else finds none."""
     caller = authenticate(world, login)
     if booking is not None:
         if caller and (caller.is_admin or caller is booking.user):

@@ -1,11 +1,11 @@
-"""Who gets tickets, who waits, who is next."""
+"""The waitlist in the model: who gets tickets, who waits, and who is next."""
 
 from bookings.tests.model.seen import this_moment
 from bookings.tests.model.world import CANCELLED, COMPLETED, WAITLISTED, Booking, Event, Refused, World
 
 
 def take_in(world: World, booking: Booking) -> None:
-    """A new booking: gets its tickets, or waits whole, or is refused."""
+    """A new booking. It gets all its tickets, or waits, or is refused."""
     event = booking.event
     refuse_closed(event)
     limit = min(event.total, event.limit or event.total)

@@ -1,4 +1,4 @@
-"""What there is: accounts, logins, events, bookings and keys, in lists."""
+"""The state of the model: accounts, logins, events, bookings and keys, in lists."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ class Answer:
     status: int
     body: dict | list
     headers: dict = field(default_factory=dict)
-    # A refusal that is meant to leave a trace.
+    # This refusal is meant to leave a trace.
     changes: bool = False
 
 
@@ -64,7 +64,7 @@ class User:
 class Login:
     user: User
     tokens: list[Seen]
-    # The last one is good, once; the others were exchanged.
+    # The last one is valid, once; the others were exchanged.
     refresh_tokens: list[Seen] = field(default_factory=list)
     is_over: bool = False
 
@@ -92,7 +92,7 @@ class Event:
     # In the order of arrival.
     bookings: list = field(default_factory=list)
     waitlist: list = field(default_factory=list)
-    # What each ETag was told with.
+    # For each ETag, this is the answer that it came with.
     tags: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -196,7 +196,7 @@ class World:
     events: list[Event] = field(default_factory=list)
     bookings: list[Booking] = field(default_factory=list)
     keys: list[Key] = field(default_factory=list)
-    # How often what is worth testing has come about.
+    # This counts how often each case that is worth testing has occurred.
     happened: Counter = field(default_factory=Counter)
 
     def note(self, happening: str) -> None:

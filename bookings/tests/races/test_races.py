@@ -1,4 +1,4 @@
-"""Many at once, with threads and real commits; beside them, controls without the lock."""
+"""Races with threads and real commits, and controls without the lock."""
 
 import random
 import sqlite3
@@ -33,7 +33,7 @@ CROWD = 50
 
 @pytest.fixture(params=["groups", "one by one"])
 def _both_ways(request, settings):
-    """In groups, one thread of a process writes at a time; one by one, all of them, as the processes of a server do."""
+    """Runs with and without batches. With batches one thread of a process writes at a time; without, all threads do."""
     settings.GROUP_BOOKING = request.param == "groups"
 
 
@@ -76,10 +76,10 @@ def test_crowd_waits_in_one_unbroken_line():
 
 @pytest.fixture
 def ask_unlocked(monkeypatch):
-    """A booking without its lock, the race window wide open: all have read before one writes.
+    """Books without the lock, with the race window wide open: all threads have read before one writes.
 
-    Then they write one after the other. At once, they would run into the lock that MariaDB takes
-    on the event for the foreign key, deadlock, and read anew on the retry: luck, not a guard.
+    Then they write one after the other. If they wrote at once, MariaDB's lock on the event for the foreign key would
+    make them deadlock, and read again on the retry. That would be luck, not a guard.
     """
     everybody_has_read = threading.Barrier(CROWD)
     writing = threading.Lock()
@@ -96,7 +96,7 @@ def ask_unlocked(monkeypatch):
     def ask(event, *, digest=None, **changes):
         request = BookingRequest(event_id=event.pk, tickets=1, first_name="Ada", **changes)
         try:
-            # Each by itself, as if it were the only one in its process.
+            # Each job runs by itself, as if it were the only one in its process.
             order = BookingJob(request, digest=digest)
             receipt = batches.Attempt(Batch([order])).run()[order]
             return receipt.booking.status
@@ -120,7 +120,7 @@ def test_control_without_lock_and_ledger_oversells(monkeypatch, ask_unlocked):
 
 @pytest.mark.mariadb
 def test_control_without_lock_the_ledger_stops_the_second_sale(ask_unlocked):
-    """The ledger's unique number is the last line: nobody is oversold, but the crowd gets errors."""
+    """The ledger's unique number is the last guard. No ticket is sold twice, but the crowd gets errors."""
     event = EventFactory(total_tickets=1, waitlist_enabled=False)
 
     results = run_together(CROWD, lambda _: ask_unlocked(event))
@@ -188,7 +188,7 @@ def test_one_key_on_two_events_books_one_of_them():
 
 @pytest.mark.mariadb
 def test_control_without_lock_one_key_gets_errors(monkeypatch, ask_unlocked):
-    """Nobody finds the key; its unique index is the last line, and the retries get no answer."""
+    """No request finds the key. Its unique index is the last guard, and the retries get no answer."""
     monkeypatch.setattr(batches, "keys_in_hand", nullcontext)
     monkeypatch.setattr(sql, "insert_entries", lambda *args: [])
     event = EventFactory(total_tickets=100)
@@ -224,7 +224,7 @@ def test_one_ticket_a_user_holds_at_once(admin_user):
 
 @pytest.mark.mariadb
 def test_control_without_lock_one_user_gets_errors(monkeypatch, ask_unlocked, admin_user):
-    """Nobody sees the other's seat; the unique holder is the last line."""
+    """No request sees the other's seat. The unique holder is the last guard."""
     monkeypatch.setattr(sql, "insert_entries", lambda *args: [])
     event = EventFactory(total_tickets=100)
 
@@ -300,7 +300,7 @@ def test_waitlist_by_hand_beside_the_public_keeps_every_promise():
 
     def operate(chance):
         event = chance.choice(events)
-        # As it was before the lock: others may have served or cancelled it meanwhile.
+        # This is the state before the lock: others may have served or cancelled the booking meanwhile.
         waiting = list(Booking.objects.filter(event=event).waitlisted()[:20])
         dice = chance.random()
         if dice < 0.35 or not waiting:

@@ -1,4 +1,4 @@
-"""Positions are told by the counts of the line's parts; here a part has the numbers of four arrivals."""
+"""Positions are computed from the counts of the waitlist's parts. Here a part has the numbers of four arrivals."""
 
 import pytest
 from django.db import connection

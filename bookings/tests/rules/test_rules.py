@@ -322,7 +322,7 @@ def test_seat_that_is_given_back_can_be_taken_again_in_the_same_batch():
 
     outcomes = run(event, CancelSeat(5), seat(), CancelSeat(5))
 
-    # What is booked in the same batch is nobody's to cancel yet.
+    # A booking of the same batch cannot be cancelled by anybody yet.
     assert [type(outcome.error) for outcome in outcomes] == [type(None), type(None), BookingNotFound]
     assert (event.available, event.completed) == (0, 1)
 
@@ -502,7 +502,7 @@ def test_commands_after_the_events_cancellation_are_refused():
     assert (event.available, event.waitlisted) == (10, 0)
 
 
-# Random groups of commands against the simplest thing that can be right.
+# Random groups of commands are compared with the simplest correct implementation.
 
 SIZES = st.integers(1, 6)
 STEPS = st.one_of(
@@ -510,16 +510,16 @@ STEPS = st.one_of(
     st.tuples(st.just("cancel"), st.integers(0, 40), st.one_of(st.none(), st.integers(1, 6))),
     st.tuples(st.just("terms"), st.integers(1, 30), st.sampled_from(["first_fit", "strict"])),
     st.tuples(st.just("serve"), st.integers(0, 40), st.booleans()),
-    # Whom, and behind whose place of the line; each is so a number that nobody has.
+    # Each entry has the booking to move and the place behind which it goes, which gives a free number.
     st.tuples(st.just("move"), st.integers(0, 40), st.integers(0, 12)),
 )
 
 
 class Plain:
-    """The rules without cleverness: every waiting booking looked at, again and again."""
+    """The rules without optimisation: every waiting booking is looked at, again and again."""
 
     def __init__(self, total, policy):
-        # Who waits, in order.
+        # These are the waiting bookings, in order.
         self.total, self.policy, self.bookings, self.waiting = total, policy, [], []
 
     @property
@@ -625,7 +625,7 @@ def test_any_groups_of_commands_match_the_plain_rules(total, policy, groups):
 
 
 def with_moves_alone(group):
-    """A place in the line is told from the line as it is."""
+    """Puts each move into a batch of its own, since its number depends on the waitlist at that moment."""
     batches = [[]]
     for step in group:
         batches += [[step], []] if step[0] == "move" else []
@@ -635,7 +635,7 @@ def with_moves_alone(group):
 
 
 def number_behind(place, claim, waiting, state):
-    """A free number behind so many others; None where there is none."""
+    """A free number behind the given count of others; None if there is none."""
     others = [0, *(other.waitlist_number for other in waiting if other is not claim)]
     if claim not in waiting or place >= len(others):
         return None

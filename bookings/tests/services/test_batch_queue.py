@@ -1,4 +1,4 @@
-"""The queue alone: what carries out its batches is made up, no database is asked."""
+"""The queue alone: the function that carries out batches is a fake, and there is no database."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from ticks.db.transactions import Busy, OutcomeUnknown
 
 @pytest.fixture
 def shop_with():
-    """A function that opens shops. Whatever happens there, in the end nothing is left."""
+    """Gives a function that makes shops. In the end none may have jobs left."""
     shops = []
 
     def make(**bounds):
@@ -322,7 +322,7 @@ def test_events_that_were_contended_share_a_batch_again_once_they_are_quick(shop
 def test_event_whose_lock_is_held_long_shares_no_batch(shop, never_slow, monkeypatch):
     shop.before = Locked(2)
     futures = shop.submit_while_one_is_busy(Named(1, "a"), Named(2, "a"))
-    # Nothing is quick from here on.
+    # No batch is quick from here on.
     monkeypatch.setattr(batch_queue, "SLOW_SECONDS", 0)
     shop.open()
     told(futures)
@@ -390,7 +390,7 @@ def test_batch_that_does_not_end_is_unknown_to_who_waits_for_it(shop, endless, i
     caller.join(PATIENCE_SECONDS)
 
     assert got == [OutcomeUnknown]
-    # Nobody waits for it any more, so that it is not put back.
+    # Nobody waits for the job any more, so it is not put back.
     shop.is_contended = is_contended
     may_end.set()
     until(shop.is_empty)

@@ -1,4 +1,4 @@
-"""Many at the queue at once, whatever becomes of their batches."""
+"""Many threads use the queue at once, with batches of every outcome."""
 
 import random
 import sys
@@ -98,7 +98,7 @@ def test_crowd_is_told_once_each_what_became_of_it(seed, monkeypatch):
     assert {len(job.told) for job in crowd.left} == {1}
     told_by = {**crowd.told, **{job: job.told[0] for job in crowd.left}}
     assert len(told_by) == crowd.THREADS * crowd.JOBS
-    # Whoever was told that a job is done is right, and it was done once.
+    # If a caller was told that a job is done, that is right, and the job was done once.
     assert len(crowd.done) == len(set(crowd.done))
     assert {job for job, said in told_by.items() if said == f"done {job}"} == set(crowd.done)
     for event_id in range(3):

@@ -1,4 +1,4 @@
-"""What staff are told before they act is what then happens."""
+"""A preview says what then happens."""
 
 import pytest
 from django.db import connection
@@ -54,7 +54,7 @@ def last_waiting(event):
     return Booking.objects.filter(event=event).waitlisted().order_by("-waitlist_number").first()
 
 
-# What is foreseen, and the same done.
+# The case is previewed, and then done.
 ACTS = {
     "book": (
         lambda event, by: [Book(Claim(1))],

@@ -36,7 +36,7 @@ def test_sales_follow_what_was_booked_and_given_back():
 
     sales = sales_over_time(event, now=timezone.now())
 
-    # The second was promoted with what the first gave back.
+    # The second booking was promoted with the tickets that the first gave back.
     assert (sales.periods[-1].held, sales.periods[-1].waiting) == (3, 0)
     assert sum(period.bookings for period in sales.periods) == 3
     assert sum(period.tickets for period in sales.periods) == 5

@@ -1,4 +1,4 @@
-"""Who is moved in the waitlist, and who is served out of turn."""
+"""Bookings that are moved in the waitlist, or served out of turn."""
 
 import pytest
 
@@ -153,7 +153,7 @@ def test_move_where_no_number_is_left_renumbers_page_by_page(manager, monkeypatc
     assert line(event) == wanted
     event.refresh_from_db()
     told = LedgerEntry.objects.filter(event=event, kind="moved").order_by("sequence")
-    # Everybody behind the first, each once, from the end on.
+    # All bookings behind the first are moved, each once, from the end on.
     assert list(told.values_list("booking", flat=True)) == wanted[:0:-1]
     numbers = Booking.objects.filter(event=event).waitlisted().values_list("waitlist_number", flat=True)
     assert sorted(numbers)[1] - sorted(numbers)[0] >= waitlist.ENOUGH_ROOM
@@ -164,7 +164,7 @@ def test_number_that_the_moved_booking_still_has_is_given_to_nobody_else(manager
     first, second, last = waiting
     event.refresh_from_db()
     taken = numbers_between(0, number_of_arrival(event.ledger_sequence + 1), 3)
-    # The middle one is what the first is to get when room is made, from which on nobody else may have it.
+    # The middle number is the one that the first booking gets when room is made. From then on no other may have it.
     crowded(event, waiting, but=[(last, taken[1])])
 
     move_in_line(last, position=1, reason="Why", actor=manager)

@@ -12,7 +12,7 @@ from bookings.tests.stateful.moves import move
 EMAILS = st.sampled_from(["ada@example.org", "BOB@example.org"])
 WHOSE = st.sampled_from(["own"] * 8 + [*PEOPLE, "no user"])
 KEYS = st.sampled_from(["k1", "k2", '"k2"', "k3"])
-# Whose key to a booking: its own most of the time.
+# This person's token of a booking is used: mostly their own.
 HANDS = st.sampled_from(["holder"] * 9 + ["chief", "chief", "stranger", "other guest", "nobody"])
 # Mostly the first answer once more.
 CHANGES = st.sampled_from(["nothing"] * 6 + ["tickets", "event", "name", "who"])
@@ -61,7 +61,7 @@ class BookingRules(EventRules):
         asked = dict(known.asked)
         event = asked.pop("event")
         if change == "who":
-            # Somebody else's key of the same name is another key.
+            # The same key of another person is another key.
             login = None if login else self.login_of("ada")
         elif change == "event":
             event = next((other for other in self.world.events if other is not event), event)
@@ -81,7 +81,7 @@ class BookingRules(EventRules):
 
     @move(4, booking=CHOICES)
     def cancel_own_seat(self, booking):
-        """Best where the user has several bookings to choose from."""
+        """Prefers a user who has several bookings to choose from."""
         booking = self.booking_of(booking // 4, prefer=how_many_of_the_user)
         if booking and booking.user:
             who = booking.user.username
@@ -93,7 +93,7 @@ class BookingRules(EventRules):
         body = {"eventId": event.id.value, "userId": str(user.id.value) if user else NO_ID}
         self.ask(Sent(name, "post", path, body), login, request, login, event, user)
 
-    # Bookings that there are.
+    # The following methods choose among existing bookings.
 
     def booking_of(self, number: int, *, prefer=lambda booking: False) -> Booking:
         """Live ones first, those that are preferred before the others; at the end one that is cancelled."""
@@ -102,7 +102,7 @@ class BookingRules(EventRules):
         return latest(cancelled[-1:] + live, number)
 
     def hand(self, booking: Booking, whose: str) -> tuple[Login | None, str | None]:
-        """The login and the booking token that somebody comes with."""
+        """The login and the booking token that a caller sends."""
         if whose == "holder":
             return (self.login_of(booking.user.username), None) if booking.user else (None, booking.token.value)
         if whose == "other guest":

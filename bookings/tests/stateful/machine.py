@@ -23,9 +23,9 @@ PASSWORD = "photograph 51"
 # Few people and small events: sold out, waitlists and promotions come about all the time.
 PEOPLE = ["ada", "bob", "chief", "dora"]
 CALLERS = st.sampled_from(["ada", "ada", "bob", "bob", "dora", "chief", "guest", "guest"])
-# Mostly somebody who may.
+# The chief is drawn most often, since the chief may edit events.
 EDITORS = st.sampled_from(["chief"] * 12 + ["ada", "bob", "guest"])
-# Which of several, 0 being the latest.
+# This chooses one of several; 0 is the latest.
 CHOICES = st.integers(0, 7)
 TICKETS = st.sampled_from([1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 7])
 MOSTLY = st.sampled_from([True, True, True, False])
@@ -94,7 +94,7 @@ class Machine(RuleBasedStateMachine):
         self.world.users.append(user)
         return tokens.log_in(stored)["token"] if name == "auditor" else ""
 
-    # What several rules send.
+    # Several rules send the following requests.
 
     def register(self, username, email, password):
         body = {"username": username, "email": email, "password": password}
@@ -146,7 +146,7 @@ class Machine(RuleBasedStateMachine):
         if known.content != response.content:
             raise AssertionError(f"replayed {response.content!r}\n  first    {known.content!r}")
 
-    # Who asks.
+    # The following methods choose the caller.
 
     def user_called(self, name: str) -> User | None:
         return next((user for user in self.world.users if user.username.lower() == name.lower()), None)
@@ -154,8 +154,8 @@ class Machine(RuleBasedStateMachine):
     def login_of(self, name: str) -> Login | None:
         """The person's latest login that is good, opened if need be; None for guests.
 
-        Of who is not active it is the latest that was good: ended logins have steps of their own, and else
-        nearly all that anybody asks would be refused.
+        For an inactive account it is the latest login that was valid. Ended logins have steps of their own; otherwise
+        nearly every request would be refused.
         """
         user = self.user_called(name)
         if user is None:
@@ -168,7 +168,7 @@ class Machine(RuleBasedStateMachine):
     def logins_of(self, user: User) -> list[Login]:
         return [login for login in self.world.logins if login.user is user and login.is_good]
 
-    # Ask both, compare everything.
+    # These methods ask both, and compare everything.
 
     def ask(self, sent: Sent, login: Login | None, request, *args, **wanted):
         """Sends a request and compares: answer, what refusals leave behind, state."""
@@ -209,7 +209,7 @@ class Machine(RuleBasedStateMachine):
         self.is_sound = True
 
     def compare_reads(self):
-        """What an admin and a passer-by are told."""
+        """The answers to an admin and to a guest."""
         bookings = [booking.told() for booking in reversed(self.world.bookings)]
         compare("list of bookings", self.audit("/api/v1/booking?pageSize=100")["data"], bookings)
         standing = [event for event in self.world.events if not event.is_deleted]

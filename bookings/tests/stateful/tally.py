@@ -1,4 +1,4 @@
-"""What a run came to, to be quoted: a suite that only ever sees refusals proves little."""
+"""Counts the outcomes of a run, for the report, since a suite that only sees refusals proves little."""
 
 import time
 from collections import Counter

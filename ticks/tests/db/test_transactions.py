@@ -16,7 +16,7 @@ SQLITE = OperationalError("database is locked")
 
 
 class Service:
-    """Writes a row each time it runs, then fails as often as told."""
+    """Writes a row each time it runs, and fails the first `failures` times."""
 
     def __init__(self, error=None, failures=0):
         self.error = error
@@ -74,7 +74,7 @@ def test_service_pauses_longer_before_each_further_attempt(monkeypatch):
     with pytest.raises(Busy):
         in_one_transaction(Service(DEADLOCK, failures=99))()
 
-    # Twice as long each time, and half of it more or less, so that two that met do not meet again.
+    # Each pause is twice as long as the one before, give or take a half, so that two that met do not meet again.
     assert len(pauses) == 4
     assert all(0.5 <= pause / (0.01 * 2**attempt) <= 1.5 for attempt, pause in enumerate(pauses, 1))
     assert len({pause / 2**attempt for attempt, pause in enumerate(pauses)}) > 1
@@ -135,7 +135,7 @@ LOST = [
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("error", LOST, ids=repr)
 def test_service_whose_connection_was_lost_before_commit_runs_again_on_another(error):
-    # The server rolls back what it got no COMMIT for.
+    # The server rolls back a transaction that got no COMMIT.
     connection.ensure_connection()
     lost = connection.connection
     service = Service(error, failures=1)
@@ -184,7 +184,7 @@ def test_service_without_its_database_is_unavailable_at_once(unreachable_databas
 
 @pytest.mark.django_db(transaction=True)
 def test_commit_that_was_rolled_back_runs_the_service_again(commits):
-    # A cluster reports most of its conflicts there.
+    # A cluster reports most of its conflicts at COMMIT.
     done = commits(DEADLOCK)
     service = Service()
 

@@ -12,12 +12,12 @@ from ticks.server import bodies, stopping
 from ticks.server.bodies import Bodies, MissingBody
 from ticks.tests.served import PATIENCE_SECONDS, answer_of, booking, post, request, stored_bookings
 
-# They take long; what they are about is the same on MariaDB.
+# These tests take long, and their subject is the same on MariaDB.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.embedded]
 BODY = json.dumps(booking(1)).encode()
 BOOKING = post("/api/v1/booking", BODY)
 STATIC = b"GET /static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
-# More than the server has workers and threads, many times over.
+# This is many times more than the server has workers and threads.
 CROWD = 40
 
 
@@ -146,7 +146,7 @@ def test_of_too_many_slow_bodies_the_oldest_gives_way(monkeypatch):
         held.give_up_late()
         await asyncio.sleep(0.01)
         done = [task.done() for task in reading]
-        # A server that stops waits for none that is slow.
+        # A server that stops does not wait for slow clients.
         monkeypatch.setattr(stopping, "stage", bytes([stopping.DRAINING]))
         held.give_up_late()
         return done, await asyncio.gather(*reading)

@@ -1,4 +1,4 @@
-"""How the server stops: nothing that it acknowledged is lost, and what is in flight is answered."""
+"""The server stops in order: nothing that it acknowledged is lost, and requests in flight are answered."""
 
 import json
 import os
@@ -105,7 +105,7 @@ def test_stop_under_load_loses_nothing_that_was_acknowledged(start, port, tmp_pa
     assert process.returncode == 0
     assert "Unexpected exit" not in said
     assert took < 10
-    # Who connects in the last instant may be reset: each client once, and then it finds the port closed.
+    # A client that connects in the last instant may be reset: once for each client, and then it finds the port closed.
     assert counts["broken"] <= CLIENTS / 4
     assert set(counts) <= {201, 503, "broken"}
     assert counts[201] > before > 0
@@ -113,7 +113,7 @@ def test_stop_under_load_loses_nothing_that_was_acknowledged(start, port, tmp_pa
     assert len(set(booked)) == len(booked) == counts[201]
     made = stored_bookings(tmp_path) - already
     assert set(booked) <= made
-    # Nothing was booked for anybody else than those who heard no answer.
+    # The other bookings can only belong to clients that got no answer.
     assert len(made) - len(booked) <= counts["broken"]
 
 
@@ -182,7 +182,7 @@ def test_stop_while_a_worker_is_replaced_is_clean(start, seconds):
     said, _ = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == 0
-    # The one that was killed.
+    # This is the worker that was killed.
     assert said.count("Unexpected exit") <= 1
 
 

@@ -1,4 +1,4 @@
-"""2xx = rows = tickets gone: what must be found when it does not hold."""
+"""The findings when 2xx = rows = tickets gone does not hold."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Lets the test client's requests go through the fast path first, as the server's do, where that is on."""
+"""Sends the test client's requests through the fast path first, as the server does, if the fast path is on."""
 
 from io import BytesIO
 
@@ -18,19 +18,20 @@ OF_CGI = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
 
 
 class FastPathHere(FastPath):
-    """Without an event loop: in the thread of the test, whose transaction no other thread sees into."""
+    """Runs the fast path without an event loop, in the thread of the test, since no other thread sees its
+    transaction."""
 
     def __init__(self):
         pass
 
     def answer_now(self, scope, body) -> Answer | None:
-        """What the worker does in the server."""
+        """Does what the worker does in the server."""
         head = self.find(scope)
         if head is None:
             return None
         coroutine = self.answer(head, body if head.length else b"")
         with pytest.raises(StopIteration) as done:
-            # It waits for nothing.
+            # The coroutine waits for nothing.
             coroutine.send(None)
         return done.value.value
 
@@ -58,7 +59,7 @@ def scope_of_environ(environ: dict):
         if name.startswith("HTTP_") or (name in OF_CGI and value)
     }
     if not named.get("cookie"):
-        # Django's client says so when it has none.
+        # Django's client sends an empty header if it has no cookie.
         named.pop("cookie", None)
     named.setdefault("host", environ["SERVER_NAME"])
     return scope(
@@ -77,7 +78,7 @@ def _through_fast_path(monkeypatch):
     fast_path = FastPathHere()
 
     def answer(handler, environ):
-        # One whose user is set by hand is for Django alone.
+        # A client whose user is set by hand is only for Django.
         if getattr(handler, "_force_user", None):
             return by_django(handler, environ)
         body = environ["wsgi.input"].read()

@@ -22,7 +22,7 @@ DRAWN = re.compile(
     re.IGNORECASE,
 )
 STATUS_HEAD = b"GET /api/v1/booking/status/%d HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: mine\r\n\r\n" % UNTOUCHED
-# As no library writes them.
+# No library writes them like this.
 RAW = [
     STATUS_HEAD.replace(b"status", b"%73tatus"),
     STATUS_HEAD.replace(b"status/", b"status%2F"),
@@ -83,7 +83,7 @@ def raw_answers(port):
 
 
 def lines_of(server, tmp_path):
-    """What the server, which is ended, has logged of requests since it was asked last; workers write in any order."""
+    """Ends the server and returns the log lines of requests since the last call. Workers write them in any order."""
     os.kill(server.pid, signal.SIGTERM)
     server.communicate(timeout=PATIENCE_SECONDS)
     log = tmp_path / "logs" / "combined.log"
@@ -112,7 +112,7 @@ def test_answers_and_lines_are_the_same_with_and_without_the_fast_path(start, po
 
 
 def comparable(answer):
-    """Without what is drawn; the order of headers is of no account."""
+    """The answer without random values. The order of headers does not matter."""
     head, _, body = DRAWN.sub(b"*", answer).partition(b"\r\n\r\n")
     return sorted(head.split(b"\r\n")), body
 
@@ -136,6 +136,6 @@ def test_one_connection_serves_many_and_who_hangs_up_hurts_nobody(start, port, c
 
     assert [(answer[0], answer[3]) for answer in answers] == [(201, True), (200, True)] * 50
     booked = len(stored_bookings(tmp_path) - before)
-    # Whoever sent a whole booking may have it, though nobody heard of it.
+    # A client that sent a whole booking may have it, although it got no answer.
     assert 50 <= booked <= 70
     assert json.loads(answers[-1][2])["data"] == {"availableTickets": left - booked, "waitlistedCount": 0}

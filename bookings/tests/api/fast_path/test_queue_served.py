@@ -1,4 +1,4 @@
-"""Who waits for whom over the real server: in a full queue, behind a locked event, after lost connections."""
+"""Waiting requests on the real server: in a full queue, behind a locked event, after lost connections."""
 
 import json
 import sqlite3
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @contextmanager
 def lock_held(tmp_path, event):
-    """The event's row is locked meanwhile by somebody else; on SQLite, the database."""
+    """Locks the event's row from another connection; on SQLite, it locks the database."""
     if connection.vendor == "sqlite":
         other = sqlite3.connect(tmp_path / "served.sqlite3", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -109,7 +109,7 @@ def test_lock_of_somebody_else_is_busy_and_no_outage(start, port, connect, tmp_p
 
 @contextmanager
 def table_locked(table):
-    """Nobody else reads or writes the table meanwhile, as in an ALTER TABLE."""
+    """Locks the table against all reads and writes, as an ALTER TABLE does."""
     with connection.cursor() as cursor:
         cursor.execute(f"LOCK TABLES {DATABASE}.{table} WRITE")
         try:

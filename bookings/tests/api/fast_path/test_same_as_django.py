@@ -1,4 +1,4 @@
-"""The fast path answers, logs, counts and stores what Django would; the plain requests it takes, no other."""
+"""The fast path answers, logs, counts and stores what Django would; it takes only plain requests."""
 
 import pytest
 from django.db import transaction
@@ -107,7 +107,7 @@ def test_any_request_is_answered_as_by_django(world, data, name, rate):
 
     with deployed(name, rate=rate):
         fast, taken = trace_of_fast_path(sent)
-        # What the fast path never touched needs no comparison.
+        # Requests that the fast path never took need no comparison.
         django = trace_of_django(sent) if any(taken) else fast
 
     event(f"taken by the fast path: {sum(taken)} of {len(taken)}")

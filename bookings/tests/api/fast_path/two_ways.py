@@ -1,7 +1,6 @@
 """One series of requests sent twice, through the fast path and by Django alone, each on the same database.
 
-A trace is all that came of it, apart from what is drawn or read off the clock.
-"""
+A trace is everything that they caused, except random values and times."""
 
 import json
 import logging
@@ -111,7 +110,7 @@ def by_django(sent: Sent) -> Answer:
 
 
 def trace_of_fast_path(series) -> tuple[Trace, list[bool]]:
-    """And which of the requests the fast path took. What it leaves to Django, it has not touched."""
+    """Sends the requests, and returns which of them the fast path took. It must not have touched the others."""
     taken = []
 
     def answer(sent):
@@ -140,7 +139,7 @@ def trace(series, answer) -> Trace:
 
 @contextmanager
 def logged():
-    """All that is logged meanwhile."""
+    """Collects everything that is logged inside the block."""
     records = []
     handler = logging.Handler()
     handler.emit = records.append
@@ -165,12 +164,12 @@ def counted() -> dict:
 
 
 def plain(answer: Answer, sent: Sent, names: dict) -> tuple:
-    """The answer, with numbered names in the place of what was drawn."""
+    """The answer, with numbered names in the place of random values."""
     status, headers, body = answer
     # Pages are Django's alone, and full of drawn tokens.
     is_page = dict(headers).get("Content-Type", "").startswith("text/html")
     text = "page" if is_page else DRAWN.sub(lambda found: named(found, names), body.decode())
-    # Their order is of no account.
+    # The order of headers does not matter.
     headers = sorted(list(header) for header in headers)
     for header in headers:
         if header[0] == "Content-Length":
@@ -192,7 +191,7 @@ def named(found: re.Match, names: dict) -> str:
 
 
 def number_of(kind: str, value, names: dict) -> int:
-    """The same value has the same number."""
+    """Numbers the values. The same value always has the same number."""
     values = names.setdefault(kind, [])
     if value not in values:
         values.append(value)

@@ -1,4 +1,4 @@
-"""Events of each kind, and everybody who may show a token, good or not."""
+"""Events of each kind, and users with valid and invalid tokens."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -40,7 +40,7 @@ def made_world() -> SimpleNamespace:
 
 
 def authorizations(admin) -> dict[str, str]:
-    """By what is wrong with them, values of the header `Authorization`."""
+    """Values of the header `Authorization`, by the fault that they have."""
     user, other = UserFactory(username="user"), UserFactory(username="other")
     good = claims_of(user)
     signed = {
