@@ -82,7 +82,7 @@ def logins_of(accounts: Sequence[User]) -> dict[int, Logins]:
 
 
 def open_logins(sessions: QuerySet, accounts: Sequence[User]) -> list[tuple[int, int, datetime]]:
-    """For each account, how many logins are open and when the last began. A new password has ended older ones."""
+    """The number of open logins of each account, and when the last one began. A new password has ended older ones."""
     by_id = {account.pk: account for account in accounts}
     counts = (
         sessions.filter(user__in=list(by_id))

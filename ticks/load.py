@@ -25,7 +25,7 @@ class Answer(NamedTuple):
     status: int
     head: bytes
     body: bytes
-    # Whether the connection can be used again.
+    # This is true if the connection can be used again.
     is_kept: bool
 
     def header(self, name: str) -> str | None:

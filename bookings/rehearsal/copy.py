@@ -1,4 +1,5 @@
-"""What a rehearsal makes, and removes again: a copy of the event, and accounts that buy. All of it bears the mark."""
+"""Makes and removes the objects of a rehearsal: a copy of the event, and accounts that buy. All of them have the
+mark."""
 
 import secrets
 from collections import Counter

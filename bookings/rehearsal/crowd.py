@@ -1,4 +1,4 @@
-"""The buyers: when each comes, looks, books and tries again, how each was answered, and the server that they load."""
+"""The buyers: when each comes, looks, books and tries again, their answers, and the server that they load."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ class Server:
         self.host = host if validate_host(host, settings.ALLOWED_HOSTS) else settings.ALLOWED_HOSTS[0].removeprefix(".")
 
     def request(self, method: str, path: str, *, token: str = "", key: str = "", fields: dict | None = None) -> bytes:
-        # What a proxy would add.
+        # A proxy would add this header.
         headers = {"X-Forwarded-Proto": "https"} if settings.HTTPS else {}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
         headers |= {"Idempotency-Key": key} if key else {}
@@ -95,7 +95,7 @@ class Order:
     user_id: int
     token: str
     tickets: int
-    # A booking's status, "refused", or "trying".
+    # The value is a booking's status, "refused", or "trying".
     outcome: str = "trying"
     booking_id: int | None = None
     attempts: int = 0

@@ -1,4 +1,5 @@
-"""What staff read at the end: whether what the buyers were answered is stored, what happened, what was refused."""
+"""The report for staff at the end: whether the buyers' answers agree with the stored rows, what happened, and what was
+refused."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ LABEL, COLUMN = 22, 13
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What the database holds of the copy, beside what the buyers were answered."""
+    """The stored rows of the copy, compared with the buyers' answers."""
 
     held: int
     # Seconds until the last ticket was sold; None: it was not sold out.
@@ -44,7 +45,7 @@ def compare(copy: Event, crowd: Crowd, *, began: datetime) -> Comparison:
 
 
 def broken_promises(rows: list[tuple], by_buyer: dict) -> list[str]:
-    """Whatever a buyer was answered and is not so, counted by kind."""
+    """The differences between a buyer's answers and the stored rows, counted by kind."""
     stored = {pk: (user, tickets) for pk, user, tickets in rows}
     answered = {order.booking_id: (user, order.tickets) for user, order in by_buyer.items() if order.booking_id}
     changed = sum(stored.get(pk, booking) != booking for pk, booking in answered.items())

@@ -1,4 +1,4 @@
-"""What the database holds, so that a test can say: a refusal changed nothing."""
+"""The contents of the database, so that a test can check that a refusal changed nothing."""
 
 from contextlib import contextmanager
 from functools import cache
@@ -17,7 +17,7 @@ def everything():
 
 
 def digest_of_all_tables() -> dict[str, str]:
-    """Of every table of every installed model, all columns: equal before and after a refusal."""
+    """A digest of all columns of every table of every installed model. It is equal before and after a refusal."""
     digests = {}
     with connection.cursor() as cursor:
         for table, statement in whole_tables().items():
@@ -35,9 +35,9 @@ def whole_tables() -> dict[str, str]:
 
 @contextmanager
 def undone():
-    """What happens inside is rolled back, so that one arrangement serves many requests."""
+    """Rolls back everything that happens inside, so that one arrangement serves many requests."""
     block = transaction.atomic()
-    # As pytest-django marks its own: services refuse to run inside any other.
+    # pytest-django marks its own transactions like this. Services refuse to run inside any other.
     block._from_testcase = True
     with block:
         yield

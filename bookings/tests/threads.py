@@ -10,7 +10,7 @@ PATIENCE_SECONDS = 60
 
 
 def run_together(threads: int, work: Callable[[int], object]) -> list:
-    """What `work(0) ... work(threads - 1)`, started at one moment, returned or raised."""
+    """Starts `work(0) ... work(threads - 1)` at one moment. Returns what each returned or raised."""
     start = threading.Barrier(threads)
 
     def run(number: int):

@@ -1,4 +1,4 @@
-"""What goes over the wire by docs/api.md, written down a second time."""
+"""The requests and answers of docs/api.md, written down a second time."""
 
 
 def booking_body(event, **changes):

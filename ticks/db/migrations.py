@@ -1,4 +1,4 @@
-"""What migrations and upgrades need: an operation that locks tables, and which migrations the database has."""
+"""Tools for migrations and upgrades: an operation that locks tables, and the migrations that a database has."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,9 +1,8 @@
-"""What granian calls in a worker: it reads each request whole, and has the fast path or Django answer it.
+"""The application that granian calls in a worker. It reads each request whole, and the fast path or Django answers it.
 
 A thread of Django holds a database connection and, while it books, an event's lock. So none may wait for a client:
 bodies are read in the event loop, and answers leave whole or as a file. Plain bookings and reads of an event's status
-are read and answered in the event loop itself (`FastPath`); only the database is asked elsewhere.
-"""
+are read and answered in the event loop itself (`FastPath`); only the database is asked elsewhere."""
 
 import faulthandler
 import os

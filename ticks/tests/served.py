@@ -135,9 +135,9 @@ def launch(directory, environment, *options, stdout=subprocess.PIPE):
         stdout=stdout,
         stderr=subprocess.STDOUT,
         text=True,
-        # As in a terminal: Ctrl-C reaches the whole group.
+        # This is as in a terminal: Ctrl-C reaches the whole group.
         start_new_session=True,
-        # Whoever runs the tests in the background has their children ignore it.
+        # If the tests run in the background, their child processes ignore this signal.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 

@@ -27,7 +27,7 @@ PASSWORD = "correct horse 9 battery"
 
 @pytest.fixture
 def log():
-    """What the loggers of the settings write."""
+    """The lines that the loggers of the settings write."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
@@ -162,7 +162,7 @@ def test_line_of_a_request_has_a_bound(log, method, path):
     for _ in range(3):
         log_request(method=method, path=path, status=404, seconds=0.1, user=7, identity="a" * 128)
 
-    # What is not ASCII takes six bytes, or twelve.
+    # A character that is not ASCII takes six bytes, or twelve.
     assert [len(line) < 4000 for line in log.getvalue().splitlines()] == [True] * 3
 
 
@@ -340,7 +340,7 @@ def test_full_disk_fails_nobody_and_says_nothing_of_the_line(capsys):
     handler = LogFile("/dev/full")
     handler.setFormatter(JsonFormatter())
     say(handler, "secret-4711")
-    # What is still in the buffer cannot be written either.
+    # The lines that are still in the buffer cannot be written either.
     with contextlib.suppress(OSError):
         handler.close()
 

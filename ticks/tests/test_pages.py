@@ -1,4 +1,4 @@
-"""What a person sees with a browser: the start page and the docs. The browsable API is in `bookings`."""
+"""The pages for a browser: the start page and the docs. The tests of the browsable API are in `bookings`."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a new SECRET_KEY ends, as docs/security.md says."""
+"""A new SECRET_KEY ends what docs/security.md says."""
 
 import pytest
 

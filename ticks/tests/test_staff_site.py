@@ -1,4 +1,4 @@
-"""What a query string or a form may make the staff's site do."""
+"""Bounds on the effects of a query string or a form on the staff's site."""
 
 import pytest
 from django.contrib.auth.models import Group

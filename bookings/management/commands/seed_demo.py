@@ -95,7 +95,7 @@ def demo_password() -> str:
 def make_person(username: str, first_name: str, last_name: str) -> User:
     names = {"first_name": first_name, "last_name": last_name}
     user = User.objects.bearing(username).first()
-    # Without a password, so that nobody logs in as them.
+    # This account has no password, so that nobody logs in as it.
     return user or User.objects.create_user(username, f"{username}@example.org", None, **names)
 
 
@@ -125,7 +125,7 @@ def make_event(demo: Demo, *, admin: User, people: list[User]) -> bool:
                 user=None if number % 3 == 2 else person,
             )
         )
-    # After the bookings, which closed sales would refuse.
+    # This comes after the bookings, since closed sales would refuse them.
     changes = {}
     if demo.sales_start is not None:
         changes["sales_start"] = midnight + timedelta(days=demo.sales_start, hours=9)

@@ -47,7 +47,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{counted(checked, 'event')} verified.")
 
     def store(self, report: Report) -> None:
-        """Where it may: an account that can only read gets its verdict all the same."""
+        """Stores the result if it may write. A database account that can only read still gets its verdict."""
         try:
             store_report(report)
         except DatabaseError as error:

@@ -33,7 +33,7 @@ def figures(client):
 
 
 def rows(client):
-    """What the page says about each event on sale, besides its date."""
+    """The page's texts about each event on sale, besides its date."""
     card = client.get(HOME).content.decode().partition('<ul class="home-events">')[2].partition("</ul>")[0]
     return [
         (re.search(r"<a [^>]+>([^<]+)</a>", row)[1], *re.findall(r"<span>([^<]+)</span>", row))
@@ -47,7 +47,7 @@ def cards(page):
 
 
 def words(page):
-    """What the page's main part says, without markup."""
+    """The text of the page's main part, without markup."""
     main = page.content.decode().partition('<div id="content-main">')[2]
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", main)).split())
 

@@ -1,4 +1,4 @@
-"""What the two roles of the staff's site may do."""
+"""The permissions of the two roles of the staff's site."""
 
 import pytest
 from django.apps import apps

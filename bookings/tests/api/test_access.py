@@ -1,4 +1,4 @@
-"""Who may do what: every route and method, as everybody. The table is the rule; the URLconf has to agree with it."""
+"""Permissions: every route and method, as every kind of user. The table is the rule; the URLconf must agree with it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What staff type about a booking and cannot be: said at its field, with the input kept."""
+"""Wrong input of staff about a booking is reported at its field, and the input is kept."""
 
 import pytest
 

@@ -531,7 +531,7 @@ def test_cancel_of_a_large_booking_serves_every_size_in_order(owner, user):
 
 def test_cancel_of_a_booking_that_has_another_number_by_now_changes_nothing(user):
     booking = BookingFactory(user=user, tickets=4)
-    # As the page of each of two who confirm at once knows it.
+    # Both pages of two people who confirm at once show this number.
     seen = booking.tickets_reserved
     cancel_tickets(booking, tickets=1, actor=user, expected=seen)
     before = everything()

@@ -1,4 +1,4 @@
-"""What another site may make a browser do that is logged in here: nothing."""
+"""Another site cannot make a browser that is logged in here do anything."""
 
 import json
 

@@ -1,5 +1,5 @@
-"""What no client sends by mistake, sent to every write of both contracts: refused, in the right shape, with nothing
-changed. What single fields take is in the files of their endpoints."""
+"""Sends bodies that no client sends by mistake to every write of both contracts. Each is refused in the right shape,
+and nothing is changed. What single fields take is in the files of their endpoints."""
 
 import gzip
 import json

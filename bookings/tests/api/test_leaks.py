@@ -1,4 +1,4 @@
-"""That the search for leaked secrets (`leaks.py`) records them and finds them."""
+"""The search for leaked secrets (`leaks.py`) records them and finds them."""
 
 import logging
 from types import SimpleNamespace

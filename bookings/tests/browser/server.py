@@ -17,7 +17,7 @@ def serving(home):
     environment |= {
         "TICKS_ENV_FILE": "",
         "DATABASE_URL": database_url(),
-        # Else it would not know the logins that the tests make.
+        # Otherwise the server would not know the logins that the tests make.
         "SECRET_KEY": settings.SECRET_KEY,
         "JWT_SECRET": settings.JWT_SECRET,
         "LOG_DIR": str(home / "logs"),

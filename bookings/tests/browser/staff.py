@@ -1,4 +1,4 @@
-"""Who works at the staff's site."""
+"""The accounts that use the staff's site."""
 
 from django.apps import apps
 from django.conf import settings

@@ -1,4 +1,4 @@
-"""What the other tests rely on: whatever is wrong on a page is noticed."""
+"""Everything that is wrong on a page is noticed. The other tests rely on this."""
 
 import pytest
 

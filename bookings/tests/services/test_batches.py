@@ -433,7 +433,7 @@ def test_batch_interrupted_while_it_commits_leaves_the_outcome_unknown(event, co
 
     with pytest.raises(KeyboardInterrupt):
         batches.run_batch(Batch(jobs))
-    # As the end of its thread does.
+    # The end of the thread does the same.
     connection.close()
 
     assert [type(job.result) for job in jobs] == [OutcomeUnknown] * 2
@@ -558,7 +558,7 @@ def test_lock_that_is_held_elsewhere_keeps_only_its_own_event_waiting(queue, mon
 
     def book(number):
         with connection.cursor() as cursor:
-            # As the server's connections have it.
+            # The server's connections have the same options.
             cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
         try:
             return said(book_tickets(request_of(events[number % 3])))
@@ -601,7 +601,8 @@ def test_crowd_that_books_and_cancels_on_three_events_leaves_them_whole(settings
 
 
 def test_events_are_locked_in_the_order_of_their_ids():
-    """Else two processes that lock the same two events may each wait for the other."""
+    """Events are locked in one order. Otherwise two processes that lock the same two events could wait for each
+    other."""
     chosen = connection.ops.quote_name("id")
 
     assert lock_statement(3).startswith(f"SELECT {connection.ops.quote_name('events_event')}.{chosen}")

@@ -307,7 +307,7 @@ def test_statement_of_a_check_may_take_longer_than_a_request(admin_user, monkeyp
 
     assert asked == [0]
     assert check.finished_at is not None
-    # Of requests it is as it was.
+    # The time-out of requests has not changed.
     assert options["read_timeout"] == 1
 
 

@@ -1,4 +1,4 @@
-"""What the ledger says of an edit: each field from what to what, as staff read it."""
+"""The ledger's note of an edit: each field with its old and its new value, as staff read it."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""What each hour of an event's sales came to, told while it happens."""
+"""The totals of each hour of an event's sales are counted while the bookings are made."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -44,7 +44,7 @@ from ticks.parsing import parse_id
 from ticks.server.app import made_readable
 from ticks.sheets import escape_formulas
 
-# Of the database it needs no more than that there is one.
+# These tests need no data in the database.
 pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
 
 PACKAGES = ("ticks", "accounts", "events", "bookings")
@@ -88,7 +88,7 @@ SHAPES = [
     Shape("Incorrect "),
     Shape("Duplicate entry '"),
 ]
-# As they come in headers: in quotes, or as a parameter of which the quotes are never closed.
+# These are header values: in quotes, or as a parameter whose quotes are never closed.
 HEADER_SHAPES = [
     *map(Shape, UNITS),
     *(Shape(unit, before='a="', after='"') for unit in UNITS),

@@ -14,7 +14,7 @@ COUNT = "SELECT COUNT(*) FROM bookings_booking"
 
 @pytest.fixture(params=["driver", "cursor"])
 def way(request):
-    """With a cursor where somebody listens to the queries, else without."""
+    """Runs with a cursor if the queries are recorded, and without one otherwise."""
     if request.param == "driver":
         yield
     else:

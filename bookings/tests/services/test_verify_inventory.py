@@ -192,7 +192,7 @@ def test_verify_reads_in_pages():
 
 
 def test_verify_sees_one_moment_and_blocks_nobody(event):
-    """In an open snapshot a booking from elsewhere commits, and is not seen."""
+    """A booking from elsewhere commits while a snapshot is open, and the snapshot does not see it."""
     with snapshot():
         before = Event.objects.get(pk=event.pk)
         [_] = run_together(1, lambda _: BookingFactory(event=event, tickets=2))

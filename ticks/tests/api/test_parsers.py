@@ -166,7 +166,7 @@ def test_byte_order_mark_is_said_to_be_one(anonymous):
 
 @pytest.mark.parametrize(("spaces", "status"), [(60_000, 201), (70_000, 400)])
 def test_comma_too_many_is_mended_in_short_bodies_alone(anonymous, spaces, status):
-    """In 1 MB of quotes the search for it would take half a second, in which nobody else is served."""
+    """The search in 1 MB of quotes would take half a second, in which no other request is served."""
     body = '{"username": "ada", "password": "nine lovely engines",' + " " * spaces + "}"
 
     response = anonymous.post("/api/users/register", body, content_type="application/json")

@@ -1,4 +1,4 @@
-"""What every kind of answer tells browsers and caches, exactly."""
+"""The exact headers for browsers and caches, for every kind of answer."""
 
 import pytest
 from django.test import Client

@@ -1,4 +1,4 @@
-"""What the server has, and an address at which a call into C keeps the GIL."""
+"""The server's routes, and one at which a call into C keeps the GIL."""
 
 import ctypes
 

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _unseen(monkeypatch):
-    """As in a fresh process, which has not looked at the migrations yet."""
+    """Resets the check, as in a new process that has not looked at the migrations yet."""
     monkeypatch.setattr(health, "migrated", False)
 
 

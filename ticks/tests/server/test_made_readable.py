@@ -1,4 +1,4 @@
-"""What comes over the wire before Django has made a request of it."""
+"""Input from the network, before Django has made a request of it."""
 
 import gzip
 import json
@@ -17,7 +17,7 @@ UNFIT = ["hex", "zlib", "rot13", "undefined", "punycode", "idna", "utf-16", "utf
 
 
 def send(method, path, body=b"", **environ):
-    """What the server would answer, as (status, body)."""
+    """The server's answer, as (status, body)."""
     given = RequestFactory().generic(method, path).environ
     given |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body)), **environ}
     response = ClientHandler()(made_readable(given))

@@ -1,4 +1,4 @@
-"""What callers write leaves nothing behind in memory, however much and however odd it is."""
+"""Input of callers leaves nothing in memory, however much and however odd it is."""
 
 import encodings
 import gc
@@ -57,7 +57,7 @@ def send(sent):
 
 @pytest.fixture
 def quiet():
-    # Else the test's own log keeps all lines.
+    # Otherwise the test's own log would keep all lines.
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
@@ -114,7 +114,7 @@ def test_content_type_that_is_long_is_not_read():
     before = app.is_readable.cache_info().currsize
     began = time.perf_counter()
 
-    # As an address of its own, Django takes eight seconds for it.
+    # Django takes eight seconds to read this content type.
     environ = app.made_readable({"CONTENT_TYPE": 'a/b;"' + ";" * 60_000})
 
     assert environ == {"CONTENT_TYPE": "application/octet-stream"}

@@ -209,7 +209,7 @@ def test_serve_without_its_database_says_so_in_one_sentence(tmp_path, port):
 
 
 def refusal_of_limits(monkeypatch, max_connections, max_user_connections):
-    """What `serve` says where the database has these limits; None: it would start."""
+    """The message of `serve` if the database has these limits; None if it would start."""
     cursor = MagicMock()
     cursor.__enter__.return_value.fetchone.return_value = (max_connections, max_user_connections)
     monkeypatch.setattr(serve, "connection", SimpleNamespace(vendor="mysql", cursor=lambda: cursor))

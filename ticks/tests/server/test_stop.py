@@ -67,7 +67,7 @@ def stop_main_process(process):
 
 
 def stop_all_processes(process):
-    """As systemd does, whose KillMode is control-group unless it is told otherwise."""
+    """Stops all processes, as systemd does with its default KillMode, control-group."""
     os.killpg(process.pid, signal.SIGTERM)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-# What runs needs the driver, which a machine that has only SQLite may lack.
+# The tested module needs the database driver, which a machine with only SQLite may lack.
 pytest.importorskip("MySQLdb")
 
 from tools.bench import __main__ as bench

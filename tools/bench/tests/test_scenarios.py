@@ -1,4 +1,4 @@
-"""What clients send, and what they note of the answers."""
+"""The requests of the clients, and what they record of the answers."""
 
 import asyncio
 import itertools
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-# What runs needs the driver, which a machine that has only SQLite may lack.
+# The tested module needs the database driver, which a machine with only SQLite may lack.
 pytest.importorskip("MySQLdb")
 
 from ticks.load import Answer
