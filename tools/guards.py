@@ -116,7 +116,7 @@ GUARDS = [
         "ticks/settings.py",
         '"DB_SECONDS", LOCK_SECONDS + 1, LOCK_SECONDS + 1, 60',
         '"DB_SECONDS", LOCK_SECONDS, LOCK_SECONDS, 60',
-        "bookings/tests/api/fast_path/test_lane_queue.py -k somebody_else",
+        "bookings/tests/api/fast_path/test_queue_served.py -k somebody_else",
         on_mariadb=True,
     ),
     Guard(
@@ -124,7 +124,7 @@ GUARDS = [
         "ticks/settings.py",
         ", lock_wait_timeout={LOCK_SECONDS}",
         "",
-        "bookings/tests/api/fast_path/test_lane_queue.py -k somebody_else",
+        "bookings/tests/api/fast_path/test_queue_served.py -k somebody_else",
         on_mariadb=True,
     ),
     Guard(
