@@ -1,3 +1,4 @@
+import gc
 import os
 from typing import NamedTuple
 
@@ -86,6 +87,13 @@ def pytest_collection_modifyitems(config, items):
     out = [item for item in items if any(map(item.get_closest_marker, elsewhere))]
     config.hook.pytest_deselected(items=out)
     items[:] = [item for item in items if item not in out]
+
+
+def pytest_collection_finish():
+    # What is loaded stays. Python would look through all of it again and again for what it may throw away.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 def pytest_report_header():

@@ -155,7 +155,9 @@ class Link:
 
 def reset(writer: StreamWriter) -> None:
     """Ends a connection with a reset, since a connection that is lost in a network is not closed either."""
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    # The other side may have closed it already.
+    with suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     writer.transport.abort()
 
 

@@ -63,6 +63,7 @@ def quiet():
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.embedded
 def test_odd_requests_leave_nothing_behind(quiet, settings):
     settings.THROTTLE_ENABLED = True
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
