@@ -169,15 +169,20 @@ class LogFile(WatchedFileHandler):
 
 
 class BatchHandler(MemoryHandler):
-    """Joins lines into one write. Each write of its own would hand the interpreter to another thread.
+    """Joins lines into one write for each of its targets, which have the same formatter. A write for each line would
+    hand the interpreter to another thread.
 
     An error is written at once, and so is the line that makes the batch full.
     """
 
+    def __init__(self, capacity: int, targets: list[logging.Handler]):
+        super().__init__(capacity)
+        self.targets = targets
+
     def emit(self, record):
         try:
             # This is done here and not in `flush`, since the context variable with the request's id is only valid now.
-            self.target.format(record)
+            self.targets[0].format(record)
         except Exception:
             self.handleError(record)
         else:
@@ -186,24 +191,25 @@ class BatchHandler(MemoryHandler):
     def flush(self):
         with self.lock:
             if self.buffer:
-                self.target.handle(logging.makeLogRecord({"json": "\n".join(record.json for record in self.buffer)}))
+                lines = logging.makeLogRecord({"json": "\n".join(record.json for record in self.buffer)})
                 self.buffer.clear()
+                for target in self.targets:
+                    target.handle(lines)
 
 
 def write_in_batches(loop) -> None:
     """Makes this process, a worker of the server, write its lines in batches, by its event loop."""
+    # No line shows these facts, and each record would look them up.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False
     root = logging.getLogger()
-    root.handlers = [BatchHandler(BATCH_LINES, target=handler) for handler in root.handlers]
-
-    def flush():
-        for handler in root.handlers:
-            handler.flush()
+    batches = BatchHandler(BATCH_LINES, root.handlers)
+    root.handlers = [batches]
 
     def tick():
-        flush()
+        batches.flush()
         loop.call_later(BATCH_SECONDS, tick)
 
     tick()
     # A worker is a process of `multiprocessing`. Such a process does not run `atexit`, so `logging.shutdown` is not
     # called.
-    multiprocessing.util.Finalize(None, flush, exitpriority=0)
+    multiprocessing.util.Finalize(None, batches.flush, exitpriority=0)

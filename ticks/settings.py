@@ -22,10 +22,18 @@ IDEMPOTENCY_HOURS = environment.whole("IDEMPOTENCY_HOURS", 24, 24, 24 * 366)
 HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.whole("PORT", 8000, 1, 65535)
 WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8), 1, 256)
-# Requests that wait for the same event are carried out together, so more of them at once are larger batches. As many
-# as fit, but eight at least, into the 151 connections that a database lets in where nobody has said otherwise: each
-# takes one, each worker four more, and commands five (`manage.py serve` counts them).
-THREADS = environment.whole("THREADS", max(8, min(32, 146 // WORKERS - 4)), 1, 256)
+# These threads of a worker carry out batches.
+BATCH_THREADS = 3
+# A worker has these database connections besides those of its THREADS: for the threads that carry out batches, and for
+# the thread that verifies an event's inventory. The thread that looks for a lost database takes the place of a lost
+# connection.
+OTHER_CONNECTIONS = BATCH_THREADS + 1
+# These connections are for commands, backups, and a person who looks for the cause of a problem.
+RESERVED_CONNECTIONS = 5
+# Requests that wait for the same event are carried out together, so more threads make larger batches. By default there
+# are as many as fit into the 151 connections that a database allows by default, but at least eight.
+DEFAULT_THREADS = (151 - RESERVED_CONNECTIONS) // WORKERS - OTHER_CONNECTIONS
+THREADS = environment.whole("THREADS", max(8, min(32, DEFAULT_THREADS)), 1, 256)
 # Requests that move tickets wait for each other in the process, and are carried out in batches.
 GROUP_BOOKING = environment.switch("GROUP_BOOKING", True)
 QUEUE_LENGTH = environment.whole("QUEUE_LENGTH", 2000, 1, 100_000)

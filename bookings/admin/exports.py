@@ -11,7 +11,7 @@ from django.contrib.admin.views.main import ERROR_FLAG
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.http import FileResponse, Http404, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils import timezone
@@ -23,7 +23,7 @@ from xlsxwriter.exceptions import XlsxWriterException
 from bookings.models import Booking, LedgerEntry
 from events.models import Event, state_of
 from ticks.db.scanning import TookTooLong, range_of, scan
-from ticks.server.downloads import Download, GivenUp, making, permit_of
+from ticks.server.downloads import GivenUp, making, permit_of
 from ticks.sheets import Cell, write_csv, write_xlsx
 
 log = logging.getLogger("ticks.exports")
@@ -135,7 +135,7 @@ class Exportable:
         finally:
             making.release()
 
-    def export(self, request, kind: str, rows: QuerySet) -> Download:
+    def export(self, request, kind: str, rows: QuerySet) -> FileResponse:
         name, columns = EXPORTS[self.model]
         write = write_csv if kind == "csv" else write_xlsx
         # The file has no name, so nothing is left of it, however this process ends.
@@ -148,7 +148,7 @@ class Exportable:
             raise
         file.seek(0)
         filename = f"ticks-{name}-{timezone.now():%Y-%m-%d}.{kind}"
-        return Download(file, as_attachment=True, filename=filename, content_type=TYPES[kind])
+        return FileResponse(file, as_attachment=True, filename=filename, content_type=TYPES[kind])
 
     def export_rows(self, rows: QuerySet, check: Callable[[], None]) -> Iterator[list[Cell]]:
         """The present rows, newest first. They may change between two statements."""

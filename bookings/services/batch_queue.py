@@ -17,7 +17,6 @@ log = logging.getLogger("ticks.batches")
 # One worker takes all waiting jobs, which makes batches large. The next worker begins only when every other one has
 # been busy with its batch for this long, because another transaction holds the lock of an event.
 SLOW_SECONDS = 0.1
-WORKERS = 3
 # A batch always ends sooner than this, whatever the database does (ticks.db.transactions).
 BATCH_SECONDS = 15
 
@@ -30,21 +29,24 @@ class Job:
     """One operation on one event's tickets.
 
     `result` is a value or an exception. It starts as `Busy`, which means that nothing was changed. So nobody gets a
-    success that was not committed, even if the batch fails. `future` gets the result once it is final.
+    success that was not committed, even if the batch fails. `finish` is called once the result is final.
     """
 
     # This is the digest of the idempotency key. Two jobs with the same key are never in one batch: the second must find
     # what the first has committed.
     digest: str | None = None
+    # `BatchQueue.run` waits for it, and cancels it when it waits no longer.
+    future: Future | None = None
 
     def __init__(self, event_id: int):
         self.event_id = event_id
         self.result: Any = Busy()
         self.arrived = time.monotonic()
-        self.future: Future = Future()
 
     def finish(self) -> None:
-        """Gives the result to the future, unless the future was cancelled because nobody waits for it any more."""
+        """Gives the result to the thread that waits for it, if one still does."""
+        if self.future is None:
+            return
         with suppress(InvalidStateError):
             if isinstance(self.result, BaseException):
                 self.future.set_exception(self.result)
@@ -87,8 +89,9 @@ class BatchQueue:
     and none longer than `seconds`. Beyond these limits a job gets `Busy`.
     """
 
-    def __init__(self, run_batch: Callable[[Batch], None], *, limit: int, length: int, seconds: float):
+    def __init__(self, run_batch: Callable[[Batch], None], *, limit: int, length: int, seconds: float, threads: int):
         self.run_batch, self.limit, self.length, self.seconds = run_batch, limit, length, seconds
+        self.threads = threads
         self.changed = threading.Condition()
         self.waiting = 0
         self.jobs_by_event: dict[int, deque[Job]] = {}
@@ -107,7 +110,7 @@ class BatchQueue:
 
     def start(self) -> None:
         self.is_running = True
-        self.workers = [threading.Thread(target=self.work, name="batches", daemon=True) for _ in range(WORKERS)]
+        self.workers = [threading.Thread(target=self.work, name="batches", daemon=True) for _ in range(self.threads)]
         for worker in self.workers:
             worker.start()
 
@@ -121,6 +124,7 @@ class BatchQueue:
 
     def run(self, job: Job) -> Any:
         """Waits for the job's result, and returns it or raises it. Raises `OutcomeUnknown` if none comes."""
+        job.future = Future()
         self.submit(job)
         try:
             return job.future.result(self.seconds + BATCH_SECONDS)
@@ -130,7 +134,7 @@ class BatchQueue:
             raise OutcomeUnknown from None
 
     def submit(self, job: Job) -> None:
-        """Queues a job. Its future gets a result in time. Raises `Busy` if too many jobs wait."""
+        """Queues a job, which is finished in time. Raises `Busy` if too many jobs wait."""
         with self.changed:
             jobs = self.jobs_by_event.get(job.event_id)
             # An event whose lock another transaction holds must leave room in the queue for other events.
@@ -220,7 +224,7 @@ class BatchQueue:
         return late
 
     def put_back(self, batch: Batch) -> None:
-        jobs = [job for job in batch.jobs if not job.future.cancelled()]
+        jobs = [job for job in batch.jobs if not (job.future and job.future.cancelled())]
         with self.changed:
             for job in reversed(jobs):
                 self.jobs_by_event.setdefault(job.event_id, deque()).appendleft(job)

@@ -86,6 +86,7 @@ def queue() -> BatchQueue:
         limit=JOBS_A_BATCH if settings.GROUP_BOOKING else 1,
         length=settings.QUEUE_LENGTH,
         seconds=settings.QUEUE_SECONDS,
+        threads=settings.BATCH_THREADS,
     )
 
 

@@ -56,16 +56,15 @@ class BookingRequest:
         return Book(claim, self.actor or self.user)
 
 
-def book_tickets(request: BookingRequest, *, key: str | None = None, session_id: int | None = None) -> Receipt:
+def book_tickets(request: BookingRequest, *, key: str | None = None) -> Receipt:
     """Books whole tickets of one event for one person, or puts the whole booking on the waitlist.
 
-    With an idempotency `key` a repeated request gets the same answer, however often it is sent. `session_id` is the
-    user's login, if it must still be confirmed; then this can raise `SessionEnded` too. Raises `EventNotFound`,
-    `TooManyTickets`, `SalesNotOpen`, `SalesClosed`, `SoldOut`, `KeyReused`, `KeyInFlight`, `AlreadyBooked`, and what
-    `in_one_transaction` raises; `OutcomeUnknown` with a key only when the database stays away. Rules: docs/api.md,
-    Bookings.
+    With an idempotency `key` a repeated request gets the same answer, however often it is sent. Raises
+    `EventNotFound`, `TooManyTickets`, `SalesNotOpen`, `SalesClosed`, `SoldOut`, `KeyReused`, `KeyInFlight`,
+    `AlreadyBooked`, and what `in_one_transaction` raises; `OutcomeUnknown` with a key only when the database stays
+    away. Rules: docs/api.md, Bookings.
     """
-    job = BookingJob(request, digest=key and request.key_digest(key), session_id=session_id)
+    job = BookingJob(request, digest=key and request.key_digest(key))
     try:
         return run_job(job)
     except OutcomeUnknown as unknown:

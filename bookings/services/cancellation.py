@@ -19,17 +19,14 @@ def cancel_tickets(
     *,
     tickets: int | None = None,
     actor: User | None = None,
-    session_id: int | None = None,
     expected: int | None = None,
 ) -> Cancellation:
     """Gives back `tickets` of a booking, or all of them, and serves the waitlist with the freed tickets.
 
-    A waiting booking that gets smaller keeps its place, and is served at once if it now fits. `session_id` is the
-    actor's login, if it must still be confirmed. `expected` is how many tickets the booking must still have. Raises
-    `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `SessionEnded`, `Busy`.
+    A waiting booking that gets smaller keeps its place, and is served at once if it now fits. `expected` is how many
+    tickets the booking must still have. Raises `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `Busy`.
     """
-    command = Cancel(booking.pk, tickets, actor, expected)
-    return run_job(CancelJob(booking.event_id, command, session_id=session_id))
+    return run_job(CancelJob(booking.event_id, Cancel(booking.pk, tickets, actor, expected)))
 
 
 def cancel_seat(event_id: int, *, user: User, actor: User) -> Cancellation:
@@ -41,10 +38,9 @@ def cancel_seat(event_id: int, *, user: User, actor: User) -> Cancellation:
 
 
 class CancelJob(TicketJob):
-    def __init__(self, event_id: int, command: Cancel | CancelSeat, *, session_id: int | None = None):
+    def __init__(self, event_id: int, command: Cancel | CancelSeat):
         super().__init__(event_id)
-        self.cancel, self.session_id = command, session_id
-        self.user_id = command.actor and command.actor.pk
+        self.cancel = command
 
     def command(self) -> Cancel | CancelSeat:
         return self.cancel

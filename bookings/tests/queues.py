@@ -10,6 +10,9 @@ from bookings.services.batch_queue import Batch, BatchQueue, Job
 PATIENCE_SECONDS = 10
 
 
+THREADS = 3
+
+
 class Named(Job):
     """An empty job. `told` has each result that the job was finished with."""
 
@@ -34,7 +37,7 @@ class Shop:
         self.doors = {}
         self.has_begun = threading.Semaphore(0)
         self.before = lambda batch: None
-        self.queue = BatchQueue(self.run_batch, limit=limit, length=length, seconds=seconds)
+        self.queue = BatchQueue(self.run_batch, limit=limit, length=length, seconds=seconds, threads=THREADS)
         self.queue.start()
 
     def run_batch(self, batch: Batch):
@@ -49,6 +52,7 @@ class Shop:
 
     def submit(self, *jobs) -> list[Future]:
         for job in jobs:
+            job.future = Future()
             self.queue.submit(job)
         return [job.future for job in jobs]
 

@@ -1,14 +1,13 @@
 """Large answers: made into a file, one at a time in each worker, and sent from that file.
 
-They are not sent in parts while they are made: granian would keep in memory what a slow client has not read, and parts
+The server sends every `FileResponse` by itself (`ticks.server.app.respond`); the file needs no name on the disk. It is
+not sent in parts while it is made: granian would keep in memory what a slow client has not read, and parts
 that were sent cannot be taken back if the rest fails. A file costs no memory and, once it is made, no thread.
 
 A view makes its file while it holds `making`, in one of the THREADS of its worker. It takes that lock last, after it
 has checked the caller, the permission and the input."""
 
 import threading
-
-from django.http import FileResponse
 
 from ticks.server import stopping
 
@@ -40,7 +39,3 @@ class Permit:
 def permit_of(request) -> Permit:
     """The permit from the server; a new one where there is no server, as in tests."""
     return request.META.get(PERMIT) or Permit()
-
-
-class Download(FileResponse):
-    """A file that the server sends by itself (`ticks.server.app.respond`); it needs no name on the disk."""

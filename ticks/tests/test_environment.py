@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from ticks.environment import Environment
-from ticks.management.commands.serve import OTHERS, RESERVE
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE = "one secret of more than 32 bytes, 4711"
@@ -305,4 +305,4 @@ def test_threads_are_as_many_as_the_usual_connections_allow(tmp_path, workers, t
     )
 
     assert int(ended.stdout) == threads
-    assert workers > 8 or workers * (threads + OTHERS) + RESERVE <= 151
+    assert workers > 8 or workers * (threads + settings.OTHER_CONNECTIONS) + settings.RESERVED_CONNECTIONS <= 151

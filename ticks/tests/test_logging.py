@@ -373,32 +373,32 @@ class Kept(logging.Handler):
 
 @pytest.fixture
 def batches():
-    return BatchHandler(4, target=Kept())
+    return BatchHandler(4, [Kept(), Kept()])
 
 
 def test_lines_of_a_batch_are_one_write(batches):
     for number in range(3):
         say(batches, str(number))
-    before = list(batches.target.writes)
+    before = list(batches.targets[0].writes)
     batches.flush()
     batches.flush()
 
     assert before == []
-    assert batches.target.writes == [["0", "1", "2"]]
+    assert [target.writes for target in batches.targets] == [[["0", "1", "2"]]] * 2
 
 
 def test_error_is_written_at_once_behind_what_came_before(batches):
     say(batches, "before")
     say(batches, "broken", logging.ERROR)
 
-    assert batches.target.writes == [["before", "broken"]]
+    assert batches.targets[0].writes == [["before", "broken"]]
 
 
 def test_full_batch_is_written_at_once(batches):
     for number in range(6):
         say(batches, str(number))
 
-    assert batches.target.writes == [["0", "1", "2", "3"]]
+    assert batches.targets[0].writes == [["0", "1", "2", "3"]]
 
 
 def test_line_that_cannot_be_formatted_takes_no_other_with_it(batches):
@@ -407,14 +407,14 @@ def test_line_that_cannot_be_formatted_takes_no_other_with_it(batches):
     say(batches, "after")
     batches.flush()
 
-    assert batches.target.writes == [["before", "after"]]
+    assert batches.targets[0].writes == [["before", "after"]]
 
 
 def test_line_of_a_batch_has_the_request_id_of_its_moment():
     stream = io.StringIO()
     target = logging.StreamHandler(stream)
     target.setFormatter(JsonFormatter())
-    batches = BatchHandler(4, target=target)
+    batches = BatchHandler(4, [target])
     token = request_id.set("mine")
     say(batches, "now")
     request_id.reset(token)

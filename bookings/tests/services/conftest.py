@@ -9,7 +9,7 @@ from bookings.services.batch_queue import BatchQueue
 def queue(monkeypatch, settings):
     """The process's queue, new and running."""
     settings.GROUP_BOOKING = True
-    queue = BatchQueue(run_and_close, limit=batches.JOBS_A_BATCH, length=1000, seconds=2)
+    queue = BatchQueue(run_and_close, limit=batches.JOBS_A_BATCH, length=1000, seconds=2, threads=3)
     monkeypatch.setattr(batches, "queue", lambda: queue)
     queue.start()
     yield queue

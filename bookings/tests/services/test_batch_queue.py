@@ -6,8 +6,8 @@ import time
 import pytest
 
 from bookings.services import batch_queue
-from bookings.services.batch_queue import WORKERS, Batch, BatchQueue, Contended
-from bookings.tests.queues import PATIENCE_SECONDS, Named, Shop, names, told, until
+from bookings.services.batch_queue import Batch, BatchQueue, Contended
+from bookings.tests.queues import PATIENCE_SECONDS, THREADS, Named, Shop, names, told, until
 from ticks.db.transactions import Busy, OutcomeUnknown
 
 
@@ -251,17 +251,17 @@ def test_no_worker_begins_beside_a_quick_one(shop, never_slow):
 
 def test_batches_at_once_are_bounded(shop, soon_slow):
     stuck = []
-    for event_id in range(WORKERS):
+    for event_id in range(THREADS):
         stuck.append(shop.keep_busy(event_id))
         time.sleep(0.02)
-    [one_more] = shop.submit(Named(WORKERS, "more"))
+    [one_more] = shop.submit(Named(THREADS, "more"))
     time.sleep(0.05)
-    assert len(shop.batches) == WORKERS
+    assert len(shop.batches) == THREADS
     assert not one_more.done()
 
     shop.open()
 
-    assert told([one_more]) == [f"done {WORKERS}more"]
+    assert told([one_more]) == [f"done {THREADS}more"]
     told(stuck)
 
 
@@ -402,7 +402,7 @@ def test_batch_without_a_queue_has_no_late_jobs():
 
 
 def test_queue_that_does_not_run_keeps_its_jobs():
-    queue = BatchQueue(lambda batch: None, limit=1, length=1, seconds=1)
+    queue = BatchQueue(lambda batch: None, limit=1, length=1, seconds=1, threads=3)
 
     queue.submit(Named())
 

@@ -9,7 +9,7 @@ import pytest
 
 from bookings.services import batch_queue
 from bookings.services.batch_queue import BatchQueue, Contended
-from bookings.tests.queues import PATIENCE_SECONDS, Named, until
+from bookings.tests.queues import PATIENCE_SECONDS, THREADS, Named, until
 from ticks.db.transactions import Busy
 
 
@@ -34,7 +34,7 @@ class Crowd:
 
     def __init__(self, seed):
         self.dice = random.Random(seed)  # noqa: S311 (the same dice each run)
-        self.queue = Watched(self.run_batch, limit=8, length=10, seconds=0.1)
+        self.queue = Watched(self.run_batch, limit=8, length=10, seconds=0.1, threads=THREADS)
         self.done, self.told, self.left = [], {}, []
         self.is_over = False
 

@@ -10,14 +10,6 @@ from django.db import connection
 
 from ticks.db.migrations import refuse_newer_schema, refuse_other_schema
 
-# A worker has these connections besides those of its THREADS: for the threads that carry out batches, and for the
-# thread that verifies an event's inventory. The thread that looks for a lost database takes the place of a lost
-# connection.
-BATCHES = 3
-CHECKS = 1
-OTHERS = BATCHES + CHECKS
-# These connections are for commands, backups, and a person who looks for the cause of a problem.
-RESERVE = 5
 # glibc would learn from the first password's hash, 19 MiB, to keep such blocks, for each thread its own: 400 MB after
 # 39 logins. With a fixed threshold they go back to the system.
 MALLOC_THRESHOLD = "MALLOC_MMAP_THRESHOLD_", str(1024 * 1024)
@@ -91,7 +83,7 @@ def refuse_too_few_connections() -> None:
     """Each thread of a worker keeps a connection. One that is refused is a 503 in the middle of an on-sale."""
     if connection.vendor != "mysql":
         return
-    needed = settings.WORKERS * (settings.THREADS + OTHERS) + RESERVE
+    needed = settings.WORKERS * (settings.THREADS + settings.OTHER_CONNECTIONS) + settings.RESERVED_CONNECTIONS
     with connection.cursor() as cursor:
         # The session's value is the account's own limit; 0 means that it has none.
         cursor.execute("SELECT @@GLOBAL.max_connections, @@SESSION.max_user_connections")
@@ -100,6 +92,7 @@ def refuse_too_few_connections() -> None:
         if 0 < limit < needed:
             raise CommandError(
                 f"The database lets {limit} connections in ({name}), and {needed} may be needed: {settings.WORKERS} "
-                f"workers (WORKERS) of {settings.THREADS} threads (THREADS) and {OTHERS} more each, and "
-                f"{RESERVE} for commands; lower WORKERS or THREADS, or raise {name} to {needed}."
+                f"workers (WORKERS) of {settings.THREADS} threads (THREADS) and {settings.OTHER_CONNECTIONS} more "
+                f"each, and {settings.RESERVED_CONNECTIONS} for commands; lower WORKERS or THREADS, or raise {name} "
+                f"to {needed}."
             )

@@ -4,10 +4,11 @@ import os
 import tempfile
 
 import pytest
+from django.http import FileResponse
 from django.test import RequestFactory
 
 from ticks.server import app, stopping
-from ticks.server.downloads import PERMIT, Download, GivenUp, Permit, permit_of
+from ticks.server.downloads import PERMIT, GivenUp, Permit, permit_of
 
 pytestmark = pytest.mark.embedded
 
@@ -17,7 +18,7 @@ def download():
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the answer closes it)
     file.write(b"all of it")
     file.seek(0)
-    return Download(file, as_attachment=True, filename="a.csv")
+    return FileResponse(file, as_attachment=True, filename="a.csv")
 
 
 def test_file_without_a_name_is_handed_over(monkeypatch, download):
