@@ -48,7 +48,7 @@ class EndLoginsOfSelection(SelectionAction):
         logins = logins_of(self.subject)
         lines = [self.described(account, logins[account.pk]) for account in self.subject]
         lines += [
-            "All of these end at once, and whoever uses one has to log in again. It cannot be undone.",
+            "All of these end at once, and everybody who uses one must log in again. It cannot be undone.",
             "The password stays: to keep out somebody who knows it, set a new one as well, or take away “Active”.",
         ]
         if self.request.user in self.subject:

@@ -222,7 +222,7 @@ def test_page_says_what_will_happen_and_changes_nothing(client, manager, ada):
     shown = text_of(client.get(page_of(ada)))
 
     assert "ada (Ada Lovelace): 2 browsers, 3 API logins" in shown
-    assert "All of these end at once, and whoever uses one has to log in again. It cannot be undone." in shown
+    assert "All of these end at once, and everybody who uses one must log in again. It cannot be undone." in shown
     assert "to keep out somebody who knows it, set a new one as well" in shown
     assert "This browser is among them" not in shown
     assert open_logins(ada) == (2, 3)

@@ -36,7 +36,7 @@ def promotes(forecast: EventWork) -> str:
     """The bookings that a preview promotes from the waitlist."""
     if forecast.promoted or not forecast.event.waitlisted_count:
         return served(forecast.promoted, verb="Promotes")
-    return "Nobody who waits is served by it."
+    return "No waiting booking is served by it."
 
 
 def counts(available: int, waitlisted: int, waitlisted_tickets: int) -> str:

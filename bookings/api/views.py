@@ -92,7 +92,7 @@ class BookingSearch(Search):
 
 
 class BookingViewSet(GenericViewSet):
-    """Bookings: anybody books, with or without an account; only who owns one sees or cancels it."""
+    """Anybody can book, with or without an account. Only the owner of a booking sees or cancels it."""
 
     queryset = Booking.objects.all()
     # All actions except the list are open to guests, since `get_object` guards single bookings.
@@ -304,7 +304,8 @@ class EventViewSet(EventReadViewSet):
         serializer = self.get_serializer(data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
         version = required_version(request)
-        event = change_event(event.pk, changes=serializer.validated_data, actor=request.user, version=version)
+        changes = serializer.validated_data
+        event = change_event(event.pk, changes=changes, actor=request.user, version=version).event
         return answer("Event updated successfully.", event_data(event), headers={"ETag": event.etag})
 
     @describes(

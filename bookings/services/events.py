@@ -20,17 +20,17 @@ BOOKINGS_A_QUERY = 10_000
 @in_one_transaction
 def open_event(fields: dict, *, actor: User) -> Event:
     """Creates an event with all its tickets available. `fields` are those of the model. Raises `InvalidTerms`."""
-    return opened(fields, actor=actor, now=timezone.now())
+    return insert_event(fields, actor=actor, now=timezone.now())
 
 
 @in_one_transaction
 def open_events(rows: list[dict], *, actor: User) -> list[Event]:
     """Creates all these events as `open_event` does, or none of them. Raises `InvalidTerms`."""
     now = timezone.now()
-    return [opened(fields, actor=actor, now=now) for fields in rows]
+    return [insert_event(fields, actor=actor, now=now) for fields in rows]
 
 
-def opened(fields: dict, *, actor: User, now: datetime) -> Event:
+def insert_event(fields: dict, *, actor: User, now: datetime) -> Event:
     event = Event(**fields, created_by=actor, created_at=now, updated_at=now)
     refuse_empty_sales_window(event)
     event.available_tickets = event.total_tickets
@@ -57,13 +57,8 @@ class EventChange:
     served: list[Claim]
 
 
-def change_event(event_id: int, *, changes: dict, actor: User, version: int | None = None) -> Event:
-    """The same as `edit_event`; returns the event alone."""
-    return edit_event(event_id, changes=changes, actor=actor, version=version).event
-
-
 @in_one_transaction
-def edit_event(event_id: int, *, changes: dict, actor: User, version: int | None = None) -> EventChange:
+def change_event(event_id: int, *, changes: dict, actor: User, version: int | None = None) -> EventChange:
     """Changes an event as staff wish, the number of tickets included. Additional tickets serve the waitlist at once.
 
     `version` is the version of the event that the change was made from; None skips this comparison. A field that

@@ -13,7 +13,7 @@ from bookings.enums import BookingStatus
 from bookings.exceptions import KeyReused, StaleVersion
 from bookings.models import Booking, LedgerEntry
 from bookings.services.booking import BookingRequest, book_tickets, find_booked
-from bookings.services.events import EventChange, cancel_event, edit_event
+from bookings.services.events import EventChange, cancel_event, change_event
 from bookings.services.inventory import EventWork
 from bookings.services.preview import simulate
 from events.exceptions import EventNotFound
@@ -161,7 +161,7 @@ class EventEdit(EventAction):
 
     def save(self, form: VersionForm, changes: dict) -> EventChange:
         version = form.cleaned_data["version"]
-        change = edit_event(self.subject.pk, changes=changes, actor=self.request.user, version=version)
+        change = change_event(self.subject.pk, changes=changes, actor=self.request.user, version=version)
         if change.event.version != version:
             self.model_admin.log_change(self.request, change.event, f"{self.title}.")
         return change

@@ -141,7 +141,7 @@ class EditEvent(EventEdit):
         policy = edits.get("waitlist_policy", event.waitlist_policy)
         forecast = self.forecast(ChangeTerms(event.total_tickets, policy))
         if edits.get("waitlist_enabled") is False and event.waitlisted_count:
-            lines.append("Nobody else can wait; who does keeps their place and is still served.")
+            lines.append("No other booking can wait. Those that wait keep their places and are still served.")
         if forecast.promoted:
             lines += [formatting.promotes(forecast), formatting.counts_after(forecast)]
         return Preview(lines)
@@ -160,7 +160,7 @@ def two_versions(event: Event, form: EditForm) -> Table:
             edit = format_value(name, edits[name]) if name in edits else "not edited"
             conflict = "both changed it" if name in edits and is_changed else ""
             rows.append([LABELS[name], format_value(name, getattr(event, name)), edit, conflict])
-    caption = "Your edits are above, put upon what is stored now: look what will happen, then save."
+    caption = "Your edits are above, on top of what is stored now. Look at what will happen, then save."
     return Table(f"{last_change(event)} {caption}".strip(), ["Field", "Stored now", "Yours", "Look at"], rows)
 
 
@@ -218,7 +218,7 @@ class OpenOrCloseSales(EventEdit):
         self.refuse_stale(form)
         lines = [sales_window(**self.changes(form))]
         if self.subject.waitlisted_count:
-            lines.append("Who waits keeps their place and is still served when tickets come back.")
+            lines.append("Bookings that wait keep their places and are still served when tickets come back.")
         return Preview(lines)
 
     def carry_out(self, form):

@@ -58,7 +58,7 @@ DONE = {
         {"tickets": "2"},
         [
             "2 tickets no longer waited for; Alan keeps 1.",
-            "Nobody who waits is served by it.",
+            "No waiting booking is served by it.",
             "Then 1 ticket available, 3 bookings (4 tickets) waiting.",
         ],
         "Cancelled 2 tickets of Alan. 1 left. Waiting bookings served with them: 0.",
@@ -108,7 +108,7 @@ DONE = {
     "move down": (
         "Grace",
         {"position": "2", "reason": "asked for it"},
-        ["Grace moves from place 1 to 2 of 3.", "1 booking is let ahead.", "Nobody who waits is served by it."],
+        ["Grace moves from place 1 to 2 of 3.", "1 booking is let ahead.", "No waiting booking is served by it."],
         "Grace now has place 2 in line.",
         [("moved", 2, "Grace", "superuser", "asked for it")],
         (5, 1, 3, 6),

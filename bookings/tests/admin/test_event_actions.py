@@ -56,7 +56,7 @@ DONE = {
         {"what": "times", "sales_end": "2080-01-02T10:30"},
         [
             "Sales are open until 2 Jan 2080, 10:30 UTC: anybody can book.",
-            "Who waits keeps their place and is still served when tickets come back.",
+            "Bookings that wait keep their places and are still served when tickets come back.",
         ],
         "Gala: Sales are open until 2 Jan 2080, 10:30 UTC: anybody can book.",
         [("edited", 0, None, "superuser", "sales end: nothing → 2080-01-02 10:30")],
@@ -156,7 +156,7 @@ def test_event_changed_meanwhile_is_told_with_input_kept(box_office, gala, actio
 
 @pytest.mark.parametrize("action", ["capacity", "sales", "edit", "cancel"])
 def test_event_changed_while_saving_is_told(box_office, gala, action, monkeypatch):
-    service = "cancel_event" if action == "cancel" else "edit_event"
+    service = "cancel_event" if action == "cancel" else "change_event"
     original = getattr(actions, service)
 
     def overtaken(event_id, **kwargs):
@@ -177,9 +177,9 @@ def test_event_changed_while_saving_is_told(box_office, gala, action, monkeypatc
 
 SERVICES = {
     "book": "book_tickets",
-    "capacity": "edit_event",
-    "sales": "edit_event",
-    "edit": "edit_event",
+    "capacity": "change_event",
+    "sales": "change_event",
+    "edit": "change_event",
     "cancel": "cancel_event",
 }
 

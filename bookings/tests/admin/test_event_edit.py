@@ -92,7 +92,7 @@ def test_waitlist_that_ends_while_somebody_waits_says_what_becomes_of_them(box_o
 
     assert lines(shown) == [
         "Waitlist enabled: on → off",
-        "Nobody else can wait; who does keeps their place and is still served.",
+        "No other booking can wait. Those that wait keep their places and are still served.",
     ]
 
 

@@ -159,8 +159,6 @@ def furnished() -> World:
 def test_answers_are_as_the_schema_says(case, world):
     number = crc32(repr((case.method, case.path_parameters, case.query, case.body)).encode(errors="replace"))
     aim(case, world, number)
-    # Of more digits no number is read (ticks.api.parsers), which a schema cannot say of fields that it does not name.
-    assume(not TOO_LONG.search(repr(case.body)))
 
     for persona in PERSONAS if IS_LONG else [PERSONAS[number % len(PERSONAS)]]:
         note(f"as {persona}")
@@ -181,6 +179,9 @@ def aim(case, world: World, number: int) -> None:
     if type(case.path_parameters.get("id")) is int and number % 5:
         ids = world.ids["booking" if case.path == "/api/v1/booking/{id}" else "event"]
         case.path_parameters["id"] = ids[number % len(ids)]
+    # A number with more digits is not read (ticks.api.parsers). A schema cannot say that of fields without a name in
+    # it.
+    assume(not TOO_LONG.search(repr(case.body)))
 
 
 @pytest.mark.parametrize("persona", PERSONAS)

@@ -6,7 +6,7 @@ import pytest
 
 from bookings.exceptions import CapacityBelowHeld
 from bookings.models import MAX_NOTE, LedgerEntry
-from bookings.services.events import edit_event
+from bookings.services.events import change_event
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import everything, ledger
 
@@ -35,7 +35,7 @@ def notes():
 def test_edit_is_told(admin_user, changes, note):
     event = EventFactory(name="Concert")
 
-    edit_event(event.pk, changes=changes, actor=admin_user)
+    change_event(event.pk, changes=changes, actor=admin_user)
 
     assert notes() == [note]
     assert ledger(event, after=1) == [(2, "edited", 0, 10, 0, None, admin_user.pk)]
@@ -44,7 +44,7 @@ def test_edit_is_told(admin_user, changes, note):
 def test_edit_back_to_nothing_is_told(admin_user):
     event = EventFactory(name="Concert", venue="Cellar", max_tickets_per_booking=4)
 
-    edit_event(event.pk, changes={"venue": "", "max_tickets_per_booking": None}, actor=admin_user)
+    change_event(event.pk, changes={"venue": "", "max_tickets_per_booking": None}, actor=admin_user)
 
     assert notes() == ["venue: Cellar → nothing; max tickets per booking: 4 → nothing"]
 
@@ -52,7 +52,7 @@ def test_edit_back_to_nothing_is_told(admin_user):
 def test_other_capacity_is_told_by_its_own_entry_alone(admin_user):
     event = EventFactory()
 
-    edit_event(event.pk, changes={"total_tickets": 12}, actor=admin_user)
+    change_event(event.pk, changes={"total_tickets": 12}, actor=admin_user)
 
     assert ledger(event, after=1) == [(2, "capacity_changed", 2, 12, 0, None, admin_user.pk)]
 
@@ -61,7 +61,7 @@ def test_edit_of_all_is_told_as_far_as_there_is_room(admin_user):
     event = EventFactory(name="a" * 200, venue="b" * 200, description="c" * 500)
     others = {"name": "A" * 200, "venue": "B" * 200, "description": "C" * 500, "date": MOMENT, "sales_end": MOMENT}
 
-    edit_event(event.pk, changes=others, actor=admin_user)
+    change_event(event.pk, changes=others, actor=admin_user)
 
     [note] = notes()
     assert 600 < len(note) <= MAX_NOTE
@@ -71,7 +71,7 @@ def test_edit_to_what_is_so_already_writes_nothing(admin_user):
     event = EventFactory(name="Concert")
     before = everything()
 
-    edited = edit_event(event.pk, changes={"name": "Concert", "total_tickets": 10}, actor=admin_user)
+    edited = change_event(event.pk, changes={"name": "Concert", "total_tickets": 10}, actor=admin_user)
 
     assert (edited.event.version, edited.served) == (1, [])
     assert everything() == before
@@ -83,7 +83,7 @@ def test_refused_edit_leaves_no_note(admin_user):
     before = everything()
 
     with pytest.raises(CapacityBelowHeld):
-        edit_event(event.pk, changes={"name": "Gala", "total_tickets": 5}, actor=admin_user)
+        change_event(event.pk, changes={"name": "Gala", "total_tickets": 5}, actor=admin_user)
 
     assert everything() == before
 
@@ -93,6 +93,6 @@ def test_edit_says_whom_it_served(admin_user):
     BookingFactory(event=event, tickets=2)
     waiting = BookingFactory(event=event, tickets=2)
 
-    edited = edit_event(event.pk, changes={"total_tickets": 4}, actor=admin_user)
+    edited = change_event(event.pk, changes={"total_tickets": 4}, actor=admin_user)
 
     assert [claim.id for claim in edited.served] == [waiting.pk]

@@ -10,7 +10,7 @@ from bookings.exceptions import CapacityBelowHeld, TooFewLeft, TooManyTickets
 from bookings.models import Booking, LedgerEntry
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
-from bookings.services.events import cancel_event, edit_event
+from bookings.services.events import cancel_event, change_event
 from bookings.services.preview import bookings_of, simulate, simulate_cancellations
 from bookings.services.waitlist import move_in_line, moves, serve_out_of_turn
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -78,7 +78,7 @@ ACTS = {
     ),
     "larger": (
         lambda event, by: [ChangeTerms(16, event.waitlist_policy)],
-        lambda event, by: edit_event(event.pk, changes={"total_tickets": 16}, actor=by),
+        lambda event, by: change_event(event.pk, changes={"total_tickets": 16}, actor=by),
     ),
     "serve": (
         lambda event, by: [Serve(last_waiting(event).pk, adds=True)],
