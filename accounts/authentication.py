@@ -46,8 +46,8 @@ def login_ended() -> AuthenticationFailed:
 
 def bearer_token(header: bytes | str) -> str:
     """The token in an `Authorization` header. Raises `AuthenticationFailed` if it has another scheme or is empty."""
-    given = header if isinstance(header, bytes) else header.encode("latin-1", errors="replace")
-    scheme, _, token = given.strip().partition(b" ")
+    value = header if isinstance(header, bytes) else header.encode("latin-1", errors="replace")
+    scheme, _, token = value.strip().partition(b" ")
     token = token.strip()
     if scheme.lower() != b"bearer" or not token or b" " in token:
         raise AuthenticationFailed(

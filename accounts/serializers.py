@@ -24,9 +24,9 @@ class UsernameField(LineField):
         super().__init__(max_length=MAX_USERNAME, **kwargs)
         self.validators.append(User.username_validator)
 
-    def to_internal_value(self, given):
+    def to_internal_value(self, value):
         # This checks the form that is stored, since normalising can add characters that were not sent.
-        return User.normalize_username(super().to_internal_value(given))
+        return User.normalize_username(super().to_internal_value(value))
 
 
 class UsernameSchema(OpenApiSerializerFieldExtension):
@@ -43,9 +43,9 @@ class EmailField(LineField):
         super().__init__(max_length=254, **kwargs)
         self.validators.append(EmailValidator("Enter a valid email address."))
 
-    def to_internal_value(self, given):
+    def to_internal_value(self, value):
         # This checks the form that is stored, since lower case can be longer.
-        return normalise_email(super().to_internal_value(given))
+        return normalise_email(super().to_internal_value(value))
 
 
 class EmailSchema(OpenApiSerializerFieldExtension):

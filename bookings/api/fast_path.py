@@ -68,10 +68,10 @@ class FastJob(BookingJob):
     """A booking that no thread waits for. The thread that carried it out notifies the event loop."""
 
     waiting: asyncio.Future
-    tell: Callable[["FastJob"], None]
+    notify: Callable[["FastJob"], None]
 
     def finish(self) -> None:
-        self.tell(self)
+        self.notify(self)
 
 
 class Poll(NamedTuple):
@@ -141,7 +141,7 @@ class FastPath:
         return whole_answer(head, content, status=status, user=user, headers=headers, allow=allowed, began=began)
 
     async def book(self, job: FastJob) -> Receipt:
-        job.waiting, job.tell = self.loop.create_future(), self.tell_soon
+        job.waiting, job.notify = self.loop.create_future(), self.wake_soon
         queue().submit(job)
         await job.waiting
         if isinstance(job.result, OutcomeUnknown) and job.digest:
@@ -150,14 +150,14 @@ class FastPath:
             raise job.result
         return job.result
 
-    def tell_soon(self, job: FastJob) -> None:
+    def wake_soon(self, job: FastJob) -> None:
         """Runs in other threads. It wakes the loop once for many jobs: a wake-up for each costs four times as much."""
         self.finished.append(job)
         if not self.is_woken:
             self.is_woken = True
-            self.loop.call_soon_threadsafe(self.tell_all)
+            self.loop.call_soon_threadsafe(self.wake_all)
 
-    def tell_all(self) -> None:
+    def wake_all(self) -> None:
         # This comes first, so that a job that is added after the last look wakes the loop again.
         self.is_woken = False
         while self.finished:

@@ -242,7 +242,7 @@ class BatchQueue:
                 job.finish()
             except Exception:
                 # The other jobs of the batch must still get their results, and the worker must go on.
-                log.exception("The result of a job could not be told.")
+                log.exception("A job could not be finished.")
 
     def release(self, batch: Batch) -> None:
         del self.busy_since[threading.current_thread()]

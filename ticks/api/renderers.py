@@ -57,11 +57,11 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
         form = super().get_raw_data_form(data, view, method, request)
         if form is None or not hasattr(view, "get_serializer"):
             return form
-        given = given_input(request) if self.is_refused(method, request) else None
+        submitted = submitted_data(request) if self.is_refused(method, request) else None
         with override_method(view, request, method):
             serializer = view.get_serializer()
-        if isinstance(given, dict) and not hasattr(given, "getlist"):
-            shown = {name: value for name, value in given.items() if not is_secret(serializer.fields.get(name))}
+        if isinstance(submitted, dict) and not hasattr(submitted, "getlist"):
+            shown = {name: value for name, value in submitted.items() if not is_secret(serializer.fields.get(name))}
             form.fields["_content"].initial = json.dumps(shown, indent=4, ensure_ascii=False)
             return form
         example = getattr(serializer, "example", None)
@@ -80,17 +80,17 @@ def is_secret(field) -> bool:
 
 def with_input(data, view, request):
     """Adds a form to a rule's refusal, which has none. The form is bound to the input and has the errors."""
-    given = given_input(request)
-    if given is None or getattr(data, "serializer", None) or not hasattr(view, "get_serializer"):
+    submitted = submitted_data(request)
+    if submitted is None or getattr(data, "serializer", None) or not hasattr(view, "get_serializer"):
         return data
-    form = view.get_serializer(data=given)
+    form = view.get_serializer(data=submitted)
     form.is_valid()
     # The input's shape was valid; only the rule found the error.
     form._errors = form.errors or data.get("errors", {})
     return ReturnDict(data, serializer=form)
 
 
-def given_input(request):
+def submitted_data(request):
     try:
         return request.data
     except (APIException, SuspiciousOperation):

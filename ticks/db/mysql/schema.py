@@ -102,9 +102,9 @@ class DatabaseSchemaEditor(schema.DatabaseSchemaEditor):
 
 
 def is_done_already(error: DatabaseError) -> bool:
-    code, *said = error.args
+    code, *messages = error.args
     if code == CANNOT_CREATE:
-        return FOREIGN_KEY_IS_THERE in said[0]
+        return FOREIGN_KEY_IS_THERE in messages[0]
     return code in THERE_ALREADY | GONE_ALREADY
 
 

@@ -37,7 +37,7 @@ class FastPathHere(FastPath):
 
     async def book(self, job):
         # Where a test runs the queue, the job's future is waited for.
-        job.tell = BookingJob.finish
+        job.notify = BookingJob.finish
         try:
             return run_job(job)
         except OutcomeUnknown as unknown:
