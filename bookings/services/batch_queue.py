@@ -75,7 +75,15 @@ class Batch:
         return taken
 
     def take_late_jobs(self) -> list[Job]:
-        return self.queue.take_late_jobs(self) if self.queue else []
+        """Adds jobs that arrived while another process had the lock. Their events are locked now, so they need not
+        wait again."""
+        late: list[Job] = []
+        if self.queue:
+            with self.queue.changed:
+                for event_id in self.event_ids():
+                    late += self.take(self.queue.jobs_by_event.get(event_id, deque()), limit=self.queue.limit)
+                self.queue.waiting -= len(late)
+        return late
 
     def event_ids(self) -> list[int]:
         return sorted({job.event_id for job in self.jobs})
@@ -212,16 +220,6 @@ class BatchQueue:
                 break
         self.waiting -= len(batch.jobs)
         return batch
-
-    def take_late_jobs(self, batch: Batch) -> list[Job]:
-        """Adds jobs that arrived while another process had the lock. Their events are locked, so they need not wait
-        again."""
-        late = []
-        with self.changed:
-            for event_id in batch.event_ids():
-                late += batch.take(self.jobs_by_event.get(event_id, deque()), limit=self.limit)
-            self.waiting -= len(late)
-        return late
 
     def put_back(self, batch: Batch) -> None:
         jobs = [job for job in batch.jobs if not (job.future and job.future.cancelled())]

@@ -82,18 +82,12 @@ def run_job(job: TicketJob) -> Any:
 def queue() -> BatchQueue:
     """The queue of this process. It runs only in a worker process of the server."""
     return BatchQueue(
-        run_batch_in_worker,
+        run_batch,
         limit=JOBS_A_BATCH if settings.GROUP_BOOKING else 1,
         length=settings.QUEUE_LENGTH,
         seconds=settings.QUEUE_SECONDS,
         threads=settings.BATCH_THREADS,
     )
-
-
-def run_batch_in_worker(batch: Batch) -> None:
-    # Since the thread's last batch the connection may have been closed or become too old.
-    connection.close_if_unusable_or_obsolete()
-    run_batch(batch)
 
 
 def run_batch(batch: Batch) -> None:
@@ -102,6 +96,8 @@ def run_batch(batch: Batch) -> None:
     The whole batch is one transaction. If logins have ended, it runs again without their jobs. After any other failure
     the jobs are tried one by one, since a single job may have caused it.
     """
+    # Since a worker thread's last batch, its connection may have been closed or become too old.
+    connection.close_if_unusable_or_obsolete()
     parts = deque([batch])
     failures = 0
     while parts:
@@ -278,7 +274,8 @@ def replay_known_keys(jobs: Sequence[TicketJob], results: dict[TicketJob, Any], 
     answered = [job for job in keyed if job.digest in known or job.digest not in in_hand]
     # Only the logged-in user may get the answer to a key, so these logins are checked now. Those of the other jobs are
     # looked up with the writes.
-    refuse_ended_logins(answered, results)
+    if answered:
+        refuse_ended_logins(answered, results)
     for job in answered:
         if job not in results:
             results[job] = replayed(job, known[job.digest]) if job.digest in known else KeyInFlight()

@@ -12,9 +12,11 @@ from django.utils.crypto import salted_hmac
 # The alphabet leaves out 0 O, 1 I L, 5 S, 8 B, 2 Z and U V, which people misread or mishear.
 ALPHABET = "34679ACDEFGHJKMNPQRTWXY"
 REFERENCE_LENGTH = 11
-PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
+# A random byte below 253, which is eleven times 23, stands for a letter. The other three are dropped, so that all
+# letters are equally likely.
+DROPPED = bytes(range(256 // len(ALPHABET) * len(ALPHABET), 256))
+LETTERS = (ALPHABET * (256 // len(ALPHABET))).encode().ljust(256)
 DRAWN_BYTES = 4096
-REFERENCES = len(ALPHABET) ** REFERENCE_LENGTH
 REFERENCE = re.compile(rf"[{ALPHABET}]{{5}}-[{ALPHABET}]{{6}}")
 
 
@@ -52,14 +54,11 @@ def new_nonce() -> str:
 
 def new_reference() -> str:
     """Draws a reference such as `KQ4M7-X9PDRA`. Eleven characters out of 23 make 49 bits."""
-    # The remainder of 128 bits is nearly uniform: some values are more frequent than others by one in 2**79.
-    number, letter = divmod(int.from_bytes(randomness.draw(16)) % REFERENCES, len(ALPHABET))
-    drawn = ALPHABET[letter]
-    # Two letters are taken per step, since a division takes longer than everything else.
-    for _ in range(REFERENCE_LENGTH // 2):
-        number, pair = divmod(number, len(PAIRS))
-        drawn += PAIRS[pair]
-    return f"{drawn[:5]}-{drawn[5:]}"
+    drawn = b""
+    while len(drawn) < REFERENCE_LENGTH:
+        drawn += randomness.draw(16).translate(LETTERS, DROPPED)
+    letters = drawn.decode()
+    return f"{letters[:5]}-{letters[5:REFERENCE_LENGTH]}"
 
 
 def is_reference(text: str) -> bool:
