@@ -2,23 +2,22 @@
 
 import json
 import logging
-import multiprocessing.util
 import random
 import re
+import sys
 import time
+import traceback
+from contextlib import suppress
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
-from logging.handlers import MemoryHandler, WatchedFileHandler
+from logging.handlers import WatchedFileHandler
 
 from django.utils.functional import SimpleLazyObject
-
-from ticks.formatting import iso_milliseconds
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 log = logging.getLogger("ticks.request")
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-FACTS = ("method", "path", "status", "ms", "user")
 # This limits the characters of what a caller can choose. Without a limit, a few requests with long addresses could fill
 # the disk.
 METHOD_LENGTH = 20
@@ -26,8 +25,7 @@ PATH_LENGTH = 256
 MESSAGE_LENGTH = 2000
 TRACEBACK_LINE_LENGTH = 500
 TRACEBACK_LENGTH = 16_000
-# A worker writes a line at most this long after it was logged. A `kill -9` loses the lines that were not written yet.
-BATCH_SECONDS = 0.05
+# A `kill -9` of a worker loses the lines that were not written yet.
 BATCH_LINES = 1000
 # A database quotes the value that it refuses, which may be somebody's mail address: "Duplicate entry 'ada@example.org'
 # for key ...". If the closing quote is missing, everything after the opening quote counts as quoted.
@@ -95,47 +93,46 @@ def log_request(*, method: str, path: str, status: int, seconds: float, user: in
     log.handle(record)
 
 
-class JsonFormatter(logging.Formatter):
-    """Removes the values that a database quotes in an error, and shortens texts that may contain a caller's input."""
-
-    def format(self, record):
-        # The console and the file write the same line. It is kept as `logging` keeps `exc_text`.
-        if not hasattr(record, "json"):
-            record.json = request_line(record) if record.name == log.name else self.message_line(record)
-        return record.json
-
-    def message_line(self, record) -> str:
-        line = {
-            "time": iso_time(record.created),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": shortened(without_values(record.getMessage()), MESSAGE_LENGTH),
-            "requestId": getattr(record, "request_id", None) or request_id.get(),
-        }
-        # A request that Django refuses is no fault of ours, and anybody can send many. So there is no traceback; the
-        # message has the reason.
-        if record.exc_info and not record.name.startswith("django.security."):
-            line["traceback"] = self.formatException(record.exc_info)
-        # The line is ASCII, so no control character, line separator or half a surrogate pair reaches the file.
-        return json.dumps(line)
-
-    def formatException(self, ei):  # noqa: N802 (logging's name)
-        lines = without_values(super().formatException(ei)).split("\n")
-        return shortened("\n".join(shortened(line, TRACEBACK_LINE_LENGTH) for line in lines), TRACEBACK_LENGTH)
-
-
-def request_line(record) -> str:
-    """The line as `json.dumps` would write it, at a third of the cost: every request has one."""
-    return (
-        f'{{"time": "{iso_time(record.created)}", "level": "info", "logger": "{record.name}",'
-        f' "message": "request", "requestId": {quoted(record.request_id)}, "method": {quoted(record.method)},'
-        f' "path": {quoted(record.path)}, "status": {record.status}, "ms": {record.ms},'
-        f' "user": {"null" if record.user is None else record.user}}}'
-    )
+def json_line(record) -> str:
+    """The line of a record. It has no value that a database quotes in an error, and texts that may contain a caller's
+    input are shortened. It is ASCII, so no control character, line separator or half a surrogate pair is written."""
+    moment = f"{iso_second(int(record.created))}.{int(record.msecs):03d}Z"
+    if record.name == log.name:
+        # This is what `json.dumps` would write, at a third of the cost: every request has such a line.
+        return (
+            f'{{"time": "{moment}", "level": "info", "logger": "{record.name}",'
+            f' "message": "request", "requestId": {quoted(record.request_id)}, "method": {quoted(record.method)},'
+            f' "path": {quoted(record.path)}, "status": {record.status}, "ms": {record.ms},'
+            f' "user": {"null" if record.user is None else record.user}}}'
+        )
+    line = {
+        "time": moment,
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "message": shortened(without_values(record.getMessage()), MESSAGE_LENGTH),
+        "requestId": getattr(record, "request_id", None) or request_id.get(),
+    }
+    # A request that Django refuses is no fault of ours, and anybody can send many. So there is no traceback; the
+    # message has the reason.
+    if record.exc_info and not record.name.startswith("django.security."):
+        lines = without_values("".join(traceback.format_exception(*record.exc_info)).rstrip("\n")).split("\n")
+        lines = [shortened(line, TRACEBACK_LINE_LENGTH) for line in lines]
+        line["traceback"] = shortened("\n".join(lines), TRACEBACK_LENGTH)
+    return json.dumps(line)
 
 
-def iso_time(timestamp: float) -> str:
-    return iso_milliseconds(datetime.fromtimestamp(timestamp, UTC))
+@lru_cache(maxsize=2)
+def iso_second(timestamp: int) -> str:
+    """The text is cached, since thousands of lines may be written in a second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(timestamp))
+
+
+def terminal_line(record, line: str) -> str:
+    """The line for a person at a terminal: short for a request, otherwise that of the file."""
+    if record.name != log.name:
+        return line
+    method, path = (quoted(text)[1:-1] for text in (record.method, record.path))
+    return f"{time.strftime('%H:%M:%S')} {record.status} {method} {path} {record.ms} ms"
 
 
 def shortened(text: str, limit: int) -> str:
@@ -157,59 +154,46 @@ class Skip503(logging.Filter):
         return getattr(record, "status_code", None) != 503
 
 
-class LogFile(WatchedFileHandler):
-    """A log file that several processes append to. No request fails because its line cannot be written."""
+class LogHandler(logging.Handler):
+    """Writes each line to the log file, which several processes append to, and to stderr.
 
-    def emit(self, record):
-        try:
-            super().emit(record)
-        except OSError:
-            # The file is opened outside of the standard library's own `try`.
-            self.handleError(record)
-
-
-class BatchHandler(MemoryHandler):
-    """Joins lines into one write for each of its targets, which have the same formatter. A write for each line would
-    hand the interpreter to another thread.
-
-    An error is written at once, and so is the line that makes the batch full.
+    A worker of the server writes the lines of a moment in one go: a write for each line would hand the interpreter to
+    another thread. An error is written at once, and so is the line that makes the batch full. No request fails because
+    its line cannot be written.
     """
 
-    def __init__(self, capacity: int, targets: list[logging.Handler]):
-        super().__init__(capacity)
-        self.targets = targets
+    def __init__(self, filename: str):
+        super().__init__()
+        self.targets = [WatchedFileHandler(filename, encoding="utf-8"), logging.StreamHandler()]
+        self.is_terminal = sys.stderr.isatty()
+        # Each entry has a line for each target.
+        self.lines: list[tuple[str, str]] = []
+        self.most_lines = 1
 
     def emit(self, record):
         try:
-            # This is done here and not in `flush`, since the context variable with the request's id is only valid now.
-            self.targets[0].format(record)
+            line = json_line(record)
+            self.lines.append((line, terminal_line(record, line) if self.is_terminal else line))
         except Exception:
             self.handleError(record)
         else:
-            super().emit(record)
+            if record.levelno >= logging.ERROR or len(self.lines) >= self.most_lines:
+                self.flush()
 
     def flush(self):
         with self.lock:
-            if self.buffer:
-                lines = logging.makeLogRecord({"json": "\n".join(record.json for record in self.buffer)})
-                self.buffer.clear()
-                for target in self.targets:
-                    target.handle(lines)
+            batch = list(zip(*self.lines, strict=True))
+            self.lines.clear()
+            for target, lines in zip(self.targets, batch, strict=False):
+                # The file is opened outside of the standard library's own `try`.
+                with suppress(OSError):
+                    target.handle(logging.makeLogRecord({"msg": "\n".join(lines)}))
 
 
-def write_in_batches(loop) -> None:
-    """Makes this process, a worker of the server, write its lines in batches, by its event loop."""
+def write_in_batches() -> LogHandler:
+    """Makes this process, a worker of the server, write its lines in batches, whenever it flushes the handler."""
     # No line shows these facts, and each record would look them up.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False
-    root = logging.getLogger()
-    batches = BatchHandler(BATCH_LINES, root.handlers)
-    root.handlers = [batches]
-
-    def tick():
-        batches.flush()
-        loop.call_later(BATCH_SECONDS, tick)
-
-    tick()
-    # A worker is a process of `multiprocessing`. Such a process does not run `atexit`, so `logging.shutdown` is not
-    # called.
-    multiprocessing.util.Finalize(None, batches.flush, exitpriority=0)
+    [handler] = [handler for handler in logging.getLogger().handlers if isinstance(handler, LogHandler)]
+    handler.most_lines = BATCH_LINES
+    return handler

@@ -139,7 +139,7 @@ MIDDLEWARE = [
     "ticks.api.headers.ProtectiveHeaders",
     "ticks.server.health.Probes",
     "django.middleware.security.SecurityMiddleware",
-    "ticks.static_files.StaticFiles",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -148,7 +148,6 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "ticks.urls"
-WSGI_APPLICATION = "ticks.server.app.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -170,7 +169,7 @@ USE_TZ = True
 # compressed if `tools/setup.sh` has put a compressed copy beside each.
 
 STATIC_URL = "/static/"
-STATICFILES_FINDERS = ["ticks.static_files.UsedFiles"]
+STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.AppDirectoriesFinder"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 600
 WHITENOISE_ALLOW_ALL_ORIGINS = False
@@ -276,18 +275,9 @@ logging.raiseExceptions = False
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"json": {"()": "ticks.logging.JsonFormatter"}},
     "filters": {"skip_503": {"()": "ticks.logging.Skip503"}},
-    "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "json"},
-        "combined": {
-            "class": "ticks.logging.LogFile",
-            "filename": str(LOG_DIR / "combined.log"),
-            "formatter": "json",
-            "encoding": "utf-8",
-        },
-    },
-    "root": {"handlers": ["console", "combined"], "level": "INFO"},
+    "handlers": {"log": {"class": "ticks.logging.LogHandler", "filename": str(LOG_DIR / "combined.log")}},
+    "root": {"handlers": ["log"], "level": "INFO"},
     "loggers": {
         # Every request has its line from ticks.request; Django's would double it.
         "django.request": {"level": "ERROR", "filters": ["skip_503"]},

@@ -2,7 +2,9 @@
 
 import logging
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from operator import attrgetter
 
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -23,12 +25,14 @@ from xlsxwriter.exceptions import XlsxWriterException
 from bookings.models import Booking, LedgerEntry
 from events.models import Event, state_of
 from ticks.db.scanning import TookTooLong, range_of, scan
-from ticks.server.downloads import GivenUp, making, permit_of
+from ticks.server.stopping import GivenUp, check_wanted
 from ticks.sheets import Cell, write_csv, write_xlsx
 
 log = logging.getLogger("ticks.exports")
 TYPES = {"csv": "text/csv; charset=utf-8", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
 STATEMENT_SECONDS = 0.1
+# This lock is held while a file is made: one at a time in each worker.
+making = threading.Lock()
 TAKEN = "Another export is being made, and there is one at a time. Try again in half a minute."
 GIVEN_UP = (
     "The export was given up: the server is about to stop, its disk is full, or the database takes too long to find "
@@ -141,7 +145,7 @@ class Exportable:
         # The file has no name, so nothing is left of it, however this process ends.
         file = tempfile.TemporaryFile()  # noqa: SIM115 (the answer closes it)
         try:
-            count = write(file, list(columns), self.export_rows(rows, permit_of(request).check))
+            count = write(file, list(columns), self.export_rows(rows, partial(check_wanted, request)))
             self.log_export(request, kind, count)
         except BaseException:
             file.close()

@@ -146,7 +146,7 @@ def log_to(directory: Path) -> None:
     """The suite's own log, whatever LOG_DIR is."""
     from django.conf import settings
 
-    settings.LOGGING["handlers"]["combined"]["filename"] = str(directory / "combined.log")
+    settings.LOGGING["handlers"]["log"]["filename"] = str(directory / "combined.log")
     logging.config.dictConfig(settings.LOGGING)
 
 

@@ -83,7 +83,7 @@ def scope_of_booking(body, token, *, key):
 
 async def book(tour, body, token):
     loop = asyncio.get_running_loop()
-    worker = Worker(FastPath, threads=2, main_process=None)
+    worker = Worker(FastPath)
     worker.loop, worker.fast_path = loop, FastPath(loop, worker.threads)
     # The first one loads the routes and fills caches.
     await worker.__rsgi__(scope_of_booking(body, token, key="first"), Protocol(body))

@@ -7,11 +7,14 @@ import os
 import pkgutil
 import sys
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 from django.core.wsgi import get_wsgi_application
 from django.http import FileResponse
 from django.utils.http import parse_header_parameters
+
+from ticks.server.bodies import MissingBody
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticks.settings")
 
@@ -35,18 +38,15 @@ CODECS = {module.name for module in pkgutil.iter_modules(encodings.__path__)} | 
 MAX_CONTENT_TYPE = 256
 
 
-def application(environ, start_response):
-    return django_application(made_readable(environ), start_response)
-
-
-def environ_of(scope) -> dict:
-    """The environ of an RSGI request, all but its body."""
+def environ_of(scope, body: bytes | MissingBody = b"") -> dict:
+    """The environ of an RSGI request."""
     server, _, port = scope.server.rpartition(":")
-    return {
+    environ = {
         **FIXED,
         "REQUEST_METHOD": scope.method,
-        "PATH_INFO": latin(scope.path),
-        "QUERY_STRING": latin(scope.query_string),
+        # WSGI carries bytes as text of one character each.
+        "PATH_INFO": scope.path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string.encode().decode("latin-1"),
         "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
         "SERVER_NAME": server.strip("[]"),
         "SERVER_PORT": port,
@@ -55,6 +55,15 @@ def environ_of(scope) -> dict:
         **({"HTTP_HOST": scope.authority} if scope.authority else {}),
         **headers_of(scope.headers),
     }
+    if isinstance(body, MissingBody):
+        environ["wsgi.input"] = body
+        # Django does not read a body without a length: it would take it for an empty one.
+        environ["CONTENT_LENGTH"] = environ.get("CONTENT_LENGTH") or "1"
+    else:
+        environ["wsgi.input"] = BytesIO(body)
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            environ["CONTENT_LENGTH"] = str(len(body))
+    return environ
 
 
 def headers_of(headers) -> dict[str, str]:
@@ -75,11 +84,6 @@ def headers_of(headers) -> dict[str, str]:
     }
 
 
-def latin(text: str) -> str:
-    """Bytes as WSGI carries them: one character each."""
-    return text if text.isascii() else text.encode().decode("latin-1")
-
-
 def made_readable(environ: dict) -> dict:
     """Repairs what Django would fail on before any view, or changes it so that a view refuses it."""
     content_type = environ.get("CONTENT_TYPE", "")
@@ -90,6 +94,8 @@ def made_readable(environ: dict) -> dict:
         # No cookie of ours has a backslash. Python looks for the next escaped character from each of them on, to the
         # end of the cookie: one of 60 kB would take 17 seconds.
         environ["HTTP_COOKIE"] = environ["HTTP_COOKIE"].replace("\\", "")
+    # WhiteNoise would read a part of a file into memory. Files are sent whole, as HTTP allows.
+    environ.pop("HTTP_RANGE", None)
     return environ
 
 
@@ -122,11 +128,7 @@ def respond(environ: dict) -> tuple[int, list[tuple[str, str]], bytes | Path | i
     file has no name, the body is a file descriptor, which the caller closes.
     """
     answer = []
-
-    def start_response(status, headers, exc_info=None):
-        answer[:] = int(status[:3]), headers
-
-    response = application(environ, start_response)
+    response = django_application(made_readable(environ), lambda status, headers: answer.extend((status, headers)))
     try:
         file = response.file_to_stream if isinstance(response, FileResponse) else None
         if file is None:
@@ -139,4 +141,5 @@ def respond(environ: dict) -> tuple[int, list[tuple[str, str]], bytes | Path | i
     finally:
         # Here Django ends the request: it sends its signals and closes connections.
         response.close()
-    return answer[0], answer[1], body
+    status, headers = answer
+    return int(status[:3]), headers, body

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from io import BytesIO
 
 from django.core.exceptions import BadRequest
 from granian.rsgi import ProtocolClosed
@@ -52,7 +51,6 @@ class Bodies:
         self.limit, self.seconds = limit, seconds
         # These are the tasks that read a body, in the order in which they began. The value is when they began.
         self.reading: dict[asyncio.Task, float] = {}
-        self.given_up: set[asyncio.Task] = set()
 
     async def read(self, protocol, length: int, *, is_chunked: bool = False) -> bytes | MissingBody:
         if not (length or is_chunked):
@@ -64,15 +62,15 @@ class Bodies:
                 return await self.read_chunks(protocol)
             return await protocol()
         except asyncio.CancelledError:
-            if task not in self.given_up:
+            if task in self.reading:
                 raise
+            # `give_up_late` has cancelled the task.
             task.uncancel()
             return MissingBody(BodyLate())
         except (BodyCutOff, ProtocolClosed):
             return MissingBody(BodyCutOff())
         finally:
-            del self.reading[task]
-            self.given_up.discard(task)
+            self.reading.pop(task, None)
 
     async def read_chunks(self, protocol) -> bytes:
         """Keeps one byte over the limit at most, enough for Django to refuse it. The client gets that after sending
@@ -94,17 +92,6 @@ class Bodies:
         allowed = SLOW_SECONDS if stopping.has_begun() else self.seconds
         slow = [(task, now - began) for task, began in self.reading.items() if now - began >= SLOW_SECONDS]
         for place, (task, seconds) in enumerate(slow):
-            if (seconds >= allowed or len(slow) - place > SLOW_BODIES) and task not in self.given_up:
-                self.given_up.add(task)
+            if seconds >= allowed or len(slow) - place > SLOW_BODIES:
+                del self.reading[task]
                 task.cancel()
-
-
-def put_body(environ: dict, body: bytes | MissingBody) -> None:
-    """Puts a body where WSGI has it. Django does not read one without a length: it would take it for an empty one."""
-    if isinstance(body, MissingBody):
-        environ["wsgi.input"] = body
-        environ["CONTENT_LENGTH"] = environ.get("CONTENT_LENGTH") or "1"
-        return
-    environ["wsgi.input"] = BytesIO(body)
-    if "HTTP_TRANSFER_ENCODING" in environ:
-        environ["CONTENT_LENGTH"] = str(len(body))

@@ -1,14 +1,11 @@
 """The web server: granian's main process around `ticks.server.worker`. `manage.py serve` starts it."""
 
-import gc
 import multiprocessing
-import os
 import resource
 import signal
 import sys
 import threading
 import time
-from functools import partial
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
@@ -28,14 +25,11 @@ HEAD_SECONDS = 10
 HEAD_BYTES = 16 * 1024
 CONNECTIONS_EACH = 2048
 BACKLOG = 1024
-# Python looks for cycles after it has made this many objects. With its default of 700, this search takes a twentieth of
-# a worker's computing time, and finds next to nothing.
-GARBAGE_LOOK_EVERY = 20_000
 # Each of these signals stops the server.
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
-def serve(host: str, port: int, workers: int, threads: int) -> None:
+def serve(host: str, port: int, workers: int) -> None:
     # This comes before the first thread and the first worker, since they inherit it.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     # Each connection takes a file descriptor, and many systems start with no more than 1024 for a process.
@@ -46,7 +40,8 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     # Workers share the main process's memory (`ticks.server.stopping`).
     multiprocessing.set_start_method("fork")
     server = Granian(
-        "ticks.server.worker",
+        "ticks.server.worker:make_worker",
+        factory=True,
         address=host,
         port=port,
         interface=Interfaces.RSGI,
@@ -63,25 +58,7 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
         log_level=LogLevels.error,
     )
     threading.Thread(target=stop_on_signal, args=[server], name="signals", daemon=True).start()
-    server.serve(target_loader=partial(load_worker, threads, os.getpid()), wrap_loader=False)
-
-
-def load_worker(threads: int, main_process: int):
-    """The application of a new worker process."""
-    import django
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticks.settings")
-    django.setup()
-    from bookings.api.fast_path import FastPath
-    from ticks.server.worker import Worker
-
-    worker = Worker(FastPath, threads=threads, main_process=main_process)
-    # Objects that are loaded by now stay. Without this, Python would search all of them for garbage again and again,
-    # for 40 ms each time, and answer nobody meanwhile.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_LOOK_EVERY)
-    return worker
+    server.serve()
 
 
 def stop_on_signal(server: Granian) -> None:
@@ -105,4 +82,4 @@ def stop_on_signal(server: Granian) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], *map(int, sys.argv[2:5]))
+    serve(sys.argv[1], *map(int, sys.argv[2:4]))

@@ -4,7 +4,10 @@ A thread of Django holds a database connection and, while it books, an event's l
 bodies are read in the event loop, and answers leave whole or as a file. Plain bookings and reads of an event's status
 are read and answered in the event loop itself (`FastPath`); only the database is asked elsewhere."""
 
+import asyncio
 import faulthandler
+import gc
+import multiprocessing
 import os
 import signal
 import sys
@@ -18,8 +21,7 @@ from django.db import connections
 from ticks.logging import write_in_batches
 from ticks.server import stopping
 from ticks.server.app import environ_of, respond
-from ticks.server.bodies import Bodies, MissingBody, put_body
-from ticks.server.downloads import PERMIT, Permit
+from ticks.server.bodies import Bodies, MissingBody
 
 TICK_SECONDS = 0.05
 # A worker whose event loop has stood still for this long writes to stderr the stacks of its threads, and ends. The main
@@ -31,41 +33,63 @@ BEAT_SECONDS = 1
 LINGER_SECONDS = 1
 # granian opens a file that it has to send within this time. It does so at once, but does not report it.
 OPENING_SECONDS = 10
+# Python looks for cycles after it has made this many objects. With its default of 700, this search takes a twentieth of
+# a worker's computing time, and finds next to nothing.
+GARBAGE_LOOK_EVERY = 20_000
+
+
+def make_worker() -> "Worker":
+    """Makes the application of a new worker process."""
+    # It needs Django's applications, which `ticks.server.app` has loaded.
+    from bookings.api.fast_path import FastPath
+
+    worker = Worker(FastPath)
+    # Objects that are loaded by now stay. Without this, Python would search all of them for garbage again and again,
+    # for 40 ms each time, and answer nobody meanwhile.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_LOOK_EVERY)
+    return worker
 
 
 class Worker:
-    def __init__(self, make_fast_path, *, threads: int, main_process: int):
+    def __init__(self, make_fast_path):
         connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
-        self.make_fast_path, self.main_process = make_fast_path, main_process
-        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="django")
+        self.make_fast_path = make_fast_path
+        self.threads = ThreadPoolExecutor(settings.THREADS, thread_name_prefix="django")
         self.bodies = Bodies(limit=settings.BODY_LIMIT, seconds=settings.BODY_SECONDS)
         self.in_flight, self.busy_at, self.beat_at = 0, 0.0, 0.0
 
     def __rsgi_init__(self, loop) -> None:
         self.loop = loop
         self.fast_path = self.make_fast_path(loop, self.threads)
-        write_in_batches(loop)
+        self.log = write_in_batches()
         loop.call_soon(self.tick)
 
     def __rsgi_del__(self, loop) -> None:
         faulthandler.cancel_dump_traceback_later()
+        # What threads still log after this is written at once.
+        self.log.most_lines = 1
+        self.log.flush()
 
     def tick(self) -> None:
-        """Gives up what has waited too long, and handles the end of the server."""
+        """Gives up what has waited too long, writes the log, and handles the end of the server."""
         self.loop.call_later(TICK_SECONDS, self.tick)
         now = time.monotonic()
         if now - self.beat_at >= BEAT_SECONDS:
             # faulthandler's timer needs no GIL, so it also works while a call into C keeps the GIL.
             faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
             self.beat_at = now
-        if os.getppid() != self.main_process:
+        if os.getppid() != multiprocessing.parent_process().pid:
             # The main process was killed. A worker that continues would share the port with the next server.
             os._exit(1)
         self.fast_path.refuse_late()
         self.bodies.give_up_late()
-        if self.in_flight or stopping.stage[0] != stopping.ENDING:
+        self.log.flush()
+        is_ending = stopping.stage[0] == stopping.ENDING
+        if self.in_flight or not is_ending:
             self.busy_at = now
-        if stopping.stage[0] == stopping.ENDING:
+        if is_ending:
             # SIGTERM was blocked until now (`ticks.server.process.stop_on_signal`). With it, granian ends this worker.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             if now - self.busy_at > LINGER_SECONDS:
@@ -87,20 +111,18 @@ class Worker:
             self.in_flight -= 1
 
     async def answer_by_django(self, scope, protocol, body: bytes | MissingBody | None) -> None:
-        environ = environ_of(scope)
         if body is None:
-            length = int(environ.get("CONTENT_LENGTH") or 0)
-            body = await self.bodies.read(protocol, length, is_chunked="HTTP_TRANSFER_ENCODING" in environ)
-        put_body(environ, body)
-        watch = None
+            length = int(scope.headers.get("content-length") or 0)
+            body = await self.bodies.read(protocol, length, is_chunked="transfer-encoding" in scope.headers)
+        environ = environ_of(scope, body)
+        left = None
         if "/export/" in scope.path:
-            environ[PERMIT] = permit = Permit()
-            watch = self.loop.create_task(give_up_if_left(permit, protocol))
+            environ[stopping.CLIENT_LEFT] = left = asyncio.ensure_future(protocol.client_disconnect())
         try:
             answer = await self.loop.run_in_executor(self.threads, respond, environ)
         finally:
-            if watch:
-                watch.cancel()
+            if left:
+                left.cancel()
         self.send(protocol, *answer, is_last=isinstance(body, MissingBody))
 
     def send(self, protocol, status: int, headers: list, body: bytes | Path | int, *, is_last: bool = False) -> None:
@@ -114,8 +136,3 @@ class Worker:
             # The descriptor must be closed in every case, since until then the file takes room on the disk.
             self.loop.call_later(OPENING_SECONDS, os.close, body)
             protocol.response_file(status, headers, f"/dev/fd/{body}")
-
-
-async def give_up_if_left(permit: Permit, protocol) -> None:
-    await protocol.client_disconnect()
-    permit.give_up()

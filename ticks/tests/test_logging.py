@@ -12,11 +12,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError
 
-from ticks.logging import BatchHandler, JsonFormatter, LogFile, log_request, request_id, without_values
+from ticks.logging import BATCH_LINES, LogHandler, json_line, log_request, request_id, without_values, write_in_batches
 from ticks.tests.served import request
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +29,7 @@ def log():
     """The lines that the loggers of the settings write."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter())
+    handler.format = json_line
     logging.getLogger().addHandler(handler)
     yield stream
     logging.getLogger().removeHandler(handler)
@@ -38,14 +37,6 @@ def log():
 
 def lines(log):
     return [json.loads(line) for line in log.getvalue().splitlines()]
-
-
-def test_console_and_file_have_the_format():
-    handlers = django_settings.LOGGING["handlers"]
-
-    assert django_settings.LOGGING["formatters"] == {"json": {"()": "ticks.logging.JsonFormatter"}}
-    assert [handlers[name]["formatter"] for name in django_settings.LOGGING["root"]["handlers"]] == ["json", "json"]
-    assert handlers["combined"]["filename"].endswith("combined.log")
 
 
 @pytest.mark.parametrize("path", ["/api/v1/booking", '/"\\\n\x1b[31m', "/é\u2028\ud800"])
@@ -294,17 +285,28 @@ def test_refusal_without_the_database_takes_two_lines(anonymous, unreachable_dat
     ]
 
 
-# The file and its batches
+# The file, stderr, and batches
 
 
 @pytest.fixture
-def log_file(tmp_path):
-    handler = LogFile(tmp_path / "logs" / "some.log", encoding="utf-8", delay=True)
-    handler.setFormatter(JsonFormatter())
-    handler.directory = tmp_path / "logs"
-    handler.directory.mkdir()
+def path(tmp_path):
+    (tmp_path / "logs").mkdir()
+    return tmp_path / "logs" / "some.log"
+
+
+@pytest.fixture
+def handler(path):
+    handler = LogHandler(str(path))
+    handler.targets[1].setStream(io.StringIO())
     yield handler
-    handler.close()
+    close(handler)
+
+
+def close(handler):
+    for target in handler.targets:
+        # The lines that are still in a buffer cannot be written to a full disk either.
+        with contextlib.suppress(OSError):
+            target.close()
 
 
 def say(handler, text, level=logging.INFO, **fields):
@@ -315,112 +317,132 @@ def messages(path):
     return [json.loads(line)["message"] for line in path.read_text().splitlines()]
 
 
-def test_line_goes_to_the_new_file_once_the_file_was_rotated(log_file):
-    path = log_file.directory / "some.log"
-    say(log_file, "first")
+def test_line_goes_to_the_file_and_to_stderr(handler, path):
+    say(handler, "first")
+
+    assert messages(path) == ["first"]
+    assert handler.targets[1].stream.getvalue() == path.read_text()
+
+
+def test_terminal_gets_a_short_line_of_a_request_and_no_control_character(handler, path):
+    handler.is_terminal = True
+    facts = {"name": "ticks.request", "method": "GET", "path": "/\x1b[31m", "status": 404, "ms": 12.3, "user": None}
+    say(handler, "request", request_id="abc", **facts)
+    say(handler, "something else")
+
+    short, other = handler.targets[1].stream.getvalue().splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d 404 GET /\\u001b\[31m 12\.3 ms", short)
+    assert other == path.read_text().splitlines()[1]
+    assert messages(path) == ["request", "something else"]
+
+
+def test_stderr_that_is_no_terminal_gets_the_line_of_the_file(handler):
+    assert not handler.is_terminal
+
+
+def test_line_goes_to_the_new_file_once_the_file_was_rotated(handler, path):
+    say(handler, "first")
     path.rename(path.with_suffix(".1"))
-    say(log_file, "second")
+    say(handler, "second")
 
     assert (messages(path.with_suffix(".1")), messages(path)) == (["first"], ["second"])
 
 
-def test_missing_directory_fails_nobody_and_is_used_again_once_it_is_there(log_file):
-    say(log_file, "first")
-    shutil.rmtree(log_file.directory)
-    say(log_file, "lost")
-    say(log_file, "lost too")
-    log_file.directory.mkdir()
-    say(log_file, "last")
+def test_missing_directory_fails_nobody_and_is_used_again_once_it_is_there(handler, path):
+    say(handler, "first")
+    shutil.rmtree(path.parent)
+    say(handler, "lost")
+    say(handler, "lost too")
+    path.parent.mkdir()
+    say(handler, "last")
 
-    assert messages(log_file.directory / "some.log") == ["last"]
+    assert messages(path) == ["last"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_full_disk_fails_nobody_and_says_nothing_of_the_line(capsys):
-    handler = LogFile("/dev/full")
-    handler.setFormatter(JsonFormatter())
-    say(handler, "secret-4711")
-    # The lines that are still in the buffer cannot be written either.
-    with contextlib.suppress(OSError):
-        handler.close()
+def test_full_disk_fails_nobody_and_says_nothing_of_the_failure(capsys):
+    handler = LogHandler("/dev/full")
+    say(handler, "a line")
+    close(handler)
 
-    assert capsys.readouterr() == ("", "")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [json.loads(line)["message"] for line in err.splitlines()] == ["a line"]
 
 
-def test_processes_that_append_to_one_file_tear_no_line(tmp_path):
+def test_processes_that_append_to_one_file_tear_no_line(path):
     script = (
-        "import logging, sys; from ticks.logging import LogFile; handler = LogFile(sys.argv[1])\n"
-        "for _ in range(500): handler.handle(logging.makeLogRecord({'msg': sys.argv[2] * 300}))"
+        "import logging, sys; from ticks.logging import LogHandler; handler = LogHandler(sys.argv[1])\n"
+        "for _ in range(500): handler.handle(logging.makeLogRecord({'msg': sys.argv[2] * 300, 'levelno': 20}))"
     )
-    path = tmp_path / "some.log"
-    writers = [subprocess.Popen([sys.executable, "-c", script, path, letter]) for letter in "abcd"]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script, path, letter], stderr=subprocess.DEVNULL) for letter in "abcd"
+    ]
 
     assert [writer.wait(timeout=60) for writer in writers] == [0] * 4
-    assert Counter(path.read_text().splitlines()) == {letter * 300: 500 for letter in "abcd"}
-
-
-class Kept(logging.Handler):
-    """Keeps what it is given to write."""
-
-    def __init__(self):
-        super().__init__()
-        self.setFormatter(JsonFormatter())
-        self.writes = []
-
-    def emit(self, record):
-        self.writes.append([json.loads(line)["message"] for line in self.format(record).split("\n")])
+    assert Counter(messages(path)) == {letter * 300: 500 for letter in "abcd"}
 
 
 @pytest.fixture
-def batches():
-    return BatchHandler(4, [Kept(), Kept()])
+def batches(handler):
+    handler.most_lines = 4
+    return handler
 
 
-def test_lines_of_a_batch_are_one_write(batches):
+def test_lines_of_a_batch_are_one_write(batches, monkeypatch):
+    writes = []
+    monkeypatch.setattr(batches.targets[0], "handle", lambda record: writes.append(record.getMessage()))
     for number in range(3):
         say(batches, str(number))
-    before = list(batches.targets[0].writes)
+    before = list(writes)
     batches.flush()
     batches.flush()
 
     assert before == []
-    assert [target.writes for target in batches.targets] == [[["0", "1", "2"]]] * 2
+    assert [[json.loads(line)["message"] for line in write.split("\n")] for write in writes] == [["0", "1", "2"]]
 
 
-def test_error_is_written_at_once_behind_what_came_before(batches):
+def test_error_is_written_at_once_behind_what_came_before(batches, path):
     say(batches, "before")
     say(batches, "broken", logging.ERROR)
 
-    assert batches.targets[0].writes == [["before", "broken"]]
+    assert messages(path) == ["before", "broken"]
 
 
-def test_full_batch_is_written_at_once(batches):
+def test_full_batch_is_written_at_once(batches, path):
     for number in range(6):
         say(batches, str(number))
 
-    assert batches.targets[0].writes == [["0", "1", "2", "3"]]
+    assert messages(path) == ["0", "1", "2", "3"]
 
 
-def test_line_that_cannot_be_formatted_takes_no_other_with_it(batches):
+def test_line_that_cannot_be_formatted_takes_no_other_with_it(batches, path):
     say(batches, "before")
     say(batches, "%d", args=("x",))
     say(batches, "after")
     batches.flush()
 
-    assert batches.targets[0].writes == [["before", "after"]]
+    assert messages(path) == ["before", "after"]
 
 
-def test_line_of_a_batch_has_the_request_id_of_its_moment():
-    stream = io.StringIO()
-    target = logging.StreamHandler(stream)
-    target.setFormatter(JsonFormatter())
-    batches = BatchHandler(4, [target])
+def test_line_of_a_batch_has_the_request_id_of_its_moment(batches, path):
     token = request_id.set("mine")
     say(batches, "now")
     request_id.reset(token)
     batches.flush()
 
-    assert json.loads(stream.getvalue())["requestId"] == "mine"
+    assert json.loads(path.read_text())["requestId"] == "mine"
+
+
+def test_worker_makes_the_handler_of_the_settings_write_batches(monkeypatch):
+    for fact in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
+        monkeypatch.setattr(logging, fact, True, raising=False)
+    [handler] = [handler for handler in logging.getLogger().handlers if isinstance(handler, LogHandler)]
+    monkeypatch.setattr(handler, "most_lines", 1)
+
+    assert write_in_batches() is handler
+    assert handler.most_lines == BATCH_LINES
+    handler.flush()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -3,6 +3,7 @@
 import csv
 import io
 import zipfile
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree
 
@@ -16,6 +17,7 @@ from xlsxwriter.exceptions import XlsxFileError
 from accounts.tests.factories import UserFactory
 from bookings.admin import exports
 from bookings.admin.bookings.search import search_bookings
+from bookings.admin.exports import making
 from bookings.models import Booking
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
@@ -23,7 +25,7 @@ from bookings.tests.factories import BookingFactory, EventFactory
 from events.models import Event
 from ticks.db import scanning
 from ticks.db.scanning import TookTooLong
-from ticks.server.downloads import PERMIT, Permit, making
+from ticks.server.stopping import CLIENT_LEFT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -405,10 +407,10 @@ def test_export_that_cannot_be_written_says_so(box_office, monkeypatch, error):
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
 def test_export_that_nobody_waits_for_is_given_up(box_office, kind):
     BookingFactory()
-    permit = Permit()
-    permit.give_up()
+    left = Future()
+    left.set_result(None)
 
-    response = box_office.get(f"{BOOKINGS}export/{kind}/", **{PERMIT: permit})
+    response = box_office.get(f"{BOOKINGS}export/{kind}/", **{CLIENT_LEFT: left})
 
     assert (response.status_code, response["Retry-After"]) == (503, "30")
     assert LogEntry.objects.count() == 0

@@ -20,7 +20,7 @@ from accounts import tokens
 from accounts.tests.factories import UserFactory
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import undone
-from ticks.server.app import application
+from ticks.server.app import django_application, made_readable
 
 pytestmark = pytest.mark.drawn
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
@@ -97,6 +97,10 @@ def before_load_schema(context, raw_schema):
     for name, component in raw_schema["components"]["schemas"].items():
         if not name.endswith("Request") and component["type"] == "object":
             component.setdefault("additionalProperties", False)
+
+
+def application(environ, start_response):
+    return django_application(made_readable(environ), start_response)
 
 
 schema = schemathesis.openapi.from_wsgi("/api/schema", application, config=SchemathesisConfig.from_dict(CONFIG))

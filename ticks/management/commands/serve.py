@@ -55,8 +55,8 @@ class Command(BaseCommand):
         logging.shutdown()
         os.environ.setdefault(*MALLOC_THRESHOLD)
         # The server takes this process's place: signals reach it, and Django is not kept in memory twice.
-        options = [settings.HOST, settings.PORT, settings.WORKERS, settings.THREADS]
-        os.execv(sys.executable, [sys.executable, "-m", "ticks.server.process", *map(str, options)])  # noqa: S606
+        options = [settings.HOST, str(settings.PORT), str(settings.WORKERS)]
+        os.execv(sys.executable, [sys.executable, "-m", "ticks.server.process", *options])  # noqa: S606
 
 
 def refuse_taken_port() -> None:

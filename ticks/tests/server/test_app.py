@@ -1,8 +1,14 @@
+import os
+import tempfile
 from types import SimpleNamespace
 
 import pytest
+from django.http import FileResponse
+from rest_framework.exceptions import ParseError
 
+from ticks.server import app
 from ticks.server.app import environ_of, headers_of
+from ticks.server.bodies import MissingBody
 
 
 class Headers:
@@ -19,6 +25,12 @@ class Headers:
 
     def items(self):
         return [(name, value) for name, value in self.pairs if value.isascii()]
+
+    def __contains__(self, name):
+        return name in self.keys()
+
+    def get(self, name):
+        return dict(self.items()).get(name)
 
     def get_all(self, name):
         return [value for given, value in self.items() if given == name]
@@ -68,3 +80,38 @@ def test_header_that_cannot_be_read_is_there_all_the_same():
 
 def test_environ_without_a_host_has_none():
     assert "HTTP_HOST" not in environ_of(scope(http_version="1.0"))
+
+
+def test_body_that_came_in_chunks_has_its_length():
+    environ = environ_of(scope(headers=Headers([("transfer-encoding", "chunked")])), b"12345")
+
+    assert (environ["wsgi.input"].read(), environ["CONTENT_LENGTH"]) == (b"12345", "5")
+
+
+def test_body_that_did_not_come_has_a_length_and_fails_when_it_is_read():
+    environ = environ_of(scope(headers=Headers([("transfer-encoding", "chunked")])), MissingBody(ParseError("late")))
+
+    assert environ["CONTENT_LENGTH"] == "1"
+    with pytest.raises(ParseError, match="late"):
+        environ["wsgi.input"].read(1)
+
+
+def test_file_without_a_name_is_handed_over(monkeypatch):
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the answer closes it)
+    file.write(b"all of it")
+    file.seek(0)
+    download = FileResponse(file, as_attachment=True, filename="a.csv")
+
+    def django_application(environ, start_response):
+        start_response("200 OK", list(download.items()))
+        return download
+
+    monkeypatch.setattr(app, "django_application", django_application)
+
+    status, headers, body = app.respond({})
+
+    assert (status, dict(headers)["Content-Length"]) == (200, "9")
+    assert download.file_to_stream.closed
+    with open(f"/dev/fd/{body}", "rb") as read:
+        assert read.read() == b"all of it"
+    os.close(body)
