@@ -19,7 +19,7 @@ THROTTLE_ENABLED = environment.switch("THROTTLE_ENABLED", True)
 TRUSTED_PROXIES = environment.whole("TRUSTED_PROXIES", 0, 0, 16)
 # docs/api.md promises that keys are kept for a day.
 IDEMPOTENCY_HOURS = environment.whole("IDEMPOTENCY_HOURS", 24, 24, 24 * 366)
-HOST = environment.address("HOST", "127.0.0.1")
+HOST = environment.text("HOST", "127.0.0.1")
 PORT = environment.whole("PORT", 8000, 1, 65535)
 WORKERS = environment.whole("WORKERS", min(os.cpu_count() or 1, 8), 1, 256)
 # These threads of a worker carry out batches.
@@ -57,6 +57,12 @@ THROTTLE_RATES = {
 LOCK_SECONDS = 1
 DATABASE = environment.database()
 EMBEDDED = DATABASE["ENGINE"] == "django.db.backends.sqlite3"
+# These are the options that `ticks.server.worker` adds. With them a request is answered within three seconds even if
+# the database hangs; a command may take its time.
+REQUEST_DATABASE_OPTIONS = {}
+# The driver waits longer than a statement waits for a row's or a table's lock. Otherwise a lock that somebody holds
+# would look like a database that is away.
+REQUEST_DATABASE_SECONDS = environment.whole("DB_SECONDS", LOCK_SECONDS + 1, LOCK_SECONDS + 1, 60)
 if EMBEDDED:
     DATABASE["OPTIONS"] = {
         # Writers queue from BEGIN on. In the default, DEFERRED, two transactions that read and then write fail with
@@ -84,21 +90,13 @@ else:
         "connect_timeout": 10,
     }
     DATABASE["TEST"] = {"CHARSET": "utf8mb4"}
-DATABASES = {"default": {**DATABASE, "CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}}
-# These are the options that `ticks.server.worker` adds. With them a request is answered within three seconds even if
-# the database hangs; a command may take its time. The driver waits longer than a statement waits for a row's or a
-# table's lock. Otherwise a lock that somebody holds would look like a database that is away.
-REQUEST_DATABASE_SECONDS = environment.whole("DB_SECONDS", LOCK_SECONDS + 1, LOCK_SECONDS + 1, 60)
-REQUEST_DATABASE_OPTIONS = (
-    {}
-    if EMBEDDED
-    else {
+    REQUEST_DATABASE_OPTIONS = {
         "init_command": f"{DATABASE['OPTIONS']['init_command']}, lock_wait_timeout={LOCK_SECONDS}",
         "connect_timeout": 1,
         "read_timeout": REQUEST_DATABASE_SECONDS,
         "write_timeout": REQUEST_DATABASE_SECONDS,
     }
-)
+DATABASES = {"default": {**DATABASE, "CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Secrets and tokens

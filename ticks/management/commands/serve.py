@@ -29,7 +29,7 @@ class Command(BaseCommand):
             # Ctrl-C ends the command at once. An exception would be lost if Python runs a finalizer at that moment, and
             # migrations leave many; then the server would still start.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-        refuse_taken_port()
+        address = free_address()
         refuse_unreachable_database()
         refuse_too_few_connections()
         if prepare:
@@ -39,14 +39,13 @@ class Command(BaseCommand):
         else:
             refuse_other_schema()
         connection.close()
-        host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST
-        address = f"http://{host}:{settings.PORT}"
+        site = f"http://[{address}]:{settings.PORT}" if ":" in address else f"http://{address}:{settings.PORT}"
         self.stdout.write(
             f"Ticks runs on {connection.display_name}.\n"
-            f"  Start here     {address}/\n"
-            f"  API docs       {address}/api/docs\n"
-            f"  Browsable API  {address}/api/v1/event\n"
-            f"  Admin          {address}/admin/\n"
+            f"  Start here     {site}/\n"
+            f"  API docs       {site}/api/docs\n"
+            f"  Browsable API  {site}/api/v1/event\n"
+            f"  Admin          {site}/admin/\n"
             "Ctrl-C ends it."
         )
         self.stdout.flush()
@@ -55,16 +54,20 @@ class Command(BaseCommand):
         logging.shutdown()
         os.environ.setdefault(*MALLOC_THRESHOLD)
         # The server takes this process's place: signals reach it, and Django is not kept in memory twice.
-        options = [settings.HOST, str(settings.PORT), str(settings.WORKERS)]
+        options = [address, str(settings.PORT), str(settings.WORKERS)]
         os.execv(sys.executable, [sys.executable, "-m", "ticks.server.process", *options])  # noqa: S606
 
 
-def refuse_taken_port() -> None:
-    """The workers' sockets share their port. Without this check a second server would share it, unnoticed."""
+def free_address() -> str:
+    """The IP address of HOST, which granian needs. Raises `CommandError` if its port is taken.
+
+    The workers' sockets share their port. Without this check a second server would share it, unnoticed.
+    """
     with socket.socket(socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.HOST, settings.PORT))
+            return probe.getsockname()[0]
         except OSError as error:
             raise CommandError(
                 f"HOST {settings.HOST}, PORT {settings.PORT} cannot be served ({error.strerror}); set another."

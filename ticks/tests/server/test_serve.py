@@ -193,6 +193,23 @@ def test_second_server_on_the_port_is_refused(start, port):
 
 
 @pytest.mark.embedded
+@pytest.mark.parametrize(("host", "address"), [("localhost", "127.0.0.1"), ("0.0.0.0", "0.0.0.0"), ("::1", "::1")])
+def test_address_to_serve_is_that_of_the_host(settings, port, host, address):
+    settings.HOST, settings.PORT = host, port
+
+    assert serve.free_address() == address
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("host", ["nonsense.invalid", "999.1.1.1", "127.0.0.1:80", "192.0.2.1"])
+def test_host_that_is_no_address_of_this_machine_is_refused(settings, port, host):
+    settings.HOST, settings.PORT = host, port
+
+    with pytest.raises(CommandError, match=rf"^HOST {host}, PORT {port} cannot be served \(.+\); set another\.$"):
+        serve.free_address()
+
+
+@pytest.mark.embedded
 def test_serve_without_its_database_says_so_in_one_sentence(tmp_path, port):
     secrets = {"SECRET_KEY": "s" * 32, "JWT_SECRET": "j" * 32}
     url = f"mysql://root@localhost/ticks?unix_socket={tmp_path}/none.sock"
