@@ -56,12 +56,8 @@ def ago(moment: datetime) -> str:
     length = timezone.now() - moment
     if length < timedelta(minutes=1):
         return "just now"
-    return format_html(
-        '<time datetime="{}" title="{}">{} ago</time>',
-        moment.isoformat(),
-        exact_time(moment),
-        format_duration(length),
-    )
+    html = '<time datetime="{}" title="{}">{} ago</time>'
+    return format_html(html, moment.isoformat(), exact_time(moment), format_duration(length))
 
 
 def format_duration(length: timedelta) -> str:

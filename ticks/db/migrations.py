@@ -91,7 +91,7 @@ def refuse_newer_schema() -> None:
     unknown = unknown_migrations(MigrationLoader(connection))
     if unknown:
         raise CommandError(
-            f"The database is newer than this version of Ticks, which does not know {shortened(unknown)}; "
+            f"The database is newer than this version of Ticks, which does not know {describe_migrations(unknown)}; "
             "use the version that migrated it, or restore the backup from before."
         )
 
@@ -102,11 +102,11 @@ def refuse_other_schema() -> None:
     missing = missing_migrations(MigrationLoader(connection))
     if missing:
         raise CommandError(
-            f"The database is older than this version of Ticks, it lacks {shortened(missing)}; "
+            f"The database is older than this version of Ticks, it lacks {describe_migrations(missing)}; "
             "stop every server, back the database up, and run `manage.py migrate`."
         )
 
 
-def shortened(migrations: Sequence[Migration | str]) -> str:
+def describe_migrations(migrations: Sequence[Migration | str]) -> str:
     first, *others = map(str, migrations)
     return f"{first} and {len(others)} more {plural(len(others), 'migration')}" if others else first

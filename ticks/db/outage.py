@@ -76,12 +76,9 @@ def database_answers() -> bool:
     try:
         with connection.cursor() as cursor:
             cursor.execute(WRITE_PROBE)
-    except ProgrammingError:
-        # The database has no tables yet.
-        return True
-    except Exception:
-        # Whatever the error is, no request could be served.
-        return False
+    except Exception as error:
+        # A database without tables is there. Whatever another error is, no request could be served.
+        return isinstance(error, ProgrammingError)
     else:
         return True
     finally:
@@ -89,16 +86,17 @@ def database_answers() -> bool:
             connection.close()
 
 
-def is_lost(error: Exception) -> bool:
-    """Whether the connection is unusable. This does not tell whether the last statement was carried out."""
-    if isinstance(error, InterfaceError):
-        return True
-    return isinstance(error, DatabaseError) and bool(error.args) and error.args[0] in LOST
-
-
 def drop_if_lost(error: Exception) -> bool:
-    """Closes a lost connection, which would fail once more in the next request."""
-    if is_lost(error):
+    """Closes a lost connection, which would fail once more in the next request. Returns whether it was lost.
+
+    This does not tell whether the last statement was carried out.
+    """
+    is_lost = isinstance(error, InterfaceError) or code_of(error) in LOST
+    if is_lost:
         connection.close()
-        return True
-    return False
+    return is_lost
+
+
+def code_of(error: Exception) -> int | str | None:
+    """The driver's number for a database error. SQLite has a text in its place."""
+    return error.args[0] if isinstance(error, DatabaseError) and error.args else None

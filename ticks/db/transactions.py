@@ -17,7 +17,7 @@ from django.db import (
 )
 from django.db.models import QuerySet
 
-from ticks.db.outage import drop_if_lost, outage
+from ticks.db.outage import code_of, drop_if_lost, outage
 from ticks.exceptions import Refusal
 
 # These errors are a deadlock or a cluster's failed certification, a lock wait timeout, and a record changed since the
@@ -29,10 +29,10 @@ SQLITE_LOCKED = "database is locked"
 # (1153).
 VALUE_REFUSED = {1153, 1292, 1300, 1366, 1367, 1411, 3988}
 ATTEMPTS = 5
-# This includes lock waits: a few of them must not hold a thread of the server for half a minute.
-PATIENCE_SECONDS = 6
+# No attempt begins later than this. It includes lock waits: a few of them must not hold a thread for half a minute.
+RETRY_SECONDS = 6
 # If an attempt was lost by a time-out, the next one would be too.
-PATIENCE_WHEN_LOST_SECONDS = 0.8
+RETRY_SECONDS_WHEN_LOST = 0.8
 FIRST_PAUSE_SECONDS = 0.01
 ROWS_A_DELETION = 1000
 
@@ -93,7 +93,7 @@ def in_one_transaction(service: Callable, *, attempts: int = ATTEMPTS) -> Callab
         began = time.monotonic()
         refusal: Refusal = Busy()
         for attempt in range(attempts):
-            if time.monotonic() - began > PATIENCE_SECONDS:
+            if time.monotonic() - began > RETRY_SECONDS:
                 break
             if attempt:
                 time.sleep(FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 (jitter)
@@ -107,7 +107,7 @@ def in_one_transaction(service: Callable, *, attempts: int = ATTEMPTS) -> Callab
                 refusal = refusal_of(error, is_committing=is_committing)
                 # The log has the reason.
                 refusal.__cause__ = error
-                has_waited = time.monotonic() - began > PATIENCE_WHEN_LOST_SECONDS
+                has_waited = time.monotonic() - began > RETRY_SECONDS_WHEN_LOST
                 if isinstance(refusal, Unavailable) and (has_waited or not outage.is_over()):
                     break
         raise refusal
@@ -152,23 +152,17 @@ def refusal_of_database(error: Exception) -> Refusal | None:
 
 
 def is_value_refused(error: Exception) -> bool:
-    if isinstance(error, DataError):
-        return True
-    return isinstance(error, OperationalError) and bool(error.args) and error.args[0] in VALUE_REFUSED
+    return isinstance(error, DataError) or (isinstance(error, OperationalError) and code_of(error) in VALUE_REFUSED)
 
 
 def is_rolled_back(error: Exception) -> bool:
-    if not isinstance(error, OperationalError) or not error.args:
-        return False
-    return error.args[0] in ROLLED_BACK or SQLITE_LOCKED in str(error)
+    return isinstance(error, OperationalError) and (code_of(error) in ROLLED_BACK or SQLITE_LOCKED in str(error))
 
 
 def delete_in_batches(queryset: QuerySet) -> int:
     """Deletes all rows in short transactions. Deleted rows stay deleted if a later one fails. Returns how many."""
     deleted = 0
-    while True:
-        ids = list(queryset.order_by("pk").values_list("pk", flat=True)[:ROWS_A_DELETION])
-        if not ids:
-            return deleted
+    while ids := list(queryset.order_by("pk").values_list("pk", flat=True)[:ROWS_A_DELETION]):
         count, _ = queryset.model.objects.filter(pk__in=ids).delete()
         deleted += count
+    return deleted

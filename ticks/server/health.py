@@ -8,6 +8,9 @@ from ticks.db.migrations import missing_migrations
 from ticks.db.outage import WRITE_PROBE
 from ticks.server import stopping
 
+# Migrations are not taken back on a running system, so this check is not repeated once it has passed.
+migrated = False
+
 
 class Probes:
     """Middleware: answers probes for any host name or address, and without a redirect to https."""
@@ -20,10 +23,6 @@ class Probes:
         return probe(request) if probe else self.get_response(request)
 
 
-# Migrations are not taken back on a running system, so this check is not repeated once it has passed.
-migrated = False
-
-
 @never_cache
 @require_safe
 def healthz(request):
@@ -33,24 +32,22 @@ def healthz(request):
 @never_cache
 @require_safe
 def readyz(request):
+    obstacle = obstacle_to_serve()
+    return JsonResponse({"status": obstacle or "ready"}, status=503 if obstacle else 200)
+
+
+def obstacle_to_serve() -> str | None:
+    global migrated
     if stopping.has_begun():
-        return JsonResponse({"status": "stopping"}, status=503)
+        return "stopping"
     try:
         with connection.cursor() as cursor:
             cursor.execute(WRITE_PROBE)
-        if not is_migrated():
-            return JsonResponse({"status": "migrations are missing"}, status=503)
+        migrated = migrated or not missing_migrations(MigrationLoader(connection))
     except Error:
         connection.close()
-        return JsonResponse({"status": "the database does not answer, or takes no writes"}, status=503)
-    return JsonResponse({"status": "ready"})
-
-
-def is_migrated() -> bool:
-    global migrated
-    if not migrated:
-        migrated = not missing_migrations(MigrationLoader(connection))
-    return migrated
+        return "the database does not answer, or takes no writes"
+    return None if migrated else "migrations are missing"
 
 
 PROBES = {"/healthz": healthz, "/readyz": readyz}

@@ -445,16 +445,6 @@ def half_made():
 
 
 @pytest.mark.mariadb
-def test_column_of_another_type_is_not_taken_for_one_of_an_interrupted_migrate(half_made):
-    with pytest.raises(DatabaseError) as refusal, connection.schema_editor() as editor:
-        editor.add_field(half_made, half_made._meta.get_field("name"))
-
-    assert str(refusal.value) == (
-        "There is a column name of bookings_half already, varchar(8) instead of varchar(9): it is not Ticks'."
-    )
-
-
-@pytest.mark.mariadb
 @pytest.mark.parametrize("column", ["note", "size", "is_new"])
 def test_column_that_is_there_already_is_passed_over_with_a_warning(half_made, column, caplog):
     with connection.schema_editor() as editor:

@@ -551,7 +551,7 @@ def lock_held_elsewhere(event):
 
 @pytest.mark.mariadb
 def test_lock_that_is_held_elsewhere_keeps_only_its_own_event_waiting(queue, monkeypatch):
-    monkeypatch.setattr(transactions, "PATIENCE_SECONDS", 1.5)
+    monkeypatch.setattr(transactions, "RETRY_SECONDS", 1.5)
     events = [EventFactory() for _ in range(3)]
     began = time.monotonic()
     seconds = {}

@@ -47,16 +47,12 @@ class Connection(connections.Connection):
         super().query(query)
 
     def literal(self, o):
-        kind = type(o)
-        if kind is str:
+        if isinstance(o, str):
             return self.string_literal(o.encode(self.encoding))
         if o is None:
             return b"NULL"
-        if kind is int:
+        if type(o) is int:
             return b"%d" % o
-        if isinstance(o, str):
-            # These values are mostly members of enumerations.
-            return self.string_literal(o.encode(self.encoding))
         return super().literal(o)
 
 
@@ -90,30 +86,28 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """
         text = "; ".join(statement for statement, _ in statements)
         values = [value for _, some in statements for value in some]
-        run = self.run_by_cursor if self.queries_logged or self.execute_wrappers else self.run_by_driver
         try:
-            return run(text, values)
+            if self.queries_logged or self.execute_wrappers:
+                return self.run_by_cursor(text, values)
+            self.validate_no_broken_transaction()
+            self.close_if_health_check_failed()
+            self.ensure_connection()
+            driver = self.connection
+            found = []
+            with self.wrap_database_errors:
+                driver.query(text.encode(driver.encoding) % tuple(map(driver.literal, values)))
+                is_more = True
+                while is_more:
+                    result = driver.store_result()
+                    found += [] if result is None else [result.fetch_row(0)]
+                    # This reads the answer to the next statement; the error of that statement is raised here.
+                    is_more = driver.next_result() == 0
+            return found
         except errors.OperationalError as error:
             # Django's cursor does the same, but only for the first statement.
             if error.args[0] in base.CursorWrapper.codes_for_integrityerror:
                 raise errors.IntegrityError(*error.args) from error.__cause__
             raise
-
-    def run_by_driver(self, text: str, values: Sequence) -> list[Sequence[tuple]]:
-        self.validate_no_broken_transaction()
-        self.close_if_health_check_failed()
-        self.ensure_connection()
-        driver = self.connection
-        found = []
-        with self.wrap_database_errors:
-            driver.query(text.encode(driver.encoding) % tuple(map(driver.literal, values)))
-            is_more = True
-            while is_more:
-                result = driver.store_result()
-                found += [] if result is None else [result.fetch_row(0)]
-                # This reads the answer to the next statement; the error of that statement is raised here.
-                is_more = driver.next_result() == 0
-        return found
 
     def run_by_cursor(self, text: str, values: Sequence) -> list[Sequence[tuple]]:
         found = []

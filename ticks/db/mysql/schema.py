@@ -52,30 +52,6 @@ class DatabaseSchemaEditor(schema.DatabaseSchemaEditor):
         if missing:
             raise DatabaseError(f"There is a table {table} already, without {', '.join(missing)}: it is not Ticks'.")
 
-    def add_field(self, model, field):
-        self.refuse_other_column(model, field)
-        super().add_field(model, field)
-
-    def refuse_other_column(self, model, field):
-        """A column of this name that has another type was not made by an interrupted migration."""
-        table = model._meta.db_table
-        introspection = self.connection.introspection
-        if self.collect_sql:
-            return
-        with self.connection.cursor() as cursor:
-            columns = {column.name: column for column in introspection.get_table_description(cursor, table)}
-        if field.column not in columns:
-            return
-        found = columns[field.column]
-        kind = introspection.get_field_type(found.type_code, found)
-        sizes = {"max_length": found.internal_size, "max_digits": found.precision, "decimal_places": found.scale}
-        present, wanted = self.connection.data_types[kind] % sizes, field.db_type(self.connection)
-        # Django reads a bool, which MySQL keeps as a small number, as an integer.
-        if present != wanted and (present, wanted) != ("integer", "bool"):
-            raise DatabaseError(
-                f"There is a column {field.column} of {table} already, {present} instead of {wanted}: it is not Ticks'."
-            )
-
     def add_constraint(self, model, constraint):
         # The names are looked up instead of tried, since after a failed change the table is no longer locked.
         there = None if self.collect_sql else self.columns_of(model, constraint)

@@ -1,7 +1,7 @@
 """Django's `migrate`. Only one runs at a time on a database, and it says when servers must be stopped."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 
@@ -11,11 +11,12 @@ from django.core.management.commands import migrate
 from django.db import Error, OperationalError, connections, transaction
 from django.db.migrations.loader import MigrationLoader
 
-from ticks.db.migrations import missing_migrations, shortened
+from ticks.db.migrations import describe_migrations, missing_migrations
 
 # A large upgrade takes minutes; the hosts of a deployment that migrates on each of them wait for the first.
 WAIT_SECONDS = 600
 PAUSE_SECONDS = 0.2
+WAITING = "The database is held by another migrate, or a transaction on SQLite; waiting for its end."
 
 
 class Command(migrate.Command):
@@ -24,61 +25,59 @@ class Command(migrate.Command):
         # database. On SQLite, a locked database would look to them like an old one.
         if options.get("stdout"):
             self.stdout = OutputWrapper(options["stdout"])
-        connection = connections[options["database"]]
         if options["plan"] or options["check_unapplied"]:
             return super().execute(*args, **options)
-        one_at_a_time = in_one_transaction if connection.vendor == "sqlite" else under_a_name
-        with one_at_a_time(connection, on_wait=self.say_waiting):
+        with one_at_a_time(connections[options["database"]], say=self.say):
             return super().execute(*args, **options)
 
     def handle(self, *args, **options):
-        if options["verbosity"]:
-            self.say_what_must_stop(connections[options["database"]])
+        loader = MigrationLoader(connections[options["database"]])
+        # On a new database, without applied migrations, no server runs.
+        if options["verbosity"] and loader.applied_migrations:
+            stopping = [one for one in missing_migrations(loader) if not getattr(one, "runs_beside_server", False)]
+            if stopping:
+                self.say(f"No server may run during this upgrade, because of {describe_migrations(stopping)}.")
         super().handle(*args, **options)
 
-    def say_waiting(self):
-        self.stdout.write("The database is held by another migrate, or a transaction on SQLite; waiting for its end.")
+    def say(self, sentence: str) -> None:
+        self.stdout.write(sentence)
         self.stdout.flush()
-
-    def say_what_must_stop(self, connection):
-        loader = MigrationLoader(connection)
-        if not loader.applied_migrations:
-            # The database is new, so no server runs on it.
-            return
-        stopping = [one for one in missing_migrations(loader) if not getattr(one, "runs_beside_server", False)]
-        if stopping:
-            self.stdout.write(f"No server may run during this upgrade, because of {shortened(stopping)}.")
-            self.stdout.flush()
 
 
 @contextmanager
-def in_one_transaction(connection, *, on_wait: Callable[[], None]) -> Iterator[None]:
-    """SQLite rolls back changes of the schema too: an interrupted migrate has done nothing, and a second one waits."""
-    with ExitStack() as stack:
-        # The schema editor needs foreign keys off, and cannot turn them off within a transaction.
-        stack.enter_context(connection.constraint_checks_disabled())
-        deadline = time.monotonic() + WAIT_SECONDS
-        is_waiting = False
-        while True:
-            try:
-                stack.enter_context(transaction.atomic(using=connection.alias))
-            except OperationalError as error:
-                if "locked" not in str(error):
-                    raise
+def one_at_a_time(connection, *, say=lambda sentence: None) -> Iterator[None]:
+    take = take_transaction if connection.vendor == "sqlite" else take_name
+    deadline = time.monotonic() + WAIT_SECONDS
+    with ExitStack() as held:
+        if not take(connection, held):
+            say(WAITING)
+            while not take(connection, held):
                 if time.monotonic() > deadline:
-                    raise waited_too_long() from error
-            else:
-                break
-            if not is_waiting:
-                on_wait()
-            is_waiting = True
-            time.sleep(PAUSE_SECONDS)
+                    raise CommandError(
+                        f"The database was held for {WAIT_SECONDS} s, and nothing was migrated; run `manage.py "
+                        "migrate` again when the other one has ended."
+                    )
+                time.sleep(PAUSE_SECONDS)
         yield
 
 
-@contextmanager
-def under_a_name(connection, *, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Holds a named lock of the database server (GET_LOCK), which ends with the connection that migrates.
+def take_transaction(connection, held: ExitStack) -> bool:
+    """SQLite rolls back changes of the schema too: an interrupted migrate has done nothing, and a second one waits."""
+    with ExitStack() as taken:
+        # The schema editor needs foreign keys off, and cannot turn them off within a transaction.
+        taken.enter_context(connection.constraint_checks_disabled())
+        try:
+            taken.enter_context(transaction.atomic(using=connection.alias))
+        except OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            return False
+        held.enter_context(taken.pop_all())
+        return True
+
+
+def take_name(connection, held: ExitStack) -> bool:
+    """A named lock of the database server (GET_LOCK), which ends with the connection that migrates.
 
     The other nodes of a cluster do not see it, so only one node of a cluster may migrate.
     """
@@ -86,25 +85,14 @@ def under_a_name(connection, *, on_wait: Callable[[], None]) -> Iterator[None]:
     # characters.
     name = sha256(f"{connection.settings_dict['NAME']} migrate".encode()).hexdigest()
 
-    def ask(statement: str, *values) -> int | None:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, [name, *values])
-            return cursor.fetchone()[0]
-
-    if not ask("SELECT GET_LOCK(%s, 0)"):
-        on_wait()
-        if not ask("SELECT GET_LOCK(%s, %s)", WAIT_SECONDS):
-            raise waited_too_long()
-    try:
-        yield
-    finally:
+    def release():
         if connection.connection is not None:
-            with suppress(Error):
-                ask("SELECT RELEASE_LOCK(%s)")
+            with suppress(Error), connection.cursor() as cursor:
+                cursor.execute("SELECT RELEASE_LOCK(%s)", [name])
 
-
-def waited_too_long() -> CommandError:
-    return CommandError(
-        f"The database was held for {WAIT_SECONDS} s, and nothing was migrated; run `manage.py migrate` again when "
-        "the other one has ended."
-    )
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK(%s, 0)", [name])
+        is_taken = cursor.fetchone() == (1,)
+    if is_taken:
+        held.callback(release)
+    return is_taken

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from ticks.db.migrations import shortened
+from ticks.db.migrations import describe_migrations
 from ticks.management.commands import migrate
 from ticks.tests.served import PATIENCE_SECONDS, launch
 
@@ -112,7 +112,7 @@ def test_command_refuses_a_database_of_another_version(command, change, sentence
     ("count", "words"), [(1, "a.1"), (2, "a.1 and 1 more migration"), (3, "a.1 and 2 more migrations")]
 )
 def test_migrations_are_named_by_the_first_and_how_many_more(count, words):
-    assert shortened([f"a.{number + 1}" for number in range(count)]) == words
+    assert describe_migrations([f"a.{number + 1}" for number in range(count)]) == words
 
 
 @pytest.mark.django_db
@@ -158,8 +158,7 @@ def test_two_migrates_at_once_make_one_database(environment):
 @contextmanager
 def held(database):
     """The database, as another migrate holds it."""
-    one_at_a_time = migrate.in_one_transaction if connection.vendor == "sqlite" else migrate.under_a_name
-    with connection_to(database), one_at_a_time(connection, on_wait=pytest.fail):
+    with connection_to(database), migrate.one_at_a_time(connection, say=pytest.fail):
         yield
 
 

@@ -160,7 +160,7 @@ def test_service_whose_connection_is_lost_each_time_is_unavailable():
 
 @pytest.mark.django_db(transaction=True)
 def test_service_that_a_time_out_has_kept_waiting_is_not_run_again(monkeypatch):
-    monkeypatch.setattr(transactions, "PATIENCE_WHEN_LOST_SECONDS", 0)
+    monkeypatch.setattr(transactions, "RETRY_SECONDS_WHEN_LOST", 0)
     service = Service(LOST[0], failures=99)
 
     with pytest.raises(Unavailable):
