@@ -18,6 +18,7 @@ from ticks.db.transactions import in_one_transaction
 
 # No registration, form or command takes a colon in a username, so an account with this mark was made here.
 MARK = "rehearsal:"
+OWNER = f"{MARK}owner"
 ROWS = 1000
 # Longer than any rehearsal. Accounts that are left over after that cannot be used.
 SESSION_HOURS = 1
@@ -37,7 +38,7 @@ def copies() -> QuerySet[Event]:
 
 def open_copy(event: Event) -> Event:
     """Makes an event like this one, on sale now, by an account of the rehearsal's own."""
-    owner = User.objects.create(username=f"{MARK}owner", password=make_password(None))
+    owner = User.objects.create(username=OWNER, password=make_password(None))
     fields = {name: getattr(event, name) for name in COPIED}
     fields["name"] = f"Rehearsal of {event.name}"[: Event._meta.get_field("name").max_length]
     # The random letters tell the copy from the one of another deployment.
@@ -48,22 +49,18 @@ def open_copy(event: Event) -> Event:
     return open_event(fields, actor=owner)
 
 
-def make_buyers(numbers: range) -> list[tuple[int, str]]:
+def make_buyers(number: int) -> list[tuple[int, str]]:
     """Makes accounts that are logged in and have no password. Returns the id and the access token of each."""
-    names = [f"{MARK}{number}" for number in numbers]
-    User.objects.bulk_create(User(username=name, username_key=name, password=make_password(None)) for name in names)
+    names = [f"{MARK}{place}" for place in range(number)]
+    accounts = [User(username=name, username_key=name, password=make_password(None)) for name in names]
+    User.objects.bulk_create(accounts, batch_size=ROWS)
     # The rows are read back, since MySQL does not return the ids of many.
-    LoginSession.objects.bulk_create(
-        LoginSession(
-            user=user,
-            refresh_hash=hash_of(new_refresh_id()),
-            auth_hash=user.get_session_auth_hash(),
-            expires_at=timezone.now() + timedelta(hours=SESSION_HOURS),
-        )
-        for user in User.objects.filter(username__in=names)
-    )
-    sessions = LoginSession.objects.filter(user__username__in=names).select_related("user")
-    return [(session.user_id, access_token(session)) for session in sessions]
+    buyers = marked_accounts().exclude(username=OWNER)
+    terms = {"refresh_hash": hash_of(new_refresh_id()), "expires_at": timezone.now() + timedelta(hours=SESSION_HOURS)}
+    sessions = [LoginSession(user=user, auth_hash=user.get_session_auth_hash(), **terms) for user in buyers]
+    LoginSession.objects.bulk_create(sessions, batch_size=ROWS)
+    stored = LoginSession.objects.filter(user__in=buyers).select_related("user")
+    return [(session.user_id, access_token(session)) for session in stored]
 
 
 def remove_rehearsals() -> Counter[str]:

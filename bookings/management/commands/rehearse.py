@@ -4,35 +4,31 @@ import signal
 import sys
 from argparse import ArgumentTypeError
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError
 from django.db import Error, connection
 from django.utils import timezone
 
-from bookings.rehearsal.copy import ROWS, copies, make_buyers, open_copy, remove_rehearsals
-from bookings.rehearsal.crowd import Crowd, Server
-from bookings.rehearsal.report import Comparison, compare, report
+from bookings.models import Booking, LedgerEntry
+from bookings.rehearsal.copy import copies, make_buyers, open_copy, remove_rehearsals
+from bookings.rehearsal.crowd import DRAIN_SECONDS, Crowd, Server
+from bookings.services.verification import verify_events
 from events.models import Event
 from ticks.db.migrations import refuse_other_schema
 from ticks.exceptions import Refusal
 from ticks.formatting import counted
+from ticks.load import Tally
 from ticks.parsing import find
 
 INTERRUPTED = 130
+MOST = {"buyers": 50_000, "seconds": 600}
 SIZES = re.compile(r"([1-4])(?:-([1-4]))?")
 REST = "Anything that is left is deleted by the next rehearsal, or at once with --clean."
-
-
-def whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
-            raise ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
+LABEL = 26
 
 
 def sizes(text: str) -> tuple[int, int]:
@@ -45,19 +41,17 @@ def sizes(text: str) -> tuple[int, int]:
 class Command(BaseCommand):
     help = (
         "Rehearses an on-sale: made-up buyers storm a copy of the event over HTTP, on this deployment, and you read "
-        "how fast it was, what was refused, and that nothing was oversold. The event itself is not touched. While it "
-        "runs the copy is in the list of events, as 'Rehearsal of ...'; who books on it by mistake loses that booking. "
-        "It puts real load on the server, so real buyers wait longer. Afterwards copy, bookings and accounts are "
-        "deleted."
+        "how fast it was, what was refused, and that nothing was oversold. Real buyers wait longer meanwhile. The copy "
+        "is in the list of events, as 'Rehearsal of ...'; who books on it by mistake loses that booking. Afterwards "
+        "copy, bookings and accounts are deleted."
     )
 
     def add_arguments(self, parser):
         add = parser.add_argument
         add("event", nargs="?", metavar="EVENT", help="the event's id")
-        add("--buyers", type=whole(1, 50_000), default=1000, metavar="N", help="how many, up to 50,000 (1000)")
+        add("--buyers", type=int, default=1000, metavar="N", help="how many, up to 50,000 (1000)")
         seconds = "in which they come, 1 to 600 (30); they then have a minute to finish"
-        add("--seconds", type=whole(1, 600), default=30, metavar="S", help=seconds)
-        add("--connections", type=whole(1, 500), default=64, metavar="C", help="that they share, up to 500 (64)")
+        add("--seconds", type=int, default=30, metavar="S", help=seconds)
         tickets = "of a booking, such as 2 or 1-4 (1-2); no more than the event sells at once"
         add("--tickets", type=sizes, default=(1, 2), metavar="SIZES", help=tickets)
         add("--url", help="of the server (HOST and PORT of the settings), such as http://127.0.0.1:8000")
@@ -74,6 +68,9 @@ class Command(BaseCommand):
         super().run_from_argv(argv)
 
     def handle(self, *args, **options):
+        for name, most in MOST.items():
+            if not 1 <= options[name] <= most:
+                raise CommandError(f"--{name} is a number from 1 to {most}.")
         try:
             with one_at_a_time():
                 refuse_other_schema()
@@ -86,41 +83,36 @@ class Command(BaseCommand):
     def run(self, options) -> None:
         event = event_to_rehearse(options["event"])
         server = Server(options["url"])
-        server.refuse_unready()
         if not options["yes"] and sys.stdin and sys.stdin.isatty():
             self.confirm(event, options)
         self.clean(options)
         try:
-            found = self.rehearse(event, server, options)
+            findings = self.rehearse(event, server, options)
         finally:
             self.say("Removing what was made ...")
             connection.close()
             removed = remove_rehearsals()
         self.say(f"Deleted again: {listed(removed)}.")
-        if found.findings:
+        if findings:
             raise CommandError("The rehearsal found bookings that are not in order; see above.")
 
-    def rehearse(self, event: Event, server: Server, options) -> Comparison:
-        number = options["buyers"]
+    def rehearse(self, event: Event, server: Server, options) -> list[str]:
+        number, seconds = options["buyers"], options["seconds"]
         self.say(f"Preparing a copy of the event and {counted(number, 'account')} ...")
         copy = open_copy(event)
-        buyers = make_buyers(range(1))
-        # This check comes before thousands of accounts are made.
+        buyers = make_buyers(number)
         server.refuse_another_database(copy, token=buyers[0][1])
-        for first in range(1, number, ROWS):
-            buyers += make_buyers(range(first, min(first + ROWS, number)))
         limit = min(event.max_tickets_per_booking or event.total_tickets, event.total_tickets)
         low, high = options["tickets"]
-        crowd = Crowd(buyers, server, copy, seconds=options["seconds"], tickets=(min(low, limit), min(high, limit)))
-        self.say(f"On sale for {options['seconds']} s ...")
+        crowd = Crowd(buyers, server, copy, seconds=seconds, tickets=(min(low, limit), min(high, limit)))
+        self.say(f"On sale for {seconds} s, and until the last buyer has an answer: {DRAIN_SECONDS} s more at most ...")
         began = timezone.now()
-        crowd.come(connections=min(options["connections"], number), say=self.say)
-        self.say("Comparing what the buyers were answered with the database ...")
+        crowd.come()
         # The connection was idle meanwhile, and the database may have been restarted.
         connection.close()
-        found = compare(copy, crowd, began=began)
-        self.say(f"\n{report(event, crowd, found)}\n")
-        return found
+        found = Comparison(copy, crowd, began)
+        self.say("\n" + "\n".join(report(event, crowd, found)) + "\n")
+        return found.findings
 
     def confirm(self, event: Event, options) -> None:
         buyers, seconds = options["buyers"], options["seconds"]
@@ -171,3 +163,72 @@ def one_at_a_time() -> Iterator[None]:
         except BlockingIOError:
             raise CommandError("Another rehearsal is running here; wait until it ends.") from None
         yield
+
+
+class Comparison:
+    """The stored rows of the copy, compared with the buyers' answers."""
+
+    def __init__(self, copy: Event, crowd: Crowd, began: datetime):
+        [verified] = verify_events(copy.pk)
+        rows = list(Booking.objects.filter(event=copy).values_list("pk", "user_id", "tickets_reserved"))
+        by_buyer = {order.user_id: order for order in crowd.orders}
+        own = [row for row in rows if row[1] in by_buyer]
+        last = LedgerEntry.objects.filter(event=copy, available_after=0, kind="booked").order_by("sequence").first()
+        self.sold_out_after = (last.created_at - began).total_seconds() if last else None
+        self.held, self.by_others = verified.held, len(rows) - len(own)
+        self.findings = [*verified.findings, *broken_promises(own, by_buyer)]
+
+
+def broken_promises(rows: list[tuple], by_buyer: dict) -> list[str]:
+    """The differences between a buyer's answers and the stored rows, counted by kind."""
+    stored = {pk: (user, tickets) for pk, user, tickets in rows}
+    answered = {order.booking_id: (user, order.tickets) for user, order in by_buyer.items() if order.booking_id}
+    counts = {
+        "acknowledged bookings that are not stored": len(answered.keys() - stored.keys()),
+        "bookings stored for another buyer or number of tickets than was answered": sum(
+            stored.get(pk, booking) != booking for pk, booking in answered.items()
+        ),
+        "second bookings of a buyer who asked for one": len(rows) - len({user for _, user, _ in rows}),
+        "bookings stored of buyers who were refused": sum(by_buyer[user].outcome == "refused" for _, user, _ in rows),
+    }
+    return [f"{what}: {count:,}" for what, count in counts.items() if count]
+
+
+def report(event: Event, crowd: Crowd, found: Comparison) -> Iterator[str]:
+    total, outcomes = event.total_tickets, Counter(order.outcome for order in crowd.orders)
+    low, high = crowd.tickets
+    waitlist = "with a waitlist" if event.waitlist_enabled else "without a waitlist"
+    yield f"Rehearsal of event {event.pk}, {event.name}: {counted(total, 'ticket')}, {waitlist}."
+    sizes = counted(high, "ticket") if low == high else f"{low} to {high} tickets"
+    yield f"{counted(len(crowd.orders), 'buyer')} came within {crowd.seconds} s, each for {sizes}."
+    yield ""
+    acknowledged = sum(order.booking_id is not None for order in crowd.orders)
+    in_order = f"IN ORDER: nothing oversold; {acknowledged:,} bookings acknowledged, and all of them stored."
+    yield "NOT IN ORDER" if found.findings else in_order
+    yield from (f"  {finding}" for finding in found.findings)
+    if found.by_others:
+        yield f"  {counted(found.by_others, 'booking')} on the copy by others than the buyers; they do not stand."
+    yield ""
+    yield row("Tickets sold", f"{found.held:,} of {total:,} ({100 * found.held / total:.0f} %)")
+    yield row("Sold out after", "not sold out" if found.sold_out_after is None else f"{found.sold_out_after:.1f} s")
+    yield row("Requests a second", f"{crowd.total.rate:,.0f} on average")
+    labels = {"completed": "got tickets", "waitlisted": "waited", "refused": "were refused", "trying": "got no answer"}
+    yield from (row(f"Buyers who {label}", f"{outcomes[outcome]:,}") for outcome, label in labels.items())
+    yield row("Answers to bookings", spread(crowd.bookings))
+    yield row("Answers about the status", spread(crowd.looks))
+    yield ""
+    lost = crowd.total.unanswered
+    yield "Refused requests" if crowd.refusals or lost else "No request was refused or lost."
+    for (status, code), count in crowd.refusals.most_common():
+        yield f"{count:>8,}  {status} {code}: {crowd.messages[status, code]}"
+    if lost:
+        yield f"{lost:>8,}  no answer: the connection broke, or ten seconds passed"
+
+
+def spread(tally: Tally) -> str:
+    parts = {"half": 50, "95 %": 95, "99 %": 99, "all": 100}
+    return ", ".join(f"{name} within {tally.percentile(percent):.3f} s" for name, percent in parts.items())
+
+
+def row(label: str, value: str) -> str:
+    return f"{label:<{LABEL}}{value}"
