@@ -2,11 +2,9 @@
 
 import os
 import pwd
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,8 +17,8 @@ from typing import Any
 import MySQLdb
 
 from tools.private_mariadb import STOP_SECONDS, MariaDB, MariaDBFailed, end_process, install, program, server_options
+from tools.service import ROOT, free_ports
 
-ROOT = Path(__file__).resolve().parent.parent
 PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
 # Where `tools/setup.sh --galera` puts the scripts of the package mariadb-server that copy a node's data.
 SCRIPTS = ROOT / ".venv/galera"
@@ -30,8 +28,6 @@ NODES = 3
 SYNC_WAIT = "SET SESSION wsrep_sync_wait=1"
 SYNCED_SECONDS = 60
 POLL_SECONDS = 0.1
-# The kernel takes ports for outgoing connections from 32768 on.
-PORTS = range(15_000, 32_000)
 # docs/operating.md advises this: a dead node is given up after a second. The default is about six.
 FAST_FAILOVER = (
     "evs.keepalive_period=PT0.3S; evs.suspect_timeout=PT1S; evs.inactive_timeout=PT3S; evs.install_timeout=PT3S"
@@ -163,19 +159,6 @@ def unprivileged_account() -> dict[str, Any]:
         return {}
     nobody = pwd.getpwnam("nobody")
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        ports = []
-        for port in random.sample(PORTS, len(PORTS)):
-            probe = stack.enter_context(socket.socket())
-            with suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                ports.append(port)
-            if len(ports) == count:
-                break
-        return ports
 
 
 def node_check(nodes: Sequence[Node], directory: Path) -> Path:

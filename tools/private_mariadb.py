@@ -1,6 +1,6 @@
 """Runs a command with a MariaDB of its own, which nothing else can reach and which leaves nothing behind.
 
-python tools/private_mariadb.py [--keep-log] -- COMMAND ...
+python tools/private_mariadb.py -- COMMAND ...
 """
 
 import argparse
@@ -68,6 +68,8 @@ class MariaDB:
             [*self.command, *options],
             env={**os.environ, **self.environment},
             **self.account,
+            # Python ignores SIGXFSZ, and so does the server then: where a file may not grow, it goes on with an error.
+            restore_signals=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -76,12 +78,12 @@ class MariaDB:
             start_new_session=True,
         )
 
-    def ask(self, statement: str, *, init_command: str = "SET autocommit=1") -> list[tuple]:
+    def ask(self, statement: str, *, db: str = "ticks", init_command: str = "SET autocommit=1") -> list[tuple]:
         """The rows of a statement, on a connection of its own. Raises MySQLdb.Error."""
         # The import is here, since only this method needs the driver.
         import MySQLdb
 
-        options = {"unix_socket": self.socket, "user": "root", "db": "ticks", "autocommit": True, "connect_timeout": 5}
+        options = {"unix_socket": self.socket, "user": "root", "db": db, "autocommit": True, "connect_timeout": 5}
         with closing(MySQLdb.connect(**options, init_command=init_command)) as connection:
             cursor = connection.cursor()
             cursor.execute(statement)
@@ -98,9 +100,7 @@ class MariaDB:
 
 
 @contextmanager
-def private_mariadb(
-    *, extra_options: Sequence[str] = (), environment: Mapping[str, str] | None = None
-) -> Iterator[MariaDB]:
+def private_mariadb(*, extra_options: Sequence[str] = ()) -> Iterator[MariaDB]:
     """Yields a running server with an empty database `ticks`; later options override ours.
 
     Raises MariaDBFailed when there is no server program, or when it does not come up.
@@ -117,7 +117,6 @@ def private_mariadb(
             data=home / "data",
             log=home / "error.log",
             command=[program("mariadbd"), *server_options(home, socket_path), *AS_ROOT, *extra_options],
-            environment=environment or {},
         )
         stack.callback(mariadb.stop)
         mariadb.start()
@@ -249,7 +248,6 @@ def exit_on_signals() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Runs COMMAND with DATABASE_URL set to a private MariaDB.")
-    parser.add_argument("--keep-log", action="store_true", help="keep the server's log, and say where")
     parser.add_argument("command", nargs="+", metavar="COMMAND")
     arguments = parser.parse_args()
 
@@ -261,10 +259,6 @@ def main() -> int:
             finally:
                 if mariadb.process.poll() is not None:
                     sys.stderr.write(f"mariadbd died while the command ran:\n{mariadb.log_tail}\n")
-                if arguments.keep_log:
-                    kept = tempfile.mkstemp(prefix="ticks-mariadb-", suffix=".log")[1]
-                    shutil.copyfile(mariadb.log, kept)
-                    sys.stderr.write(f"The server's log is {kept}\n")
     except (MariaDBFailed, OSError) as failure:
         sys.stderr.write(f"{failure}\n")
         return 1

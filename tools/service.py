@@ -1,12 +1,14 @@
 """Runs the real server, `manage.py serve`, for a tool, in a configuration of its own, and measures its cost."""
 
 import os
+import random
 import secrets
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -14,6 +16,8 @@ from tools.private_mariadb import end_process
 
 ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
+# The kernel takes ports for outgoing connections from 32768 on.
+PORTS = range(15_000, 32_000)
 START_SECONDS = 60
 STOP_SECONDS = 20
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -31,12 +35,13 @@ class Service:
         self,
         *,
         database_url: str,
-        port: int,
         directory: Path,
+        port: int | None = None,
         settings: Mapping[str, str] | None = None,
         root: Path = ROOT,
         python: str = sys.executable,
     ):
+        [port] = [port] if port else free_ports(1)
         self.address = (HOST, port)
         self.root, self.manage_py = root, (python, str(root / "manage.py"))
         self.log_file = directory / f"server-{port}.log"
@@ -96,7 +101,10 @@ class Service:
         raise ServiceFailed(f"The server did not start:\n{self.log_file.read_text(errors='replace')[-2000:]}")
 
     def workers(self) -> list[int]:
-        return list(children(self.process.pid))
+        pid = self.process.pid
+        with suppress(OSError):
+            return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return []
 
     def cpu_seconds(self) -> float:
         return sum(cpu_seconds(pid) for pid in (self.process.pid, *self.workers()))
@@ -108,11 +116,6 @@ class Service:
         if self.process is not None:
             end_process(self.process, seconds=STOP_SECONDS)
         self.log.close()
-
-
-def children(pid: int) -> Iterator[int]:
-    with suppress(OSError):
-        yield from map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
 def cpu_seconds(pid: int) -> float:
@@ -130,3 +133,24 @@ def memory_mb(pid: int) -> float:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
     return 0.0
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        ports = []
+        for port in random.sample(PORTS, len(PORTS)):
+            probe = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                probe.bind((HOST, port))
+                ports.append(port)
+            if len(ports) == count:
+                break
+        return ports
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """A table: the first column is aligned to the left, and all others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows
+    )

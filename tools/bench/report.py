@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from tools.bench.measure import Result
+from tools.service import columns
 
 COLUMNS = (
     "scenario",
@@ -11,7 +12,6 @@ COLUMNS = (
     "(min-max)",
     "ratio to A",
     "(min-max)",
-    "p50 ms",
     "p99 ms",
     "errors",
     "CPU us: server",
@@ -25,34 +25,29 @@ LEGEND = (
 )
 
 
-def by_scenario(results: Sequence[Result], world: str) -> dict[str, list[Result]]:
-    """The runs of a world, in the order in which the scenarios ran."""
-    runs: dict[str, list[Result]] = {}
-    for result in results:
-        if result.world == world:
-            runs.setdefault(result.scenario, []).append(result)
-    return runs
+def by_scenario(results: Sequence[Result], world: str) -> list[list[Result]]:
+    """The runs of a world, those of each scenario together."""
+    scenarios = dict.fromkeys(result.scenario for result in results)
+    return [[run for run in results if (run.world, run.scenario) == (world, scenario)] for scenario in scenarios]
 
 
 def tables(results: Sequence[Result], worlds: Sequence[str]) -> str:
-    """A table for each world. Each world but the first is also compared with the first, as a quotient."""
+    """A table for each world. The second is also compared with the first, as a quotient."""
     parts = []
     for world in worlds:
         title = f"{world}\n" if len(worlds) > 1 else ""
-        parts.append(title + columns([COLUMNS, *map(cells, by_scenario(results, world).values())]))
-    parts += [LEGEND, *(comparison(results, worlds[0], world) for world in worlds[1:])]
-    return "\n" + "\n\n".join(parts)
+        parts.append(title + columns([COLUMNS, *map(cells, by_scenario(results, world))]))
+    return "\n\n".join([*parts, LEGEND, *(comparison(results, worlds[0], world) for world in worlds[1:])])
 
 
 def cells(runs: Sequence[Result]) -> tuple[str, ...]:
     rates, ratios = [run.rate for run in runs], [run.ratio for run in runs]
     return (
-        runs[0].title,
+        runs[0].scenario.title,
         f"{median(rates):.0f}",
         f"({min(rates):.0f}-{max(rates):.0f})",
         f"{median(ratios):.2f}",
         f"({min(ratios):.2f}-{max(ratios):.2f})",
-        f"{median(run.p50 for run in runs):.1f}",
         f"{median(run.p99 for run in runs):.1f}",
         str(sum(run.errors for run in runs)),
         f"{median(run.server_us for run in runs):.0f}",
@@ -63,27 +58,15 @@ def cells(runs: Sequence[Result]) -> tuple[str, ...]:
 
 def comparison(results: Sequence[Result], base: str, other: str) -> str:
     """How many times as fast and as costly `other` is. These are medians of the quotients of runs in the same round."""
-    lines = [(f"{other} / {base}", "rate", "(min-max)", "CPU: server", "server and database")]
-    bases = by_scenario(results, base)
-    for name, runs in by_scenario(results, other).items():
-        pairs = list(zip(runs, bases[name], strict=True))
-        rates = [run.rate / max(before.rate, 1) for run, before in pairs]
-        server = [run.server_us / max(before.server_us, 1) for run, before in pairs]
-        both = [
-            (run.server_us + run.database_us) / max(before.server_us + before.database_us, 1) for run, before in pairs
-        ]
+    lines = [(f"{other} / {base}", "rate", "(min-max)", "CPU: server", "database")]
+    for runs, bases in zip(by_scenario(results, other), by_scenario(results, base), strict=True):
+        pairs = list(zip(runs, bases, strict=True))
+        rates, *costs = (
+            [getattr(run, field) / max(getattr(before, field), 1) for run, before in pairs]
+            for field in ("rate", "server_us", "database_us")
+        )
         spread = f"({min(rates):.2f}-{max(rates):.2f})"
-        lines.append((runs[0].title, f"{median(rates):.2f}", spread, f"{median(server):.2f}", f"{median(both):.2f}"))
+        lines.append(
+            (runs[0].scenario.title, f"{median(rates):.2f}", spread, *(f"{median(cost):.2f}" for cost in costs))
+        )
     return columns(lines)
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Aligns the first column to the left, and all others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows
-    )
-
-
-def findings(results: Sequence[Result]) -> list[str]:
-    return [f"{result.world}, {result.scenario}: {finding}" for result in results for finding in result.findings]

@@ -1,6 +1,6 @@
 """Books for minutes while everything below Ticks is killed, stopped, filled up and cut; then compares the data.
 
-    .venv/bin/python -m tools.chaos [--seed 1] [--kills 20] [--bookings 20000] [--quick]
+    .venv/bin/python -m tools.chaos [--seed 1] [--quick]
 
 Exits non-zero when an acknowledged booking is lost, a request was carried out twice, a ticket was sold twice,
 the database contradicts itself, an answer came that is not announced, or a fault could not be injected."""
@@ -13,222 +13,147 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from tools.chaos import report
-from tools.chaos.clients import Asker, Client, Journal, Sale, Seat, open_sale
-from tools.chaos.faults import KILLS, OTHERS, Disk, NotInjected, Stage, plan
+from tools.chaos.clients import Asker, Client, Journal, Sale, open_sale
+from tools.chaos.faults import FAULTS, MARIADB_OPTIONS, FaultFailed, Stage
 from tools.chaos.proxy import Proxy
 from tools.chaos.report import Board
 from tools.chaos.verification import Verdict, oversold, verify
 from tools.private_mariadb import MariaDBFailed, private_mariadb
-from tools.service import HIGH_LIMITS, HOST, ROOT, Service, ServiceFailed
+from tools.service import HIGH_LIMITS, HOST, ROOT, Service, ServiceFailed, free_ports
 
 INTERRUPTED = 130
+CLIENTS = 32
+# How many times each fault is injected, and how many bookings there are at least, in a usual and in a quick run.
+USUAL, QUICK = (5, 20_000), (1, 4000)
+MOST_SECONDS = 900
 RECOVERY_SECONDS = 45
-PROGRESS_SECONDS = 10
 # A client may go on with a request, and with those before it, for this long after the end of the run.
 LAST_ANSWERS_SECONDS = 120
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="chaos", description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--seed", type=int, default=1, help="the dice: which faults when, and what is bought")
-    add("--kills", type=int, help="of workers, the server and mariadbd, with -9 (20)")
-    add("--others", type=int, help="how many times each of the other faults (4)")
-    add("--bookings", type=int, help="acknowledged bookings at least (20000)")
-    add("--connections", type=int, default=32)
-    add("--minutes", type=float, default=15, help="fails after this time")
-    add("--port", type=int, default=8320, help="the server's; the proxy has the next one")
-    add("--quick", action="store_true", help="about a minute, each fault once: 3 kills, 4000 bookings")
-    options = parser.parse_args()
-    for name, usual, quick in (("kills", 20, 3), ("others", 4, 1), ("bookings", 20_000, 4000)):
-        if getattr(options, name) is None:
-            setattr(options, name, quick if options.quick else usual)
-    return options
-
-
-class Run:
-    """A stage with its clients."""
-
-    def __init__(self, options: argparse.Namespace, stage: Stage, sale: Sale, journal: Journal):
-        self.options, self.stage, self.sale, self.journal = options, stage, sale, journal
-        self.board = stage.board
-        self.faults = plan(stage.chance, kills=options.kills, others=options.others)
-        self.injected = 0
-
-    async def play(self) -> None:
-        """Books and injects faults until enough of both is done, or the time is over."""
-        tasks = [asyncio.create_task(self.stage.keep_server_running())]
+async def play(stage: Stage, sale: Sale, journal: Journal, *, seed: int, times: int, bookings: int) -> None:
+    """Books and injects faults until enough of both is done, or the time is over."""
+    board = stage.board
+    async with asyncio.TaskGroup() as group:
+        keeper = group.create_task(stage.keep_server_running())
+        players = []
+        for number in range(CLIENTS):
+            asker = Asker(number, stage.service.address[1], random.Random(f"{seed} {number}"), board)  # noqa: S311
+            client = Client(number, asker, sale, journal, seats=sale.seats_of(number, CLIENTS))
+            players.append(group.create_task(client.run()))
         try:
-            players = [asyncio.create_task(self.client(number).run()) for number in range(self.options.connections)]
-            players.append(asyncio.create_task(self.inject_all()))
-            tasks += players
-            try:
-                await asyncio.wait_for(self.watch(tasks), self.options.minutes * 60)
-            except TimeoutError:
-                self.board.find(f"not done in {self.options.minutes:g} minutes: {self.progress}")
-            self.board.is_over = True
-            _, late = await asyncio.wait(players, timeout=LAST_ANSWERS_SECONDS)
-            if late:
-                self.board.find(f"{len(late)} clients did not come to an end")
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            async with asyncio.timeout(MOST_SECONDS):
+                await inject_all(stage, times=times, bookings=bookings)
+        except TimeoutError:
+            board.find(f"not done in {MOST_SECONDS} s: {board.acknowledged} of {bookings} bookings")
+        board.is_over = True
+        _, late = await asyncio.wait(players, timeout=LAST_ANSWERS_SECONDS)
+        if late:
+            board.find(f"{len(late)} clients did not come to an end")
+        for task in (keeper, *late):
+            task.cancel()
 
-    def client(self, number: int) -> Client:
-        chance = random.Random(f"{self.options.seed} {number}")  # noqa: S311 (the same dice each run)
-        accounts = self.sale.seats[number :: self.options.connections]
-        return Client(
-            number=number,
-            asker=Asker(number, self.options.port, chance, self.board),
-            chance=chance,
-            sale=self.sale,
-            board=self.board,
-            journal=self.journal,
-            free_seats=[Seat(user, token, event) for user, token in accounts for event in self.sale.waitlist_events],
-        )
 
-    @property
-    def progress(self) -> str:
-        bookings, faults = (
-            f"{self.board.acknowledged} of {self.options.bookings}",
-            f"{self.injected} of {len(self.faults)}",
-        )
-        return f"{bookings} bookings, {faults} faults"
+async def inject_all(stage: Stage, *, times: int, bookings: int) -> None:
+    chance, board = stage.chance, stage.board
+    faults = [*FAULTS] * times
+    chance.shuffle(faults)
+    # Faults come by the number of bookings and not by the clock, so that a slow and a fast machine have them at the
+    # same places.
+    moments = sorted(chance.uniform(0.02, 0.9) * bookings for _ in faults)
+    for name, moment in zip(faults, moments, strict=True):
+        while board.acknowledged < moment:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(chance.uniform(0, 1))
+        print(f"{board.acknowledged:6} of {bookings} bookings, {name}", file=sys.stderr, flush=True)
+        await inject(stage, name)
+    while board.acknowledged < bookings:
+        await asyncio.sleep(0.1)
 
-    async def watch(self, tasks: list[asyncio.Task]) -> None:
-        """Waits until all tasks are done. An error of the run itself ends it at once."""
-        began = shown = time.monotonic()
-        while self.board.acknowledged < self.options.bookings or self.injected < len(self.faults):
-            if time.monotonic() - shown > PROGRESS_SECONDS:
-                shown = time.monotonic()
-                print(f"{shown - began:4.0f} s  {self.progress}  {self.board.fault}", file=sys.stderr, flush=True)
-            for task in tasks:
-                if task.done():
-                    task.result()
-            await asyncio.sleep(0.2)
 
-    async def inject_all(self) -> None:
-        chance, bookings = self.stage.chance, self.options.bookings
-        # Faults come by the number of bookings and not by the clock, so that a slow and a fast machine have them at the
-        # same places.
-        moments = sorted(chance.uniform(0.02, 0.9) * bookings for _ in self.faults)
-        for name, moment in zip(self.faults, moments, strict=True):
-            while self.board.acknowledged < moment and not self.board.is_over:
-                await asyncio.sleep(0.02)
-            await asyncio.sleep(chance.uniform(0, 1))
-            if self.board.is_over:
-                return
-            await self.inject(name)
-            self.injected += 1
-
-    async def inject(self, name: str) -> None:
-        board = self.board
-        board.begin_fault(name)
-        try:
-            await (KILLS | OTHERS)[name](self.stage)
-            await self.recover(name, time.monotonic())
-        except NotInjected as failure:
-            board.find(f"{name}: could not be injected, {failure}")
-        board.cost(name).oversold += oversold(self.stage.database.ask)
-        board.end_fault()
-
-    async def recover(self, name: str, returned: float) -> None:
-        """Waits until a booking succeeds, and records how long it took."""
-        board = self.board
-        board.note_return(returned)
-        while board.booked_at is None:
-            if time.monotonic() - returned > RECOVERY_SECONDS:
-                board.find(f"{name}: nothing was booked {RECOVERY_SECONDS} s after it")
-                return
-            await asyncio.sleep(0.01)
-        board.cost(name).to_booking.append(board.booked_at - returned)
+async def inject(stage: Stage, name: str) -> None:
+    """Injects a fault, and waits until a booking succeeds after it."""
+    board = stage.board
+    board.begin_fault(name)
+    try:
+        await FAULTS[name](stage)
+        board.note_return()
+        await stage.wait_for(lambda: board.booked_at is not None, RECOVERY_SECONDS, "nothing was booked after it")
+    except FaultFailed as failure:
+        board.find(f"{name}: {failure}")
+    if tickets := oversold(stage.database.ask):
+        board.find(f"{name}: {tickets} tickets oversold")
+    board.end_fault()
 
 
 async def run(options: argparse.Namespace, board: Board, directory: Path) -> Verdict:
     """Runs on a stage of its own, then compares the answers with the stored rows."""
-    loop, itself = asyncio.get_running_loop(), asyncio.current_task()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, itself.cancel)
-    disk = Disk(directory)
-    with private_mariadb(extra_options=Disk.MARIADB_OPTIONS, environment=disk.environment) as database:
+    times, bookings = QUICK if options.quick else USUAL
+    journal: Journal = []
+    with (
+        private_mariadb(extra_options=MARIADB_OPTIONS) as database,
+        Proxy(database.socket, port=free_ports(1)[0]) as proxy,
+    ):
+        url = f"mysql://root@{HOST}:{proxy.port}/ticks"
+        service = Service(database_url=url, directory=directory, settings=HIGH_LIMITS)
+        chance = random.Random(options.seed)  # noqa: S311 (the same dice each run)
+        stage = Stage(database, service, proxy, board, chance)
         try:
-            with Proxy(database.socket, port=options.port + 1) as proxy:
-                url = f"mysql://root@{HOST}:{proxy.port}/ticks"
-                service = Service(database_url=url, port=options.port, directory=directory, settings=HIGH_LIMITS)
-                chance = random.Random(options.seed)  # noqa: S311 (the same dice each run)
-                stage = Stage(database, service, proxy, disk, board, chance)
-                return await play_and_verify(options, stage, [])
+            sale = open_sale(service, bookings=bookings)
+            service.start()
+            service.wait_until_ready()
+            await play(stage, sale, journal, seed=options.seed, times=times, bookings=bookings)
+            verdict = verify(journal, database.ask)
+            try:
+                service.manage("verify_inventory")
+            except ServiceFailed as failure:
+                verdict.findings.append(f"verify_inventory: {failure}")
+            return verdict
         finally:
+            service.stop()
             shutil.copyfile(database.log, directory / "mariadbd.log")
 
 
-async def play_and_verify(options: argparse.Namespace, stage: Stage, journal: Journal) -> Verdict:
-    service = stage.service
-    try:
-        sale = await asyncio.to_thread(open_sale, service, bookings=options.bookings)
-        service.start()
-        await asyncio.to_thread(service.wait_until_ready)
-        await Run(options, stage, sale, journal).play()
-        verdict = verify(journal, stage.database.ask)
-        try:
-            service.manage("verify_inventory")
-        except ServiceFailed as failure:
-            verdict.findings.append(f"verify_inventory: {failure}")
-    finally:
-        service.stop()
-    for what, times in (
-        ("mariadbd gave up on the full disk", stage.database_aborts),
-        ("the server ended by itself", stage.server_ends),
-    ):
-        if times:
-            verdict.notes.append(f"{what}, and was started again: {times} times")
-    return verdict
-
-
-def show(board: Board, verdict: Verdict, *, seconds: float, seed: int) -> bool:
+def show(board: Board, verdict: Verdict, *, seed: int) -> bool:
     """Prints the outcome; returns whether all is well."""
-    print(report.table(board, lost=verdict.lost, duplicated=verdict.duplicated, oversold=verdict.oversold))
+    print(report.table(board, lost=verdict.lost, duplicated=verdict.duplicated))
     print(f"\n{report.LEGEND}")
     print(
-        f"{board.acknowledged} bookings acknowledged, {verdict.stored} stored, in {seconds:.0f} s, seed {seed}."
+        f"{board.acknowledged} bookings acknowledged, {verdict.stored} stored, {verdict.lost.total()} lost,"
+        f" {verdict.duplicated.total()} duplicated, {verdict.oversold} tickets oversold, seed {seed}."
         f" Of {verdict.unknown} requests without a key that were never settled, {verdict.unknown_stored} are stored."
     )
-    for note in verdict.notes:
-        print(f"Note: {note}")
-    total = report.total_of(board)
-    refusals = [f"{n} x {label}" for label, n in sorted(total.answers.items()) if label.startswith(("409", "503"))]
-    print("Refusals: " + (", ".join(refusals) or "none"))
     findings = [*board.findings, *verdict.findings]
     print("".join(f"WRONG: {finding}\n" for finding in findings), end="")
-    print("verify_inventory, counters, ledger and CHECKs: " + ("see above" if verdict.findings else "clean"))
-    return not (findings or verdict.lost or verdict.duplicated or verdict.oversold or total.oversold)
+    print("verify_inventory, counters and ledger: " + ("see above" if verdict.findings else "clean"))
+    return not (findings or verdict.oversold)
 
 
 def main() -> int:
-    options = arguments()
+    parser = argparse.ArgumentParser(prog="chaos", description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1, help="the dice: which faults when, and what is bought")
+    parser.add_argument("--quick", action="store_true", help="about a minute: each fault once, 4000 bookings")
+    options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     directory = Path(tempfile.mkdtemp(prefix="ticks-chaos-"))
-    board, began, is_kept = Board(), time.monotonic(), True
+    board, is_well = Board(), False
     try:
-        verdict = asyncio.run(run(options, board, directory))
-        is_well = show(board, verdict, seconds=time.monotonic() - began, seed=options.seed)
-        is_kept = not is_well
+        is_well = show(board, asyncio.run(run(options, board, directory)), seed=options.seed)
         return 0 if is_well else 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        is_kept = False
+    except KeyboardInterrupt:
         return INTERRUPTED
-    except (MariaDBFailed, NotInjected, ServiceFailed, OSError) as failure:
+    except (MariaDBFailed, ServiceFailed, OSError) as failure:
         sys.stderr.write(f"{failure}\n")
         return 1
     finally:
-        if is_kept:
-            sys.stderr.write(f"The logs of the server and of mariadbd: {directory}\n")
-        else:
+        if is_well:
             shutil.rmtree(directory, ignore_errors=True)
+        else:
+            sys.stderr.write(f"The logs of the server and of mariadbd: {directory}\n")
 
 
 if __name__ == "__main__":

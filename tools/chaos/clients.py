@@ -5,8 +5,7 @@ import json
 import random
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ticks.load import Answer, Connection, request
 from tools.chaos.report import Board
@@ -43,19 +42,19 @@ def people(name, many):
     users = [User.objects.create_user(f"{name}{n}", f"{name}{n}@example.org", None) for n in range(many)]
     return [(user.pk, tokens.log_in(user)["token"]) for user in users]
 def opened(name, tickets, **terms):
-    return [open_event({"name": name, "total_tickets": tickets, **terms}, actor=admin).pk for _ in range(COPIES)]
+    return [open_event({"name": name, "total_tickets": tickets, **terms}, actor=admin).pk for _ in range(%(copies)d)]
 hall = opened("Hall", 2_000_000)
 arena = opened("Arena", 2_000_000, waitlist_policy="strict")
 club = opened("Club", 2_000_000, waitlist_enabled=False)
-theatre = opened("Theatre", SIZE)
+theatre = opened("Theatre", %(size)d)
 cellar = opened("Cellar", 60)
 attic = opened("Attic", 40, waitlist_policy="strict")
 closet = opened("Closet", 30, waitlist_enabled=False)
 print(json.dumps({
     "events": hall * 6 + arena * 4 + club * 4 + theatre * 3 + cellar * 2 + attic * 2 + closet,
     "waitlist_events": hall + arena + club + theatre + cellar + attic,
-    "buyers": people("buyer", BUYERS),
-    "seats": people("seat", SEATS),
+    "buyers": people("buyer", %(buyers)d),
+    "seats": people("seat", %(seats)d),
 }))
 """
 
@@ -70,15 +69,16 @@ class Sale:
     buyers: list[tuple[int, str]]
     seats: list[tuple[int, str]]
 
+    def seats_of(self, number: int, clients: int) -> list["Seat"]:
+        """The seats of one of so many clients, who all have different ones."""
+        return [Seat(*account, event) for account in self.seats[number::clients] for event in self.waitlist_events]
+
 
 def open_sale(service: Service, *, bookings: int, copies: int = 1) -> Sale:
     """Makes the events, `copies` of each kind, and the accounts."""
     service.manage("migrate", "-v0")
     # The theatre sells out half way. An account can have one seat booking for each event.
-    numbers = {"SIZE": bookings // 7, "COPIES": copies, "BUYERS": BUYERS, "SEATS": max(40, bookings // 40)}
-    script = SALE
-    for name, number in numbers.items():
-        script = script.replace(name, str(number))
+    script = SALE % {"size": bookings // 7, "copies": copies, "buyers": BUYERS, "seats": max(40, bookings // 40)}
     return Sale(**json.loads(service.shell(script)))
 
 
@@ -137,10 +137,6 @@ class Ending:
         return self.answer is None or code_of(self.answer) == "outcome_unknown"
 
 
-def is_any(_answer: Answer | None) -> bool:
-    return True
-
-
 def is_final(answer: Answer | None) -> bool:
     return answer is not None and answer.status != 503 and code_of(answer) != "idempotency_key_in_flight"
 
@@ -154,31 +150,28 @@ class Asker:
         self.connection = Connection((HOST, port), answer_seconds=ANSWER_SECONDS)
 
     async def ask(
-        self, method: str, path: str, body: dict | None, headers: dict, *, until: Callable[[Answer | None], bool]
+        self, method: str, path: str, body: dict | None, headers: dict, *, is_repeatable: bool = True
     ) -> Ending:
-        number = self.board.begin_request()
         sent = request(method, path, host=HOST, headers=headers, body=body and json.dumps(body).encode())
-        began, is_ambiguous, tries = time.monotonic(), False, 0
+        began, fault, is_ambiguous, tries = time.monotonic(), self.board.fault, False, 0
         while True:
-            answer = await self.attempt(number, path, sent)
-            waited = time.monotonic() - began
-            if until(answer) or waited > GIVE_UP_SECONDS:
+            answer = await self.attempt(path, sent, fault)
+            if not is_repeatable or is_final(answer) or time.monotonic() - began > GIVE_UP_SECONDS:
                 break
             is_ambiguous = is_ambiguous or code_of(answer) not in UNCHANGED_CODES
             tries += 1
             await asyncio.sleep(self.pause(answer, tries))
-        ending = Ending(answer, self.board.end_request(number, seconds=waited), is_ambiguous)
+        ending = Ending(answer, self.board.fault_since(fault), is_ambiguous)
         if ending.is_unanswered:
             # The server wants a pause, so this client's next request of any kind waits too.
             await asyncio.sleep(self.pause(answer, tries + 1))
         return ending
 
-    async def attempt(self, number: int, path: str, sent: bytes) -> Answer | None:
+    async def attempt(self, path: str, sent: bytes, fault: str) -> Answer | None:
         began = time.monotonic()
         answer = await self.connection.ask(sent)
-        is_failure = answer is None or answer.status == 503
-        self.board.note_answer(number, label_of(answer), seconds=time.monotonic() - began, is_failure=is_failure)
-        if is_failure and answer is not None:
+        self.board.note_answer(label_of(answer), seconds=time.monotonic() - began, fault=fault)
+        if answer is not None and answer.status == 503:
             is_announced = code_of(answer) in ANNOUNCED_503 or (path.startswith(ONE_TICKET) and "error" in answer.json)
             if not is_announced or answer.header("Retry-After") is None:
                 self.board.find(f"a 503 of {path} that is not announced: {answer.head!r} {answer.body[:300]!r}")
@@ -213,19 +206,14 @@ class Seat:
         return {"eventId": self.event, "userId": self.user}, {"Authorization": f"Bearer {self.token}"}
 
 
-@dataclass
 class Client:
-    number: int
-    asker: Asker
-    chance: random.Random
-    sale: Sale
-    board: Board
-    journal: Journal
-    free_seats: list[Seat]
-    taken_seats: list[Seat] = field(default_factory=list)
-    holdings: list[Holding] = field(default_factory=list)
-    replayable: deque = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    asked: int = 0
+    def __init__(self, number: int, asker: Asker, sale: Sale, journal: Journal, *, seats: list[Seat]):
+        self.number, self.asker, self.sale, self.journal = number, asker, sale, journal
+        self.chance, self.board = asker.chance, asker.board
+        self.free_seats, self.taken_seats = seats, []
+        self.holdings: list[Holding] = []
+        self.replayable: deque = deque(maxlen=REMEMBERED)
+        self.asked = 0
 
     async def run(self) -> None:
         actions = [self.book, self.book_seat, self.cancel, self.reduce, self.cancel_seat, self.replay]
@@ -242,7 +230,7 @@ class Client:
         has_key = self.chance.random() < KEYS_SHARE
         key = {"Idempotency-Key": f'"{self.chance.getrandbits(128):032x}"'} if has_key else {}
         body = self.booking_body()
-        ending = await self.asker.ask("POST", BOOKINGS, body, headers | key, until=is_final if has_key else is_any)
+        ending = await self.asker.ask("POST", BOOKINGS, body, headers | key, is_repeatable=has_key)
         booking = self.keep_booking(body, user, ending, has_key=has_key)
         if booking:
             if has_key:
@@ -300,7 +288,7 @@ class Client:
         if not self.replayable:
             return
         body, headers, first = self.chance.choice(self.replayable)
-        ending = await self.asker.ask("POST", BOOKINGS, body, headers, until=is_final)
+        ending = await self.asker.ask("POST", BOOKINGS, body, headers)
         answer = ending.answer
         if ending.is_unanswered:
             self.board.find("a replay was never answered")
@@ -312,7 +300,7 @@ class Client:
         if holding is None:
             return
         path = f"{BOOKINGS}/{holding.id}"
-        ending = await self.asker.ask("DELETE", path, None, holding.headers, until=is_final)
+        ending = await self.asker.ask("DELETE", path, None, holding.headers)
         outcome = self.outcome_of(ending, path, good={200}, done_before="409 already_cancelled")
         self.journal.append(Cancelled(booking=holding.id, outcome=outcome, tickets=None))
 
@@ -322,7 +310,7 @@ class Client:
         if holding is None:
             return
         path = f"{BOOKINGS}/{holding.id}"
-        ending = await self.asker.ask("DELETE", path, {"ticketsToCancel": 1}, holding.headers, until=is_any)
+        ending = await self.asker.ask("DELETE", path, {"ticketsToCancel": 1}, holding.headers, is_repeatable=False)
         if ending.is_unknown:
             outcome = UNKNOWN
         elif code_of(ending.answer) in UNCHANGED_CODES:
@@ -339,7 +327,7 @@ class Client:
             await self.book()
             return
         seat = self.free_seats.pop(self.chance.randrange(len(self.free_seats)))
-        ending = await self.asker.ask("POST", ONE_TICKET + "book", *seat.request, until=is_final)
+        ending = await self.asker.ask("POST", ONE_TICKET + "book", *seat.request)
         # After an attempt without an answer, a 409 means that this attempt booked.
         outcome = self.outcome_of(ending, ONE_TICKET + "book", good={200, 201}, done_before="409")
         booking = ending.answer.json if outcome == ACKNOWLEDGED else {}
@@ -363,7 +351,7 @@ class Client:
         if not self.taken_seats:
             return
         seat = self.taken_seats.pop(self.chance.randrange(len(self.taken_seats)))
-        ending = await self.asker.ask("POST", ONE_TICKET + "cancel", *seat.request, until=is_final)
+        ending = await self.asker.ask("POST", ONE_TICKET + "cancel", *seat.request)
         outcome = self.outcome_of(ending, ONE_TICKET + "cancel", good={200}, done_before="404")
         self.journal.append(Cancelled(booking=seat.booking, outcome=outcome, tickets=None))
 

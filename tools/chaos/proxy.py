@@ -24,12 +24,10 @@ HEADER_BYTES = 4
 CHUNK_BYTES = 65536
 # The value of SO_LINGER with which a closed socket resets its connection.
 RESET = struct.pack("ii", 1, 0)
-# How soon the proxy listens again after the server has come back.
-TRY_SECONDS = 0.02
 
 
 class Proxy:
-    """Runs in a thread of its own. Like the server's own port, it refuses connections while there is no server."""
+    """Runs in a thread of its own."""
 
     def __init__(self, server_socket: str, *, port: int = 0):
         self.server_socket, self.port = server_socket, port
@@ -37,13 +35,11 @@ class Proxy:
         self.cuts: Counter[str] = Counter()
         self.links: set[Link] = set()
         self.loop = asyncio.new_event_loop()
-        self.listener: asyncio.Server | None = None
-        self.waiting: asyncio.Task | None = None
         self.thread = threading.Thread(target=self.loop.run_forever, name="proxy", daemon=True)
 
     def __enter__(self) -> "Proxy":
         self.thread.start()
-        asyncio.run_coroutine_threadsafe(self.listen(), self.loop).result()
+        self.listen()
         return self
 
     def __exit__(self, *_) -> None:
@@ -59,38 +55,27 @@ class Proxy:
     def disarm(self) -> None:
         self.loop.call_soon_threadsafe(self.armed.clear)
 
-    async def listen(self) -> None:
-        self.listener = await asyncio.start_server(self.serve, "127.0.0.1", self.port)
+    def listen(self) -> None:
+        listening = asyncio.start_server(self.serve, "127.0.0.1", self.port)
+        self.listener = asyncio.run_coroutine_threadsafe(listening, self.loop).result()
         self.port = self.listener.sockets[0].getsockname()[1]
+
+    def refuse(self) -> None:
+        """Refuses connections, as the server's own port does while there is no server, until `listen` is called."""
+        self.loop.call_soon_threadsafe(self.listener.close)
 
     async def serve(self, reader: StreamReader, client: StreamWriter) -> None:
         try:
             server_reader, server = await asyncio.open_unix_connection(self.server_socket)
         except OSError:
             reset(client)
-            # Ticks must meet the same as without the proxy: a refused connection.
-            if self.waiting is None:
-                self.listener.close()
-                self.waiting = self.loop.create_task(self.listen_when_server_is_back())
             return
         link = Link(self, client, server)
         self.links.add(link)
         await asyncio.gather(link.to_server(reader), link.to_client(server_reader))
         self.links.discard(link)
 
-    async def listen_when_server_is_back(self) -> None:
-        while True:
-            await asyncio.sleep(TRY_SECONDS)
-            with suppress(OSError):
-                _, writer = await asyncio.open_unix_connection(self.server_socket)
-                writer.close()
-                break
-        await self.listen()
-        self.waiting = None
-
     async def end(self) -> None:
-        if self.waiting:
-            self.waiting.cancel()
         self.listener.close()
         for link in list(self.links):
             link.cut()

@@ -1,30 +1,17 @@
-"""The faults and requests of this moment, the cost of each kind of fault, and the table of costs."""
+"""The fault of this moment, the cost of each kind of fault, and the table of costs."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+
+from tools.service import columns
 
 BETWEEN = "between faults"
 MAX_FINDINGS = 50
-COLUMNS = (
-    "fault",
-    "times",
-    "held",
-    "longest stall",
-    "slowest answer",
-    "acknowledged",
-    "lost",
-    "duplicated",
-    "oversold",
-    "503",
-    "none",
-    "books again",
-)
+COLUMNS = ("fault", "times", "acknowledged", "lost", "duplicated", "503", "none", "slowest answer", "books again")
 LEGEND = """\
-held            requests on their way when it struck, or failed while it lasted
-longest stall   from a request's first try to its last answer, with the pauses that Retry-After asks for
-slowest answer  of one try, whatever it was; Ticks promises 3 s while its database is away
 none            connection refused or reset, or no answer in time
+slowest answer  of one try, whatever it was; Ticks promises 3 s while its database is away
 books again     from the database's return, else from the fault, to the next booking; Ticks promises 2 s after a return
 """
 
@@ -34,25 +21,23 @@ class Cost:
     """The cost of one kind of fault, over all its occurrences."""
 
     injected: int = 0
-    held: set[int] = field(default_factory=set)
-    longest_stall: float = 0
-    slowest_answer: float = 0
     acknowledged: int = 0
+    slowest_answer: float = 0
+    # The answers by status and code.
     answers: Counter = field(default_factory=Counter)
-    # These are the seconds since the broken part was back.
-    to_booking: list[float] = field(default_factory=list)
-    oversold: int = 0
+    books_again: float = 0
+
+    @property
+    def refused(self) -> int:
+        return sum(count for label, count in self.answers.items() if label.startswith("503"))
 
 
 class Board:
-    """The fault that lasts now, the requests on their way, and the costs so far."""
+    """The fault that lasts now, and the costs so far."""
 
     def __init__(self):
-        self.costs: dict[str, Cost] = {}
+        self.costs: dict[str, Cost] = defaultdict(Cost)
         self.fault = BETWEEN
-        # For each request's number, this is the fault that it has met.
-        self.in_flight: dict[int, str] = {}
-        self.requests = 0
         self.acknowledged = 0
         # These are when the broken part came back, and the first booking of a request that was sent after that.
         self.returned_at: float | None = None
@@ -60,48 +45,33 @@ class Board:
         self.findings: list[str] = []
         self.is_over = False
 
-    def cost(self, fault: str) -> Cost:
-        return self.costs.setdefault(fault, Cost())
-
     def begin_fault(self, fault: str) -> None:
-        """Begins a fault. Requests that are on their way belong to it now."""
-        self.fault = fault
-        self.cost(fault).injected += 1
-        for request, met in self.in_flight.items():
-            if met == BETWEEN:
-                self.in_flight[request] = fault
-                self.cost(fault).held.add(request)
+        self.fault, self.returned_at, self.booked_at = fault, None, None
+        self.costs[fault].injected += 1
+
+    def note_return(self) -> None:
+        self.returned_at = time.monotonic()
 
     def end_fault(self) -> None:
+        cost = self.costs[self.fault]
+        if self.booked_at is not None:
+            cost.books_again = max(cost.books_again, self.booked_at - self.returned_at)
         self.fault = BETWEEN
 
-    def note_return(self, at: float) -> None:
-        self.returned_at, self.booked_at = at, None
+    def fault_since(self, earlier: str) -> str:
+        """The fault that lasts, or else the one at an earlier moment."""
+        return earlier if self.fault == BETWEEN else self.fault
 
-    def begin_request(self) -> int:
-        self.requests += 1
-        self.in_flight[self.requests] = self.fault
-        return self.requests
-
-    def note_answer(self, request: int, label: str, *, seconds: float, is_failure: bool) -> None:
+    def note_answer(self, label: str, *, seconds: float, fault: str) -> None:
         now = time.monotonic()
-        if label == "201" and self.booked_at is None and self.returned_at and now - seconds >= self.returned_at:
+        if label == "201" and self.returned_at and self.booked_at is None and now - seconds >= self.returned_at:
             self.booked_at = now
-        # This is the fault that lasts, or else the one that the request has met.
-        cost = self.cost(self.in_flight[request] if self.fault == BETWEEN else self.fault)
+        cost = self.costs[self.fault_since(fault)]
         cost.answers[label] += 1
         cost.slowest_answer = max(cost.slowest_answer, seconds)
-        if is_failure:
-            cost.held.add(request)
-
-    def end_request(self, request: int, *, seconds: float) -> str:
-        """The request has its last answer. Returns the fault that it met."""
-        fault = self.in_flight.pop(request)
-        self.cost(fault).longest_stall = max(self.cost(fault).longest_stall, seconds)
-        return fault
 
     def acknowledge(self, fault: str) -> None:
-        self.cost(fault).acknowledged += 1
+        self.costs[fault].acknowledged += 1
         self.acknowledged += 1
 
     def find(self, finding: str) -> None:
@@ -109,41 +79,21 @@ class Board:
             self.findings.append(finding)
 
 
-def table(board: Board, *, lost: Counter, duplicated: Counter, oversold: int) -> str:
+def table(board: Board, *, lost: Counter, duplicated: Counter) -> str:
     """A line for each fault, one for the time between them, and the totals."""
     faults = sorted(board.costs, key=lambda fault: (fault == BETWEEN, fault))
-    rows = [cells(fault, board.costs[fault], lost[fault], duplicated[fault]) for fault in faults]
-    total = total_of(board)
-    total.oversold = max(total.oversold, oversold)
-    rows = [COLUMNS, *rows, cells("total", total, lost.total(), duplicated.total())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
-
-
-def total_of(board: Board) -> Cost:
-    costs = list(board.costs.values())
-    return Cost(
+    costs = [board.costs[fault] for fault in faults]
+    total = Cost(
         injected=sum(cost.injected for cost in costs),
-        held=set().union(*(cost.held for cost in costs)),
-        longest_stall=max((cost.longest_stall for cost in costs), default=0),
+        acknowledged=board.acknowledged,
         slowest_answer=max((cost.slowest_answer for cost in costs), default=0),
-        acknowledged=sum(cost.acknowledged for cost in costs),
         answers=sum((cost.answers for cost in costs), Counter()),
-        to_booking=[seconds for cost in costs for seconds in cost.to_booking],
-        oversold=sum(cost.oversold for cost in costs),
+        books_again=max((cost.books_again for cost in costs), default=0),
     )
+    rows = [cells(fault, board.costs[fault], lost[fault], duplicated[fault]) for fault in faults]
+    return columns([COLUMNS, *rows, cells("total", total, lost.total(), duplicated.total())])
 
 
 def cells(fault: str, cost: Cost, lost: int, duplicated: int) -> list[str]:
-    refused = sum(count for label, count in cost.answers.items() if label.startswith("503"))
-    return [
-        fault,
-        str(cost.injected or "-"),
-        str(len(cost.held)),
-        f"{cost.longest_stall:.1f} s",
-        f"{cost.slowest_answer:.1f} s",
-        *map(str, (cost.acknowledged, lost, duplicated, cost.oversold, refused, cost.answers["none"])),
-        f"{max(cost.to_booking):.1f} s" if cost.to_booking else "-",
-    ]
+    counts = (cost.injected, cost.acknowledged, lost, duplicated, cost.refused, cost.answers["none"])
+    return [fault, *map(str, counts), f"{cost.slowest_answer:.1f} s", f"{cost.books_again:.1f} s"]

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Sequence
 
-from tools.chaos.clients import BOOKINGS, Asker, Client, Journal, Sale, Seat, code_of, is_final
+from tools.chaos.clients import BOOKINGS, Asker, Client, Journal, Sale, code_of
 from tools.chaos.report import Board
 
 MOST_CLIENTS = 64
@@ -25,9 +25,7 @@ class Twin(Client):
     async def book_twice(self) -> None:
         key = {"Idempotency-Key": f'"{self.chance.getrandbits(128):032x}"'}
         body = self.booking_body()
-        one, two = await asyncio.gather(
-            *(asker.ask("POST", BOOKINGS, body, key, until=is_final) for asker in (self.asker, self.other))
-        )
+        one, two = await asyncio.gather(*(asker.ask("POST", BOOKINGS, body, key) for asker in (self.asker, self.other)))
         answered = [ending for ending in (one, two) if not ending.is_unanswered]
         # A refusal takes no key: one of the two may have come to a sold-out event before a ticket was given back.
         taken = [ending for ending in answered if code_of(ending.answer) != "sold_out"]
@@ -48,19 +46,8 @@ class Crowd:
         for number in numbers:
             kind = Twin if number >= numbers.stop - twins else Client
             chance = random.Random(number)  # noqa: S311 (the same dice each run)
-            client = kind(
-                number=number,
-                asker=self.asker(ports[number % len(ports)], chance),
-                chance=chance,
-                sale=sale,
-                board=self.board,
-                journal=self.journal,
-                free_seats=[
-                    Seat(user, token, event)
-                    for user, token in sale.seats[number::MOST_CLIENTS]
-                    for event in sale.waitlist_events
-                ],
-            )
+            asker = self.asker(ports[number % len(ports)], chance)
+            client = kind(number, asker, sale, journal, seats=sale.seats_of(number, MOST_CLIENTS))
             if kind is Twin:
                 client.other = self.asker(ports[(number + 1) % len(ports)], chance)
             self.clients.append(client)

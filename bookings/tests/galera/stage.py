@@ -14,8 +14,8 @@ import MySQLdb
 from bookings.tests.galera.crowd import Crowd
 from tools.chaos.clients import Journal, open_sale
 from tools.chaos.verification import verify
-from tools.private_galera import SYNC_WAIT, Node, free_ports, private_galera
-from tools.service import HIGH_LIMITS, Service, ServiceFailed
+from tools.private_galera import SYNC_WAIT, Node, private_galera
+from tools.service import HIGH_LIMITS, Service, ServiceFailed, free_ports
 
 READY_SECONDS = 60
 # 21 events in all.

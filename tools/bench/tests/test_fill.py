@@ -2,7 +2,6 @@
 
 import pytest
 
-from accounts.tests.factories import UserFactory
 from bookings.models import Booking, LedgerEntry
 from bookings.rules import number_of_arrival
 from bookings.services.booking import BookingRequest, book_tickets
@@ -33,18 +32,6 @@ def test_verification_would_find_a_filled_event_that_does_not_agree(admin_user):
     assert verify_event(event).findings != []
 
 
-def test_bookings_belong_to_the_accounts_in_turn(admin_user):
-    accounts = [UserFactory().pk, UserFactory().pk]
-
-    event = fill(bookings=4, left=1, actor=admin_user, accounts=accounts)
-
-    found = Booking.objects.filter(event=event).order_by("pk")
-    assert list(found.values_list("user_id", flat=True)) == accounts * 2
-    assert list(
-        LedgerEntry.objects.filter(event=event, kind="booked").order_by("pk").values_list("actor", flat=True)
-    ) == (accounts * 2)
-
-
 def test_references_are_like_drawn_ones_and_differ():
     references = [filling.reference(number) for number in range(1, 3000)]
 
@@ -62,11 +49,3 @@ def test_filled_event_can_be_booked_further(admin_user):
     assert [receipt.booking.status for receipt in receipts] == ["completed", "waitlisted"]
     event.refresh_from_db()
     assert verify_event(event).findings == []
-
-
-def test_nobody_waits_for_tickets_that_are_left_or_that_nobody_holds(admin_user):
-    for wrong in ({"bookings": 1, "waiting": 1, "left": 1}, {"bookings": 0, "waiting": 1}):
-        with pytest.raises(ValueError, match="tickets"):
-            fill(**wrong, actor=admin_user)
-
-    assert not Booking.objects.exists()
