@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(
     ".venv", ".git", ".local", "logs", "db.sqlite3*", ".hypothesis", "__pycache__", ".*_cache"
 )
-PATIENCE_SECONDS = 300
+TIMEOUT_SECONDS = 300
 FAILED = 1  # pytest's exit code: tests ran, and some failed
 
 
@@ -38,7 +38,7 @@ FAILED = 1  # pytest's exit code: tests ran, and some failed
 class Result:
     guard: Guard | Constraint
     is_red: bool
-    said: str
+    summary: str
     seconds: float
 
 
@@ -57,12 +57,12 @@ class Workshop:
         began = time.monotonic()
         try:
             path.write_text(without(guard, whole))
-            is_red, said = self.run_tests(guard)
+            is_red, summary = self.run_tests(guard)
         except LookupError as error:
-            is_red, said = False, str(error)
+            is_red, summary = False, str(error)
         finally:
             path.write_text(whole)
-        return Result(guard, is_red, said, time.monotonic() - began)
+        return Result(guard, is_red, summary, time.monotonic() - began)
 
     def run_tests(self, guard: Guard | Constraint) -> tuple[bool, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("DB_", "DATABASE_"))}
@@ -84,15 +84,15 @@ class Workshop:
             start_new_session=True,
         )
         try:
-            said, _ = tests.communicate(timeout=PATIENCE_SECONDS)
+            output, _ = tests.communicate(timeout=TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(tests.pid, signal.SIGKILL)
             tests.communicate()
-            return False, f"no result after {PATIENCE_SECONDS} s"
-        failed = re.search(r"^(?:FAILED|ERROR) \S*::(\S+)", said, re.MULTILINE)
+            return False, f"no result after {TIMEOUT_SECONDS} s"
+        failed = re.search(r"^(?:FAILED|ERROR) \S*::(\S+)", output, re.MULTILINE)
         if tests.returncode == FAILED and failed:
             return True, failed[1]
-        return False, f"not missed (exit code {tests.returncode}): {' '.join(said.strip().splitlines()[-1:])}"
+        return False, f"not missed (exit code {tests.returncode}): {' '.join(output.strip().splitlines()[-1:])}"
 
 
 def without(guard: Guard | Constraint, source: str) -> str:
@@ -145,7 +145,7 @@ def try_all(guards: Sequence[Guard | Constraint], *, jobs: int) -> list[Result]:
             results.append(result)
             mark = "red" if result.is_red else "GREEN"
             print(
-                f"{number:3}/{len(guards)} {mark:5} {result.seconds:4.0f} s  {result.guard.name}: {result.said}",
+                f"{number:3}/{len(guards)} {mark:5} {result.seconds:4.0f} s  {result.guard.name}: {result.summary}",
                 flush=True,
             )
     return results

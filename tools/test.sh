@@ -35,7 +35,15 @@ trap '((${#beside[@]} == 0)) || kill -- "${beside[@]/#/-}" 2>/dev/null; rm -rf "
 trap 'exit 130' INT TERM
 
 report=()
+skipped=()
 status=0
+
+# What could not be tested is said loudly at the end. Where CI is set it fails.
+skip() {
+    report+=("$(printf '%-17s SKIPPED' "$1")")
+    skipped+=("$2")
+    [[ -z ${CI:-} ]] || status=1
+}
 
 result() {
     local name=$1 code=$2 seconds=$3 outcome=passed
@@ -120,52 +128,24 @@ finish 'servers'
 if [[ -n $has_database ]]; then
     finish 'tests on MariaDB'
 else
-    report+=('tests on MariaDB  SKIPPED')
-    [[ -z ${CI:-} ]] || status=1
+    skip 'tests on MariaDB' 'NOT TESTED ON MARIADB. SQLite knows no row locks, so nothing of what happens when many
+    people book at once has been tested. What to install: tools/setup.sh --db
+    or use a server of yours: TEST_DATABASE_URL=mysql://... make test'
 fi
 
 # By itself: it measures how long nobody books, and three nodes take all that the machine has.
-has_galera=
 if has_mariadb && [[ -x .venv/galera/wsrep_sst_rsync ]]; then
-    has_galera=1
     part 'tests on Galera' env GALERA_TESTS=on .venv/bin/python -m pytest bookings/tests/galera
 else
-    report+=('tests on Galera   SKIPPED')
-    [[ -z ${CI:-} ]] || status=1
+    skip 'tests on Galera' 'NOT TESTED ON A GALERA CLUSTER, where a transaction can fail as late as at its COMMIT, so
+    nobody knows whether bookings get lost. What to install: tools/setup.sh --db --galera'
 fi
+
+command -v chromium google-chrome >/dev/null ||
+    skip 'tests in a browser' 'NOT TESTED IN A BROWSER: there is no Chromium, so nobody has seen whether the pages of the
+    staff'\''s site work. What to install: tools/setup.sh --browser'
 
 printf '\n'
 printf '%s\n' "${report[@]}"
-if [[ -z $has_database ]]; then
-    cat >&2 <<'BOX'
-
-**********************************************************************
-*  NOT TESTED ON MARIADB. SQLite knows no row locks, so nothing of   *
-*  what happens when many people book at once has been tested.       *
-*  What to install: tools/setup.sh --db                              *
-*  or use a server of yours: TEST_DATABASE_URL=mysql://... make test *
-**********************************************************************
-BOX
-fi
-if [[ -z $has_galera ]]; then
-    cat >&2 <<'BOX'
-
-**********************************************************************
-*  NOT TESTED ON A GALERA CLUSTER, where a transaction can fail as    *
-*  late as at its COMMIT, so nobody knows whether bookings get lost.  *
-*  What to install: tools/setup.sh --db --galera                      *
-**********************************************************************
-BOX
-fi
-if ! command -v chromium google-chrome >/dev/null; then
-    [[ -z ${CI:-} ]] || status=1
-    cat >&2 <<'BOX'
-
-**********************************************************************
-*  NOT TESTED IN A BROWSER: there is no Chromium, so nobody has seen *
-*  whether the pages of the staff's site work.                       *
-*  What to install: tools/setup.sh --browser                         *
-**********************************************************************
-BOX
-fi
+((${#skipped[@]} == 0)) || printf '\n*** %s ***\n' "${skipped[@]}" >&2
 exit "$status"
