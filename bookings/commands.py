@@ -88,7 +88,7 @@ class Note(NamedTuple):
 
     kind: LedgerKind
     note: str
-    booking_id: int | None = None
+    claim: Claim | None = None
     actor: Any = None
 
 

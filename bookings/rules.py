@@ -189,8 +189,7 @@ def decide(inventory: Inventory, command: Command, outcome: Outcome, now: dateti
             move(inventory, command, outcome)
         case Serve():
             serve(inventory, command, outcome)
-        case Note(kind=kind, booking_id=booking_id):
-            claim = None if booking_id is None else find_claim(inventory, booking_id)
+        case Note(kind=kind, claim=claim):
             tickets = claim.tickets if claim else 0
             record(inventory, outcome, kind, tickets, command.actor, claim, note=command.note)
 

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.utils import timezone
 from django.utils.text import Truncator
@@ -8,13 +8,12 @@ from bookings.commands import Note
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import AlreadyCancelled
 from bookings.models import MAX_NOTE, Booking
-from bookings.services.inventory import apply, lock_event
-from bookings.services.sql import read_booking
+from bookings.services.inventory import apply, claim_of, lock_event
+from bookings.services.sql import read_bookings
 from ticks.db.transactions import in_one_transaction
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """The person that a booking is for. `is_same`: the same person as before, spelled differently."""
 
     first_name: str
@@ -31,7 +30,7 @@ def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: s
     Values that the booking already has are no change. Raises `AlreadyCancelled`, `EventNotFound`, `Busy`.
     """
     event = lock_event(booking.event_id)
-    booking = read_booking(booking.pk)
+    [booking] = read_bookings([booking.pk], is_locking=True)
     if booking.status == BookingStatus.CANCELLED:
         raise AlreadyCancelled
     changes = changes_to(booking, holder)
@@ -40,7 +39,7 @@ def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: s
     now = timezone.now()
     summary = f"{transfer_summary(booking, changes)}{f': {reason}' if reason else ''}"
     note = Truncator(summary).chars(MAX_NOTE)
-    apply(event, [Note(LedgerKind.TRANSFERRED, note, booking.pk, actor)], now=now)
+    apply(event, [Note(LedgerKind.TRANSFERRED, note, claim_of(booking), actor)], now=now)
     for name, value in changes.items():
         setattr(booking, name, value)
     booking.updated_at = now

@@ -1,6 +1,8 @@
 """A booking is moved to another name: who may do it, and its effects."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.tests.factories import UserFactory
 from bookings.exceptions import AlreadyCancelled
@@ -48,6 +50,16 @@ def test_transfer_keeps_tickets_and_tells_the_ledger(manager, event):
     assert ledger(event, after=2) == [(3, "transferred", 3, 1, 0, booking.pk, manager.pk)]
     assert note() == "Ada Lovelace → Grace Hopper, another mail address, taken from its account: Fell ill"
     assert findings() == []
+
+
+def test_transfer_reads_the_booking_once(manager, event):
+    booking = BookingFactory(event=event)
+
+    with CaptureQueriesContext(connection) as queries:
+        transfer_booking(booking, holder=GRACE, actor=manager)
+
+    statements = [query["sql"].replace("`", "").replace('"', "") for query in queries]
+    assert sum("FROM bookings_booking" in statement for statement in statements) == 1
 
 
 def test_transfer_of_who_waits_keeps_the_place(manager, event):
