@@ -309,8 +309,8 @@ GUARDS = [
     Guard(
         "one check of an event at a time",
         "bookings/services/checks.py",
-        "if kept.filter(idle).update(",
-        "if kept.update(",
+        "if not kept.filter(idle).update(",
+        "if not kept.update(",
         "bookings/tests/services/test_checks.py -k 'at_once or stale'",
     ),
     # Exports and the import of events

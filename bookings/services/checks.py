@@ -3,11 +3,11 @@
 import logging
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import datetime, timedelta
-from enum import StrEnum
+from typing import NamedTuple
 
-from django.db import connection
+from django.db import Error, connection
 from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
@@ -27,22 +27,12 @@ STATEMENT_SECONDS = 120
 checking = threading.Lock()
 
 
-class BadgeState(StrEnum):
-    VERIFIED = "verified"
-    DIFFERS = "differs"
-    RUNNING = "running"
-    # No check was begun, or the last one did not end.
-    UNCHECKED = "unchecked"
+class Badge(NamedTuple):
+    """The state of an inventory for people. `tone` is good, bad or quiet."""
 
-
-@dataclass(frozen=True)
-class Badge:
-    state: BadgeState
-    # This is a sentence for people.
+    tone: str
     message: str
-    findings: tuple[str, ...] = ()
-    # This is the end of the whole check that the badge is about, if there was one.
-    finished_at: datetime | None = None
+    findings: list[str] = []
 
 
 def quick_findings(events: Iterable[Event]) -> dict[int, list[str]]:
@@ -52,23 +42,20 @@ def quick_findings(events: Iterable[Event]) -> dict[int, list[str]]:
     """
     latest = LedgerEntry.objects.filter(event=OuterRef("pk")).order_by("-sequence")
     columns = ("sequence", "available_after", "waitlisted_after")
-    found = (
-        Event.objects.filter(pk__in=[event.pk for event in events])
-        .order_by("pk")
-        .values_list("pk", "ledger_sequence", "available_tickets", "waitlisted_count")
-        .annotate(**{f"last_{column}": Subquery(latest.values(column)[:1]) for column in columns})
-    )
+    found = Event.objects.filter(pk__in=[event.pk for event in events]).order_by("pk")
+    found = found.annotate(**{f"last_{column}": Subquery(latest.values(column)[:1]) for column in columns})
     findings = {}
-    for event_id, *numbers in found:
-        counts = zip(("entries", "available", "waiting"), numbers[:3], numbers[3:], strict=True)
-        # The value is None if the event has no entry.
-        found_here = [
-            f"ledger says {expected or 0} {what}, the event says {counted}"
-            for what, counted, expected in counts
-            if counted != (expected or 0)
-        ]
-        if found_here:
-            findings[event_id] = found_here
+    for event in found:
+        counts = (
+            ("entries", event.ledger_sequence, event.last_sequence),
+            ("available", event.available_tickets, event.last_available_after),
+            ("waiting", event.waitlisted_count, event.last_waitlisted_after),
+        )
+        for what, count, expected in counts:
+            # The value is None if the event has no entry.
+            if count != (expected or 0):
+                text = f"ledger says {expected or 0} {what}, the event says {count}"
+                findings.setdefault(event.pk, []).append(text)
     return findings
 
 
@@ -105,55 +92,42 @@ def start_check(event_id: int, *, actor: User) -> None:
     if not checking.acquire(blocking=False):
         raise AlreadyChecking if is_running(check_of(event_id), now=timezone.now()) else OtherCheckRuns
     try:
-        check = BegunCheck(event_id)
+        began = begin_check(event_id)
         log.info("Account %s has the inventory of event %s verified.", actor.pk, event_id)
-        try:
-            threading.Thread(target=run_check, args=[check], name="inventory-check", daemon=True).start()
-        except BaseException:
-            check.give_up()
-            raise
+        threading.Thread(target=run_check, args=[event_id, began], name="inventory-check", daemon=True).start()
     except BaseException:
         checking.release()
         raise
 
 
-class BegunCheck:
-    """A check of an event that has begun. No other worker begins a check of this event until it ends or is stale."""
+def begin_check(event_id: int) -> datetime:
+    """Stores that a check begins now. No other worker begins one of this event until it ends or is stale.
 
-    def __init__(self, event_id: int):
-        self.event_id, self.began = event_id, timezone.now()
-        kept = InventoryCheck.objects.filter(event=event_id)
-        self.before = kept.values("started_at", "finished_at").first()
-        idle = Q(finished_at__isnull=False) | Q(started_at__lt=self.began - STALE)
-        if kept.filter(idle).update(started_at=self.began, finished_at=None):
-            return
-        _, is_new = InventoryCheck.objects.get_or_create(event_id=event_id, defaults={"started_at": self.began})
+    Raises `AlreadyChecking`.
+    """
+    began = timezone.now()
+    kept = InventoryCheck.objects.filter(event=event_id)
+    idle = Q(finished_at__isnull=False) | Q(started_at__lt=began - STALE)
+    if not kept.filter(idle).update(started_at=began, finished_at=None):
+        _, is_new = InventoryCheck.objects.get_or_create(event_id=event_id, defaults={"started_at": began})
         if not is_new:
             raise AlreadyChecking
-
-    def give_up(self) -> None:
-        """Restores the row as it was before this check began."""
-        mine = InventoryCheck.objects.filter(event=self.event_id, started_at=self.began, finished_at=None)
-        if self.before:
-            mine.update(**self.before)
-        else:
-            mine.delete()
+    return began
 
 
-def run_check(check: BegunCheck) -> None:
+def run_check(event_id: int, began: datetime) -> None:
     """Runs in the check's own thread."""
     try:
         wait_longer()
-        try:
-            check_inventory(check.event_id)
-        except Exception:
-            log.exception("The inventory of event %s could not be verified.", check.event_id)
-            # The connection may be lost, or still be in the transaction of the reads.
-            connection.close()
-            check.give_up()
-    except Exception as error:
-        # The row stays as it is, and counts as stale after a while.
-        log.warning("The check of event %s is left as it is: %s", check.event_id, error)
+        check_inventory(event_id)
+    except Exception:
+        log.exception("The inventory of event %s could not be verified.", event_id)
+        # The connection may be lost, or still be in the transaction of the reads.
+        connection.close()
+        # The check counts as stale at once. If this fails too, it does so after a while.
+        with suppress(Error):
+            mine = InventoryCheck.objects.filter(event=event_id, started_at=began, finished_at=None)
+            mine.update(started_at=began - STALE)
     finally:
         connection.close()
         checking.release()
@@ -179,18 +153,16 @@ def badge_of(
     event: Event, check: InventoryCheck | None, *, quick: Iterable[str] = (), now: datetime | None = None
 ) -> Badge:
     """The badge to show beside an event, from its latest whole check and from the findings of a quick look."""
-    findings = tuple(quick)
+    findings = list(quick)
     if findings:
-        return Badge(BadgeState.DIFFERS, "Differs from its ledger", findings)
+        return Badge("bad", "Differs from its ledger", findings)
     if is_running(check, now=now or timezone.now()):
-        return Badge(BadgeState.RUNNING, "Being verified")
+        return Badge("quiet", "Being verified")
     if check is None or check.finished_at is None:
-        return Badge(BadgeState.UNCHECKED, "Not verified yet" if check is None else "Its last check did not end")
+        return Badge("quiet", "Not verified yet" if check is None else "Its last check did not end")
     at = f"at entry {check.sequence:,}"
     # The page may have read the event before the check did, so the difference can be negative.
     since = max(0, event.ledger_sequence - check.sequence)
     if since:
         at += f", {since:,} {'entry' if since == 1 else 'entries'} since"
-    if check.findings:
-        return Badge(BadgeState.DIFFERS, f"Differed {at}", tuple(check.findings), check.finished_at)
-    return Badge(BadgeState.VERIFIED, f"Verified {at}", (), check.finished_at)
+    return Badge("bad", f"Differed {at}", check.findings) if check.findings else Badge("good", f"Verified {at}")
