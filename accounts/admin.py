@@ -8,6 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.contrib.auth.models import Group, Permission
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.db.models import Q
 from django.urls import path, reverse
@@ -20,7 +21,7 @@ from accounts.models import User, normalise_email, username_key
 from accounts.services import Logins, end_logins, end_sessions, logins_of, may_end_logins
 from ticks.formatting import ago, counted
 from ticks.parsing import find, parse_id
-from ticks.staff_actions import Preview, SelectionAction, action_view
+from ticks.staff_actions import Preview, SelectionAction, SelectionActions, action_view
 
 DEACTIVATE = (
     "Accounts are never deleted, since bookings and the ledger name them: take away “Active” instead. "
@@ -29,14 +30,15 @@ DEACTIVATE = (
 HELP = {
     "is_active": "Without it nobody logs in with this account.",
     "is_staff": "Manages events and bookings through the API and may log in here; what it may do here, roles say.",
+    "groups": "What the account may do on this site. You can give and take roles that can do no more than yourself.",
 }
-ROLES = "What the account may do on this site. You can give and take roles that can do no more than yourself."
 # Only a superuser may give these. A manager may give roles.
 POWERS = ["is_staff", "is_superuser", "user_permissions"]
 
 
 class EndLoginsOfSelection(SelectionAction):
     name, title, button = "end_logins", "End all logins", "End all logins"
+    choice = "End all logins of selected users …"
     permission = "accounts.end_logins"
     subjects = User.objects.order_by("username_key")
     thing, limit = "user", 100
@@ -70,7 +72,7 @@ class EndLoginsOfSelection(SelectionAction):
     def summary(self, results, already):
         if not results:
             return []
-        whose = str(results[0][0]) if len(results) == 1 else counted(len(results), "user")
+        whose = str(results[0][0]) if len(results) == 1 else counted(len(results), self.thing)
         browsers, tokens = (sum(getattr(one, name) for _, one in results) for name in ("browsers", "tokens"))
         return [f"Ended all logins of {whose}: {Logins(browsers=browsers, tokens=tokens)}."]
 
@@ -81,17 +83,13 @@ class EndLogins(EndLoginsOfSelection):
     def __init__(self, request, subject, model_admin):
         super().__init__(request, [subject], model_admin)
 
-    def is_permitted(self):
-        return may_end_logins(self.request.user, self.subject[0])
+    def respond(self):
+        if not may_end_logins(self.request.user, self.subject[0]):
+            raise PermissionDenied
+        return super().respond()
 
     def address(self):
         return reverse("admin:accounts_user_change", args=[self.subject[0].pk])
-
-    def subject_name(self):
-        return str(self.subject[0])
-
-    def hidden_inputs(self):
-        return []
 
 
 class RoleFilter(admin.RelatedFieldListFilter):
@@ -108,9 +106,9 @@ class NewAccountForm(AdminUserCreationForm):
 
 
 @admin.register(User)
-class AccountAdmin(UserAdmin):
+class AccountAdmin(SelectionActions, UserAdmin):
     change_form_template = "accounts/admin/account.html"
-    actions = ["end_logins"]
+    selection_actions = [EndLoginsOfSelection]
     list_display = ["username", "full_name", "roles", "email", "last_seen", "is_active", "joined"]
     list_filter = [("groups", RoleFilter), "is_staff", "is_active", "date_joined"]
     list_per_page = 50
@@ -131,7 +129,7 @@ class AccountAdmin(UserAdmin):
         (None, {"fields": ["username", "email", "password"]}),
         ("Person", {"fields": ["first_name", "last_name"]}),
         ("Logins", {"fields": ["signed_in", "last_seen"]}),
-        ("Access", {"fields": ["is_active", "groups", *POWERS], "description": DEACTIVATE}),
+        ("Access", {"fields": ["is_active", "groups", "roles", *POWERS], "description": DEACTIVATE}),
         ("Record", {"fields": ["date_joined"]}),
     ]
 
@@ -148,13 +146,18 @@ class AccountAdmin(UserAdmin):
     def get_fieldsets(self, request, obj=None):
         """Fields that are left out here are not in the form either, so that only superusers see and give powers."""
         fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or request.user.is_superuser:
+        if obj is None:
             return fieldsets
-        may_change = self.has_change_permission(request, obj)
-        roles = "groups" if may_change and obj != request.user else "roles"
-        password = "password" if may_change else None
-        by = {"groups": roles, "password": password, **dict.fromkeys(POWERS)}
-        return [(title, {**options, "fields": replaced(options["fields"], by)}) for title, options in fieldsets]
+        if request.user.is_superuser:
+            left_out = {"roles"}
+        elif not self.has_change_permission(request, obj):
+            left_out = {"password", "groups", *POWERS}
+        else:
+            left_out = {"groups" if obj == request.user else "roles", *POWERS}
+        return [
+            (title, {**options, "fields": [name for name in options["fields"] if name not in left_out]})
+            for title, options in fieldsets
+        ]
 
     def get_readonly_fields(self, request, obj=None):
         readonly = super().get_readonly_fields(request, obj)
@@ -165,20 +168,15 @@ class AccountAdmin(UserAdmin):
         return super().get_queryset(request).prefetch_related("groups")
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name in HELP:
-            field.help_text = HELP[db_field.name]
-        if db_field.name == "groups":
-            # New roles are made on a page of their own.
-            field.widget.can_add_related = False
+            kwargs["help_text"] = HELP[db_field.name]
+        if db_field.name != "groups":
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        kwargs |= {"label": "Roles", "widget": forms.CheckboxSelectMultiple, "queryset": givable_groups(request.user)}
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        # New roles are made on a page of their own.
+        field.widget.can_add_related = False
         return field
-
-    def formfield_for_manytomany(self, db_field, request, **kwargs):
-        if db_field.name == "groups":
-            kwargs["queryset"] = givable_groups(request.user)
-            kwargs["widget"] = forms.CheckboxSelectMultiple
-            kwargs.update(label="Roles", help_text=ROLES)
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_search_results(self, request, queryset, search_term):
         """Each word must be found in some column. The columns with exact collation hold one case only."""
@@ -192,22 +190,16 @@ class AccountAdmin(UserAdmin):
             )
         return queryset, False
 
-    def add_view(self, request, *args, **kwargs):
-        return self.retried_once(super().add_view, request, *args, **kwargs)
-
-    def change_view(self, request, object_id, form_url="", extra_context=None):
-        account = find(User.objects, object_id)
+    def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
+        account = find(User.objects, object_id or "")
         may_end = bool(account) and may_end_logins(request.user, account)
         context = {**(extra_context or {}), "may_end_logins": may_end}
-        return self.retried_once(super().change_view, request, object_id, form_url, context)
-
-    def retried_once(self, view, *args, **kwargs):
         try:
-            return view(*args, **kwargs)
+            return super().changeform_view(request, object_id, form_url, context)
         except IntegrityError:
             # Somebody took the name after the form's check and before the write, and all was rolled back. At the second
             # try the form finds the name taken and says so.
-            return view(*args, **kwargs)
+            return super().changeform_view(request, object_id, form_url, context)
 
     def save_model(self, request, obj, form, change):
         super().save_model(request, obj, form, change)
@@ -227,13 +219,6 @@ class AccountAdmin(UserAdmin):
     def get_urls(self):
         page = self.admin_site.admin_view(action_view(self, EndLogins))
         return [path("<str:pk>/end-logins/", page, name="accounts_user_end_logins"), *super().get_urls()]
-
-    def has_end_logins_permission(self, request) -> bool:
-        return request.user.has_perm(EndLogins.permission)
-
-    @admin.action(description="End all logins of selected users …", permissions=["end_logins"])
-    def end_logins(self, request, queryset):
-        return EndLoginsOfSelection.respond_to_list(self, request, queryset)
 
     @admin.display(description="signed in")
     def signed_in(self, account: User) -> str:
@@ -258,11 +243,6 @@ class AccountAdmin(UserAdmin):
     @admin.display(description="last browser login", ordering="last_login")
     def last_seen(self, account: User) -> str:
         return ago(account.last_login) if account.last_login else "never"
-
-
-def replaced(names: list[str], by: dict[str, str | None]) -> list[str]:
-    """The names, some of them replaced. A name that is replaced by None is left out."""
-    return [name for name in (by.get(name, name) for name in names) if name]
 
 
 def givable_groups(actor: User):

@@ -6,7 +6,7 @@ with a new preview."""
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from django import forms
 from django.contrib import admin, messages
@@ -14,13 +14,14 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
 from ticks.db.transactions import OutcomeUnknown
 from ticks.exceptions import Refusal
 from ticks.formatting import counted
-from ticks.parsing import find, parse_id
+from ticks.parsing import parse_id
 
 CHANGED = "This changed since you looked. Below is what would happen now; confirm again if it still fits."
 MAX_LISTED = 50
@@ -34,15 +35,13 @@ MESSAGES = {
 }
 
 
-@dataclass(slots=True)
-class Table:
+class Table(NamedTuple):
     caption: str
     columns: Sequence[str]
     rows: list[Sequence[str]]
 
 
-@dataclass(slots=True)
-class Preview:
+class Preview(NamedTuple):
     """A preview of what will happen, one sentence a line. A confirmation covers the input and the `fingerprint`."""
 
     lines: list[str]
@@ -107,9 +106,6 @@ class Action:
     def subject_name(self) -> str:
         return str(self.subject or "")
 
-    def is_permitted(self) -> bool:
-        return self.request.user.has_perm(self.permission)
-
     def closed_reason(self) -> str | None:
         """The reason why this action is no longer possible for the subject; None if it is possible."""
 
@@ -138,8 +134,6 @@ class Action:
         raise NotImplementedError
 
     def respond(self) -> HttpResponse:
-        if not self.is_permitted():
-            raise PermissionDenied
         reason = self.closed_reason()
         if reason:
             messages.warning(self.request, reason)
@@ -199,16 +193,17 @@ class SelectionAction(Action):
 
     previews_at_once = True
     is_dangerous = True
+    # The list offers the action by this text.
+    choice: str
     thing: str
     limit: int
     # A row that is done already is refused with this error.
-    already_done: type[Refusal] | None = None
+    already_done: type[Refusal] | tuple[()] = ()
 
     @classmethod
     def respond_to_list(cls, model_admin, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         if "stamp" in request.POST:
-            ids = [parse_id(value) for value in request.POST.getlist(ACTION_CHECKBOX_NAME)]
-            ids = list(dict.fromkeys(pk for pk in ids if pk is not None))
+            ids = set(map(parse_id, request.POST.getlist(ACTION_CHECKBOX_NAME)))
         else:
             ids = list(queryset.order_by("pk").values_list("pk", flat=True)[: cls.limit + 1])
         if len(ids) > cls.limit:
@@ -221,7 +216,7 @@ class SelectionAction(Action):
         return self.request.get_full_path()
 
     def subject_name(self):
-        return counted(len(self.subject), self.thing)
+        return str(self.subject[0]) if len(self.subject) == 1 else counted(len(self.subject), self.thing)
 
     def hidden_inputs(self):
         return [("action", self.name), *((ACTION_CHECKBOX_NAME, str(row.pk)) for row in self.subject)]
@@ -245,7 +240,7 @@ class SelectionAction(Action):
             try:
                 results.append(self.carry_out_on(row))
             except Refusal as refusal:
-                if self.already_done and isinstance(refusal, self.already_done):
+                if isinstance(refusal, self.already_done):
                     already += 1
                 else:
                     report.errors.append(f"{row}: {refusal}")
@@ -258,15 +253,27 @@ def action_view(model_admin: admin.ModelAdmin, action_class: type[Action]):
     def view(request: HttpRequest, pk: str | None = None) -> HttpResponse:
         if not request.user.has_perm(action_class.permission):
             raise PermissionDenied
-        subject = None if action_class.subjects is None else find(action_class.subjects, pk)
-        if subject is None and action_class.subjects is not None:
-            raise Http404
+        has_subject = action_class.subjects is not None
+        subject = get_object_or_404(action_class.subjects, pk=parse_id(pk)) if has_subject else None
         return action_class(request, subject, model_admin).respond()
 
     return view
 
 
-class PageAdmin(admin.ModelAdmin):
+class SelectionActions(admin.ModelAdmin):
+    """A list with actions on the rows that are chosen in it."""
+
+    selection_actions: list[type[SelectionAction]] = []
+
+    def get_actions(self, request):
+        return {
+            one.name: (one.respond_to_list, one.name, one.choice)
+            for one in self.selection_actions
+            if request.user.has_perm(one.permission)
+        }
+
+
+class PageAdmin(SelectionActions):
     """A list whose rows have a page of their own, with what staff do there, in place of Django's form."""
 
     # The names of the pages begin with this, such as `bookings_event_page`.
@@ -274,6 +281,15 @@ class PageAdmin(admin.ModelAdmin):
     page_template: str
     page_subjects: QuerySet
     page_actions: list[type[Action]]
+    empty_value_display = ""
+    preserve_filters = False
+    ordering = ["-pk"]
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    def has_delete_permission(self, request, obj=None):
+        return False
 
     def get_urls(self):
         wrap = self.admin_site.admin_view
@@ -290,9 +306,7 @@ class PageAdmin(admin.ModelAdmin):
 
     def find_to_view(self, request: HttpRequest, pk: str):
         """The row that a page is about. Raises `Http404` and `PermissionDenied`."""
-        subject = find(self.page_subjects, pk)
-        if subject is None:
-            raise Http404
+        subject = get_object_or_404(self.page_subjects, pk=parse_id(pk))
         if not self.has_view_permission(request, subject):
             raise PermissionDenied
         return subject
@@ -313,6 +327,7 @@ class PageAdmin(admin.ModelAdmin):
         return TemplateResponse(request, self.page_template, context)
 
     def page_context(self, request: HttpRequest, subject) -> dict:
+        """What the page's template needs besides the frame of the site."""
         raise NotImplementedError
 
     def change_view(self, request, object_id, form_url="", extra_context=None):

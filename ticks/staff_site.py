@@ -35,9 +35,8 @@ class DeclaredFilters:
         return lookup in declared and super().lookup_allowed(lookup, value, request)
 
     def to_field_allowed(self, request, to_field):
-        """Allows the model's own fields alone: Django's own method fails on a relation from another model."""
-        own = {field.name for field in self.opts.concrete_fields}
-        return to_field in own and super().to_field_allowed(request, to_field)
+        """A popup refers to a row by its key alone."""
+        return to_field == self.opts.pk.name
 
 
 def names_of(list_filter, model) -> list[str]:
@@ -90,11 +89,6 @@ def bounded(view):
         # Django's fields with suggestions send the second name.
         if max(len(request.GET.get(name, "")) for name in ("q", "term")) > MAX_SEARCH:
             raise BadRequest("The search is too long.")
-        if any(name.rpartition("__")[2] in ("regex", "iregex") for name in request.GET):
-            # The database would run the patterns, and could take very long.
-            raise BadRequest("Lists are not filtered by patterns.")
-        if not request.GET.get("_to_field", "id").isidentifier():
-            raise BadRequest("There is no such field.")
         try:
             return view(request, *args, **kwargs)
         except (DisallowedModelAdminLookup, DisallowedModelAdminToField) as error:

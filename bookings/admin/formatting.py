@@ -6,7 +6,6 @@ from bookings.commands import Claim
 from bookings.enums import BookingStatus
 from bookings.models import Booking
 from bookings.services.inventory import EventWork
-from bookings.services.preview import bookings_of
 from events.models import Event
 from ticks.formatting import badge, counted
 
@@ -27,7 +26,9 @@ def served(claims: Sequence[Claim], *, verb: str) -> str:
     if not claims:
         return ""
     tickets = sum(claim.tickets for claim in claims)
-    names = [f"{booking.full_name} ({booking.tickets_reserved})" for booking in bookings_of(claims, at_most=MAX_NAMES)]
+    bookings = Booking.objects.in_bulk([claim.id for claim in claims[:MAX_NAMES]])
+    named = [bookings[claim.id] for claim in claims[:MAX_NAMES] if claim.id in bookings]
+    names = [f"{booking.full_name} ({booking.tickets_reserved})" for booking in named]
     more = f" and {len(claims) - MAX_NAMES:,} more" if len(claims) > MAX_NAMES else ""
     return f"{verb} {counted(len(claims), 'booking')}, {counted(tickets, 'ticket')}: {', '.join(names)}{more}."
 
@@ -37,6 +38,15 @@ def promotes(forecast: EventWork) -> str:
     if forecast.promoted or not forecast.event.waitlisted_count:
         return served(forecast.promoted, verb="Promotes")
     return "No waiting booking is served by it."
+
+
+def waiting_reason(event: Event, *, tickets: int, position: int) -> str:
+    """The reason why a waiting booking of so many tickets is not served yet."""
+    if tickets > event.available_tickets:
+        return f"needs {tickets:,}, {event.available_tickets:,} available"
+    if event.waitlist_policy == Event.WaitlistPolicy.STRICT and position > 1:
+        return f"would fit, but nobody passes number 1: {counted(position - 1, 'booking')} ahead"
+    return "is served next"
 
 
 def counts(available: int, waitlisted: int, waitlisted_tickets: int) -> str:

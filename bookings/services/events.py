@@ -1,5 +1,5 @@
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.utils import timezone
 from django.utils.text import Truncator
@@ -32,7 +32,7 @@ def open_events(rows: list[dict], *, actor: User) -> list[Event]:
 
 def insert_event(fields: dict, *, actor: User, now: datetime) -> Event:
     event = Event(**fields, created_by=actor, created_at=now, updated_at=now)
-    refuse_empty_sales_window(event)
+    refuse_empty_sales_window(event.sales_start, event.sales_end)
     event.available_tickets = event.total_tickets
     event.ledger_sequence = 1
     event.save(force_insert=True)
@@ -49,8 +49,7 @@ def insert_event(fields: dict, *, actor: User, now: datetime) -> Event:
     return event
 
 
-@dataclass(frozen=True, slots=True)
-class EventChange:
+class EventChange(NamedTuple):
     """An event after an edit, and the waiting bookings that it served (their claims)."""
 
     event: Event
@@ -75,12 +74,11 @@ def change_event(event_id: int, *, changes: dict, actor: User, version: int | No
         actor,
     )
     now = timezone.now()
-    edits = {name: value for name, value in changes.items() if name != "total_tickets"}
-    notes = [Note(LedgerKind.EDITED, edit_summary(event, edits), actor=actor)] if edits else []
+    notes = [Note(LedgerKind.EDITED, edit_summary(event, changes), actor=actor)] if changes else []
     work = apply(event, [*notes, terms], now=now)
     for name, value in changes.items():
         setattr(event, name, value)
-    refuse_empty_sales_window(event)
+    refuse_empty_sales_window(event.sales_start, event.sales_end)
     event.version += 1
     event.updated_at = now
     event.save(update_fields=[*changes, "version", "updated_at"])
@@ -161,6 +159,6 @@ def lock_standing_event(event_id: int, *, version: int | None) -> Event:
     return event
 
 
-def refuse_empty_sales_window(event: Event) -> None:
-    if event.sales_start and event.sales_end and event.sales_end <= event.sales_start:
+def refuse_empty_sales_window(sales_start: datetime | None, sales_end: datetime | None) -> None:
+    if sales_start and sales_end and sales_end <= sales_start:
         raise InvalidTerms("Sales must end after they start.", field="salesEnd")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 
+from django.utils import timezone
+
 from bookings.commands import Book, Claim, Command, Outcome
 from bookings.enums import BookingStatus
 from bookings.models import Booking, LinePart, SalesHour
@@ -101,6 +103,18 @@ def apply(event: Event, commands: Sequence[Command], *, now: datetime) -> EventW
     write(plan)
     for column, name in COUNTS.items():
         setattr(event, column, getattr(work.inventory, name))
+    return work
+
+
+def simulate(event: Event, commands: Sequence[Command]) -> EventWork:
+    """Shows what commands would do: the same rules on the present state, without a lock, and nothing is written.
+
+    A change may come in between, so the report says what really happened. Raises the first refusal.
+    """
+    work = EventWork(event, commands)
+    ask_rules([work], now=timezone.now(), is_locking=False)
+    if work.refusal:
+        raise work.refusal
     return work
 
 

@@ -1,7 +1,7 @@
 """Changes by staff to the order of the waitlist. The ledger keeps a reason for each."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.utils import timezone
 
@@ -21,8 +21,7 @@ PAGE = 50
 MADE_ROOM = "Made room for another"
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(NamedTuple):
     """A booking after a change by staff, and the claims that were served by it, including its own."""
 
     booking: Booking
@@ -51,8 +50,7 @@ def serve_out_of_turn(booking: Booking, *, reason: str, actor: User, adds: bool 
     total = event.total_tickets
     served = served_by(event, booking, [Serve(booking.pk, adds=adds, note=reason, actor=actor)])
     if event.total_tickets != total:
-        # Total tickets have changed. A page that edits the event now shows an older total, so the version must change
-        # too.
+        # A page that edits the event shows the total from before, so the version must change too.
         event.version += 1
         event.updated_at = timezone.now()
         event.save(update_fields=["version", "updated_at"])

@@ -4,17 +4,16 @@ from django import forms
 from django.db.models import F
 
 from bookings.admin import fields, formatting
-from bookings.admin.events.actions import EventEdit
 from bookings.admin.links import booking_url
-from bookings.commands import Cancel, Command, Serve
+from bookings.commands import Cancel, Serve
 from bookings.enums import BookingStatus
 from bookings.exceptions import AlreadyCancelled, InvalidTerms, NotWaiting
 from bookings.models import Booking
 from bookings.services.cancellation import cancel_tickets
-from bookings.services.inventory import EventWork
-from bookings.services.preview import simulate, simulate_cancellations
+from bookings.services.inventory import EventWork, simulate
 from bookings.services.transfer import Holder, changes_to, transfer_booking
 from bookings.services.waitlist import move_in_line, moves, serve_out_of_turn
+from events.models import Event
 from ticks.formatting import counted
 from ticks.parsing import parse_id
 from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAction
@@ -34,13 +33,6 @@ class BookingAction(Action):
 
     def closed_reason(self):
         return AlreadyCancelled.message if self.subject.status == BookingStatus.CANCELLED else None
-
-    def forecast(self, commands: list[Command]) -> EventWork:
-        """Previews commands, and raises the refusal of the rules."""
-        forecast = simulate(self.subject.event, commands)
-        if forecast.refusal:
-            raise forecast.refusal
-        return forecast
 
     def log(self, text: str) -> None:
         self.model_admin.log_change(self.request, self.subject, text)
@@ -64,7 +56,7 @@ class CancelTickets(BookingAction):
 
     def preview(self, form):
         booking, tickets = self.subject, form.cleaned_data["tickets"]
-        forecast = self.forecast([Cancel(booking.pk, tickets)])
+        forecast = simulate(booking.event, [Cancel(booking.pk, tickets)])
         left = booking.tickets_reserved - tickets
         is_waiting = booking.status == BookingStatus.WAITLISTED
         verb = "no longer waited for" if is_waiting else "given back"
@@ -174,7 +166,7 @@ class MoveInLine(WaitingAction):
         lines = [
             f"{booking.full_name} moves from place {old:,} to {position:,} of {event.waitlisted_count:,}.",
             f"{others} passed." if position < old else f"{others} let ahead.",
-            formatting.promotes(self.forecast(commands)),
+            formatting.promotes(simulate(event, commands)),
         ]
         return Preview(lines, fingerprint=old)
 
@@ -201,13 +193,13 @@ class ServeOutOfTurn(WaitingAction):
 
     def form(self, data=None, files=None):
         form = super().form(data, files)
-        if not self.request.user.has_perm(EventEdit.permission):
+        if not self.request.user.has_perm("events.change_event"):
             del form.fields["adds"]
         return form
 
     def preview(self, form):
         booking = self.subject
-        forecast = self.forecast([Serve(booking.pk, adds=form.cleaned_data.get("adds", False))])
+        forecast = simulate(booking.event, [Serve(booking.pk, adds=form.cleaned_data.get("adds", False))])
         added = forecast.inventory.total - booking.event.total_tickets
         ahead = booking.waitlist_position - 1
         lines = [
@@ -229,6 +221,7 @@ class ServeOutOfTurn(WaitingAction):
 
 class CancelBookings(SelectionAction):
     name, title, button = "cancel_bookings", "Cancel bookings", "Cancel bookings"
+    choice = "Cancel selected bookings …"
     permission = "bookings.cancel_booking"
     already_done = AlreadyCancelled
     # Bookings are cancelled from the end of the waitlist up, and waiting ones before those that hold tickets. So no
@@ -240,9 +233,17 @@ class CancelBookings(SelectionAction):
         rows = [self.described(booking) for booking in self.subject]
         effects = [
             f"{forecast.event}: {formatting.promotes(forecast)} {formatting.counts_after(forecast)}".replace("  ", " ")
-            for forecast in simulate_cancellations(self.subject)
+            for forecast in self.forecasts()
         ]
         return Preview([*self.listed(rows), *effects, "This cannot be undone."], fingerprint=rows)
+
+    def forecasts(self) -> list[EventWork]:
+        """What the cancellations would do to each event."""
+        commands: dict[Event, list[Cancel]] = {}
+        for booking in self.subject:
+            if booking.status != BookingStatus.CANCELLED:
+                commands.setdefault(booking.event, []).append(Cancel(booking.pk))
+        return [simulate(event, cancels) for event, cancels in commands.items()]
 
     def described(self, booking: Booking) -> str:
         name = f"{booking.reference}, {booking.full_name}, {booking.event}"

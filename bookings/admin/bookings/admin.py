@@ -1,48 +1,36 @@
+"""The list of bookings, and the page of one: its holder, its place in the waitlist, and its history."""
+
 from django.contrib import admin
 from django.http import HttpResponseRedirect
 from django.utils.html import format_html
 
 from bookings.admin import formatting
-from bookings.admin.bookings.actions import CancelBookings
+from bookings.admin.bookings.actions import CancelBookings, CancelTickets, MoveInLine, ServeOutOfTurn, TransferBooking
 from bookings.admin.bookings.list import BookingList
-from bookings.admin.bookings.page import BOOKING_ACTIONS, booking_context
 from bookings.admin.exports import Exportable
 from bookings.admin.filters import BookingFilterForm
 from bookings.admin.links import booking_url, event_link
-from bookings.models import Booking
-from ticks.formatting import plural, time_tag, with_unit
+from bookings.models import Booking, LedgerEntry
+from ticks.formatting import counted, plural, time_tag, with_unit
 from ticks.staff_actions import PageAdmin
+
+MAX_ENTRIES = 100
 
 
 @admin.register(Booking)
 class BookingAdmin(Exportable, PageAdmin):
-    """The list of bookings and the way to their pages; Django's own form of one is never shown."""
+    """All changes are actions of staff; Django's own form of a booking is never shown."""
 
     page_prefix, page_template = "bookings_booking", "bookings/admin/booking.html"
     page_subjects = Booking.objects.select_related("event", "user")
-    page_actions = BOOKING_ACTIONS
-    list_display = [
-        "reference",
-        "holder_name",
-        "tickets",
-        "short_status",
-        "position",
-        "event_name",
-        "email",
-        "made",
-    ]
+    page_actions = [CancelTickets, TransferBooking, MoveInLine, ServeOutOfTurn]
+    selection_actions = [CancelBookings]
+    list_display = ["reference", "holder_name", "tickets", "short_status", "position", "event_name", "email", "made"]
     filter_form = BookingFilterForm
     list_select_related = ["event", "user"]
-    list_per_page = 50
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
-    empty_value_display = ""
-    preserve_filters = False
-    ordering = ["-pk"]
     # Django shows its search where there are search fields; `bookings.admin.bookings.search` searches.
     search_fields = ["reference"]
-    actions = ["cancel_bookings"]
 
     def has_add_permission(self, request):
         return False
@@ -51,11 +39,18 @@ class BookingAdmin(Exportable, PageAdmin):
         """Nobody changes a booking by a form. Only actions change one."""
         return obj is None and super().has_change_permission(request)
 
-    def has_delete_permission(self, request, obj=None):
-        return False
-
-    def page_context(self, request, subject):
-        return booking_context(request, subject)
+    def page_context(self, request, booking):
+        event, tickets, position = booking.event, booking.tickets_reserved, booking.waitlist_position
+        # A booking has few entries, unless staff move it often.
+        entries = LedgerEntry.objects.filter(booking=booking).select_related("booking", "actor")[:MAX_ENTRIES]
+        may_see_entries = request.user.has_perm("bookings.view_ledgerentry")
+        return {
+            "title": f"{booking.full_name}, {counted(tickets, 'ticket')}",
+            "booking": booking,
+            "event": event,
+            "waiting_reason": position and formatting.waiting_reason(event, tickets=tickets, position=position),
+            "entries": sorted(entries, key=lambda entry: entry.sequence) if may_see_entries else None,
+        }
 
     def get_changelist(self, request, **kwargs):
         return BookingList
@@ -93,10 +88,3 @@ class BookingAdmin(Exportable, PageAdmin):
     @admin.display(description="made")
     def made(self, booking: Booking) -> str:
         return time_tag(booking.created_at)
-
-    def has_cancel_permission(self, request) -> bool:
-        return request.user.has_perm(CancelBookings.permission)
-
-    @admin.action(description="Cancel selected bookings …", permissions=["cancel"])
-    def cancel_bookings(self, request, queryset):
-        return CancelBookings.respond_to_list(self, request, queryset)

@@ -4,22 +4,30 @@ import secrets
 
 from django import forms
 from django.contrib import messages
+from django.utils import timezone
 
 from accounts.models import User
 from bookings.admin import fields, formatting
+from bookings.admin.events.forms import LABELS, EditForm, VersionForm, format_value, sales_window
 from bookings.admin.links import booking_url, event_url
-from bookings.commands import CancelEvent, ChangeTerms, Claim
-from bookings.enums import BookingStatus
-from bookings.exceptions import KeyReused, StaleVersion
+from bookings.commands import CancelEvent, ChangeTerms, Command
+from bookings.enums import BookingStatus, LedgerKind
+from bookings.exceptions import InvalidTerms, KeyReused, StaleVersion
 from bookings.models import Booking, LedgerEntry
 from bookings.services.booking import BookingRequest, book_tickets, find_booked
-from bookings.services.events import EventChange, cancel_event, change_event
-from bookings.services.inventory import EventWork
-from bookings.services.preview import simulate
+from bookings.services.events import (
+    EventChange,
+    cancel_event,
+    change_event,
+    refuse_empty_sales_window,
+    sales_closed,
+    sales_opened,
+)
+from bookings.services.inventory import EventWork, simulate
 from events.exceptions import EventNotFound
 from events.models import Event
-from ticks.formatting import counted
-from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAction
+from ticks.formatting import counted, format_time
+from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAction, Table
 
 NO_ACCOUNT = "There is no active account of this name or mail address; leave it empty to book for a guest."
 
@@ -38,12 +46,8 @@ class EventAction(Action):
     def closed_reason(self):
         return "This event is cancelled; nothing was changed." if self.subject.deleted_at else None
 
-    def forecast(self, command) -> EventWork:
-        """Previews a command. Raises the refusal of the rules."""
-        forecast = simulate(self.subject, [command])
-        if forecast.refusal:
-            raise forecast.refusal
-        return forecast
+    def forecast(self, command: Command) -> EventWork:
+        return simulate(self.subject, [command])
 
 
 class CallerForm(ActionForm):
@@ -91,15 +95,9 @@ class BookForCaller(EventAction):
         if claim.status == BookingStatus.COMPLETED:
             lines = [f"{name} gets {tickets}.", formatting.counts_after(forecast), holder]
         else:
-            line = f"{name} is waitlisted for {tickets}, as number {claim.position:,} in line."
-            lines = [line, self.waiting_reason(claim), holder]
+            reason = formatting.waiting_reason(self.subject, tickets=claim.tickets, position=claim.position)
+            lines = [f"{name} is waitlisted for {tickets}, as number {claim.position:,} in line: {reason}.", holder]
         return Preview(lines, fingerprint=claim.status)
-
-    def waiting_reason(self, claim: Claim) -> str:
-        available = self.subject.available_tickets
-        if claim.tickets <= available:
-            return f"{counted(available, 'ticket')} available, but in this event nobody passes the waitlist."
-        return f"{counted(available, 'ticket')} {'is' if available == 1 else 'are'} available."
 
     def booking_request(self, form) -> BookingRequest:
         values = form.cleaned_data
@@ -137,12 +135,6 @@ class BookForCaller(EventAction):
             booking_url(booking.pk),
             messages.SUCCESS if is_held else messages.WARNING,
         )
-
-
-class VersionForm(ActionForm):
-    """`version` is the version of the event that the page showed."""
-
-    version = forms.IntegerField(widget=forms.HiddenInput)
 
 
 class EventEdit(EventAction):
@@ -197,6 +189,100 @@ class ChangeCapacity(EventEdit):
         return Report([counts, formatting.served(change.served, verb="Promoted")])
 
 
+class SalesForm(VersionForm):
+    OPEN, CLOSE, TIMES = "open", "close", "times"
+
+    refused_fields = {"salesEnd": "sales_end"}
+
+    what = forms.ChoiceField(
+        label="What to do",
+        widget=forms.RadioSelect,
+        choices=[(OPEN, "Open sales now"), (CLOSE, "Close sales now"), (TIMES, "Set the times below")],
+    )
+    sales_start = fields.MomentField(label="Sales start", required=False, help_text="UTC. Empty: on sale at once.")
+    sales_end = fields.MomentField(label="Sales end", required=False, help_text="UTC. Empty: no end.")
+
+
+class OpenOrCloseSales(EventEdit):
+    name, title, button = "sales", "Open or close sales", "Save"
+    form_class = SalesForm
+
+    def initial(self):
+        times = {"sales_start": self.subject.sales_start, "sales_end": self.subject.sales_end}
+        return {**super().initial(), "what": SalesForm.TIMES, **times}
+
+    def changes(self, form) -> dict:
+        # The time has whole seconds, since the page shows and sends them so.
+        now = timezone.now().replace(microsecond=0)
+        match form.cleaned_data["what"]:
+            case SalesForm.OPEN:
+                return sales_opened(self.subject, now=now)
+            case SalesForm.CLOSE:
+                return sales_closed(self.subject, now=now)
+        return {name: form.cleaned_data[name] for name in ("sales_start", "sales_end")}
+
+    def preview(self, form):
+        self.refuse_stale(form)
+        changes = self.changes(form)
+        refuse_empty_sales_window(**changes)
+        lines = [sales_window(**changes)]
+        if self.subject.waitlisted_count:
+            lines.append("Bookings that wait keep their places and are still served when tickets come back.")
+        return Preview(lines)
+
+    def carry_out(self, form):
+        event = self.save(form, self.changes(form)).event
+        return Report([f"{event}: {sales_window(event.sales_start, event.sales_end)}"])
+
+
+class EditEvent(EventEdit):
+    name, title, button = "edit", "Edit event", "Save"
+    form_class = EditForm
+
+    def initial(self):
+        return {**super().initial(), **{name: getattr(self.subject, name) for name in EditForm.Meta.fields}}
+
+    def preview(self, form):
+        event, edits = self.subject, form.edits()
+        if form.cleaned_data["version"] != event.version:
+            self.table = two_versions(event, form)
+            form.rebase(event)
+            raise StaleVersion("Nothing was saved: somebody else changed this event meanwhile.")
+        if not edits:
+            raise InvalidTerms("Nothing is different from what is stored.")
+        lines = [
+            f"{LABELS[name]}: {format_value(name, getattr(event, name))} → {format_value(name, value)}"
+            for name, value in edits.items()
+        ]
+        policy = edits.get("waitlist_policy", event.waitlist_policy)
+        forecast = self.forecast(ChangeTerms(event.total_tickets, policy))
+        if edits.get("waitlist_enabled") is False and event.waitlisted_count:
+            lines.append("No other booking can wait. Those that wait keep their places and are still served.")
+        if forecast.promoted:
+            lines += [formatting.promotes(forecast), formatting.counts_after(forecast)]
+        return Preview(lines)
+
+    def carry_out(self, form):
+        change = self.save(form, form.edits())
+        return Report([f"Saved {change.event}.", formatting.served(change.served, verb="Promoted")])
+
+
+def two_versions(event: Event, form: EditForm) -> Table:
+    """The table of what was edited here, and of what has changed since the page was shown."""
+    rows, edits = [], form.edits()
+    for name in form.Meta.fields:
+        is_outdated = form.is_outdated(name, event)
+        if name in edits or is_outdated:
+            edit = format_value(name, edits[name]) if name in edits else "not edited"
+            conflict = "both changed it" if name in edits and is_outdated else ""
+            rows.append([LABELS[name], format_value(name, getattr(event, name)), edit, conflict])
+    changes = LedgerEntry.objects.filter(event=event, booking=None).exclude(kind=LedgerKind.OPENED)
+    last = changes.select_related("actor").order_by("-sequence").first()
+    author = f"{last.actor} changed it {format_time(last.created_at)}. " if last and last.actor else ""
+    caption = f"{author}Your edits are above, on top of what is stored now. Look at what will happen, then save."
+    return Table(caption, ["Field", "Stored now", "Yours", "Look at"], rows)
+
+
 class CancelForm(VersionForm):
     is_sure = forms.BooleanField(label="Yes, cancel this event with all its bookings")
 
@@ -229,6 +315,7 @@ class CancelWholeEvent(EventEdit):
 
 class CancelEvents(SelectionAction):
     name, title, button = "cancel_events", "Cancel events", "Cancel events"
+    choice = "Cancel selected events …"
     permission = "events.cancel_event"
     subjects = Event.objects.order_by("name", "pk")
     thing, limit = "event", 50

@@ -1,42 +1,73 @@
+"""The list of events, and the page of one: how full it is, how it sells, who waits and why, and what happened last."""
+
+from typing import NamedTuple
+
 from django.contrib import admin, messages
-from django.http import HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
-from bookings.admin.events.actions import CancelEvents
+from bookings.admin.events.actions import (
+    BookForCaller,
+    CancelEvents,
+    CancelWholeEvent,
+    ChangeCapacity,
+    EditEvent,
+    OpenOrCloseSales,
+)
 from bookings.admin.events.adding import AddEvent, ImportEvents
+from bookings.admin.events.forms import LABELS, format_value
 from bookings.admin.events.list import EventList, TotalsPaginator
-from bookings.admin.events.page import EVENT_ACTIONS, event_context, state_badge
 from bookings.admin.exports import Exportable
 from bookings.admin.filters import EventFilterForm
-from bookings.services.checks import start_check
-from events.models import Event
+from bookings.admin.formatting import waiting_reason
+from bookings.exceptions import NotInLine
+from bookings.models import Booking, LedgerEntry
+from bookings.services.checks import badge_of, quick_findings, start_check
+from bookings.services.reports import sales_over_time
+from bookings.services.waitlist import number_at
+from events.models import EDITABLE_FIELDS, Event, state_of
 from ticks.exceptions import Refusal
-from ticks.formatting import counted, fill, time_tag, with_unit
+from ticks.formatting import badge, counted, fill, time_tag, with_unit
+from ticks.parsing import parse_id
 from ticks.staff_actions import PageAdmin, action_view
+
+PAGE_SIZE = 25
+LATEST = 15
+TONES = {"On sale": "good", "Sold out": "warn", "Not open yet": "", "Closed": "quiet", "Cancelled": "bad"}
+# The page shows these fields in its head, as figures or as text, so they are not among the terms.
+NO_TERMS = ("name", "date", "venue", "total_tickets", "description")
+
+
+class WaitlistRow(NamedTuple):
+    position: int
+    booking: Booking
+    # The reason why the booking is not served yet.
+    reason: str
+
+
+@admin.display(description="state")
+def state_badge(event: Event) -> str:
+    state = state_of(event.deleted_at, event.sales_start, event.sales_end, event.available_tickets)
+    return badge(state, TONES[state])
 
 
 @admin.register(Event)
 class EventAdmin(Exportable, PageAdmin):
-    """The list of events and the way to their pages; all changes are actions of staff."""
+    """All changes are actions of staff; Django's own form of an event is never shown."""
 
     page_prefix, page_template = "bookings_event", "bookings/admin/event.html"
     page_subjects = Event.objects.select_related("created_by", "inventory_check")
-    page_actions = EVENT_ACTIONS
+    page_actions = [BookForCaller, ChangeCapacity, OpenOrCloseSales, EditEvent, CancelWholeEvent]
+    selection_actions = [CancelEvents]
     list_display = ["name", state_badge, "held", "available", "waiting", "day", "more"]
     filter_form = EventFilterForm
     # Django shows its search where there are search fields; the list's form searches.
     search_fields = ["name", "venue"]
     # Other columns would need a sort of all events for each page.
     sortable_by = ["day"]
-    empty_value_display = ""
-    preserve_filters = False
-    ordering = ["-pk"]
-    list_per_page = 50
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    actions = ["cancel_events"]
 
     def get_urls(self):
         wrap = self.admin_site.admin_view
@@ -47,8 +78,31 @@ class EventAdmin(Exportable, PageAdmin):
             *super().get_urls(),
         ]
 
-    def page_context(self, request, subject):
-        return event_context(request, subject)
+    def page_context(self, request, event):
+        sees_bookings = request.user.has_perm("bookings.view_booking")
+        # The entries' sentences contain the names of holders.
+        sees_entries = sees_bookings and request.user.has_perm("bookings.view_ledgerentry")
+        first = first_place(request, event)
+        findings = quick_findings([event]).get(event.pk, [])
+        sales = sales_over_time(event, now=timezone.now())
+        terms = [name for name in EDITABLE_FIELDS if name not in NO_TERMS]
+        entries = LedgerEntry.objects.filter(event=event).select_related("booking", "actor").order_by("-sequence")
+        return {
+            "title": event.name,
+            "event": event,
+            "state": state_badge(event),
+            "fill": fill(event.held_tickets, event.total_tickets),
+            "badge": badge_of(event, getattr(event, "inventory_check", None), quick=findings),
+            "terms": [(LABELS[name], format_value(name, getattr(event, name))) for name in terms],
+            "sales": sales,
+            "chart_data": {**sales._asdict(), "capacity": event.total_tickets},
+            "may_see_bookings": sees_bookings,
+            "waitlist": waitlist_rows(event, first) if sees_bookings and event.waitlisted_count else [],
+            "earlier": max(1, first - PAGE_SIZE) if first > 1 else None,
+            "later": first + PAGE_SIZE if first + PAGE_SIZE <= event.waitlisted_count else None,
+            "may_reorder": request.user.has_perm("bookings.reorder_waitlist"),
+            "latest": entries[:LATEST] if sees_entries else None,
+        }
 
     def verify_view(self, request, pk):
         """Starts a check of the event's inventory; the event's page shows its result."""
@@ -71,16 +125,6 @@ class EventAdmin(Exportable, PageAdmin):
 
     def has_change_permission(self, request, obj=None):
         return super().has_change_permission(request, obj) and not (obj and obj.deleted_at)
-
-    def has_delete_permission(self, request, obj=None):
-        return False
-
-    def has_cancel_permission(self, request) -> bool:
-        return request.user.has_perm(CancelEvents.permission)
-
-    @admin.action(description="Cancel selected events …", permissions=["cancel"])
-    def cancel_events(self, request, queryset):
-        return CancelEvents.respond_to_list(self, request, queryset)
 
     @admin.display(description="held")
     def held(self, event: Event) -> str:
@@ -109,3 +153,22 @@ class EventAdmin(Exportable, PageAdmin):
             reverse("admin:bookings_ledgerentry_changelist"),
             event.pk,
         )
+
+
+def first_place(request: HttpRequest, event: Event) -> int:
+    place = parse_id(request.GET.get("place", "")) or 1
+    return min(place, event.waitlisted_count or 1)
+
+
+def waitlist_rows(event: Event, first: int) -> list[WaitlistRow]:
+    """The page of the waitlist from a place on. If the waitlist has become shorter than that, it is the first page."""
+    bookings = Booking.objects.filter(event=event).waitlisted().order_by("waitlist_number")
+    if first > 1:
+        try:
+            bookings = bookings.filter(waitlist_number__gte=number_at(event, first))
+        except NotInLine:
+            return waitlist_rows(event, 1)
+    return [
+        WaitlistRow(position, booking, waiting_reason(event, tickets=booking.tickets_reserved, position=position))
+        for position, booking in enumerate(bookings[:PAGE_SIZE], start=first)
+    ]

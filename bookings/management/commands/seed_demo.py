@@ -36,8 +36,7 @@ class Demo(NamedTuple):
     tickets: int
     bookings: tuple[int, ...] = ()
     terms: dict = {}
-    sales_start: int | None = None
-    sales_end: int | None = None
+    sales: dict = {}
 
 
 WORKSHOP = "A workshop; at most two tickets a booking."
@@ -54,9 +53,9 @@ DEMOS = [
     Demo("The Last Lighthouse (premiere)", "Grand Theatre", SOLD_OUT, 21, 50, (10, 10, 8, 12, 10, 4, 2, 6, 3, 1)),
     Demo("Chef's Table", "Restaurant Nord", STRICT, 15, 12, (4, 4, 4, 6, 2, 2), {"waitlist_policy": "strict"}),
     Demo("Members' Rehearsal", "Philharmonic Hall", NO_WAITLIST, 18, 20, (10, 10), {"waitlist_enabled": False}),
-    Demo("Summer Festival, early birds", "Airfield", "Sales open in two weeks.", 200, 5000, sales_start=14),
-    Demo("New Year's Gala", "Grand Hotel", "Sales open in a month.", 90, 300, sales_start=30),
-    Demo("Autumn Poetry Slam", "Blue Cellar", "Over; sales are closed.", -20, 70, (2, 3, 1, 1, 4, 2, 6), sales_end=-20),
+    Demo("Summer Festival, early birds", "Airfield", "Sales open in two weeks.", 200, 5000, sales={"sales_start": 14}),
+    Demo("New Year's Gala", "Grand Hotel", "Sales open in a month.", 90, 300, sales={"sales_start": 30}),
+    Demo("Autumn Poetry Slam", "Blue Cellar", "Over.", -20, 70, (2, 3, 1, 1, 4, 2, 6), sales={"sales_end": -20}),
 ]
 
 
@@ -114,23 +113,10 @@ def make_event(demo: Demo, *, admin: User, people: list[User]) -> bool:
     event = open_event(fields, actor=admin)
     for number, tickets in enumerate(demo.bookings):
         person = people[number % len(people)]
-        book_tickets(
-            BookingRequest(
-                event_id=event.pk,
-                tickets=tickets,
-                first_name=person.first_name,
-                last_name=person.last_name,
-                email=person.email,
-                # Every third one is a guest.
-                user=None if number % 3 == 2 else person,
-            )
-        )
+        names = person.first_name, person.last_name, person.email
+        is_guest = number % 3 == 2
+        book_tickets(BookingRequest(event.pk, tickets, *names, user=None if is_guest else person))
     # This comes after the bookings, since closed sales would refuse them.
-    changes = {}
-    if demo.sales_start is not None:
-        changes["sales_start"] = midnight + timedelta(days=demo.sales_start, hours=9)
-    if demo.sales_end is not None:
-        changes["sales_end"] = midnight + timedelta(days=demo.sales_end, hours=18)
-    if changes:
-        change_event(event.pk, changes=changes, actor=admin)
+    changes = {name: midnight + timedelta(days=day, hours=18) for name, day in demo.sales.items()}
+    change_event(event.pk, changes=changes, actor=admin)
     return True

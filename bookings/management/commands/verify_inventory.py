@@ -6,7 +6,7 @@ from bookings.services.verification import Report, verify_events
 from ticks.db.migrations import refuse_other_schema
 from ticks.formatting import counted
 
-ROW = "{:>8}  {:<32}  {:>8}  {:>8}  {:>9}  {:>8}  {:>9}  {}"
+ROW = "{:>8}  {:<32.32}  {:>8}  {:>8}  {:>9}  {:>8}  {:>9}  {}"
 
 
 class Command(BaseCommand):
@@ -25,20 +25,9 @@ class Command(BaseCommand):
         checked = 0
         for report in verify_events(event):
             checked += 1
-            found = report.event
-            name = found.name if len(found.name) <= 32 else found.name[:31] + "…"
-            self.stdout.write(
-                ROW.format(
-                    found.pk,
-                    name,
-                    found.total_tickets,
-                    report.held,
-                    found.available_tickets,
-                    report.waiting,
-                    found.ledger_sequence,
-                    "DIFFERS" if report.findings else "agrees",
-                )
-            )
+            found, verdict = report.event, "DIFFERS" if report.findings else "agrees"
+            counts = found.total_tickets, report.held, found.available_tickets, report.waiting, found.ledger_sequence
+            self.stdout.write(ROW.format(found.pk, found.name, *counts, verdict))
             self.store(report)
             if report.findings:
                 raise CommandError(f"event {found.pk} disagrees: " + "; ".join(report.findings))

@@ -96,7 +96,7 @@ def test_event_add_confirmed_twice_adds_once(box_office):
 
     first, second = confirm(box_office, shown), confirm(box_office, shown)
 
-    assert (said(first), said(second)) == (["Created 1 event: Concert."], [adding.TWICE])
+    assert (said(first), said(second)) == (["Created 1 event: Concert."], adding.TWICE.lines)
     assert Event.objects.count() == LogEntry.objects.count() == 1
 
 

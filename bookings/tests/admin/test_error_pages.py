@@ -33,7 +33,7 @@ def test_page_that_an_account_may_not_see(client, django_user_model):
 
 
 def test_page_with_a_query_that_is_none(box_office):
-    assert said(box_office.get("/admin/events/event/?name__regex=(")) == (400, "Not understood")
+    assert said(box_office.get("/admin/accounts/user/?name__regex=(")) == (400, "Not understood")
 
 
 @pytest.mark.urls("ticks.tests.api.broken_urls")

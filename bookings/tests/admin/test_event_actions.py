@@ -32,8 +32,7 @@ DONE = {
     "book": (
         CALLER,
         [
-            "Emmy Noether is waitlisted for 2 tickets, as number 3 in line.",
-            "0 tickets are available.",
+            "Emmy Noether is waitlisted for 2 tickets, as number 3 in line: needs 2, 0 available.",
             "It is a guest's booking.",
         ],
         "Waitlisted for 2 tickets as number 3 in line for Emmy Noether. Reference: ",

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bookings.admin.events.actions import OpenOrCloseSales
 from bookings.admin.events.adding import COLUMNS, AddForm, plain_title
-from bookings.admin.events.edit import EditForm, OpenOrCloseSales
-from bookings.admin.events.page import NO_TERMS
+from bookings.admin.events.admin import NO_TERMS
+from bookings.admin.events.forms import EditForm
 from bookings.admin.exports import EVENT_COLUMNS
 from bookings.rehearsal.copy import COPIED
 from bookings.tests.admin.confirming import url_of

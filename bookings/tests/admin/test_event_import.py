@@ -259,7 +259,7 @@ def test_import_sent_twice_creates_once(box_office):
 
     first, second = confirm(box_office, shown), confirm(box_office, shown)
 
-    assert (said(first), said(second)) == (["Created 2 events: Concert, Matinee."], [adding.TWICE])
+    assert (said(first), said(second)) == (["Created 2 events: Concert, Matinee."], adding.TWICE.lines)
     assert Event.objects.count() == LedgerEntry.objects.count() == 2
 
 

@@ -117,7 +117,7 @@ def test_form_to_move_to_a_place_that_is_gone_by_now_says_so(box_office, long_li
     # The event was read before some bookings left.
     found = Booking.objects.select_related("event").get(pk=booking.pk)
     found.event.waitlisted_count = 40
-    monkeypatch.setattr("ticks.staff_actions.find", lambda rows, pk: found)
+    monkeypatch.setattr("ticks.staff_actions.get_object_or_404", lambda rows, pk: found)
 
     response = look(box_office, booking, "move", position="35", reason="x")
 

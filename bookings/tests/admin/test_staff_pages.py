@@ -151,7 +151,7 @@ def test_event_page_names_who_booked_to_whom_bookings_may_be_shown(door, codes, 
 def test_event_page_of_a_line_that_got_shorter_meanwhile(box_office, monkeypatch):
     event = EventFactory(total_tickets=1)
     BookingFactory.create_batch(2, event=event)
-    monkeypatch.setattr("bookings.admin.events.page.first_place", lambda request, event: 26)
+    monkeypatch.setattr("bookings.admin.events.admin.first_place", lambda request, event: 26)
 
     content = page(box_office, f"/admin/events/event/{event.pk}/?place=26")
 

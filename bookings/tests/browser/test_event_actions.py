@@ -62,7 +62,7 @@ def test_caller_is_told_that_they_wait(page_as, event):
     visit(page, f"{page_of(event)}book/")
 
     fill_caller(page, tickets=1)
-    look(page, "Emmy Noether is waitlisted for 1 ticket, as number 3 in line.")
+    look(page, "Emmy Noether is waitlisted for 1 ticket, as number 3 in line: needs 1, 0 available.")
     confirm(page, "Book", "Waitlisted for 1 ticket as number 3 in line for Emmy Noether.")
 
     assert line(event) == ["Grace", "Alan", "Emmy"]

@@ -1,0 +1,113 @@
+"""The forms of an event's fields, and what their values are in words."""
+
+from datetime import datetime
+
+from django import forms
+from django.utils import timezone
+
+from bookings.admin.fields import LineField, LinesField, MomentField, SwitchField
+from events.models import EDITABLE_FIELDS, Event
+from ticks.formatting import exact_time
+from ticks.staff_actions import ActionForm
+
+# These fields have actions of their own.
+NOT_EDITED = ("total_tickets", "sales_start", "sales_end")
+EMPTY = {"max_tickets_per_booking": "no limit", "sales_start": "at once", "sales_end": "open"}
+
+
+class EventForm(forms.ModelForm, ActionForm):
+    """The fields of an event that staff may set. The model has the rules for their values."""
+
+    refused_fields = {"salesEnd": "sales_end"}
+
+    class Meta:
+        model = Event
+        fields = EDITABLE_FIELDS
+        field_classes = {
+            **dict.fromkeys(("name", "venue"), LineField),
+            **dict.fromkeys(("date", "sales_start", "sales_end"), MomentField),
+            "description": LinesField,
+            "waitlist_enabled": SwitchField,
+        }
+        widgets = {"description": LinesField.widget, "waitlist_policy": forms.RadioSelect}
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # Django would ask the database about each constraint, but the fields and `clean` check the same.
+        self.instance.validate_constraints = lambda exclude=None: None
+
+    def clean(self):
+        values = super().clean()
+        start, end = values.get("sales_start"), values.get("sales_end")
+        if start and end and end <= start:
+            self.add_error("sales_end", "Sales must end after they start.")
+        return values
+
+    def values(self) -> dict:
+        return {name: self.cleaned_data[name] for name in self.Meta.fields}
+
+
+class VersionForm(ActionForm):
+    """`version` is the version of the event that the page showed."""
+
+    version = forms.IntegerField(widget=forms.HiddenInput)
+
+
+class EditForm(EventForm, VersionForm):
+    """The page sends back the values that it showed. Only fields with other values are saved, so later changes are
+    kept."""
+
+    class Meta(EventForm.Meta):
+        fields = [name for name in EDITABLE_FIELDS if name not in NOT_EDITED]
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for name in self.Meta.fields:
+            self.fields[name].show_hidden_initial = True
+
+    def edits(self) -> dict:
+        return {name: self.cleaned_data[name] for name in self.Meta.fields if name in self.changed_data}
+
+    def is_outdated(self, name: str, event: Event) -> bool:
+        """Whether the event's value is no longer the one that the page showed."""
+        try:
+            return self.fields[name].has_changed(getattr(event, name), self.data.get(self.add_initial_prefix(name)))
+        except forms.ValidationError:
+            return True
+
+    def rebase(self, event: Event) -> None:
+        """Bases the same edits on the event as it is now."""
+        for name in self.Meta.fields:
+            stored = getattr(event, name)
+            if name not in self.changed_data:
+                self.data[name] = stored
+            self.data[self.add_initial_prefix(name)] = stored
+        self.data["version"] = event.version
+
+
+LABELS = {name: field.label for name, field in EventForm.base_fields.items() if name in EDITABLE_FIELDS}
+
+
+def format_value(name: str, value) -> str:
+    """The value of a field in words."""
+    if value in (None, ""):
+        return EMPTY.get(name, "nothing")
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, datetime):
+        return exact_time(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(Event.WaitlistPolicy(value).label) if name == "waitlist_policy" else value
+
+
+def sales_window(sales_start: datetime | None, sales_end: datetime | None) -> str:
+    """Whether anybody can book now, and until when."""
+    now = timezone.now()
+    if sales_end and sales_end <= now:
+        return f"Sales are closed since {exact_time(sales_end)}: nobody can book."
+    if sales_start and sales_start > now:
+        end = f" and end {exact_time(sales_end)}" if sales_end else ""
+        return f"Sales open {exact_time(sales_start)}{end}; nobody can book before."
+    until = f" until {exact_time(sales_end)}" if sales_end else ""
+    return f"Sales are open{until}: anybody can book."
