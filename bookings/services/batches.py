@@ -82,12 +82,18 @@ def run_job(job: TicketJob) -> Any:
 def queue() -> BatchQueue:
     """The queue of this process. It runs only in a worker process of the server."""
     return BatchQueue(
-        run_batch,
+        run_batch_in_worker,
         limit=JOBS_A_BATCH if settings.GROUP_BOOKING else 1,
         length=settings.QUEUE_LENGTH,
         seconds=settings.QUEUE_SECONDS,
         threads=settings.BATCH_THREADS,
     )
+
+
+def run_batch_in_worker(batch: Batch) -> None:
+    # Since the thread's last batch the connection may have been closed or become too old.
+    connection.close_if_unusable_or_obsolete()
+    run_batch(batch)
 
 
 def run_batch(batch: Batch) -> None:
@@ -96,8 +102,6 @@ def run_batch(batch: Batch) -> None:
     The whole batch is one transaction. If logins have ended, it runs again without their jobs. After any other failure
     the jobs are tried one by one, since a single job may have caused it.
     """
-    # Since a worker thread's last batch, its connection may have been closed or become too old.
-    connection.close_if_unusable_or_obsolete()
     parts = deque([batch])
     failures = 0
     while parts:
