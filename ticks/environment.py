@@ -4,7 +4,6 @@ import os
 import re
 import secrets
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -38,9 +37,8 @@ class Environment:
 
     def hosts(self, name: str, default: str) -> list[str]:
         pattern = rf"[\s,]*{HOST_NAME}(\s*,[\s,]*{HOST_NAME})*[\s,]*"
-        return (
-            self.text(name, default, pattern, "write host names such as tickets.example.org").replace(",", " ").split()
-        )
+        value = self.text(name, default, pattern, "write host names such as tickets.example.org")
+        return value.replace(",", " ").split()
 
     def rate(self, name: str, default: str) -> str:
         return self.text(name, default, RATE, "write a rate such as 300/min")
@@ -91,11 +89,17 @@ class Environment:
 
     def generated(self, name: str) -> str:
         path = self.local_dir / name.lower()
+        draft = path.with_suffix(f".{os.getpid()}")
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            # If two processes start at once, one of them makes the secret.
-            with suppress(FileExistsError), open(path, "x", opener=partial(os.open, mode=0o600)) as file:
-                file.write(secrets.token_urlsafe(48))
+            if not path.exists():
+                draft.touch(mode=0o600)
+                draft.write_text(secrets.token_urlsafe(48))
+                # The file is linked into place complete. So if two processes start at once, one wins, and none reads
+                # half a secret.
+                with suppress(FileExistsError):
+                    os.link(draft, path)
+                draft.unlink()
             return path.read_text().strip()
         except OSError as error:
             raise ImproperlyConfigured(f"{name} is not set and {path} cannot be written ({error.strerror}).") from error

@@ -194,9 +194,10 @@ class LogHandler(logging.Handler):
 
     def flush(self):
         with self.lock:
-            batch = list(zip(*self.lines, strict=True))
-            self.lines.clear()
-            for target, lines in zip(self.targets, batch, strict=False):
+            batch, self.lines = self.lines, []
+            if not batch:
+                return
+            for target, lines in zip(self.targets, zip(*batch, strict=True), strict=True):
                 # The file is opened outside of the standard library's own `try`.
                 with suppress(OSError):
                     target.handle(logging.makeLogRecord({"msg": "\n".join(lines)}))

@@ -91,11 +91,10 @@ def in_one_transaction(service: Callable, *, attempts: int = ATTEMPTS) -> Callab
     @wraps(service)
     def run(*args, **kwargs):
         began = time.monotonic()
-        refusal: Refusal = Busy()
         for attempt in range(attempts):
-            if time.monotonic() - began > RETRY_SECONDS:
-                break
             if attempt:
+                if time.monotonic() - began > RETRY_SECONDS:
+                    break
                 time.sleep(FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 (jitter)
             is_committing = False
             try:

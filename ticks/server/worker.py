@@ -40,7 +40,7 @@ GARBAGE_LOOK_EVERY = 20_000
 
 def make_worker() -> "Worker":
     """Makes the application of a new worker process."""
-    # It needs Django's applications, which `ticks.server.app` has loaded.
+    # The fast path needs Django's applications, which `ticks.server.app` has loaded by now.
     from bookings.api.fast_path import FastPath
 
     worker = Worker(FastPath)

@@ -78,10 +78,8 @@ class DatabaseSchemaEditor(schema.DatabaseSchemaEditor):
 
 
 def is_done_already(error: DatabaseError) -> bool:
-    code, *messages = error.args
-    if code == CANNOT_CREATE:
-        return FOREIGN_KEY_IS_THERE in messages[0]
-    return code in THERE_ALREADY | GONE_ALREADY
+    code = error.args[0]
+    return code in THERE_ALREADY | GONE_ALREADY or (code == CANNOT_CREATE and FOREIGN_KEY_IS_THERE in str(error))
 
 
 def warn_passed_over(statement, reason) -> None:

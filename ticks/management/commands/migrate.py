@@ -1,7 +1,7 @@
 """Django's `migrate`. Only one runs at a time on a database, and it says when servers must be stopped."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 
@@ -45,7 +45,7 @@ class Command(migrate.Command):
 
 
 @contextmanager
-def one_at_a_time(connection, *, say=lambda sentence: None) -> Iterator[None]:
+def one_at_a_time(connection, *, say: Callable[[str], None]) -> Iterator[None]:
     take = take_transaction if connection.vendor == "sqlite" else take_name
     deadline = time.monotonic() + WAIT_SECONDS
     with ExitStack() as held:
