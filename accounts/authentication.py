@@ -1,59 +1,58 @@
+import re
+
 from django.db import DatabaseError, Error, IntegrityError
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
-from rest_framework_simplejwt.authentication import JWTAuthentication
-from rest_framework_simplejwt.exceptions import InvalidToken
+from rest_framework_simplejwt.exceptions import TokenError
 
 from accounts.exceptions import SessionEnded
 from accounts.models import User
 from accounts.services import user_of_session
-from accounts.tokens import is_held_by, read_access_token, session_id
+from accounts.tokens import Caller, read_access_token
 from ticks.api import errors
 
+BEARER = re.compile(r"\s*bearer +(\S+)\s*", re.ASCII | re.IGNORECASE)
 
-class BearerAuthentication(JWTAuthentication):
+
+class BearerAuthentication(BaseAuthentication):
     """`Authorization: Bearer <access token>`; anything else in that header is refused.
 
     A caller that meant to log in must not become a guest by mistake. One query reads the session and its user for each
     request, so logout, a new password and deactivation work at once.
     """
 
-    www_authenticate_realm = "ticks"
-
     def authenticate(self, request):
         # This reads Django's request, since DRF's would first look for the attribute in vain.
         header = request._request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
-        try:
-            claims = read_access_token(bearer_token(header))
-        except InvalidToken:
-            raise login_ended() from None
-        return self.get_user(claims), claims
-
-    def get_user(self, validated_token):
-        sid = session_id(validated_token)
-        user = sid and user_of_session(sid, now=timezone.now())
-        if not user or not is_held_by(user, validated_token):
+        caller = caller_of(header)
+        user = user_of_session(caller.session_id, now=timezone.now())
+        if user is None or user.pk != caller.pk:
             raise login_ended()
-        return user
+        return user, caller
+
+    def authenticate_header(self, request):
+        return errors.BEARER_CHALLENGE
 
 
 def login_ended() -> AuthenticationFailed:
     return AuthenticationFailed("This token is not valid, or no longer; log in again.", code="token_not_valid")
 
 
-def bearer_token(header: bytes | str) -> str:
-    """The token in an `Authorization` header. Raises `AuthenticationFailed` if it has another scheme or is empty."""
-    value = header if isinstance(header, bytes) else header.encode("latin-1", errors="replace")
-    scheme, _, token = value.strip().partition(b" ")
-    token = token.strip()
-    if scheme.lower() != b"bearer" or not token or b" " in token:
+def caller_of(header: str) -> Caller:
+    """The caller whose access token an `Authorization` header has. Raises `AuthenticationFailed`."""
+    bearer = BEARER.fullmatch(header)
+    if bearer is None:
         raise AuthenticationFailed(
             "The Authorization header must read: Bearer <access token>.", code="bad_authorization_header"
         )
-    return token.decode("latin-1")
+    try:
+        return read_access_token(bearer[1])
+    except TokenError:
+        raise login_ended() from None
 
 
 def answer_exception(error, context):

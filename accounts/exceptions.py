@@ -19,6 +19,14 @@ class WeakPassword(Refusal):
     code = "invalid"
 
 
+class WrongCredentials(Refusal):
+    """It does not tell which of the two was wrong."""
+
+    status = 401
+    code = "wrong_credentials"
+    message = "The name or the password is wrong."
+
+
 class WrongPassword(Refusal):
     status = 400
     code = "wrong_password"

@@ -1,7 +1,6 @@
 """Passwords by page, under the same limits as passwords by API."""
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
@@ -9,45 +8,25 @@ from django.contrib.auth.forms import AdminPasswordChangeForm as SetAccountPassw
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
-from accounts import throttles
+from accounts.throttles import PASSWORD, limited, limited_login
 from ticks.api.throttling import TooManyRequests
-from ticks.db.transactions import Busy
 from ticks.formatting import plural
 from ticks.staff_site import may_enter
 
 
 @contextmanager
-def limited(throttle_classes: Iterable[type], request) -> Iterator[None]:
-    """Counts an attempt. It is uncounted if the block raises no error, or raises `Busy`, since then no password was
-    tried."""
-    counted = [throttle() for throttle in throttle_classes]
-    for throttle in counted:
-        if not throttle.allow_request(request, view=None):
-            raise too_many(math.ceil(throttle.wait()))
+def as_form_error() -> Iterator[None]:
     try:
         yield
-    except Busy:
-        forgive(counted)
-        raise
-    forgive(counted)
-
-
-def forgive(counted: Iterable) -> None:
-    for throttle in counted:
-        throttle.forgive()
-
-
-def too_many(seconds: int) -> ValidationError:
-    return ValidationError(f"Too many attempts; try again in {seconds} {plural(seconds, 'second')}.")
+    except TooManyRequests as error:
+        wait = f"{error.retry_after} {plural(error.retry_after, 'second')}"
+        raise ValidationError(f"Too many attempts; try again in {wait}.") from error
 
 
 class LimitedAttempts:
     def clean(self):
-        with limited(throttles.LOGIN, self.request):
-            try:
-                return super().clean()
-            except TooManyRequests as error:
-                raise too_many(error.retry_after) from error
+        with as_form_error(), limited_login(self.request):
+            return super().clean()
 
 
 WRONG = {**AuthenticationForm.error_messages, "invalid_login": "The name or the password is wrong."}
@@ -84,5 +63,5 @@ class StaffPasswordChangeForm(AdminPasswordChangeForm):
 
     def clean_old_password(self):
         # The attempt is counted by the user, whom the form has as well.
-        with limited(throttles.PASSWORD, self):
+        with as_form_error(), limited(PASSWORD, self, is_guess=True):
             return super().clean_old_password()

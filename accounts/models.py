@@ -202,9 +202,6 @@ class LoginSession(models.Model):
     def __str__(self):
         return f"session {self.pk} of user {self.user_id}"
 
-    def is_good_for(self, user: User) -> bool:
-        return user.may_use_login(self.auth_hash)
-
 
 class BrowserSession(AbstractBaseSession):
     """The session of a browser's cookie. From the login on it belongs to an account. The session store writes every
@@ -216,13 +213,6 @@ class BrowserSession(AbstractBaseSession):
     # This is the user's get_session_auth_hash() at the login. It tells which sessions a new password has ended.
     auth_hash = ExactCharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
-
-    @classmethod
-    def get_session_store_class(cls):
-        # The import is here, since the store's module imports this one.
-        from accounts.sessions import SessionStore
-
-        return SessionStore
 
     def save(self, *args, force_update=False, **kwargs):
         """Saves without the time of the login, if the row exists, since the store writes a new object each time."""

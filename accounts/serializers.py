@@ -1,9 +1,9 @@
 from django.core.validators import EmailValidator
-from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from accounts.models import MAX_USERNAME, User, normalise_email
+from accounts.models import MAX_NAME, MAX_USERNAME, User, normalise_email
 from ticks.api.fields import LineField, TextField
 
 # Letters, digits and @ . + - _ in words that every dialect of patterns knows: which letters there are
@@ -19,6 +19,7 @@ class PasswordField(TextField):
         super().__init__(max_length=MAX_PASSWORD, trim_whitespace=False, write_only=True, **kwargs)
 
 
+@extend_schema_field({"type": "string", "maxLength": MAX_USERNAME, "pattern": USERNAME})
 class UsernameField(LineField):
     def __init__(self, **kwargs):
         super().__init__(max_length=MAX_USERNAME, **kwargs)
@@ -29,32 +30,15 @@ class UsernameField(LineField):
         return User.normalize_username(super().to_internal_value(value))
 
 
-class UsernameSchema(OpenApiSerializerFieldExtension):
-    target_class = UsernameField
-    # It goes before the schema of the base class.
-    priority = 1
-
-    def map_serializer_field(self, auto_schema, direction):
-        return {"type": "string", "maxLength": MAX_USERNAME, "pattern": USERNAME}
-
-
+@extend_schema_field({"type": "string", "format": "email", "maxLength": MAX_NAME})
 class EmailField(LineField):
     def __init__(self, **kwargs):
-        super().__init__(max_length=254, **kwargs)
+        super().__init__(max_length=MAX_NAME, **kwargs)
         self.validators.append(EmailValidator("Enter a valid email address."))
 
     def to_internal_value(self, value):
         # This checks the form that is stored, since lower case can be longer.
         return normalise_email(super().to_internal_value(value))
-
-
-class EmailSchema(OpenApiSerializerFieldExtension):
-    target_class = EmailField
-    # It goes before the schema of the base class.
-    priority = 1
-
-    def map_serializer_field(self, auto_schema, direction):
-        return {"type": "string", "format": "email", "maxLength": self.target.max_length}
 
 
 class RegistrationSerializer(serializers.Serializer):
@@ -68,8 +52,8 @@ class RegistrationSerializer(serializers.Serializer):
 class LoginSerializer(serializers.Serializer):
     example = {"email": "ada@example.org", "password": "nine lovely engines"}
 
-    email = TextField(required=False, max_length=254, help_text="The account's email, or:")
-    username = TextField(required=False, max_length=254)
+    email = TextField(required=False, max_length=MAX_NAME, help_text="The account's email, or:")
+    username = TextField(required=False, max_length=MAX_NAME)
     password = PasswordField()
 
     def validate(self, attrs):

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, models, transaction
-from django.db.models import Count, F, Max, QuerySet
+from django.db.models import Count, Max, QuerySet
 from django.utils import timezone
 
 from accounts.exceptions import EmailTaken, LoginsKept, SessionEnded, UsernameTaken, WeakPassword, WrongPassword
@@ -145,7 +145,7 @@ def rotate_session(*, session_id: int, refresh_id: str, renewed: str, lifetime: 
 @in_one_transaction
 def exchange(session_id: int, refresh_id: str, renewed: str, *, lifetime: timedelta) -> LoginSession | None:
     session = LoginSession.objects.select_related("user").filter(pk=session_id).first()
-    if session is None or session.expires_at <= timezone.now() or not session.is_good_for(session.user):
+    if session is None or session.expires_at <= timezone.now() or not session.user.may_use_login(session.auth_hash):
         return None
     # The condition on the old id lets only one of two simultaneous requests win.
     won = LoginSession.objects.filter(pk=session_id, refresh_hash=hash_of(refresh_id)).update(
@@ -154,94 +154,60 @@ def exchange(session_id: int, refresh_id: str, renewed: str, *, lifetime: timede
     return session if won else None
 
 
-def end_session(*, session_id: int) -> None:
-    LoginSession.objects.filter(pk=session_id).delete()
-
-
-# The dates are deferred, since they would come unconverted from this query.
+# The dates are deferred, since they would come unconverted from this query. Both databases give booleans as numbers.
 SESSION_USER = [field for field in User._meta.concrete_fields if not isinstance(field, models.DateTimeField)]
-SESSION_USER_NAMES = frozenset(field.attname for field in SESSION_USER)
-HOLDER_COLUMNS = ("id", "is_active", "password")
-FLAGS = [place for place, field in enumerate(SESSION_USER) if isinstance(field, models.BooleanField)]
+SESSION_USER_NAMES = [field.attname for field in SESSION_USER]
+
+
+def session_sql(*columns: str) -> str:
+    """A query for the ids and hashes of sessions that have not expired, with columns of their accounts.
+
+    It is written by hand, since every request with a token needs it, and the ORM takes ten times as long.
+    """
+    return (
+        f"SELECT login.id, login.auth_hash, {', '.join(f'account.{column}' for column in columns)}"  # noqa: S608
+        f" FROM {LoginSession._meta.db_table} AS login INNER JOIN {User._meta.db_table} AS account"
+        " ON account.id = login.user_id WHERE login.expires_at > %s AND login.id IN "
+    )
+
+
+USER_SQL = session_sql(*(field.column for field in SESSION_USER)) + "(%s)"
+HOLDERS_SQL = session_sql("id", "is_active", "password")
 
 
 def user_of_session(session_id: int, *, now: datetime) -> User | None:
     """The account of a login that is still valid; None if the login has ended in any way."""
-    query = session_query([session_id], [field.column for field in SESSION_USER], now=now)
-    for _, auth_hash, *columns in fetch_all(query):
-        user = user_of_row(columns)
-        return user if user.may_use_login(auth_hash) else None
-    return None
+    with connection.cursor() as cursor:
+        cursor.execute(USER_SQL, [connection.ops.adapt_datetimefield_value(now), session_id])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    _, auth_hash, *columns = row
+    user = User.from_db(connection.alias, SESSION_USER_NAMES, columns)
+    return user if is_login_good(auth_hash, is_active=user.is_active, password=user.password) else None
 
 
 def holders_of_sessions(session_ids: Collection[int], *, now: datetime) -> dict[int, int]:
     """For each login that is still valid, the id of its account; in one query for any number of logins."""
-    return valid_holders(fetch_all(holders_query(session_ids, now=now))) if session_ids else {}
+    if not session_ids:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(*holders_query(session_ids, now=now))
+        return valid_holders(cursor.fetchall())
 
 
 def holders_query(session_ids: Collection[int], *, now: datetime) -> tuple[str, list]:
     """A statement and its values, to be run together with others. `valid_holders` reads its rows."""
-    return session_query(session_ids, HOLDER_COLUMNS, now=now)
+    marks = ", ".join(["%s"] * len(session_ids))
+    return f"{HOLDERS_SQL}({marks})", [connection.ops.adapt_datetimefield_value(now), *session_ids]
 
 
-def valid_holders(logins: Iterable[tuple]) -> dict[int, int]:
+def valid_holders(rows: Iterable[tuple]) -> dict[int, int]:
     return {
-        login: user
-        for login, auth_hash, user, is_active, password in logins
+        session_id: user
+        for session_id, auth_hash, user, is_active, password in rows
         if is_login_good(auth_hash, is_active=is_active, password=password)
     }
-
-
-def session_query(session_ids: Collection[int], columns: Sequence[str], *, now: datetime) -> tuple[str, list]:
-    """Id and hash of logins that have not expired, with columns of their accounts.
-
-    It is SQL of its own, since every request with a token needs it, and the ORM takes five times as long.
-    """
-    statement = (
-        f"SELECT login.id, login.auth_hash, {', '.join(f'account.{column}' for column in columns)}"  # noqa: S608
-        f" FROM {LoginSession._meta.db_table} AS login INNER JOIN {User._meta.db_table} AS account"
-        " ON account.id = login.user_id WHERE login.expires_at > %s"
-        f" AND login.id IN ({', '.join(['%s'] * len(session_ids))})"
-    )
-    return statement, [connection.ops.adapt_datetimefield_value(now), *session_ids]
-
-
-def fetch_all(query: tuple[str, list]) -> Sequence[tuple]:
-    with connection.cursor() as cursor:
-        cursor.execute(*query)
-        return cursor.fetchall()
-
-
-def user_of_row(columns: list) -> User:
-    # Both databases keep booleans as numbers.
-    for place in FLAGS:
-        columns[place] = bool(columns[place])
-    return User.from_db(connection.alias, SESSION_USER_NAMES, columns)
-
-
-def count_attempt(key: str, *, window_seconds: int, now: datetime) -> int:
-    """Counts one attempt; returns how many the window has seen. Exact across processes."""
-    window = int(now.timestamp() // window_seconds)
-    expires_at = now + timedelta(seconds=window_seconds)
-    counter = AttemptCounter.objects.filter(key=key, window=window)
-    if not counter.update(count=F("count") + 1, expires_at=expires_at):
-        try:
-            with transaction.atomic():
-                AttemptCounter.objects.create(key=key, window=window, count=1, expires_at=expires_at)
-        except IntegrityError:
-            counter.update(count=F("count") + 1)
-    return counter.values_list("count", flat=True)[0]
-
-
-def forgive_attempt(key: str, *, window_seconds: int, now: datetime) -> None:
-    """Takes one attempt back: a right password is no guess."""
-    window = int(now.timestamp() // window_seconds)
-    AttemptCounter.objects.filter(key=key, window=window, count__gt=0).update(count=F("count") - 1)
-
-
-def was_counted(key: str, *, now: datetime) -> bool:
-    """Whether an attempt was counted within the last window's length of time."""
-    return AttemptCounter.objects.filter(key=key, expires_at__gt=now).exists()
 
 
 def prune_accounts() -> int:

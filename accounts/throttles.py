@@ -1,19 +1,20 @@
 """Limits on attempts at passwords and accounts, counted in the database: exact across workers."""
 
-import math
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
-from rest_framework.throttling import BaseThrottle
 
 from accounts.exceptions import SessionEnded
-from accounts.models import User, hash_of, login_key
-from accounts.services import count_attempt, forgive_attempt, was_counted
+from accounts.models import AttemptCounter, User, hash_of, login_key
 from accounts.tokens import read_refresh_token
-from ticks.api.throttling import CallerThrottle, TooManyRequests, network_of
-from ticks.db.transactions import in_one_transaction
+from ticks.api.throttling import TooManyRequests, network_of, seconds_to_wait
+from ticks.db.transactions import Busy, in_one_transaction
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 # Wrong passwords a minute for one name, or for one account, from one address: more than anybody mistypes.
@@ -28,17 +29,30 @@ KNOWN_SECONDS = 30 * DAY
 
 
 class Attempt:
-    """One attempt. The constructor counts it before anything else is done for the request."""
+    """One attempt. The constructor counts it, exactly across workers, before anything else is done for the request."""
 
-    def __init__(self, purpose: str, subject: str, *, limit: int, seconds: int = MINUTE):
-        self.key, self.seconds, self.now = attempt_key(purpose, subject), seconds, timezone.now()
-        self.is_allowed = count_attempt(self.key, window_seconds=seconds, now=self.now) <= limit
+    def __init__(self, purpose: str, subject: str, *, limit: int = 0, seconds: int = MINUTE):
+        self.seconds, self.now = seconds, timezone.now()
+        key, window = attempt_key(purpose, subject), int(self.now.timestamp() // seconds)
+        self.counter = AttemptCounter.objects.filter(key=key, window=window)
+        self.count(key, window)
+        self.is_allowed = self.counter.values_list("count", flat=True)[0] <= limit
+
+    def count(self, key: str, window: int) -> None:
+        expires_at = self.now + timedelta(seconds=self.seconds)
+        if not self.counter.update(count=F("count") + 1, expires_at=expires_at):
+            try:
+                with transaction.atomic():
+                    AttemptCounter.objects.create(key=key, window=window, count=1, expires_at=expires_at)
+            except IntegrityError:
+                self.counter.update(count=F("count") + 1)
 
     def wait(self) -> float:
         return self.seconds - self.now.timestamp() % self.seconds
 
     def forgive(self) -> None:
-        forgive_attempt(self.key, window_seconds=self.seconds, now=self.now)
+        """Takes the attempt back, since a right password is no guess."""
+        self.counter.filter(count__gt=0).update(count=F("count") - 1)
 
 
 def attempt_key(purpose: str, subject: str) -> str:
@@ -67,10 +81,10 @@ class LoginAttempt:
         if request is not None and settings.THROTTLE_ENABLED:
             address, name = network_of(request.META), login_key(name)
             account = f"user {user.pk}" if user else f"name {name}"
-            self.known_key = attempt_key("login-known", f"{address} {account}")
+            self.known = f"{address} {account}"
             by_name = self.count(address, name=name, account=account)
             if not by_name.is_allowed:
-                raise TooManyRequests(math.ceil(by_name.wait()))
+                raise TooManyRequests(by_name.wait())
 
     # This is one transaction, since the next login waits for each COMMIT of this one.
     @in_one_transaction
@@ -79,7 +93,8 @@ class LoginAttempt:
         by_name = Attempt("login-name", f"{address} {name}", limit=GUESSES_FROM_ADDRESS)
         if not by_name.is_allowed:
             return by_name
-        pool = address if was_counted(self.known_key, now=by_name.now) else "elsewhere"
+        known = AttemptCounter.objects.filter(key=attempt_key("login-known", self.known), expires_at__gt=by_name.now)
+        pool = address if known.exists() else "elsewhere"
         at_account = [
             Attempt("login-account", f"{address} {account}", limit=GUESSES_FROM_ADDRESS),
             Attempt("login-account-hour", f"{pool} {account}", limit=GUESSES_AT_ACCOUNT, seconds=HOUR),
@@ -94,42 +109,57 @@ class LoginAttempt:
         for attempt in self.attempts:
             attempt.forgive()
         if self.attempts:
-            count_attempt(self.known_key, window_seconds=KNOWN_SECONDS, now=timezone.now())
+            # This counter has no limit: it is there as long as the address is known.
+            Attempt("login-known", self.known, seconds=KNOWN_SECONDS)
 
 
-class AttemptThrottle(BaseThrottle):
-    """Allows at most `limit` attempts in `seconds` for each of the subjects that a request names."""
+class Limit(NamedTuple):
+    """At most `number` attempts in `seconds` for each of the subjects that a request names."""
 
-    def __init__(self, purpose: str, subjects_of: Callable, *, limit: int, seconds: int = MINUTE):
-        self.purpose, self.subjects_of, self.limit, self.seconds = purpose, subjects_of, limit, seconds
-        self.attempts: list[Attempt] = []
+    purpose: str
+    subjects_of: Callable[[Any], list[str]]
+    number: int
+    seconds: int = MINUTE
 
-    def allow_request(self, request, view):
-        if settings.THROTTLE_ENABLED:
-            self.attempts = [
-                Attempt(self.purpose, subject, limit=self.limit, seconds=self.seconds)
-                for subject in self.subjects_of(request)
-            ]
-        return all(attempt.is_allowed for attempt in self.attempts)
 
-    def wait(self):
-        return self.attempts[0].wait()
+@contextmanager
+def limited(limits: Iterable[Limit], request, *, is_guess: bool = False) -> Iterator[None]:
+    """Counts an attempt before it is made in the block. Raises `TooManyRequests`.
 
-    def forgive(self):
-        for attempt in self.attempts:
+    It is uncounted if the block raises `Busy`, since then no password was checked. A guess is also uncounted if it was
+    right, that is, if the block raises no error.
+    """
+    attempts: list[Attempt] = []
+    for limit in limits if settings.THROTTLE_ENABLED else ():
+        new = [
+            Attempt(limit.purpose, subject, limit=limit.number, seconds=limit.seconds)
+            for subject in limit.subjects_of(request)
+        ]
+        # The other limits do not count this attempt: an address that is refused must not fill the table of counters.
+        if not all(attempt.is_allowed for attempt in new):
+            raise TooManyRequests(new[0].wait())
+        attempts += new
+    is_forgiven = False
+    try:
+        yield
+        is_forgiven = is_guess
+    except Busy:
+        is_forgiven = True
+        raise
+    finally:
+        for attempt in attempts if is_forgiven else ():
             attempt.forgive()
 
 
-class LoginThrottle(CallerThrottle):
-    """Counts right passwords too, by address and in memory, since each takes some 20 ms of a core."""
-
-    scope = "login"
-
-    def get_cache_key(self, request, view):
-        return network_of(request.META)
-
-    def forgive(self):
-        """Does nothing, since a right password was work as well."""
+@contextmanager
+def limited_login(request) -> Iterator[None]:
+    """Limits logins as `limited` does. Those with the right password count too, by address and in memory, since each
+    takes some 20 ms of a core."""
+    seconds = seconds_to_wait("login", network_of(request.META))
+    if seconds is not None:
+        raise TooManyRequests(seconds)
+    with limited(LOGIN, request, is_guess=True):
+        yield
 
 
 def by_address(request) -> list[str]:
@@ -146,12 +176,13 @@ def by_names(request) -> list[str]:
 def by_refresh_token(request) -> list[str]:
     """The account of a genuine token. So nobody else can use up its attempts."""
     try:
-        return [str(read_refresh_token(str(body_of(request).get("refreshToken", "")))["sub"])]
+        caller, _ = read_refresh_token(str(body_of(request).get("refreshToken", "")))
+        return [str(caller.pk)]
     except SessionEnded:
         return []
 
 
-def by_user(request) -> list[str]:
+def by_account(request) -> list[str]:
     return [str(request.user.pk)]
 
 
@@ -161,17 +192,11 @@ def body_of(request) -> dict:
 
 
 # Wrong passwords count by address, and so do requests that were no login at all.
-LOGIN = (LoginThrottle, partial(AttemptThrottle, "login-address", by_address, limit=30))
-REGISTER = (
-    partial(AttemptThrottle, "register-address", by_address, limit=30),
-    partial(AttemptThrottle, "register-name", by_names, limit=10),
-)
-REFRESH = (
-    partial(AttemptThrottle, "refresh-address", by_address, limit=120),
-    partial(AttemptThrottle, "refresh-account", by_refresh_token, limit=30),
-)
+LOGIN = [Limit("login-address", by_address, 30)]
+REGISTER = [Limit("register-address", by_address, 30), Limit("register-name", by_names, 10)]
+REFRESH = [Limit("refresh-address", by_address, 120), Limit("refresh-account", by_refresh_token, 30)]
 # A person who finds a browser that is logged in must not get more guesses than anybody else.
-PASSWORD = (
-    partial(AttemptThrottle, "password-account", by_user, limit=10),
-    partial(AttemptThrottle, "password-account-hour", by_user, limit=GUESSES_AT_ACCOUNT, seconds=HOUR),
-)
+PASSWORD = [
+    Limit("password-account", by_account, 10),
+    Limit("password-account-hour", by_account, GUESSES_AT_ACCOUNT, HOUR),
+]

@@ -3,15 +3,16 @@
 import secrets
 import time
 from functools import lru_cache
+from typing import NamedTuple
 
 from rest_framework_simplejwt import state
-from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
+from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from accounts.exceptions import SessionEnded
 from accounts.models import LoginSession, User
-from accounts.services import end_session, open_session, rotate_session
+from accounts.services import open_session, rotate_session
 from ticks.parsing import MAX_ID, parse_id
 
 LIFETIME = api_settings.REFRESH_TOKEN_LIFETIME
@@ -19,6 +20,13 @@ LIFETIME = api_settings.REFRESH_TOKEN_LIFETIME
 KNOWN_TOKENS = 8192
 # These are the errors for a lone surrogate, which no token has, and for a time that is not valid though we signed it.
 UNREADABLE = (TokenError, ValueError, TypeError, OverflowError)
+
+
+class Caller(NamedTuple):
+    """An account and its login, as a valid token names them. The login may have ended."""
+
+    pk: int
+    session_id: int
 
 
 def token_pair(session: LoginSession, *, refresh_id: str) -> dict[str, str]:
@@ -46,11 +54,9 @@ def log_in(user: User) -> dict[str, str]:
 
 def refresh(token: str) -> dict[str, str]:
     """A new pair of tokens for a refresh token, which is valid only once. Raises `SessionEnded`."""
-    claims = read_refresh_token(token)
+    caller, refresh_id = read_refresh_token(token)
     renewed = new_refresh_id()
-    session = rotate_session(
-        session_id=claims["sid"], refresh_id=str(claims["jti"]), renewed=renewed, lifetime=LIFETIME
-    )
+    session = rotate_session(session_id=caller.session_id, refresh_id=refresh_id, renewed=renewed, lifetime=LIFETIME)
     return token_pair(session, refresh_id=renewed)
 
 
@@ -59,55 +65,57 @@ def log_out(token: str) -> None:
 
     Raises `SessionEnded`, also where the account was deleted or deactivated.
     """
-    claims = read_refresh_token(token)
-    end_session(session_id=claims["sid"])
-    account = parse_id(str(claims.get("sub")))
-    if not User.objects.filter(pk=account, is_active=True).exists():
+    caller, _ = read_refresh_token(token)
+    LoginSession.objects.filter(pk=caller.session_id).delete()
+    if not User.objects.filter(pk=caller.pk, is_active=True).exists():
         raise SessionEnded
 
 
-def read_refresh_token(token: str) -> dict:
+def read_refresh_token(token: str) -> tuple[Caller, str]:
+    """The caller and the id of a refresh token that we signed. Raises `SessionEnded`."""
     try:
         claims = RefreshToken(token).payload
     except UNREADABLE as error:
         raise SessionEnded("The refresh token is invalid or expired; log in again.") from error
-    if session_id(claims) is None:
+    caller = named_caller(claims)
+    if caller is None:
         raise SessionEnded
-    return claims
+    return caller, str(claims["jti"])
 
 
-def read_access_token(token: str) -> dict:
-    """The claims of an access token that we signed and that is valid at this time. Raises `InvalidToken`.
+def read_access_token(token: str) -> Caller:
+    """The caller whom an access token names, if we signed it and it is valid at this time. Raises `TokenError`.
 
     The login may have ended; only `user_of_session` knows that.
     """
     try:
-        claims, since, until = verified(token, state.token_backend.signing_key)
+        caller, since, until = verified(token, state.token_backend.signing_key)
     except UNREADABLE as error:
-        raise InvalidToken from error
+        raise TokenError from error
     leeway = api_settings.LEEWAY.total_seconds()
     if not since - leeway <= time.time() < until + leeway:
-        raise InvalidToken
-    return claims.copy()
+        raise TokenError
+    return caller
 
 
 @lru_cache(maxsize=KNOWN_TOKENS)
-def verified(token: str, signing_key: str) -> tuple[dict, int, int]:
-    """The claims, and the times from which and until which they are valid. They are cached, since checking a signature
-    costs more than the rest of a booking's authentication. Failures are not cached, so that nobody else can fill the
-    memory.
+def verified(token: str, signing_key: str) -> tuple[Caller, int, int]:
+    """The caller, and the times from which and until which the token is valid.
+
+    They are cached, since checking a signature costs more than the rest of a booking's authentication. Failures are not
+    cached, so that nobody else can fill the memory.
     """
     claims = AccessToken(token).payload
     since = max(int(claims.get(name, 0)) for name in ("iat", "nbf"))
-    return claims, since, int(claims["exp"])
+    caller = named_caller(claims)
+    if caller is None:
+        raise TokenError("The token names no login.")
+    return caller, since, int(claims["exp"])
 
 
-def is_held_by(user: User, claims: dict) -> bool:
-    """Whether the token's user is the user of the login that it names."""
-    return str(user.pk) == claims.get("sub")
-
-
-def session_id(claims: dict) -> int | None:
-    """The session id in a token; None if no session can have it. It is always an integer."""
-    sid = claims.get("sid")
-    return sid if type(sid) is int and 0 < sid <= MAX_ID else None
+def named_caller(claims: dict) -> Caller | None:
+    """The ids of the account and the session; None if no account or no session can have them."""
+    pk, session_id = parse_id(str(claims.get("sub"))), claims.get("sid")
+    # The id of the account is compared as text, since "07" names no user. That of the session is always a number.
+    is_possible = str(pk) == claims.get("sub") and type(session_id) is int and 0 < session_id <= MAX_ID
+    return Caller(pk, session_id) if is_possible else None

@@ -1,6 +1,6 @@
-from collections.abc import Iterator
 from functools import cache
 from itertools import groupby
+from operator import itemgetter
 
 from django.conf import settings
 from django.core.validators import MinValueValidator
@@ -170,56 +170,32 @@ class LinePart(models.Model):
         return f"{self.event_id} from {self.first_number}: {self.waiting}"
 
 
+# The numbers in one part of a waitlist up to the last one that is asked for, and how many wait in the parts before.
+PLACES = (
+    "SELECT event_id, (SELECT COALESCE(SUM(waiting), 0)"  # noqa: S608
+    f" FROM {LinePart._meta.db_table} WHERE event_id = %s AND first_number < %s), waitlist_number"
+    f" FROM {Booking._meta.db_table} WHERE event_id = %s AND waitlist_number BETWEEN %s AND %s"
+)
+
+
 def attach_positions(bookings: list[Booking]) -> None:
     """Looks up the waitlist positions of several bookings in one query, none if nobody waits."""
-    for booking in bookings:
-        booking.waitlist_position = None
     waiting = [booking for booking in bookings if booking.waitlist_number is not None]
-    waiting.sort(key=place_in_part)
-    if not waiting:
-        return
-    parts = [(part, list(places)) for part, places in groupby(waiting, key=lambda booking: place_in_part(booking)[:2])]
-    counts = iter(counted(list(steps_between(parts))))
-    ahead, line = 0, None
-    for (event_id, _), places in parts:
-        ahead = next(counts) + (ahead if event_id == line else 0)
-        line, position = event_id, ahead
-        for booking in places:
-            position += next(counts)
-            booking.waitlist_position = position
-
-
-def place_in_part(booking: Booking) -> tuple[int, int, int]:
-    return booking.event_id, part_of_waitlist(booking.waitlist_number), booking.waitlist_number
-
-
-def steps_between(parts: list[tuple[tuple[int, int], list[Booking]]]) -> Iterator[tuple[str, int, int, int]]:
-    """The counts to read from one place to the next: parts, then places. Nothing is counted twice."""
-    line, counted_to = None, 0
-    for (event_id, part), places in parts:
-        yield PARTS_BETWEEN, event_id, counted_to if event_id == line else 0, part - 1
-        starts = [part, *(booking.waitlist_number + 1 for booking in places)]
-        for start, booking in zip(starts, places, strict=False):
-            yield PLACES_BETWEEN, event_id, start, booking.waitlist_number
-        line, counted_to = event_id, part
-
-
-PARTS_BETWEEN = (
-    f"SELECT COALESCE(SUM(waiting), 0) FROM {LinePart._meta.db_table}"  # noqa: S608
-    " WHERE event_id = %s AND first_number BETWEEN %s AND %s"
-)
-PLACES_BETWEEN = (
-    f"SELECT COUNT(*) FROM {Booking._meta.db_table}"  # noqa: S608
-    " WHERE event_id = %s AND waitlist_number BETWEEN %s AND %s"
-)
-
-
-def counted(steps: list[tuple[str, int, int, int]]) -> list[int]:
-    numbered = " UNION ALL ".join(f"SELECT {number}, ({step[0]})" for number, step in enumerate(steps))
-    with connection.cursor() as cursor:
-        cursor.execute(numbered, [value for step in steps for value in step[1:]])
-        found = dict(cursor.fetchall())
-    return [int(found[number]) for number in range(len(steps))]
+    last: dict[tuple[int, int], int] = {}
+    for booking in waiting:
+        part = booking.event_id, part_of_waitlist(booking.waitlist_number)
+        last[part] = max(booking.waitlist_number, last.get(part, 0))
+    values = [value for (event_id, part), number in last.items() for value in (event_id, part, event_id, part, number)]
+    positions = {}
+    if waiting:
+        with connection.cursor() as cursor:
+            cursor.execute(" UNION ALL ".join([PLACES] * len(last)), values)
+            rows = sorted(cursor.fetchall())
+        for (event_id, ahead), places in groupby(rows, key=itemgetter(0, 1)):
+            for position, place in enumerate(places, int(ahead) + 1):
+                positions[event_id, place[2]] = position
+    for booking in bookings:
+        booking.waitlist_position = positions.get((booking.event_id, booking.waitlist_number))
 
 
 class SalesHour(models.Model):

@@ -1,4 +1,5 @@
 from datetime import datetime
+from operator import attrgetter
 
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -68,7 +69,7 @@ class EventChangeSerializer(EventFieldsSerializer):
 
 
 class EventSerializer(serializers.Serializer):
-    """The answer of `event_data`, for the schema."""
+    """An event as the API answers it."""
 
     id = serializers.IntegerField()
     name = serializers.CharField()
@@ -89,28 +90,14 @@ class EventSerializer(serializers.Serializer):
     updatedAt = MomentField(source="updated_at")
 
 
+FIELDS = tuple(EventSerializer().fields.values())
+NAMES = tuple(field.field_name for field in FIELDS)
+read_values = attrgetter(*(field.source for field in FIELDS))
+
+
 def event_data(event: Event) -> dict:
     """The same data as `EventSerializer`, at a tenth of its cost, since many clients poll lists of events."""
     return {
-        "id": event.pk,
-        "name": event.name,
-        "date": moment(event.date),
-        "description": event.description,
-        "venue": event.venue,
-        "totalTickets": event.total_tickets,
-        "availableTickets": event.available_tickets,
-        "waitlistedCount": event.waitlisted_count,
-        "salesStart": moment(event.sales_start),
-        "salesEnd": moment(event.sales_end),
-        "maxTicketsPerBooking": event.max_tickets_per_booking,
-        "waitlistEnabled": event.waitlist_enabled,
-        "waitlistPolicy": event.waitlist_policy,
-        "version": event.version,
-        "createdBy": event.created_by_id,
-        "createdAt": moment(event.created_at),
-        "updatedAt": moment(event.updated_at),
+        name: iso_milliseconds(value) if isinstance(value, datetime) else value
+        for name, value in zip(NAMES, read_values(event), strict=True)
     }
-
-
-def moment(time: datetime | None) -> str | None:
-    return iso_milliseconds(time) if time else None

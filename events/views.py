@@ -1,17 +1,16 @@
 from hashlib import sha256
 
-from rest_framework.viewsets import GenericViewSet
+import django_filters
 
 from accounts.permissions import IsUserOrPublic
 from events.exceptions import EventNotFound
-from events.filters import EventFilters
 from events.models import Event
 from events.serializers import EventSerializer, event_data
 from ticks.api.envelope import answer
-from ticks.api.filters import Search, StrictFilters, StrictOrdering
-from ticks.api.headers import IF_NONE_MATCH, NOT_MODIFIED, is_unchanged, not_modified
-from ticks.api.pagination import Pages
+from ticks.api.filters import MomentFilter, Search, StrictFilters, StrictOrdering, word_filter
+from ticks.api.headers import IF_NONE_MATCH, NOT_MODIFIED, not_modified
 from ticks.api.schema import describes, sent_header
+from ticks.api.views import ViewSet
 from ticks.parsing import find
 
 POLLED = "With an `ETag`; `If-None-Match` answers 304 while nothing changed."
@@ -21,13 +20,17 @@ def version_header(*statuses: int):
     return sent_header("ETag", "The event's version, for `If-Match`.", on=list(statuses))
 
 
-def etag_of_page(events: list[Event], pages: Pages) -> str:
-    """The ETag of a page. It changes with everything that the page shows, since each event's own ETag does."""
-    state = [pages.count, pages.has_more, *((event.pk, event.etag) for event in events)]
-    return f'"{sha256(repr(state).encode()).hexdigest()[:32]}"'
+class EventFilters(django_filters.FilterSet):
+    dateFrom = MomentFilter("date", "gte", help_text="At this time or later.")
+    dateTo = MomentFilter("date", "lte", help_text="At this time or earlier; a bare date is its midnight.")
+    available = word_filter(
+        [("true", "Has tickets left"), ("false", "Sold out")],
+        method=lambda events, name, value: events.available() if value == "true" else events.sold_out(),
+        help_text="true: has tickets left; false: sold out.",
+    )
 
 
-class EventReadViewSet(GenericViewSet):
+class EventReadViewSet(ViewSet):
     """Reads events. Writes are in `bookings`, since they move tickets too."""
 
     queryset = Event.objects.standing()
@@ -57,9 +60,11 @@ class EventReadViewSet(GenericViewSet):
     )
     def list(self, request):
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        etag = etag_of_page(page, self.paginator)
-        if is_unchanged(request, etag):
-            return not_modified(etag)
+        # It changes with everything that the page shows, since each event's own ETag does.
+        state = [self.paginator.count, self.paginator.has_more, *((event.pk, event.etag) for event in page)]
+        etag = f'"{sha256(repr(state).encode()).hexdigest()[:32]}"'
+        if unchanged := not_modified(request, etag):
+            return unchanged
         response = self.get_paginated_response([event_data(event) for event in page])
         response["ETag"] = etag
         return response
@@ -73,9 +78,8 @@ class EventReadViewSet(GenericViewSet):
     )
     def retrieve(self, request, pk):
         event = self.get_object()
-        if is_unchanged(request, event.etag):
-            return not_modified(event.etag)
-        return answer("Event retrieved successfully.", event_data(event), headers={"ETag": event.etag})
+        answered = answer("Event retrieved successfully.", event_data(event), headers={"ETag": event.etag})
+        return not_modified(request, event.etag) or answered
 
     def get_object(self):
         event = find(self.get_queryset(), self.kwargs["pk"])

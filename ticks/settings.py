@@ -227,7 +227,7 @@ REST_FRAMEWORK = {
         "ticks.api.renderers.JSONRenderer",
         "ticks.api.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_THROTTLE_CLASSES": ["ticks.api.throttling.GuestThrottle", "ticks.api.throttling.UserThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["ticks.api.throttling.CallerThrottle"],
     "DEFAULT_THROTTLE_RATES": THROTTLE_RATES,
     "DEFAULT_PAGINATION_CLASS": "ticks.api.pagination.Pages",
     "DEFAULT_SCHEMA_CLASS": "ticks.api.schema.Operation",

@@ -4,7 +4,7 @@ from django.urls import include, path, re_path
 from django.views.generic import TemplateView
 
 from accounts.forms import LoginForm, StaffLoginForm, StaffPasswordChangeForm
-from ticks.api.views import Docs, SchemaView, no_route
+from ticks.api.views import Docs, SchemaView, UnknownRoute
 
 admin.site.site_header = "Ticks"
 admin.site.site_title = "Ticks"
@@ -35,5 +35,5 @@ urlpatterns = [
     path("api/docs", Docs.as_view(url_name="schema", title="Ticks API docs"), name="docs"),
     path("api/v1/auth/", include("accounts.urls")),
     path("api/", include("bookings.api.one_ticket")),
-    re_path(r"^api/", no_route()),
+    re_path(r"^api/", UnknownRoute.as_view()),
 ]

@@ -65,7 +65,7 @@ def test_login_answers_tokens_that_work(anonymous, account, named):
     assert 13.9 < (session.expires_at - timezone.now()).total_seconds() / 86400 <= 14
     me = anonymous.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {pair['token']}"})
     assert me.json()["data"]["id"] == account.pk
-    assert tokens.read_refresh_token(pair["refreshToken"])["sid"] == session.pk
+    assert tokens.read_refresh_token(pair["refreshToken"])[0] == (account.pk, session.pk)
 
 
 def test_login_twice_opens_two_sessions(anonymous, account):

@@ -14,11 +14,11 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
-from rest_framework_simplejwt.exceptions import InvalidToken
 
+from accounts.authentication import caller_of
 from accounts.exceptions import SessionEnded
 from accounts.services import holders_of_sessions
-from accounts.tokens import read_access_token, session_id
+from accounts.tokens import Caller
 from bookings.api.serializers import BOOKING_FIELDS, validated_booking
 from bookings.api.views import idempotency_key, receipt_answer, status_answer
 from bookings.services.batches import queue
@@ -28,7 +28,7 @@ from events.exceptions import EventNotFound
 from events.models import counts_of
 from ticks.api.envelope import success
 from ticks.api.parsers import parse
-from ticks.api.throttling import allow, network_of, take_back
+from ticks.api.throttling import COUNTS, network_of, seconds_to_wait
 from ticks.db.outage import drop_if_lost
 from ticks.db.transactions import OutcomeUnknown
 from ticks.exceptions import Refusal
@@ -42,29 +42,6 @@ MAX_BODY = 16 * 1024
 # Django's `Allow` header lists the methods in this order.
 BOOKING_ALLOW = "GET, POST, HEAD, OPTIONS"
 STATUS_ALLOW = "GET, HEAD, OPTIONS"
-
-
-class Caller(NamedTuple):
-    """An account and its login, as a valid token names them. The login may have ended."""
-
-    pk: int
-    session: int
-
-
-def caller_of(head: Head) -> Caller | None:
-    """The caller that the token names; None for a guest. Raises if the token is not valid."""
-    header = head.headers.get("authorization")
-    if header is None:
-        return None
-    scheme, _, token = header.strip().partition(" ")
-    if scheme.lower() != "bearer":
-        raise InvalidToken
-    claims = read_access_token(token.strip())
-    caller = Caller(int(claims["sub"]), session_id(claims))
-    # The id is compared as text, since "07" names no user.
-    if caller.session is None or str(caller.pk) != claims["sub"]:
-        raise InvalidToken
-    return caller
 
 
 class FastJob(BookingJob):
@@ -116,14 +93,15 @@ class FastPath:
         began = time.perf_counter()
         is_booking = head.path == BOOKING_PATH
         try:
-            caller = caller_of(head)
+            header = head.headers.get("authorization")
+            caller = None if header is None else caller_of(header)
             wanted = read_booking(head, body, caller) if is_booking else read_poll(head, caller)
         except Exception:
             # Django will meet the same error, and has a message for it.
             return None
         counted_as = ("user", str(caller.pk)) if caller else ("guest", network_of(address_parts(head)))
         # Django answers a caller that is refused here, and does not count the request again.
-        if wanted is None or not allow(*counted_as):
+        if wanted is None or seconds_to_wait(*counted_as) is not None:
             return None
         try:
             if is_booking:
@@ -136,7 +114,8 @@ class FastPath:
             content = None if data is None else success(message, data)
         except Exception as error:
             if isinstance(error, SessionEnded) or not isinstance(error, Refusal):
-                take_back(*counted_as)
+                scope, key = counted_as
+                COUNTS[scope].take_back(key)
                 return None
             status, headers, content = refusal_answer(head, error)
         user = caller and caller.pk
@@ -210,7 +189,7 @@ def read_booking(head: Head, body: bytes, caller: Caller | None) -> FastJob | No
     key = idempotency_key(head.headers.get("idempotency-key"))
     request = BookingRequest(**validated_booking(fields), user=caller)
     digest = request.key_digest(key) if key else None
-    return FastJob(request, digest=digest, session_id=caller and caller.session)
+    return FastJob(request, digest=digest, session_id=caller and caller.session_id)
 
 
 def read_poll(head: Head, caller: Caller | None) -> Poll | None:
@@ -229,14 +208,14 @@ def results_of(polls: Sequence[Poll]) -> list[tuple[int, int] | Exception]:
     """Returns each poll's counts, or the error that Django will meet too. Raises nothing."""
     try:
         counts = counts_of({poll.event_id for poll in polls})
-        holders = holders_of_sessions({poll.caller.session for poll in polls if poll.caller}, now=timezone.now())
+        holders = holders_of_sessions({poll.caller.session_id for poll in polls if poll.caller}, now=timezone.now())
     except Exception as error:
         with suppress(Exception):
             drop_if_lost(error)
         return [error] * len(polls)
     return [
         SessionEnded()
-        if poll.caller and holders.get(poll.caller.session) != poll.caller.pk
+        if poll.caller and holders.get(poll.caller.session_id) != poll.caller.pk
         else counts.get(poll.event_id) or EventNotFound()
         for poll in polls
     ]

@@ -5,22 +5,18 @@ that these have no use: `Booking.one_ticket_holder`, `BookingRequest.is_only_one
 the plain shapes in `ticks.api.errors`, `ticks.api.views` and `ticks.api.schema`, and the rule that an event may have no
 date."""
 
-from django.urls import include, path, re_path
+from django.urls import re_path
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
-from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
-from rest_framework.viewsets import GenericViewSet
 
-from accounts import throttles, tokens
-from accounts.authentication import BearerAuthentication
 from accounts.models import User
 from accounts.permissions import IsAdmin
 from accounts.serializers import PasswordField, UsernameField
-from accounts.services import register_user
-from accounts.views import PasswordLoginMixin
+from accounts.views import LoginMixin
 from bookings.enums import BookingStatus
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_seat
@@ -29,7 +25,7 @@ from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.api.fields import LineField, WholeNumberField
 from ticks.api.schema import describes
-from ticks.api.views import no_route
+from ticks.api.views import UnknownRoute, ViewSet
 from ticks.db.fields import MAX_TICKETS
 from ticks.exceptions import Refusal
 from ticks.parsing import MAX_ID, find
@@ -103,38 +99,26 @@ def describes_plainly(summary, **kwargs):
     return describes(summary, wrap=False, error_body=PlainErrorSerializer, **kwargs)
 
 
-class OneTicketViewSet(GenericViewSet):
-    pagination_class = None
+class OneTicketViewSet(ViewSet):
     failure_body = staticmethod(lambda failure: {"error": failure.message})
     tag = "One-ticket contract"
 
-    def valid_fields(self) -> dict:
-        serializer = self.get_serializer(data=self.request.data)
-        serializer.is_valid(raise_exception=True)
-        return serializer.validated_data
 
-
-class UserViewSet(PasswordLoginMixin, OneTicketViewSet):
+class UserViewSet(LoginMixin, OneTicketViewSet):
     """Accounts without a mail address."""
 
-    authentication_classes: list = []
-    permission_classes = [AllowAny]
     serializer_class = CredentialsSerializer
 
-    def get_authenticate_header(self, request):
-        return BearerAuthentication().authenticate_header(request)
-
     @describes_plainly("Register", request=CredentialsSerializer, success={201: NewUserSerializer}, errors=[400, 409])
-    @action(detail=False, methods=["post"], throttle_classes=throttles.REGISTER)
+    @action(detail=False, methods=["post"])
     def register(self, request):
-        user = register_user(**self.valid_fields())
+        user = self.register_account(request)
         return Response({"message": "User created successfully", "id": user.pk}, status=201)
 
     @describes_plainly("Log in", request=CredentialsSerializer, success={200: TokenSerializer}, errors=[400, 401])
-    @action(detail=False, methods=["post"], throttle_classes=throttles.LOGIN)
+    @action(detail=False, methods=["post"])
     def login(self, request):
-        user = self.check_login(**self.valid_fields())
-        return Response({"token": tokens.log_in(user)["token"]})
+        return Response({"token": self.log_in(request)["token"]})
 
 
 class PlainEventViewSet(OneTicketViewSet):
@@ -208,13 +192,11 @@ class PlainEventViewSet(OneTicketViewSet):
         return fields["event_id"], user
 
 
-events = SimpleRouter(trailing_slash=False)
-events.register("", PlainEventViewSet, basename="one-ticket-event")
-users = SimpleRouter(trailing_slash=False)
-users.register("", UserViewSet, basename="one-ticket-user")
+router = SimpleRouter(trailing_slash=False)
+router.register("events", PlainEventViewSet, basename="one-ticket-event")
+router.register("users", UserViewSet, basename="one-ticket-user")
 
 urlpatterns = [
-    path("events/", include(events.urls)),
-    path("users/", include(users.urls)),
-    re_path("^(?:events|users)(?:/|$)", no_route(OneTicketViewSet)),
+    *router.urls,
+    re_path("^(?:events|users)(?:/|$)", UnknownRoute.as_view(failure_body=OneTicketViewSet.failure_body)),
 ]

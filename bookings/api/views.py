@@ -2,14 +2,14 @@
 
 import re
 
+import django_filters
 from django.http import HttpResponseNotModified
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotAuthenticated, ValidationError
 from rest_framework.permissions import AllowAny
-from rest_framework.viewsets import GenericViewSet
 
+from accounts.models import normalise_email
 from accounts.permissions import IsAdmin
-from bookings.api.filters import AdminBookingFilters, BookingFilters
 from bookings.api.serializers import (
     CANCELLATION,
     BookingCreateSerializer,
@@ -20,6 +20,7 @@ from bookings.api.serializers import (
     booking_data,
     validated_booking,
 )
+from bookings.enums import BookingStatus
 from bookings.exceptions import BookingNotFound
 from bookings.models import Booking, attach_positions
 from bookings.services.booking import BookingRequest, book_tickets
@@ -33,9 +34,10 @@ from events.models import Event, counts_of
 from events.serializers import EventChangeSerializer, EventCreateSerializer, EventSerializer, event_data
 from events.views import EventReadViewSet, version_header
 from ticks.api.envelope import answer
-from ticks.api.filters import Search, StrictFilters, StrictOrdering
+from ticks.api.filters import IdFilter, Search, StrictFilters, StrictOrdering, word_filter
 from ticks.api.headers import IF_NONE_MATCH, NOT_MODIFIED, is_named
 from ticks.api.schema import SECONDS, describes, sent_header
+from ticks.api.views import ViewSet
 from ticks.parsing import parse_id
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -81,6 +83,18 @@ def idempotency_key(header: str | None) -> str | None:
     return key
 
 
+class BookingFilters(django_filters.FilterSet):
+    eventId = IdFilter(method=lambda bookings, name, value: bookings.of_event(value))
+    bookingStatus = word_filter(BookingStatus.choices, method=lambda bookings, name, value: bookings.with_status(value))
+
+
+class AdminBookingFilters(BookingFilters):
+    email = django_filters.CharFilter(
+        method=lambda bookings, name, value: bookings.filter(email=normalise_email(value)),
+        help_text="The whole address, in any case. Admins only.",
+    )
+
+
 class BookingSearch(Search):
     """Searches bookings. A whole reference is found by the index; any other text is searched for in the names."""
 
@@ -91,7 +105,7 @@ class BookingSearch(Search):
         return super().filter_queryset(request, queryset, view)
 
 
-class BookingViewSet(GenericViewSet):
+class BookingViewSet(ViewSet):
     """Anybody can book, with or without an account. Only the owner of a booking sees or cancels it."""
 
     queryset = Booking.objects.all()
@@ -128,7 +142,7 @@ class BookingViewSet(GenericViewSet):
             fields = validated_booking(request.data)
         except ValidationError:
             # The browsable API shows the form of the serializer that fails, so this request needs one of its own.
-            self.get_serializer(data=request.data).is_valid(raise_exception=True)
+            self.valid_fields()
             raise
         user = request.user if request.user.is_authenticated else None
         receipt = book_tickets(BookingRequest(**fields, user=user), key=key)
@@ -231,13 +245,12 @@ def cancellation_fields(request):
     return query | body
 
 
-class EventStatusViewSet(GenericViewSet):
+class EventStatusViewSet(ViewSet):
     """How many tickets are left and how many bookings wait. Many clients poll it."""
 
     queryset = Event.objects.standing()
     permission_classes = [AllowAny]
     serializer_class = EventStatusSerializer
-    pagination_class = None
     tag = "Bookings"
 
     @describes(
@@ -286,9 +299,7 @@ class EventViewSet(EventReadViewSet):
         parameters=[version_header(201)],
     )
     def create(self, request):
-        serializer = self.get_serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        event = open_event(serializer.validated_data, actor=request.user)
+        event = open_event(self.valid_fields(), actor=request.user)
         return answer("Event created successfully.", event_data(event), status=201, headers={"ETag": event.etag})
 
     @describes(
@@ -300,11 +311,8 @@ class EventViewSet(EventReadViewSet):
         description="More `totalTickets` serve the waitlist at once; fewer than are held are refused.",
     )
     def partial_update(self, request, pk):
-        event = self.get_object()
-        serializer = self.get_serializer(data=request.data, partial=True)
-        serializer.is_valid(raise_exception=True)
+        event, changes = self.get_object(), self.valid_fields(partial=True)
         version = required_version(request)
-        changes = serializer.validated_data
         event = change_event(event.pk, changes=changes, actor=request.user, version=version).event
         return answer("Event updated successfully.", event_data(event), headers={"ETag": event.etag})
 

@@ -20,6 +20,7 @@ from ticks.db.transactions import Busy, ValueRefused, refusal_of_database
 from ticks.exceptions import Refusal
 
 log = logging.getLogger("ticks.errors")
+BEARER_CHALLENGE = 'Bearer realm="ticks"'
 
 
 class TooLarge(exceptions.APIException):
@@ -86,7 +87,8 @@ def describe(error) -> Failure | None:
             return describe(TooLarge())
         case exceptions.ValidationError():
             errors = flatten(error.detail)
-            return Failure(400, sentence(errors), "invalid", errors)
+            message = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in errors.items())
+            return Failure(400, message, "invalid", errors)
         case exceptions.Throttled():
             return describe_refusal(TooManyRequests(error.wait or 1))
         case exceptions.APIException():
@@ -106,20 +108,16 @@ def describe_refusal(error: Refusal) -> Failure:
         code = next(iter(getattr(error.__cause__, "args", ())), "unknown")
         log.error("The database refused a value (error %s).", code)
     errors = {error.field: [error.message]} if error.field else {}
-    headers = {"WWW-Authenticate": 'Bearer realm="ticks"'} if error.status == 401 else {}
+    headers = {"WWW-Authenticate": BEARER_CHALLENGE} if error.status == 401 else {}
     if error.retry_after:
         headers["Retry-After"] = str(error.retry_after)
     return Failure(error.status, error.message, error.code, errors, headers)
 
 
 def describe_api_exception(error: exceptions.APIException) -> Failure:
-    # simplejwt's detail is a dict with the sentence under "detail".
-    detail = error.detail.get("detail") if isinstance(error.detail, dict) else error.detail
-    code = getattr(detail, "code", error.default_code)
-    headers = {}
-    if getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = error.auth_header
-    return Failure(error.status_code, str(detail), str(code), headers=headers)
+    code = getattr(error.detail, "code", error.default_code)
+    headers = {"WWW-Authenticate": error.auth_header} if getattr(error, "auth_header", None) else {}
+    return Failure(error.status_code, str(error.detail), str(code), headers=headers)
 
 
 def flatten(detail, at: str = "body") -> dict[str, list[str]]:
@@ -134,10 +132,6 @@ def flatten(detail, at: str = "body") -> dict[str, list[str]]:
     if isinstance(detail, list):
         return {at: [str(item) for item in detail]}
     return {at: [str(detail)]}
-
-
-def sentence(errors: dict[str, list[str]]) -> str:
-    return "; ".join(f"{name}: {' '.join(texts)}" for name, texts in errors.items())
 
 
 # These replace Django's own handlers, for errors that never reach a DRF view.

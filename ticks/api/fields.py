@@ -1,6 +1,7 @@
 """Fields that every app's serializers share."""
 
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from ticks.db.fields import MAX_TICKETS
@@ -36,6 +37,7 @@ class WholeNumberSchema(OpenApiSerializerFieldExtension):
         return {"type": ["integer", "string"], "minimum": low, "maximum": high, "pattern": pattern}
 
 
+@extend_schema_field({"anyOf": [{"type": "boolean"}, {"enum": ["true", "false"]}]})
 class SwitchField(serializers.BooleanField):
     """true or false, or one of these words (forms send them); no other word, no 0 or 1."""
 
@@ -45,13 +47,6 @@ class SwitchField(serializers.BooleanField):
         if not isinstance(value, bool):
             self.fail("invalid", input=value)
         return value
-
-
-class SwitchSchema(OpenApiSerializerFieldExtension):
-    target_class = SwitchField
-
-    def map_serializer_field(self, auto_schema, direction):
-        return {"anyOf": [{"type": "boolean"}, {"enum": ["true", "false"]}]}
 
 
 class TextField(serializers.CharField):

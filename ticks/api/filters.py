@@ -4,12 +4,10 @@ import django_filters
 from django import forms
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import OrderingFilter, SearchFilter
 
-from ticks.api.fields import MomentField
-from ticks.parsing import MAX_ID, MAX_SEARCH, parse_id
+from ticks.parsing import MAX_ID, MAX_SEARCH, parse_id, parse_time
 
 # Every list has these parameters, beside its own filters.
 COMMON = {"page", "pageSize", "search", "ordering"}
@@ -24,24 +22,18 @@ def filter_schema(schema: dict):
 
 class IdFormField(forms.Field):
     def to_python(self, value):
-        if not value:
-            return None
-        identity = parse_id(value)
-        if identity is None:
+        identity = parse_id(value) if value else None
+        if value and identity is None:
             raise forms.ValidationError("Send an id, a whole number.")
         return identity
 
 
 class MomentFormField(forms.Field):
-    """A moment, spelled as in a body: `MomentField` decides."""
-
     def to_python(self, value):
-        if not value:
-            return None
         try:
-            return MomentField().to_internal_value(value)
-        except serializers.ValidationError as error:
-            raise forms.ValidationError(str(error.detail[0])) from error
+            return parse_time(value) if value else None
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
 
 
 @filter_schema({"type": "integer", "minimum": 0, "maximum": MAX_ID})
@@ -132,6 +124,3 @@ class Search(SearchFilter):
         [parameter] = super().get_schema_operation_parameters(view)
         parameter["schema"] |= {"maxLength": MAX_SEARCH, "pattern": r"^[^\x00]*$"}
         return [parameter]
-
-    def get_search_fields(self, view, request):
-        return view.search_fields

@@ -1,12 +1,9 @@
-"""DRF's renderers: JSON by an encoder that is built once, and pages whose forms keep what was typed."""
+"""DRF's renderers: JSON by an encoder that is built once, and pages that fit the Content-Security-Policy."""
 
 import json
 
-from django.core.exceptions import SuspiciousOperation
 from rest_framework import renderers
-from rest_framework.exceptions import APIException
 from rest_framework.request import override_method
-from rest_framework.utils.serializer_helpers import ReturnDict
 
 from ticks.api.errors import sendable
 
@@ -33,7 +30,7 @@ class JSONRenderer(renderers.JSONRenderer):
 
 
 class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
-    """The forms keep what was typed, and the raw JSON starts from an example."""
+    """The raw JSON starts from an example."""
 
     def get_context(self, *args, **kwargs):
         """Leaves out what DRF's template styles inside the page, which the Content-Security-Policy refuses."""
@@ -48,50 +45,11 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
         self.renderer_context["response"]["Cache-Control"] = "no-store"
         return page
 
-    def get_rendered_html_form(self, data, view, method, request):
-        if method == "POST" and self.is_refused(method, request):
-            data = with_input(data, view, request)
-        return super().get_rendered_html_form(data, view, method, request)
-
     def get_raw_data_form(self, data, view, method, request):
         form = super().get_raw_data_form(data, view, method, request)
-        if form is None or not hasattr(view, "get_serializer"):
-            return form
-        submitted = submitted_data(request) if self.is_refused(method, request) else None
-        with override_method(view, request, method):
-            serializer = view.get_serializer()
-        if isinstance(submitted, dict) and not hasattr(submitted, "getlist"):
-            shown = {name: value for name, value in submitted.items() if not is_secret(serializer.fields.get(name))}
-            form.fields["_content"].initial = json.dumps(shown, indent=4, ensure_ascii=False)
-            return form
-        example = getattr(serializer, "example", None)
-        if example:
-            form.fields["_content"].initial = json.dumps(example, indent=4)
+        if form is not None and hasattr(view, "get_serializer"):
+            with override_method(view, request, method):
+                example = getattr(view.get_serializer(), "example", None)
+            if example:
+                form.fields["_content"].initial = json.dumps(example, indent=4)
         return form
-
-    def is_refused(self, method, request) -> bool:
-        return method == request.method and self.renderer_context["response"].status_code >= 400
-
-
-def is_secret(field) -> bool:
-    """Whether the field's input is secret, such as a password. A page must not show it again."""
-    return field is not None and field.style.get("input_type") == "password"
-
-
-def with_input(data, view, request):
-    """Adds a form to a rule's refusal, which has none. The form is bound to the input and has the errors."""
-    submitted = submitted_data(request)
-    if submitted is None or getattr(data, "serializer", None) or not hasattr(view, "get_serializer"):
-        return data
-    form = view.get_serializer(data=submitted)
-    form.is_valid()
-    # The input's shape was valid; only the rule found the error.
-    form._errors = form.errors or data.get("errors", {})
-    return ReturnDict(data, serializer=form)
-
-
-def submitted_data(request):
-    try:
-        return request.data
-    except (APIException, SuspiciousOperation):
-        return None

@@ -9,6 +9,7 @@ from drf_spectacular.utils import (
     OpenApiResponse,
     extend_schema,
     extend_schema_field,
+    extend_schema_serializer,
     inline_serializer,
 )
 from rest_framework import serializers
@@ -19,6 +20,8 @@ ALWAYS_TRUE = extend_schema_field({"type": "boolean", "const": True})(serializer
 ALWAYS_FALSE = extend_schema_field({"type": "boolean", "const": False})(serializers.BooleanField())
 
 
+# Otherwise the errors of an action that is named `list` would be lists.
+@extend_schema_serializer(many=False)
 class ErrorSerializer(serializers.Serializer):
     message = serializers.CharField(help_text="A sentence for a person.")
     error = ALWAYS_TRUE
@@ -80,10 +83,6 @@ class Operation(AutoSchema):
     def get_tags(self):
         return [getattr(self.view, "tag", "Ticks")]
 
-    def map_parsers(self):
-        # Forms are only for the browsable API.
-        return ["application/json"]
-
     def _get_request_body(self, direction="request"):
         if self.method != "DELETE":
             return super()._get_request_body(direction)
@@ -93,13 +92,6 @@ class Operation(AutoSchema):
             return super()._get_request_body(direction)
         finally:
             self.method = "DELETE"
-
-    def _is_list_view(self, serializer=None):
-        # The answer decides whether this is a list, not the action's name: `describes` wraps single objects itself.
-        serializer = serializer or self.get_response_serializers()
-        if isinstance(serializer, dict):
-            serializer = serializer.get(200)
-        return isinstance(serializer, serializers.ListSerializer)
 
 
 def describes(
@@ -129,7 +121,8 @@ def describes(
         summary=summary,
         auth=[{"bearer": []}, {"cookieAuth": []}] if is_open_to_guests is False else None,
         description=description or None,
-        request=request,
+        # Forms are only for the browsable API.
+        request={"application/json": request} if request else None,
         responses=responses,
         parameters=[*SENT_HEADERS, *(parameters or [])],
         examples=[OpenApiExample("example", value=example, request_only=True)] if example else [],
@@ -150,16 +143,12 @@ def error_response(status: int, body, codes: dict[str, str]) -> OpenApiResponse:
     return OpenApiResponse(body, description=description, examples=examples)
 
 
+@cache
 def enveloped(body):
     """Wraps an answer in the envelope: one object, or none. The pages of a list are its envelope. A response stays as
     it is."""
     if isinstance(body, serializers.ListSerializer | OpenApiResponse):
         return body
-    return envelope_of(body)
-
-
-@cache
-def envelope_of(body: type[serializers.Serializer] | None) -> type[serializers.Serializer]:
     fields = {"message": serializers.CharField(), "error": ALWAYS_FALSE}
     if body is None:
         return inline_serializer("Acknowledgement", fields)

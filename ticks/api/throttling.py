@@ -1,5 +1,6 @@
 """Limits on requests by caller, counted in this process's memory: each worker counts its own."""
 
+import math
 import time
 from bisect import bisect_right
 from collections import OrderedDict
@@ -26,9 +27,9 @@ class TooManyRequests(Refusal):
     status = 429
     code = "throttled"
 
-    def __init__(self, seconds: int):
-        self.retry_after = seconds
-        super().__init__(f"Too many requests; try again in {seconds} {plural(seconds, 'second')}.")
+    def __init__(self, seconds: float):
+        self.retry_after = math.ceil(seconds)
+        super().__init__(f"Too many requests; try again in {self.retry_after} {plural(self.retry_after, 'second')}.")
 
 
 class MovingWindow:
@@ -63,6 +64,7 @@ class MovingWindow:
         return None
 
     def take_back(self, key: str) -> None:
+        """Uncounts the caller's last request, which is about to be counted again."""
         with self.lock:
             times = self.callers.get(key[:MAX_KEY])
             if times:
@@ -79,21 +81,11 @@ def parse_rate(rate: str) -> tuple[int, int]:
 
 
 def seconds_to_wait(scope: str, key: str) -> float | None:
-    """Counts a request of this caller. Returns None when it may go on."""
+    """Counts a request of this caller. Returns how many seconds to wait if it is one too many, otherwise None."""
     if not settings.THROTTLE_ENABLED:
         return None
     limit, period = parse_rate(api_settings.DEFAULT_THROTTLE_RATES[scope])
     return COUNTS[scope].hit(key, limit=limit, period=period)
-
-
-def allow(scope: str, key: str) -> bool:
-    """Counts a request of this caller. Returns False when it is one too many."""
-    return seconds_to_wait(scope, key) is None
-
-
-def take_back(scope: str, key: str) -> None:
-    """Uncounts the last request of this caller, which is about to be counted again."""
-    COUNTS[scope].take_back(key)
 
 
 def forget_all() -> None:
@@ -107,7 +99,13 @@ def network_of(meta: dict) -> str:
     An IPv6 caller owns at least a /64, so the /64 counts, not the address. A text that is no address counts as the
     peer, the nearest proxy, so that no spelling makes a new caller.
     """
-    address = parse_address(forwarded_address(meta)) or parse_address(meta.get("REMOTE_ADDR", ""))
+    peer, forwarded = meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR")
+    address = None
+    if api_settings.NUM_PROXIES and forwarded is not None:
+        # DRF takes the same hop.
+        hops = forwarded.split(",")
+        address = parse_address(hops[-min(api_settings.NUM_PROXIES, len(hops))])
+    address = address or parse_address(peer)
     if address is None:
         # The peer of a unix socket has no address.
         return "no address"
@@ -117,15 +115,6 @@ def network_of(meta: dict) -> str:
         # This is a dual-stack socket's spelling of IPv4. As a /64, all of them would be one caller.
         return str(address.ipv4_mapped)
     return f"{IPv6Address(int(address) >> 64 << 64)}/64"
-
-
-def forwarded_address(meta: dict) -> str:
-    """The caller's address as DRF finds it, without building all headers for one."""
-    proxies, forwarded = api_settings.NUM_PROXIES, meta.get("HTTP_X_FORWARDED_FOR")
-    if proxies == 0 or forwarded is None:
-        return meta.get("REMOTE_ADDR", "")
-    hops = forwarded.split(",")
-    return hops[-min(proxies, len(hops))].strip()
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
@@ -142,36 +131,13 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 class CallerThrottle(BaseThrottle):
-    """Allows at most as many requests as the rate of its scope in the settings."""
-
-    scope: str
-
-    def get_cache_key(self, request, view) -> str | None:
-        """The identity by which the caller is counted; None if this throttle does not count them."""
-        raise NotImplementedError
+    """Counts the requests of an account, and those of a guest by address."""
 
     def allow_request(self, request, view):
-        key = self.get_cache_key(request, view)
-        self.seconds = None if key is None else seconds_to_wait(self.scope, key)
+        user = request.user
+        counted_as = ("user", str(user.pk)) if user.is_authenticated else ("guest", network_of(request.META))
+        self.seconds = seconds_to_wait(*counted_as)
         return self.seconds is None
 
     def wait(self):
         return self.seconds
-
-
-class GuestThrottle(CallerThrottle):
-    """Counts callers without an account, by address."""
-
-    scope = "guest"
-
-    def get_cache_key(self, request, view):
-        return None if request.user.is_authenticated else network_of(request.META)
-
-
-class UserThrottle(CallerThrottle):
-    """Counts callers who have an account, by account."""
-
-    scope = "user"
-
-    def get_cache_key(self, request, view):
-        return str(request.user.pk) if request.user.is_authenticated else None

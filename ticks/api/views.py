@@ -1,4 +1,4 @@
-"""The views that every contract shares: the schema, its page, and routes that do not exist."""
+"""What the views of every contract share; the schema, its page, and routes that do not exist."""
 
 from functools import cache
 
@@ -7,9 +7,18 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet
 
-from ticks.api.errors import RefusesInJson
-from ticks.api.headers import policy
+from ticks.api.errors import RefusesInJson, enveloped
+from ticks.api.headers import PAGE_POLICY
+
+
+class ViewSet(GenericViewSet):
+    def valid_fields(self, **options) -> dict:
+        """The fields of the request's body, as the view's serializer reads them. Raises `ValidationError`."""
+        serializer = self.get_serializer(data=self.request.data, **options)
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data
 
 
 @cache
@@ -39,7 +48,7 @@ class Docs(RefusesInJson, SpectacularSwaggerSplitView):
 
     http_method_names = ["get", "head"]
     # The icons in its stylesheet are data: URLs.
-    headers_of_page = {"Content-Security-Policy": policy(img_src="'self' data:")}
+    headers_of_page = {"Content-Security-Policy": PAGE_POLICY.replace("img-src 'self'", "img-src 'self' data:")}
 
     @property
     def default_response_headers(self):
@@ -47,8 +56,10 @@ class Docs(RefusesInJson, SpectacularSwaggerSplitView):
 
 
 class UnknownRoute(APIView):
-    """Answers every method on a route that does not exist, as the rest of the API answers."""
+    """Answers every method on a route that does not exist. A contract with its own shape of failures sets
+    `failure_body`."""
 
+    failure_body = staticmethod(enveloped)
     authentication_classes: list = []
     permission_classes = [AllowAny]
     throttle_classes: list = []
@@ -57,10 +68,3 @@ class UnknownRoute(APIView):
     def initial(self, request, *args, **kwargs):
         super().initial(request, *args, **kwargs)
         raise Http404
-
-
-def no_route(like: type[APIView] = APIView):
-    """The catch-all route of a contract. Its failures have the same shape as those of the contract's views."""
-    body = getattr(like, "failure_body", None)
-    attributes = {"failure_body": staticmethod(body)} if body else {}
-    return type("UnknownRoute", (UnknownRoute,), attributes).as_view()

@@ -151,9 +151,9 @@ def test_token_of_another_account_is_of_no_use(owner, user, booking):
     """Its signature is ours, as if a secret had leaked: the account that it names never had this login."""
     other = UserFactory()
     pair = tokens.log_in(other)
-    claims = tokens.read_access_token(pair["token"])
-    assert claims["sub"] == str(other.pk)
-    LoginSession.objects.filter(pk=claims["sid"]).update(user=user)
+    caller = tokens.read_access_token(pair["token"])
+    assert caller.pk == other.pk
+    LoginSession.objects.filter(pk=caller.session_id).update(user=user)
     owner.credentials(HTTP_AUTHORIZATION=f"Bearer {pair['token']}")
 
     assert [send(owner, booking).status_code for send in REQUESTS] == [401] * len(REQUESTS)

@@ -72,7 +72,7 @@ def test_refresh_token_of_an_ended_account_is_401(world, route, end):
     with undone():
         token = tokens.log_in(user)["refreshToken"]
         end(user)
-        sessions = LoginSession.objects.filter(pk=tokens.read_refresh_token(token)["sid"])
+        sessions = LoginSession.objects.filter(pk=tokens.read_refresh_token(token)[0].session_id)
 
         response = world.clients["anonymous"].post(f"/api/v1/auth/{route}", {"refreshToken": token})
 
