@@ -15,9 +15,12 @@ class SessionStore(DatabaseStore):
     def get_model_class(cls):
         return BrowserSession
 
+    def row(self):
+        """The session's row, as a query."""
+        return self.model.objects.filter(pk=hash_of(self.session_key))
+
     def load(self):
-        rows = self.model.objects.filter(pk=hash_of(self.session_key), expire_date__gt=timezone.now())
-        session = rows.first()
+        session = self.row().filter(expire_date__gt=timezone.now()).first()
         if session is None:
             # The key is given up, so that no client can choose the key of the session that is saved next.
             self.flush()

@@ -28,12 +28,8 @@ ROWS_A_SHEET = 1_048_575
 COLUMN_WIDTH = 18
 FOLDER = "ticks-export-"
 LEFTOVER_SECONDS = 6 * 3600
-XLSX_OPTIONS = {
-    "constant_memory": True,
-    "default_date_format": "yyyy-mm-dd hh:mm:ss",
-    "remove_timezone": True,
-    "use_zip64": True,
-}
+XLSX_OPTIONS = {"constant_memory": True, "use_zip64": True, "remove_timezone": True}
+DATE_FORMAT = "yyyy-mm-dd hh:mm:ss"
 
 
 def write_csv(file: BinaryIO, titles: Sequence[str], rows: Rows) -> int:
@@ -42,16 +38,11 @@ def write_csv(file: BinaryIO, titles: Sequence[str], rows: Rows) -> int:
     writer = csv.writer(text)
     writer.writerow(titles)
     for row in rows:
-        writer.writerow([csv_value(cell) for cell in row])
+        cells = [f"{cell:%Y-%m-%d %H:%M:%S}" if isinstance(cell, datetime) else cell for cell in row]
+        writer.writerow([escape_formulas(cell) if isinstance(cell, str) else cell for cell in cells])
         count += 1
     text.detach()
     return count
-
-
-def csv_value(cell: Cell) -> str | int | None:
-    if isinstance(cell, str):
-        return escape_formulas(cell)
-    return f"{cell:%Y-%m-%d %H:%M:%S}" if isinstance(cell, datetime) else cell
 
 
 def escape_formulas(text: str) -> str:
@@ -67,7 +58,7 @@ def write_xlsx(file: BinaryIO, titles: Sequence[str], rows: Rows) -> int:
     """
     remove_leftovers()
     with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
-        book, count = Workbook(file, {**XLSX_OPTIONS, "tmpdir": folder}), 0
+        book, count = Workbook(file, {**XLSX_OPTIONS, "default_date_format": DATE_FORMAT, "tmpdir": folder}), 0
         sheet = add_sheet(book, titles)
         try:
             for count, row in enumerate(rows, 1):
@@ -76,7 +67,9 @@ def write_xlsx(file: BinaryIO, titles: Sequence[str], rows: Rows) -> int:
                     sheet = add_sheet(book, titles)
                 for column, cell in enumerate(row):
                     if isinstance(cell, str):
-                        sheet.write_string(place, column, xlsx_text(cell))
+                        # XlsxWriter takes text like `<r>...</r>` for its own rich text and does not escape it, which
+                        # breaks the file.
+                        sheet.write_string(place, column, f" {cell}" if cell.startswith("<r>") else cell)
                     else:
                         sheet.write(place, column, cell)
             book.close()
@@ -92,11 +85,6 @@ def add_sheet(book: Workbook, titles: Sequence[str]) -> Worksheet:
     sheet.freeze_panes(1, 0)
     sheet.write_row(0, 0, titles, book.add_format({"bold": True}))
     return sheet
-
-
-def xlsx_text(text: str) -> str:
-    # XlsxWriter takes text like `<r>...</r>` for its own rich text and does not escape it, which breaks the file.
-    return f" {text}" if text.startswith("<r>") else text
 
 
 def remove_leftovers() -> None:

@@ -17,11 +17,11 @@ from django.http import FileResponse, Http404, HttpResponse, HttpResponseRedirec
 from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.decorators import method_decorator
 from django.utils.text import Truncator
 from django.views.decorators.http import require_GET
 from xlsxwriter.exceptions import XlsxWriterException
 
+from bookings.admin.filters import FilteredAdmin
 from bookings.models import Booking, LedgerEntry
 from events.models import Event, state_of
 from ticks.db.scanning import TookTooLong, range_of, scan
@@ -95,15 +95,13 @@ EXPORTS = {
 }
 
 
-class Exportable:
-    """A list that can be exported. This class must be the first among a ModelAdmin's bases."""
+class Exportable(FilteredAdmin):
+    """A filtered list that can be exported."""
 
     def get_urls(self):
+        view = self.admin_site.admin_view(require_GET(self.export_view))
         name = f"{self.opts.app_label}_{self.opts.model_name}_export"
-        return [
-            path("export/<str:kind>/", self.admin_site.admin_view(self.export_view), name=name),
-            *super().get_urls(),
-        ]
+        return [path("export/<str:kind>/", view, name=name), *super().get_urls()]
 
     def may_export(self, request) -> bool:
         """Everybody who sees events may export them. Exports with names and mail addresses need a permission."""
@@ -114,7 +112,6 @@ class Exportable:
         kinds = list(TYPES) if self.may_export(request) else []
         return super().changelist_view(request, {**(extra_context or {}), "export_kinds": kinds})
 
-    @method_decorator(require_GET)
     def export_view(self, request, kind):
         if not self.may_export(request):
             raise PermissionDenied
@@ -140,13 +137,21 @@ class Exportable:
             making.release()
 
     def export(self, request, kind: str, rows: QuerySet) -> FileResponse:
+        """The file of these rows. Django's log of changes records who exported what."""
         name, columns = EXPORTS[self.model]
         write = write_csv if kind == "csv" else write_xlsx
         # The file has no name, so nothing is left of it, however this process ends.
         file = tempfile.TemporaryFile()  # noqa: SIM115 (the answer closes it)
         try:
             count = write(file, list(columns), self.export_rows(rows, partial(check_wanted, request)))
-            self.log_export(request, kind, count)
+            filters = request.GET.urlencode() or "none"
+            LogEntry.objects.create(
+                user=request.user,
+                content_type=ContentType.objects.get_for_model(self.model),
+                object_repr=f"Export of {self.opts.verbose_name_plural}",
+                action_flag=CHANGE,
+                change_message=Truncator(f"Exported {count} rows as {kind.upper()}. Filters: {filters}").chars(1000),
+            )
         except BaseException:
             file.close()
             raise
@@ -162,21 +167,10 @@ class Exportable:
         rows = rows.order_by("-pk").prefetch_related(*(self.list_select_related or ()))
         low, high = range_of(self.model._default_manager.all())
         check()
-        for found, _ in scan(rows, low=low, high=high, seconds=STATEMENT_SECONDS):
+        for found, _ in scan(rows, range(high, low - 1, -1), seconds=STATEMENT_SECONDS):
             check()
             for row in found:
                 yield [value(row) for value in columns.values()]
-
-    def log_export(self, request, kind: str, count: int) -> None:
-        """Records who exported what, as Django records what staff change."""
-        filters = request.GET.urlencode() or "none"
-        LogEntry.objects.create(
-            user=request.user,
-            content_type=ContentType.objects.get_for_model(self.model),
-            object_repr=f"Export of {self.opts.verbose_name_plural}",
-            action_flag=CHANGE,
-            change_message=Truncator(f"Exported {count} rows as {kind.upper()}. Filters: {filters}").chars(1000),
-        )
 
 
 def unavailable(message: str) -> HttpResponse:

@@ -1,45 +1,30 @@
-"""The forms over the lists: each field is a filter, all of them optional."""
+"""Lists that are filtered by a form: each field is a filter, all of them optional."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 
 from django import forms
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ALL_VAR, IGNORED_PARAMS, PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from bookings.admin.bookings.search import ids_by_reference
-from bookings.enums import LedgerKind
-from events.models import STATES, Event
-from ticks.db.fields import MAX_TICKETS
+from events.models import Event
 from ticks.parsing import EARLIEST, LATEST, MAX_SEARCH, find
 
+# These parameters are the positions in the links of pages.
+AFTER, BEFORE = "after", "before"
+NOT_FILTERS = {*IGNORED_PARAMS, AFTER, BEFORE} - {SEARCH_VAR}
 MAX_CHOICES = 10
-STATUSES = [("", "Any"), ("completed", "Holds tickets"), ("waitlisted", "Waits"), ("cancelled", "Cancelled")]
 
 
-class FilterForm(forms.Form):
-    use_required_attribute = False
-    search_name = "q"
-    # These are the events that the text in the field may mean.
-    events: Sequence[Event] = ()
-
-    def __init__(self, values: dict[str, str]):
-        super().__init__(values, auto_id="filter-%s", label_suffix="")
-
-    @property
-    def filters(self) -> list[forms.BoundField]:
-        """The fields except the search, which stands before them."""
-        return [field for field in self if field.name != self.search_name]
-
-    @property
-    def search(self) -> forms.BoundField:
-        return self[self.search_name]
-
-
-def search_field(label: str, placeholder: str) -> forms.CharField:
+def search_field(placeholder: str) -> forms.CharField:
     # The key `/` moves the focus to this id.
     attributes = {"type": "search", "id": "searchbar", "placeholder": placeholder}
-    return forms.CharField(label=label, required=False, max_length=MAX_SEARCH, widget=forms.TextInput(attrs=attributes))
+    widget = forms.TextInput(attrs=attributes)
+    return forms.CharField(label="Search", required=False, max_length=MAX_SEARCH, widget=widget)
 
 
 def day_field(label: str) -> forms.DateField:
@@ -57,12 +42,21 @@ def day_field(label: str) -> forms.DateField:
     )
 
 
-class SpanForm(FilterForm):
-    """Takes two days, both included, and returns two moments in UTC: rows are from the first on and before the
-    second."""
+class FilterForm(forms.Form):
+    """The first field is the search. Takes two days, both included, and returns two moments in UTC: rows are from the
+    first on and before the second."""
+
+    use_required_attribute = False
+    # These are the events that the text in the field may mean.
+    events: Sequence[Event] = ()
+    # Links to spans: the name, and the first and the last day as numbers of days from today on.
+    spans: Sequence[tuple[str, int | None, int | None]] = [("Today", 0, None), ("7 days", -6, None)]
 
     since = day_field("From")
     until = day_field("to")
+
+    def __init__(self, values: dict[str, str]):
+        super().__init__(values, auto_id="filter-%s", label_suffix="")
 
     def clean(self):
         since, until = self.cleaned_data.get("since"), self.cleaned_data.get("until")
@@ -72,17 +66,8 @@ class SpanForm(FilterForm):
         self.cleaned_data["until"] = until and datetime.combine(until + timedelta(days=1), time(), UTC)
         return self.cleaned_data
 
-    @staticmethod
-    def quick_spans() -> list[tuple[str, dict]]:
-        """The names of spans, and the filters that choose each."""
-        today = timezone.now().date()
-        return [
-            ("Today", {"since": today, "until": None}),
-            ("7 days", {"since": today - timedelta(days=6), "until": None}),
-        ]
 
-
-class EventSpanForm(SpanForm):
+class ByEventFilterForm(FilterForm):
     """Takes an event by its number or a part of its name as well: there are too many to choose from a list."""
 
     event = forms.CharField(label="Event", required=False, max_length=200)
@@ -104,46 +89,59 @@ class EventSpanForm(SpanForm):
         raise forms.ValidationError("Several events have this in their names. Type more of it, or choose one:")
 
 
-class BookingFilterForm(EventSpanForm):
-    q = search_field("Search", "Reference, name, mail address or number")
-    since = day_field("Made from")
-    until = day_field("to")
-    status = forms.ChoiceField(label="Status", choices=STATUSES, required=False)
-    least = forms.IntegerField(label="Tickets from", required=False, min_value=1, max_value=MAX_TICKETS)
-    most = forms.IntegerField(label="to", required=False, min_value=1, max_value=MAX_TICKETS)
-    field_order = ("q", "event", "status", "since", "until", "least", "most")
+class FilteredList(ChangeList):
+    """A list with a form for its filters, `filter_form` of its admin. The form keeps what was typed, and shows what is
+    wrong with it."""
+
+    has_known_count = True
+
+    def get_queryset(self, request, exclude_parameters=None):
+        self.filter_specs, self.has_filters = [], False
+        values = {name: value for name, value in self.params.items() if name not in NOT_FILTERS}
+        if values.keys() - self.model_admin.filter_form.base_fields.keys():
+            # With this error Django redirects to the whole list.
+            raise IncorrectLookupParameters
+        self.has_active_filters = any(values.values())
+        self.form = self.model_admin.filter_form(values)
+        if not self.form.is_valid():
+            return self.root_queryset.none()
+        rows = self.filter_rows(self.root_queryset, **self.form.cleaned_data)
+        return rows.order_by(*self.get_ordering(request, rows))
+
+    def filter_rows(self, rows: QuerySet, **values) -> QuerySet:
+        """The rows that match the values of the form."""
+        raise NotImplementedError
+
+    def link(self, **changes) -> str:
+        """The link to this list from its beginning, with some filters changed; None removes a filter."""
+        return self.get_query_string({**dict.fromkeys((AFTER, BEFORE, PAGE_VAR, ALL_VAR)), **changes})
+
+    @property
+    def event_links(self) -> list[tuple]:
+        return [(event, self.link(event=event.pk)) for event in self.form.events]
+
+    @property
+    def span_links(self) -> list[tuple[str, str, bool]]:
+        """The name of each span, the link that chooses it, and whether it is chosen."""
+        today, chosen = timezone.now().date(), [self.params.get(name) or None for name in ("since", "until")]
+        links = []
+        for name, *days in self.form.spans:
+            span = [None if number is None else str(today + timedelta(days=number)) for number in days]
+            links.append((name, self.link(since=span[0], until=span[1]), span == chosen))
+        return links
 
 
-class LedgerFilterForm(EventSpanForm):
-    search_name = "booking"
+class FilteredAdmin(admin.ModelAdmin):
+    """The options of a filtered list, newest rows first. Django's own search, filters and counts are off."""
 
-    booking = search_field("Search", "Reference or number of a booking")
-    kind = forms.ChoiceField(label="What", choices=[("", "Anything"), *LedgerKind.choices], required=False)
-    field_order = ("booking", "event", "kind", "since", "until")
+    list_class: type[FilteredList]
+    filter_form: type[FilterForm]
+    ordering = ["-pk"]
+    sortable_by = ()
+    empty_value_display = ""
+    preserve_filters = False
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
 
-    def clean_booking(self) -> list[int] | None:
-        value = self.cleaned_data["booking"].strip()
-        if not value:
-            return None
-        ids = ids_by_reference(value)
-        if not ids:
-            raise forms.ValidationError("No booking has this number or reference.")
-        return ids
-
-
-class EventFilterForm(SpanForm):
-    q = search_field("Search", "Name, venue or number")
-    since = day_field("Date from")
-    until = day_field("to")
-    state = forms.ChoiceField(label="State", choices=[("", "Not cancelled"), *STATES], required=False)
-    waits = forms.BooleanField(label="Somebody waits", required=False)
-    field_order = ("q", "state", "since", "until", "waits")
-
-    @staticmethod
-    def quick_spans() -> list[tuple[str, dict]]:
-        today = timezone.now().date()
-        return [
-            ("Today", {"since": today, "until": today}),
-            ("Next 7 days", {"since": today, "until": today + timedelta(days=6)}),
-            ("Past", {"since": None, "until": today - timedelta(days=1)}),
-        ]
+    def get_changelist(self, request, **kwargs):
+        return self.list_class

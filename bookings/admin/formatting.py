@@ -1,24 +1,118 @@
-"""Describes in words for staff what happens to an event's tickets."""
+"""Bookings, ledger entries, and what happens to an event's tickets, in words and links for staff.
+
+Templates load the filters of this module as `staff`."""
 
 from collections.abc import Sequence
 
+from django import template
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+
 from bookings.commands import Claim
-from bookings.enums import BookingStatus
-from bookings.models import Booking
+from bookings.enums import BookingStatus, LedgerKind
+from bookings.models import Booking, LedgerEntry
 from bookings.services.inventory import EventWork
 from events.models import Event
-from ticks.formatting import badge, counted
+from ticks.formatting import badge, bar, counted, format_duration, time_tag
 
+register = template.Library()
+register.filter("bar", bar)
+register.filter("moment", time_tag)
 MAX_NAMES = 8
 STATUSES = {
     BookingStatus.COMPLETED: ("holds", "good"),
     BookingStatus.WAITLISTED: ("waits", "warn"),
     BookingStatus.CANCELLED: ("cancelled", "quiet"),
 }
+ENTRY_TONES = {
+    LedgerKind.BOOKED: "good",
+    LedgerKind.PROMOTED: "good",
+    LedgerKind.WAITLISTED: "warn",
+    LedgerKind.REDUCED: "quiet",
+    LedgerKind.CANCELLED: "quiet",
+    LedgerKind.EVENT_CANCELLED: "bad",
+}
+# These are for actions of the booking's holder. `SENTENCES` has all others.
+SENTENCES_BY_HOLDER = {
+    LedgerKind.BOOKED: "{holder} booked {tickets}",
+    LedgerKind.WAITLISTED: "{holder} joined the waitlist for {tickets}",
+    LedgerKind.REDUCED: "{holder} gave back {tickets}",
+    LedgerKind.CANCELLED: "{holder} cancelled {tickets}",
+}
+SENTENCES = {
+    LedgerKind.BOOKED: "{actor} booked {tickets} for {holder}",
+    LedgerKind.WAITLISTED: "{actor} put {holder} on the waitlist for {tickets}",
+    LedgerKind.REDUCED: "{actor} gave back {tickets} of {holder}",
+    LedgerKind.CANCELLED: "{actor} cancelled {tickets} of {holder}",
+    LedgerKind.PROMOTED: "{holder} was promoted, {tickets}",
+    LedgerKind.MOVED: "{actor} moved {holder} in the waitlist",
+    LedgerKind.TRANSFERRED: "{actor} changed the holder of {tickets}",
+    LedgerKind.OPENED: "{actor} opened the event with {tickets}",
+    LedgerKind.EDITED: "{actor} edited the event",
+    LedgerKind.EVENT_CANCELLED: "{actor} cancelled the event, with {tickets} held",
+}
+SERVED_BY_HAND = "{actor} served {holder} out of turn, {tickets}"
+CAPACITY_RAISED = "{actor} raised the capacity by {number}"
+CAPACITY_LOWERED = "{actor} lowered the capacity by {number}"
 
 
+def event_url(event_id: int) -> str:
+    return reverse("admin:bookings_event_page", args=[event_id])
+
+
+def booking_url(booking_id: int) -> str:
+    return reverse("admin:bookings_booking_page", args=[booking_id])
+
+
+def event_link(event: Event) -> str:
+    return format_html('<a href="{}">{}</a>', event_url(event.pk), event)
+
+
+@register.filter
+def number(value: int) -> str:
+    """A number with a comma between thousands."""
+    return f"{value:,}"
+
+
+@register.filter
 def status_badge(booking: Booking) -> str:
     return badge(*STATUSES[booking.status])
+
+
+@register.filter
+def waited(booking: Booking) -> str:
+    return format_duration(timezone.now() - booking.created_at)
+
+
+@register.filter
+def entry_tone(entry: LedgerEntry) -> str:
+    return ENTRY_TONES.get(entry.kind, "")
+
+
+@register.filter
+def describe_entry(entry: LedgerEntry) -> str:
+    """One entry as a sentence without its full stop, such as `Ada Lovelace cancelled 2 tickets`.
+
+    Reads the entry's `booking` and `actor`, so select them with a list. A transferred booking has its present name
+    in its earlier entries too.
+    """
+    booking = entry.booking
+    # Guests act for themselves, so anybody else who acts on a booking is staff.
+    is_by_holder = entry.actor_id is None or (booking and entry.actor_id == booking.user_id)
+    sentence = (is_by_holder and SENTENCES_BY_HOLDER.get(entry.kind)) or SENTENCES.get(entry.kind)
+    if entry.kind == LedgerKind.CAPACITY_CHANGED:
+        sentence = CAPACITY_RAISED if entry.tickets > 0 else CAPACITY_LOWERED
+    elif entry.kind == LedgerKind.PROMOTED and entry.note:
+        # Only staff who serve a booking out of turn give a reason.
+        sentence = SERVED_BY_HAND
+    sentence = sentence.format(
+        actor=entry.actor.username if entry.actor else "A guest",
+        holder=booking and (booking.full_name or booking.reference),
+        tickets=counted(entry.tickets, "ticket"),
+        number=f"{abs(entry.tickets):,}",
+    )
+    return f"{sentence}: {entry.note}" if entry.note else sentence
 
 
 def served(claims: Sequence[Claim], *, verb: str) -> str:

@@ -8,15 +8,13 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from bookings.admin.links import event_url
+from bookings.admin.formatting import event_url
 from bookings.models import Booking, LedgerEntry
-from bookings.services.checks import quick_findings
 from bookings.services.reports import (
     booked_today,
     event_totals,
-    events_off_ledger,
-    failed_checks,
     fullest_on_sale,
+    inventory_findings,
     latest_entries,
     opening_soon,
     sold_out_with_waitlist,
@@ -50,9 +48,14 @@ class Notice(NamedTuple):
 def dashboard(request: HttpRequest) -> dict:
     """The page's context. It has only the parts that the user may see. Its queries do not grow with events or
     bookings."""
-    now, permissions = timezone.now(), permissions_of(request)
-    context = {"can": permissions, "now": now, "figures": []}
-    if permissions["see_events"]:
+    now = timezone.now()
+    sees_events, sees_bookings, sees_entries = (
+        admin.site.get_model_admin(model).has_view_permission(request) for model in (Event, Booking, LedgerEntry)
+    )
+    # The entries contain the names of holders.
+    sees_entries = sees_entries and sees_bookings
+    context = {"now": now, "figures": [], "sees_events": sees_events, "sees_entries": sees_entries}
+    if sees_events:
         totals = event_totals(now)
         context |= {
             "is_new": not totals["events"],
@@ -66,28 +69,13 @@ def dashboard(request: HttpRequest) -> dict:
             "more_on_sale": max(0, totals["on_sale"] - MAX_EVENTS),
             "on_sale_url": events_url("on_sale"),
         }
-    if permissions["see_bookings"]:
+    if sees_bookings:
         bookings, tickets = booked_today(now)
         label = f"{plural(bookings, 'booking')} today, for {counted(tickets, 'ticket')}"
         context["figures"].insert(2, Figure(bookings, label))
-    if permissions["see_entries"]:
+    if sees_entries:
         context["entries"] = latest_entries(MAX_ENTRIES)
     return context
-
-
-def permissions_of(request: HttpRequest) -> dict[str, bool]:
-    """The parts and links of the page that the user may see."""
-    events, bookings, entries = (admin.site.get_model_admin(model) for model in (Event, Booking, LedgerEntry))
-    sees_bookings = bookings.has_view_permission(request)
-    return {
-        "see_events": events.has_view_permission(request),
-        "add_events": events.has_add_permission(request),
-        "see_bookings": sees_bookings,
-        # The model admin does not add bookings, since they are made on a page of their event.
-        "book": request.user.has_perm("bookings.add_booking"),
-        # The entries contain the names of holders.
-        "see_entries": sees_bookings and entries.has_view_permission(request),
-    }
 
 
 def event_figures(totals: dict[str, int]) -> list[Figure]:
@@ -101,24 +89,13 @@ def event_figures(totals: dict[str, int]) -> list[Figure]:
 
 
 def inventory_notices() -> list[Notice]:
-    limit = MAX_NOTICES_OF_A_KIND + 1
-    findings = {check.event: check.findings for check in failed_checks()[:limit]}
-    suspects = [event for event in events_off_ledger()[:limit] if event not in findings]
-    # The counts are compared once more. If they agree now, the first look met a booking that was just being made.
-    found = quick_findings(suspects) if suspects else {}
-    findings |= {event: found[event.pk] for event in suspects if event.pk in found}
-    notices = [
-        event_notice(event, "bad", "Does not verify", summary_of(found))
-        for event, found in list(findings.items())[:MAX_NOTICES_OF_A_KIND]
-    ]
-    if len(findings) > MAX_NOTICES_OF_A_KIND:
-        notices.append(Notice("bad", "Does not verify", "and more: run manage.py verify_inventory"))
+    notices = []
+    for event, (first, *others) in inventory_findings(MAX_NOTICES_OF_A_KIND + 1).items():
+        if len(notices) == MAX_NOTICES_OF_A_KIND:
+            return [*notices, Notice("bad", "Does not verify", "and more: run manage.py verify_inventory")]
+        text = f"{first}, and {counted(len(others), 'more finding')}" if others else first
+        notices.append(event_notice(event, "bad", "Does not verify", text))
     return notices
-
-
-def summary_of(findings: list[str]) -> str:
-    more = len(findings) - 1
-    return f"{findings[0]}, and {counted(more, 'more finding')}" if more else findings[0]
 
 
 def waitlist_notices(now: datetime, *, count: int) -> list[Notice]:

@@ -1,13 +1,31 @@
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.html import format_html
 
+from bookings.admin.bookings.list import ids_by_reference
 from bookings.admin.exports import Exportable
-from bookings.admin.filters import LedgerFilterForm
-from bookings.admin.links import booking_link, event_link
+from bookings.admin.filters import ByEventFilterForm, search_field
+from bookings.admin.formatting import booking_url, describe_entry, event_link
 from bookings.admin.lists import KeysetList
 from bookings.enums import LedgerKind
 from bookings.models import LedgerEntry
-from ticks.formatting import counted, time_tag, with_unit
+from ticks.formatting import time_tag, with_unit
+
+
+class LedgerFilterForm(ByEventFilterForm):
+    booking = search_field("Reference or number of a booking")
+    kind = forms.ChoiceField(label="What", choices=[("", "Anything"), *LedgerKind.choices], required=False)
+    field_order = ("booking", "event", "kind", "since", "until")
+
+    def clean_booking(self) -> list[int] | None:
+        value = self.cleaned_data["booking"].strip()
+        if not value:
+            return None
+        ids = ids_by_reference(value)
+        if not ids:
+            raise forms.ValidationError("No booking has this number or reference.")
+        return ids
 
 
 class LedgerList(KeysetList):
@@ -46,36 +64,17 @@ class LedgerList(KeysetList):
 
 
 @admin.register(LedgerEntry)
-class LedgerAdmin(Exportable, admin.ModelAdmin):
+class LedgerAdmin(Exportable):
     """The history of every event's tickets, newest first. It is only for reading, like the table itself."""
 
     list_display = ["moment", "what", "event_name", "booking_reference", "available", "waiting", "number"]
     list_display_links = ["what"]
-    filter_form = LedgerFilterForm
+    list_class, filter_form = LedgerList, LedgerFilterForm
     list_select_related = ["event", "booking", "actor"]
     list_per_page = 100
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    sortable_by = ()
-    empty_value_display = ""
-    preserve_filters = False
-    ordering = ["-pk"]
-    # Django offers a search only if fields are named here. The form does the search.
-    search_fields = ["booking__reference"]
     actions = None
-    fields = [
-        "what",
-        "event",
-        "sequence",
-        "kind",
-        "tickets",
-        "available_after",
-        "waitlisted_after",
-        "booking",
-        "by",
-        "note",
-        "created_at",
-    ]
+    fields = ["what", "event", "sequence", "kind", "tickets", "available_after", "waitlisted_after"]
+    fields += ["booking", "by", "note", "created_at"]
     readonly_fields = fields
 
     def has_add_permission(self, request):
@@ -86,9 +85,6 @@ class LedgerAdmin(Exportable, admin.ModelAdmin):
 
     def has_delete_permission(self, request, obj=None):
         return False
-
-    def get_changelist(self, request, **kwargs):
-        return LedgerList
 
     @admin.display(description="when")
     def moment(self, entry: LedgerEntry) -> str:
@@ -104,7 +100,8 @@ class LedgerAdmin(Exportable, admin.ModelAdmin):
 
     @admin.display(description="booking")
     def booking_reference(self, entry: LedgerEntry) -> str:
-        return booking_link(entry.booking) if entry.booking else ""
+        booking = entry.booking
+        return format_html('<a href="{}">{}</a>', booking_url(booking.pk), booking.reference) if booking else ""
 
     @admin.display(description="left")
     def available(self, entry: LedgerEntry) -> str:
@@ -121,54 +118,3 @@ class LedgerAdmin(Exportable, admin.ModelAdmin):
     @admin.display(description="by")
     def by(self, entry: LedgerEntry) -> str:
         return entry.actor.username if entry.actor else "a guest"
-
-
-# These are for actions of the booking's holder. `SENTENCES` has all others.
-SENTENCES_BY_HOLDER = {
-    LedgerKind.BOOKED: "{holder} booked {tickets}",
-    LedgerKind.WAITLISTED: "{holder} joined the waitlist for {tickets}",
-    LedgerKind.REDUCED: "{holder} gave back {tickets}",
-    LedgerKind.CANCELLED: "{holder} cancelled {tickets}",
-}
-SENTENCES = {
-    LedgerKind.BOOKED: "{actor} booked {tickets} for {holder}",
-    LedgerKind.WAITLISTED: "{actor} put {holder} on the waitlist for {tickets}",
-    LedgerKind.REDUCED: "{actor} gave back {tickets} of {holder}",
-    LedgerKind.CANCELLED: "{actor} cancelled {tickets} of {holder}",
-    LedgerKind.PROMOTED: "{holder} was promoted, {tickets}",
-    LedgerKind.MOVED: "{actor} moved {holder} in the waitlist",
-    LedgerKind.TRANSFERRED: "{actor} changed the holder of {tickets}",
-    LedgerKind.OPENED: "{actor} opened the event with {tickets}",
-    LedgerKind.EDITED: "{actor} edited the event",
-    LedgerKind.EVENT_CANCELLED: "{actor} cancelled the event, with {tickets} held",
-}
-SERVED_BY_HAND = "{actor} served {holder} out of turn, {tickets}"
-CAPACITY_RAISED = "{actor} raised the capacity by {number}"
-CAPACITY_LOWERED = "{actor} lowered the capacity by {number}"
-
-
-def describe_entry(entry: LedgerEntry) -> str:
-    """One entry as a sentence without its full stop, such as `Ada Lovelace cancelled 2 tickets`.
-
-    Reads the entry's `booking` and `actor`, so select them with a list. A transferred booking has its present name
-    in its earlier entries too.
-    """
-    booking = entry.booking
-    sentence = sentence_of(entry).format(
-        actor=entry.actor.username if entry.actor else "A guest",
-        holder=booking and (booking.full_name or booking.reference),
-        tickets=counted(entry.tickets, "ticket"),
-        number=f"{abs(entry.tickets):,}",
-    )
-    return f"{sentence}: {entry.note}" if entry.note else sentence
-
-
-def sentence_of(entry: LedgerEntry) -> str:
-    if entry.kind == LedgerKind.CAPACITY_CHANGED:
-        return CAPACITY_RAISED if entry.tickets > 0 else CAPACITY_LOWERED
-    if entry.kind == LedgerKind.PROMOTED and entry.note:
-        # Only staff who serve a booking out of turn give a reason.
-        return SERVED_BY_HAND
-    # Guests act for themselves, so anybody else who acts on a booking is staff.
-    is_by_holder = entry.actor_id is None or (entry.booking and entry.actor_id == entry.booking.user_id)
-    return (is_by_holder and SENTENCES_BY_HOLDER.get(entry.kind)) or SENTENCES[entry.kind]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum, Value
 
 from bookings.models import InventoryCheck, LedgerEntry, SalesHour
+from bookings.services.checks import quick_findings
 from events.models import Event, is_on_sale
 
 UNITS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
@@ -48,31 +49,27 @@ def sales_over_time(event: Event, *, now: datetime) -> Sales:
     end = max(end, hours[-1].start + HOUR)
     length = end - hours[0].start
     unit = "hour" if length <= timedelta(days=3) else "day" if length <= timedelta(days=60) else "week"
-    return Sales(unit, in_periods(hours, UNITS[unit], end))
-
-
-def in_periods(hours: list[Period], length: timedelta, end: datetime) -> list[Period]:
-    """Adds up the hours to longer periods. A period without bookings ends with the counts of the one before."""
-    hours_of = {start: list(group) for start, group in groupby(hours, key=lambda hour: start_of(hour.start, length))}
-    periods, held, waiting = [], 0, 0
-    start = start_of(hours[0].start, length)
+    hours_of = {start: list(group) for start, group in groupby(hours, key=lambda hour: start_of(hour.start, unit))}
+    start, periods, held, waiting = start_of(hours[0].start, unit), [], 0, 0
     while start < end:
         within = hours_of.get(start, [])
         if within:
             held, waiting = within[-1].held, within[-1].waiting
+        # A period without bookings ends with the counts of the one before.
         bookings, tickets = sum(hour.bookings for hour in within), sum(hour.tickets for hour in within)
         periods.append(Period(start, bookings, tickets, held, waiting))
-        start += length
-    return periods
+        start += UNITS[unit]
+    return Sales(unit, periods)
 
 
-def start_of(moment: datetime, length: timedelta) -> datetime:
-    return moment - (moment - MONDAY) % length
+def start_of(moment: datetime, unit: str) -> datetime:
+    """The beginning of the hour, the day or the week of a moment."""
+    return moment - (moment - MONDAY) % UNITS[unit]
 
 
 def booked_today(now: datetime) -> tuple[int, int]:
     """Bookings made today and the tickets that they asked for, waitlisted ones too."""
-    today = SalesHour.objects.filter(hour__gte=midnight_of(now))
+    today = SalesHour.objects.filter(hour__gte=start_of(now, "day"))
     totals = today.aggregate(bookings=Sum("bookings", default=0), tickets=Sum("tickets", default=0))
     return int(totals["bookings"]), int(totals["tickets"])
 
@@ -104,7 +101,7 @@ def fullest_on_sale(now: datetime, limit: int) -> list[Event]:
         .order_by("is_sold_out", "share_left", "date", "pk")
     )
     events = list(events[:limit])
-    hours = SalesHour.objects.filter(event__in=events, hour__gte=midnight_of(now)).order_by()
+    hours = SalesHour.objects.filter(event__in=events, hour__gte=start_of(now, "day")).order_by()
     tickets = dict(hours.values("event").annotate(n=Sum("tickets")).values_list("event", "n"))
     for event in events:
         event.tickets_today = int(tickets.get(event.pk, 0))
@@ -123,20 +120,22 @@ def opens_soon(now: datetime) -> Q:
     return Q(deleted_at=None, sales_start__gt=now, sales_start__lte=now + SOON)
 
 
-def failed_checks() -> QuerySet[InventoryCheck]:
-    """The latest checks that found something. Cancelled events are included, since they must hold nothing."""
-    return InventoryCheck.objects.exclude(findings=[]).select_related("event").order_by("-started_at", "pk")
-
-
-def events_off_ledger() -> QuerySet[Event]:
-    """Events whose counts are not those of their latest ledger entry; `quick_findings` says what differs."""
+def inventory_findings(limit: int) -> dict[Event, list[str]]:
+    """The events whose last check found something, and those whose counts are not those of their latest ledger entry;
+    at most `limit` of each. Cancelled events are included, since they must hold nothing."""
+    checks = InventoryCheck.objects.exclude(findings=[]).select_related("event").order_by("-started_at", "pk")
+    findings = {check.event: check.findings for check in checks[:limit]}
     agreeing = LedgerEntry.objects.filter(
         event=OuterRef("pk"),
         sequence=OuterRef("ledger_sequence"),
         available_after=OuterRef("available_tickets"),
         waitlisted_after=OuterRef("waitlisted_count"),
     )
-    return Event.objects.filter(~Exists(agreeing.order_by())).order_by("pk")
+    suspects = Event.objects.filter(~Exists(agreeing.order_by())).order_by("pk")[:limit]
+    suspects = [event for event in suspects if event not in findings]
+    # The counts are compared once more. If they agree now, the first look met a booking that was just being made.
+    differences = quick_findings(suspects)
+    return findings | {event: differences[event.pk] for event in suspects if event.pk in differences}
 
 
 def latest_entries(limit: int) -> list[LedgerEntry]:
@@ -144,7 +143,3 @@ def latest_entries(limit: int) -> list[LedgerEntry]:
     latest = list(LedgerEntry.objects.order_by("-pk").values_list("pk", flat=True)[:limit])
     entries = LedgerEntry.objects.filter(pk__in=latest).select_related("event", "booking", "actor")
     return list(entries.order_by("-pk"))
-
-
-def midnight_of(now: datetime) -> datetime:
-    return now.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -4,7 +4,6 @@ from django import forms
 from django.db.models import F
 
 from bookings.admin import fields, formatting
-from bookings.admin.links import booking_url
 from bookings.commands import Cancel, Serve
 from bookings.enums import BookingStatus
 from bookings.exceptions import AlreadyCancelled, InvalidTerms, NotWaiting
@@ -23,7 +22,7 @@ class BookingAction(Action):
     subjects = Booking.objects.select_related("event", "user")
 
     def address(self):
-        return booking_url(self.subject.pk)
+        return formatting.booking_url(self.subject.pk)
 
     def current_state(self):
         booking, event = self.subject, self.subject.event

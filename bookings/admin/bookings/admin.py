@@ -6,10 +6,9 @@ from django.utils.html import format_html
 
 from bookings.admin import formatting
 from bookings.admin.bookings.actions import CancelBookings, CancelTickets, MoveInLine, ServeOutOfTurn, TransferBooking
-from bookings.admin.bookings.list import BookingList
+from bookings.admin.bookings.list import BookingFilterForm, BookingList
 from bookings.admin.exports import Exportable
-from bookings.admin.filters import BookingFilterForm
-from bookings.admin.links import booking_url, event_link
+from bookings.admin.formatting import booking_url, event_link, status_badge
 from bookings.models import Booking, LedgerEntry
 from ticks.formatting import counted, plural, time_tag, with_unit
 from ticks.staff_actions import PageAdmin
@@ -26,11 +25,8 @@ class BookingAdmin(Exportable, PageAdmin):
     page_actions = [CancelTickets, TransferBooking, MoveInLine, ServeOutOfTurn]
     selection_actions = [CancelBookings]
     list_display = ["reference", "holder_name", "tickets", "short_status", "position", "event_name", "email", "made"]
-    filter_form = BookingFilterForm
+    list_class, filter_form = BookingList, BookingFilterForm
     list_select_related = ["event", "user"]
-    sortable_by = ()
-    # Django shows its search where there are search fields; `bookings.admin.bookings.search` searches.
-    search_fields = ["reference"]
 
     def has_add_permission(self, request):
         return False
@@ -52,15 +48,11 @@ class BookingAdmin(Exportable, PageAdmin):
             "entries": sorted(entries, key=lambda entry: entry.sequence) if may_see_entries else None,
         }
 
-    def get_changelist(self, request, **kwargs):
-        return BookingList
-
     def changelist_view(self, request, extra_context=None):
         """A search for one booking by its reference or number leads to its page."""
         response = super().changelist_view(request, extra_context)
         listed = (getattr(response, "context_data", None) or {}).get("cl")
-        search = listed and listed.search
-        if request.method == "GET" and search and search.exact_ids and len(listed.result_list) == 1:
+        if request.method == "GET" and listed and listed.exact_ids and len(listed.result_list) == 1:
             return HttpResponseRedirect(booking_url(listed.result_list[0].pk))
         return response
 
@@ -75,7 +67,7 @@ class BookingAdmin(Exportable, PageAdmin):
 
     @admin.display(description="status")
     def short_status(self, booking: Booking) -> str:
-        return formatting.status_badge(booking)
+        return status_badge(booking)
 
     @admin.display(description="event")
     def event_name(self, booking: Booking) -> str:

@@ -1,20 +1,40 @@
-"""The list of bookings, for a million of them. It is counted by the counts of events and hours, never row by row."""
+"""The list of bookings, for a million of them. It is counted by the counts of events and hours, never row by row.
 
+A search finds bookings by anything that a caller can say: reference, number, names, mail address, username. Indexes
+lead to references, numbers, and the beginnings of mail addresses and usernames. The list scans its rows for the rest:
+an index on the names would make every booking dearer.
+
+The look-ups disregard case, also for columns that hold one case: for the others Django writes `LIKE BINARY`, which
+no index of MariaDB serves."""
+
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
 
-from django.db.models import QuerySet, Sum
+from django import forms
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
-from bookings.admin.bookings.search import Search, search_bookings
-from bookings.admin.links import booking_url
+from accounts.models import User, normalise_email, username_key
+from bookings.admin.filters import ByEventFilterForm, day_field, search_field
+from bookings.admin.formatting import booking_url
 from bookings.admin.lists import KeysetList
 from bookings.enums import BookingStatus
-from bookings.models import SalesHour, attach_positions
+from bookings.models import Booking, SalesHour, attach_positions
+from bookings.services.references import ALPHABET, REFERENCE_LENGTH
 from events.models import Event
+from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import counted
+from ticks.parsing import parse_id
 
+STATUSES = [("", "Any"), ("completed", "Holds tickets"), ("waitlisted", "Waits"), ("cancelled", "Cancelled")]
+MAX_WORDS = 6
+# Shorter words are also the beginnings of many names.
+MIN_REFERENCE_PREFIX = 4
+MIN_EMAIL_PART = 3
+# The index is read in its own order and not from the newest booking. If more match, the scan finds newer ones as well.
+MAX_INDEXED = 500
+MAX_ACCOUNTS = 20
 # The hours of all events are added up for at most this many days, since each event has rows of its own.
 MAX_DAYS = timedelta(days=8)
 EVENT_COUNTS = (
@@ -27,14 +47,24 @@ EVENT_COUNTS = (
 )
 
 
+class BookingFilterForm(ByEventFilterForm):
+    q = search_field("Reference, name, mail address or number")
+    since = day_field("Made from")
+    status = forms.ChoiceField(label="Status", choices=STATUSES, required=False)
+    least = forms.IntegerField(label="Tickets from", required=False, min_value=1, max_value=MAX_TICKETS)
+    most = forms.IntegerField(label="to", required=False, min_value=1, max_value=MAX_TICKETS)
+    field_order = ("q", "event", "status", "since", "until", "least", "most")
+
+
 class BookingList(KeysetList):
-    search: Search | None = None
+    # The form's search names these bookings by their number or reference.
+    exact_ids: Sequence[int] = ()
 
     def filter_rows(self, rows: QuerySet, *, q, event, status, since, until, least, most) -> QuerySet:
-        self.search = search_bookings(q) if q.strip() else None
-        if self.search and self.search.exact_ids:
+        self.exact_ids = ids_by_reference(q)
+        if self.exact_ids:
             # A person who gives a reference means that booking, whatever other filters are set.
-            return self.search.filter(rows)
+            return rows.filter(pk__in=self.exact_ids)
         if event:
             rows = rows.of_event(event.pk)
         if status:
@@ -47,10 +77,11 @@ class BookingList(KeysetList):
             rows = rows.filter(tickets_reserved__gte=least)
         if most:
             rows = rows.filter(tickets_reserved__lte=most)
-        if self.search:
-            self.is_scanned = self.is_scanned or bool(self.search.words)
-            self.indexed_ids = self.search.indexed_ids
-            rows = self.search.filter(rows)
+        if q:
+            self.indexed_ids, words = search_bookings(q)
+            self.is_scanned = self.is_scanned or bool(words)
+            found = Q(pk__in=self.indexed_ids)
+            rows = rows.filter(found | contains_words(words) if words else found)
         return rows
 
     def get_results(self, request):
@@ -61,37 +92,33 @@ class BookingList(KeysetList):
         return booking_url(result.pk)
 
     @cached_property
-    def counts(self) -> "Counts | None":
+    def counts(self) -> tuple[int, str] | None:
+        """The number of all bookings of the list and its summary, if they can be told without reading the rows."""
         values = self.form.cleaned_data
         event, since, until = values["event"], values["since"], values["until"]
-        if self.search or values["least"] or values["most"]:
+        if values["q"] or values["least"] or values["most"]:
             return None
         if since or until:
             return None if values["status"] else counts_of_hours(event, since, until)
         return counts_of_events(event, values["status"])
 
     def known_count(self) -> int | None:
-        return self.counts and self.counts.bookings
+        return self.counts and self.counts[0]
 
     @property
     def summary(self) -> str:
         if not self.form.is_valid():
             return ""
         event = self.form.cleaned_data["event"]
-        of_event = f"{event}: " if event and not (self.search and self.search.exact_ids) else ""
+        of_event = f"{event}: " if event and not self.exact_ids else ""
         if self.counts:
-            return f"{of_event}{self.counts.summary}"
+            return f"{of_event}{self.counts[1]}"
         tickets = sum(booking.tickets_reserved for booking in self.result_list)
         listed = f"{of_event}{counted(len(self.result_list), 'booking')}, {counted(tickets, 'ticket')}"
-        return listed if self.is_whole else f"{listed} {self.there_may_be_more}"
+        return f"{listed} {self.there_may_be_more}" if self.page_links else listed
 
 
-class Counts(NamedTuple):
-    bookings: int
-    summary: str
-
-
-def counts_of_events(event: Event | None, status: str) -> Counts:
+def counts_of_events(event: Event | None, status: str) -> tuple[int, str]:
     """The counts of one event, or of all events together."""
     if event:
         sums = {name: getattr(event, name) for name in EVENT_COUNTS}
@@ -109,16 +136,83 @@ def counts_of_events(event: Event | None, status: str) -> Counts:
     }
     chosen = [by_status[status]] if status else list(by_status.values())
     bookings = sum(count for count, _ in chosen)
-    return Counts(bookings, f"{counted(bookings, 'booking')}: {', '.join(words for _, words in chosen)}")
+    return bookings, f"{counted(bookings, 'booking')}: {', '.join(words for _, words in chosen)}"
 
 
-def counts_of_hours(event: Event | None, since: datetime | None, until: datetime | None) -> Counts | None:
+def counts_of_hours(event: Event | None, since: datetime | None, until: datetime | None) -> tuple[int, str] | None:
     """The bookings made in a span of whole days; None where there are too many hours to add up."""
     if not event and (not since or (until or timezone.now()) - since > MAX_DAYS):
         return None
     hours = SalesHour.objects.filter(event=event) if event else SalesHour.objects.all()
     hours = hours.filter(hour__gte=since) if since else hours
     hours = hours.filter(hour__lt=until) if until else hours
-    made = hours.aggregate(bookings=Sum("bookings"), tickets=Sum("tickets"))
-    bookings, tickets = int(made["bookings"] or 0), int(made["tickets"] or 0)
-    return Counts(bookings, f"{counted(bookings, 'booking')} made, for {counted(tickets, 'ticket')}")
+    made = hours.aggregate(bookings=Sum("bookings", default=0), tickets=Sum("tickets", default=0))
+    bookings, tickets = int(made["bookings"]), int(made["tickets"])
+    return bookings, f"{counted(bookings, 'booking')} made, for {counted(tickets, 'ticket')}"
+
+
+def search_bookings(term: str) -> tuple[list[int], list[str]]:
+    """The bookings that an index leads to, and the words by which the rows must be scanned as well."""
+    words = list(dict.fromkeys(term.split()))[:MAX_WORDS]
+    indexed_ids = ids_by_email(words)
+    if len(words) == 1:
+        [word] = words
+        if indexed_ids and "." in word.partition("@")[2]:
+            # The term is a whole mail address, so its bookings are already found.
+            return indexed_ids, []
+        accounts = User.objects.filter(username_key__istartswith=username_key(word)).order_by("username_key")
+        account_ids = list(accounts.values_list("pk", flat=True)[:MAX_ACCOUNTS])
+        indexed_ids += ids_by_reference_prefix(word, may_be_name=True)
+        indexed_ids += ids_by_index(user__in=account_ids)
+    return list(dict.fromkeys(indexed_ids)), words
+
+
+def ids_by_reference(term: str) -> list[int]:
+    """The bookings with this number or reference, or with a reference that begins so if the term cannot be a name."""
+    term = term.strip()
+    number = parse_id(term.removeprefix("#"))
+    if number is not None and Booking.objects.filter(pk=number).exists():
+        return [number]
+    return ids_by_reference_prefix(term, may_be_name=False)
+
+
+def ids_by_reference_prefix(term: str, *, may_be_name: bool) -> list[int]:
+    letters = term.upper().replace("-", "").replace(" ", "")
+    # Names have no digits. They also have no dash after five of these letters and before six more.
+    is_name = len(letters) < REFERENCE_LENGTH and not any(map(str.isdigit, letters)) and term[5:6] != "-"
+    is_prefix = MIN_REFERENCE_PREFIX <= len(letters) <= REFERENCE_LENGTH and set(letters) <= set(ALPHABET)
+    if not is_prefix or (is_name and not may_be_name):
+        return []
+    return ids_by_index(reference__istartswith=letters if len(letters) <= 5 else f"{letters[:5]}-{letters[5:]}")
+
+
+def ids_by_email(words: list[str]) -> list[int]:
+    """The bookings with these words whose mail address is made of them, or begins with an initial and one of them."""
+    parts = [normalise_email(word) for word in words if len(word) >= MIN_EMAIL_PART]
+    if not parts:
+        return []
+    likely = Q()
+    for part in parts:
+        others = [other for other in parts if other != part]
+        likely |= Q(*(Q(email__icontains=other) for other in others), email__istartswith=part)
+        for other in others:
+            likely |= Q(email__istartswith=other[0] + part)
+    candidates = Booking.objects.filter(contains_words(words), pk__in=ids_by_index(likely)).order_by()
+    return list(candidates.values_list("pk", flat=True))
+
+
+def ids_by_index(*conditions: Q, **lookups) -> list[int]:
+    return list(Booking.objects.filter(*conditions, **lookups).order_by().values_list("pk", flat=True)[:MAX_INDEXED])
+
+
+def contains_words(words: list[str]) -> Q:
+    """The condition that each word begins a part of the name, or is a part of the mail address."""
+    condition = Q()
+    for word in words:
+        contains_word = Q(email__icontains=normalise_email(word)) if len(word) >= MIN_EMAIL_PART else Q()
+        # Each column is compared by itself. Otherwise the database would join the names anew for each comparison.
+        for column in ("first_name", "last_name"):
+            contains_word |= Q(**{f"{column}__istartswith": word})
+            contains_word |= Q(**{f"{column}__icontains": f" {word}"}) | Q(**{f"{column}__icontains": f"-{word}"})
+        condition &= contains_word
+    return condition

@@ -9,7 +9,6 @@ from django.utils import timezone
 from accounts.models import User
 from bookings.admin import fields, formatting
 from bookings.admin.events.forms import LABELS, EditForm, VersionForm, format_value, sales_window
-from bookings.admin.links import booking_url, event_url
 from bookings.commands import CancelEvent, ChangeTerms, Command
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import InvalidTerms, KeyReused, StaleVersion
@@ -36,7 +35,7 @@ class EventAction(Action):
     subjects = Event.objects.all()
 
     def address(self):
-        return event_url(self.subject.pk)
+        return formatting.event_url(self.subject.pk)
 
     def current_state(self):
         event = self.subject
@@ -132,7 +131,7 @@ class BookForCaller(EventAction):
         what = f"Booked {tickets}" if is_held else f"Waitlisted for {tickets} as number {place:,} in line"
         return Report(
             [f"{what} for {booking.full_name}. Reference: {booking.reference}."],
-            booking_url(booking.pk),
+            formatting.booking_url(booking.pk),
             messages.SUCCESS if is_held else messages.WARNING,
         )
 

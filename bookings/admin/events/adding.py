@@ -15,7 +15,7 @@ from django.utils.text import Truncator
 
 from bookings.admin.events.forms import LABELS, EventForm, format_value, sales_window
 from bookings.admin.fields import LinesField
-from bookings.admin.links import event_url
+from bookings.admin.formatting import event_url
 from bookings.services.events import open_events
 from events.models import EDITABLE_FIELDS, Event
 from ticks.formatting import counted

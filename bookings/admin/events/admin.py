@@ -1,8 +1,12 @@
 """The list of events, and the page of one: how full it is, how it sells, who waits and why, and what happened last."""
 
+from functools import cached_property
 from typing import NamedTuple
 
+from django import forms
 from django.contrib import admin, messages
+from django.core.paginator import Paginator
+from django.db.models import Count, Q, QuerySet, Sum
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
@@ -19,16 +23,15 @@ from bookings.admin.events.actions import (
 )
 from bookings.admin.events.adding import AddEvent, ImportEvents
 from bookings.admin.events.forms import LABELS, format_value
-from bookings.admin.events.list import EventList, TotalsPaginator
 from bookings.admin.exports import Exportable
-from bookings.admin.filters import EventFilterForm
-from bookings.admin.formatting import waiting_reason
+from bookings.admin.filters import FilteredList, FilterForm, day_field, search_field
+from bookings.admin.formatting import event_url, waiting_reason
 from bookings.exceptions import NotInLine
 from bookings.models import Booking, LedgerEntry
 from bookings.services.checks import badge_of, quick_findings, start_check
 from bookings.services.reports import sales_over_time
 from bookings.services.waitlist import number_at
-from events.models import EDITABLE_FIELDS, Event, state_of
+from events.models import EDITABLE_FIELDS, STATES, Event, state_of
 from ticks.exceptions import Refusal
 from ticks.formatting import badge, counted, fill, time_tag, with_unit
 from ticks.parsing import parse_id
@@ -39,6 +42,57 @@ LATEST = 15
 TONES = {"On sale": "good", "Sold out": "warn", "Not open yet": "", "Closed": "quiet", "Cancelled": "bad"}
 # The page shows these fields in its head, as figures or as text, so they are not among the terms.
 NO_TERMS = ("name", "date", "venue", "total_tickets", "description")
+SUMS = ("total_tickets", "available_tickets", "waitlisted_count", "waitlisted_tickets")
+
+
+class EventFilterForm(FilterForm):
+    q = search_field("Name, venue or number")
+    since = day_field("Date from")
+    state = forms.ChoiceField(label="State", choices=[("", "Not cancelled"), *STATES], required=False)
+    waits = forms.BooleanField(label="Somebody waits", required=False)
+    field_order = ("q", "state", "since", "until", "waits")
+    spans = [("Today", 0, 0), ("Next 7 days", 0, 6), ("Past", None, -1)]
+
+
+class TotalsPaginator(Paginator):
+    """Counts the rows and adds their numbers up in one query: there are thousands of events, not a million."""
+
+    @cached_property
+    def totals(self) -> dict[str, int]:
+        sums = {f"sum_{name}": Sum(name, default=0) for name in SUMS}
+        totals = self.object_list.aggregate(sum_events=Count("pk"), **sums)
+        return {name.removeprefix("sum_"): int(number) for name, number in totals.items()}
+
+    @property
+    def count(self) -> int:
+        return self.totals["events"]
+
+
+class EventList(FilteredList):
+    def filter_rows(self, rows: QuerySet, *, q, state, since, until, waits) -> QuerySet:
+        rows = rows.in_state(state)
+        rows = rows.filter(date__gte=since) if since else rows
+        rows = rows.filter(date__lt=until) if until else rows
+        rows = rows.filter(waitlisted_count__gt=0) if waits else rows
+        for word in q.split():
+            number = parse_id(word.removeprefix("#"))
+            contains_word = Q(name__icontains=word) | Q(venue__icontains=word)
+            rows = rows.filter(contains_word if number is None else contains_word | Q(pk=number))
+        return rows
+
+    def url_for_result(self, result):
+        return event_url(result.pk)
+
+    @property
+    def summary(self) -> str:
+        totals = self.paginator.totals
+        held = totals["total_tickets"] - totals["available_tickets"]
+        waiting = totals["waitlisted_count"]
+        waitlist = f"{counted(waiting, 'booking')} waiting for {counted(totals['waitlisted_tickets'], 'ticket')}"
+        return (
+            f"{counted(totals['events'], 'event')}: {held:,} of {counted(totals['total_tickets'], 'ticket')} held, "
+            f"{waitlist if waiting else 'nobody waits'}"
+        )
 
 
 class WaitlistRow(NamedTuple):
@@ -63,9 +117,7 @@ class EventAdmin(Exportable, PageAdmin):
     page_actions = [BookForCaller, ChangeCapacity, OpenOrCloseSales, EditEvent, CancelWholeEvent]
     selection_actions = [CancelEvents]
     list_display = ["name", state_badge, "held", "available", "waiting", "day", "more"]
-    filter_form = EventFilterForm
-    # Django shows its search where there are search fields; the list's form searches.
-    search_fields = ["name", "venue"]
+    list_class, filter_form = EventList, EventFilterForm
     # Other columns would need a sort of all events for each page.
     sortable_by = ["day"]
 
@@ -114,9 +166,6 @@ class EventAdmin(Exportable, PageAdmin):
         except Refusal as refusal:
             messages.warning(request, str(refusal))
         return HttpResponseRedirect(self.page_url(event.pk))
-
-    def get_changelist(self, request, **kwargs):
-        return EventList
 
     def get_paginator(self, request, queryset, *args, **kwargs):
         # An event's history has pages too, and the rows there have no tickets.

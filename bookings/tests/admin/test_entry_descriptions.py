@@ -1,7 +1,7 @@
 import pytest
 
 from accounts.models import User
-from bookings.admin.ledger import describe_entry
+from bookings.admin.formatting import describe_entry
 from bookings.enums import LedgerKind
 from bookings.models import Booking, LedgerEntry
 

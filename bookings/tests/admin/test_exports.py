@@ -16,7 +16,7 @@ from xlsxwriter.exceptions import XlsxFileError
 
 from accounts.tests.factories import UserFactory
 from bookings.admin import exports
-from bookings.admin.bookings.search import search_bookings
+from bookings.admin.bookings.list import search_bookings
 from bookings.admin.exports import making
 from bookings.models import Booking
 from bookings.services.cancellation import cancel_tickets
