@@ -90,7 +90,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    # What is loaded stays. Python would look through all of it again and again for what it may throw away.
+    # Loaded modules stay in memory. The garbage collector would look through all of them again and again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000)

@@ -1,4 +1,4 @@
-"""How a person logs in with a browser: the staff's site, and the browsable API."""
+"""A person logs in with a browser, at the staff's site and at the browsable API."""
 
 from types import SimpleNamespace
 

@@ -185,7 +185,7 @@ def test_wrong_passwords_make_no_address_known(account):
     assert not AttemptCounter.objects.filter(key__startswith="login-known").exists()
 
 
-# Who looks on
+# The view of a stranger
 
 
 def linked():
@@ -198,7 +198,7 @@ def of_two_accounts():
 
 
 def unknown():
-    """No account at all."""
+    """Makes no account at all."""
 
 
 BY_NAME, BY_EMAIL, NAMED_BY_EMAIL = {"username": NAME}, {"email": EMAIL}, {"username": EMAIL}

@@ -160,7 +160,7 @@ def test_staffs_forms_say_which_name_is_taken(box_office, theirs, mine, said, is
 
 
 def test_spellings_that_find_one_account_have_one_key():
-    # For a typed name, the username's key and the email's spelling are looked up. Both must have one login key.
+    # A login looks up the username's key and the email's spelling of the typed name. Both must have one login key.
     letters = (chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000)
 
     apart = [letter for letter in letters if username_key(normalise_email(letter) or "") != username_key(letter)]

@@ -1,4 +1,4 @@
-"""Who may enter the staff's site, and the message of the login page to others."""
+"""The login page lets staff into the staff's site, and tells others why it does not let them in."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace

@@ -323,7 +323,7 @@ FORWARDING = ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Client-IP", "True-
 def test_no_forwarding_header_makes_a_fresh_caller_of_a_login(client, trust, page, proxies, monkeypatch):
     # The cost of a hash is not tested here.
     monkeypatch.setattr(OwaspArgon2, "encode", lambda *args, **kwargs: "argon2$")
-    # What the proxy adds, when there is one, is the last hop of X-Forwarded-For alone.
+    # If there is a proxy, it adds only the last hop of X-Forwarded-For.
     trust(proxies)
 
     def attempt(number):

@@ -19,7 +19,7 @@ def world(django_db_setup, django_db_blocker):
 
 @pytest.fixture
 def line(db):
-    """By first name: Ada holds 4 of 5 tickets; Grace wants 2, Alan 3, Kurt 1."""
+    """The bookings by first name. Ada holds 4 of 5 tickets, Grace wants 2, Alan 3, and Kurt 1."""
     event = EventFactory(name="Gala", total_tickets=5, waitlist_policy="strict")
     users = {"Ada": UserFactory(username="ada")}
     return {
@@ -30,7 +30,7 @@ def line(db):
 
 @pytest.fixture
 def gala(db):
-    """Sold out: Ada holds 4 tickets; Grace wants 2, Alan 3."""
+    """The event is sold out: Ada holds 4 tickets, Grace wants 2, and Alan 3."""
     event = EventFactory(name="Gala", total_tickets=4)
     for name, tickets in (("Ada", 4), ("Grace", 2), ("Alan", 3)):
         BookingFactory(event=event, first_name=name, last_name="", tickets=tickets, user=None)

@@ -8,7 +8,7 @@ from events.models import Event
 
 
 class EventFactory(factory.django.DjangoModelFactory):
-    """An event made by its service, ledger included; `available_tickets` follows from bookings."""
+    """An event that its service made, with its ledger. `available_tickets` follows from the bookings."""
 
     class Meta:
         model = Event

@@ -29,7 +29,7 @@ class Watch:
         self.directory = directory
         self.secrets: dict[str, set[str]] = {"setting": set(), "password": set(), "token": set(), "key": set()}
         self.published: set[str] = set()
-        # What a machine draws and sends as a password is no secret, and drawn elsewhere too.
+        # Passwords and keys that a machine draws are no secrets, and they occur elsewhere too.
         self.is_drawn = False
         self.writing = threading.Lock()
 
@@ -45,7 +45,7 @@ class Watch:
             file.write(text + "\n")
 
     def findings(self, *more: Path) -> list[str]:
-        """What was found where, without saying it."""
+        """The files and kinds of the secrets that were found, and the lines without them."""
         found = []
         # A server that was killed at once has logged nothing.
         for path in [*sorted(self.directory.iterdir()), *filter(Path.exists, more)]:
@@ -71,7 +71,7 @@ class Watch:
 
 
 def spellings(secret: str) -> set[str]:
-    """As it is, in JSON, in a repr, in an address."""
+    """The secret as it is, and as it stands in JSON, in a repr and in an address."""
     in_bytes = secret.encode(errors="replace")
     return {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(in_bytes), quote_plus(in_bytes)}
 
@@ -95,7 +95,7 @@ def recording(owner, name: str, record: Callable) -> None:
 
 
 def record_secrets(watch: Watch) -> None:
-    # Imported late: a plugin is loaded before Django is set up.
+    # The imports are late, since a plugin is loaded before Django is set up.
     from django.conf import settings
     from rest_framework_simplejwt.tokens import Token
 

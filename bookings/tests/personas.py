@@ -42,7 +42,7 @@ def stage() -> SimpleNamespace:
 
 
 def client_of(user) -> APIClient:
-    """By token and by session, whichever a page looks for."""
+    """A client with a token and a session, since some pages need one and some the other."""
     client = APIClient()
     client.force_login(user)
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {tokens.log_in(user)['token']}")

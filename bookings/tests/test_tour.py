@@ -22,7 +22,7 @@ from bookings.tests.factories import EventFactory
 from ticks.server.worker import Worker
 from ticks.tests.server.test_app import Headers, scope
 
-# At most so many functions in so many files; MariaDB's backend has eleven of them in two.
+# The limits on functions and on files. MariaDB's backend has eleven of the functions in two files.
 LIMITS = {"fast path": (112, 26), "viewset": (136, 29)}
 APPS = tuple(f"{settings.BASE_DIR}/{app}/" for app in ("ticks", "accounts", "events", "bookings"))
 
@@ -47,7 +47,7 @@ class Tour:
 
 
 class Protocol:
-    """What granian hands over with a request."""
+    """Stands in for granian's protocol object of a request."""
 
     def __init__(self, body):
         self.body, self.status = body, None

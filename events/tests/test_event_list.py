@@ -283,7 +283,7 @@ def test_event_list_has_fifty_to_a_page(owner, admin_user):
 def test_event_list_takes_two_queries(owner, django_assert_num_queries, rows):
     EventFactory.create_batch(rows)
 
-    # The session with its user, and the page, which is the last and so tells the count.
+    # The queries are the session with its user, and the page. It is the last page, so it gives the count.
     with django_assert_num_queries(2):
         response = owner.get("/api/v1/event")
 
@@ -304,7 +304,7 @@ def test_event_list_by_other_methods_is_refused(staff, method):
 
 
 def asked_again(client, url="/api/v1/event", **changes):
-    """The first answer, and the one to its `ETag` after the change."""
+    """Returns the first answer, and the answer to its `ETag` after the change."""
     first = client.get(url)
     assert first.status_code == 200
     Event.objects.filter(name="Concert").update(**changes)

@@ -37,7 +37,7 @@ def unreachable_database(transactional_db, monkeypatch):
 
 @pytest.fixture
 def commits(transactional_db, monkeypatch):
-    """A function: the next commits raise these errors, before they are carried out or after."""
+    """Gives a function after which the next commits raise these errors, before or after they are carried out."""
     done = []
     commit = connection.commit
 

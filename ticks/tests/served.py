@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection
 
 DATABASE = f"test_ticks_served_{os.getpid()}"
-# Whose rows migrations make.
+# Migrations make the rows of these tables.
 OF_MIGRATIONS = (
     "django_migrations",
     "django_content_type",
@@ -179,7 +179,7 @@ def dial(port):
 
 @pytest.fixture
 def connect(port):
-    """A function: a connection over which these bytes were sent."""
+    """Gives a function that sends bytes, and returns the connection."""
     opened = []
 
     def send(data=b""):

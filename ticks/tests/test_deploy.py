@@ -63,7 +63,7 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture
 def nginx_config(tmp_path, port, certificate):
-    """A function: the file of an nginx that has the sample in it, on these ports, and writes to a directory of ours."""
+    """Gives a function that writes a configuration of nginx with the sample in it. nginx writes to our directory."""
 
     def write(*, http_port, https_port):
         ours = tmp_path / "nginx"
@@ -95,7 +95,7 @@ def nginx_config(tmp_path, port, certificate):
 
 @pytest.fixture
 def nginx(nginx_config):
-    """nginx with the sample, for a server that may not be there; its port for https, and the one for http."""
+    """Starts nginx with the sample, for a server that may not run. Gives its ports for https and http."""
     binary = program("nginx")
     ports = {"http_port": free_port(), "https_port": free_port()}
     ours, config = nginx_config(**ports)
@@ -158,7 +158,7 @@ def test_booking_through_nginx(served):
     again = ask("POST", "/api/v1/booking", https_port=served, body=wanted, Idempotency_Key="one")
     page = ask("GET", "/admin/login/", https_port=served)
 
-    # In the words of the API, not nginx's.
+    # The text is the API's, not nginx's.
     assert (large[0], json.loads(large[2])["code"]) == (413, "too_large")
     assert (first[0], again[0]) == (201, 201)
     assert first[2] == again[2]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.embedded
 
 
 def anchors(page: Path) -> set[str]:
-    """Of a page's headings, as the repository's host makes them."""
+    """The anchors of a page's headings, as the repository's host makes them."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -27,7 +27,7 @@ WRONG_PARTS = "Set DB_HOST, DB_USER and DB_NAME together, or DATABASE_URL alone.
 
 @pytest.fixture
 def environment(monkeypatch, tmp_path):
-    """A function: the environment of these settings alone, in an empty directory."""
+    """Gives a function that makes an environment of these settings alone, in an empty directory."""
 
     def read(**given):
         for name in [*SECRETS, *SERVER, "DB_PORT", "DB_PASSWORD", "DATABASE_URL"]:

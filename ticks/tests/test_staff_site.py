@@ -48,7 +48,7 @@ def test_list_of_an_impossible_year_is_400(box_office, year):
     ],
 )
 def test_list_takes_any_query_string(box_office, query, status):
-    # 302: back to the list.
+    # The status 302 leads back to the list.
     assert box_office.get(f"/admin/bookings/booking/?{query}").status_code == status
 
 

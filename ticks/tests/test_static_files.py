@@ -31,7 +31,7 @@ def test_file_stays_on_the_disk():
 
 
 def test_file_of_a_package_is_sent_compressed():
-    """By the copies that tools/setup.sh makes."""
+    """The server sends the copies that tools/setup.sh makes."""
     _, plain, whole = served(BUNDLE)
     status, headers, body = served(BUNDLE, **{"Accept-Encoding": "gzip, deflate, br"})
 
@@ -95,7 +95,7 @@ def test_files_that_a_page_names_are_found(page):
 
 
 def dial_to_read_slowly(port):
-    """With a buffer so small that the kernel takes in little of an answer."""
+    """Connects with a buffer so small that the kernel takes in little of an answer."""
     reader = socket.socket()
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     reader.settimeout(PATIENCE_SECONDS)

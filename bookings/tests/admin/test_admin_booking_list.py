@@ -46,8 +46,8 @@ def test_booking_list_shows_places_in_line(box_office):
     assert f'<small class="account">{held.user}</small>' in content
 
 
-# Session, user, rows, their events, users and positions, and then: counts; the event; the ends of the table, samples
-# of a span, and hours; the scan; and what a search asks indexes.
+# The queries are the session, user, rows, and their events, users and positions. Each filter adds its own: counts; the
+# event; the ends of the table, samples of a span, and hours; the scan; and the indexes that a search reads.
 COSTS = [
     ("", 7),
     ("?event={event}", 7),

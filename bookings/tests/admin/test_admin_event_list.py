@@ -83,7 +83,7 @@ def test_event_list_costs_the_same_for_any_length(box_office, rows, query, djang
     for _ in range(rows):
         BookingFactory(event=EventFactory(date=datetime(2080, 1, 1, tzinfo=UTC)))
 
-    # Session, user, totals, rows.
+    # The queries are the session, user, totals, and rows.
     with django_assert_num_queries(4):
         box_office.get(LIST + query)
 

@@ -12,7 +12,7 @@ from bookings.tests.admin.confirming import errors, fields_of, lines, said
 from events.models import Event
 from ticks.db.transactions import Busy
 
-# Real transactions: the services refuse to run inside another one, which a test's would hide.
+# The transactions are real, since services refuse to run inside another one, which a test's own would hide.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LIST = "/admin/events/event/"
@@ -41,7 +41,7 @@ def confirm(client, shown):
 
 @pytest.fixture
 def seller(client):
-    """Staff with some permissions, logged in: call it with their names."""
+    """Gives a function that logs in staff with the named permissions."""
 
     def log_in(*codenames):
         user = UserFactory(is_staff=True)

@@ -93,7 +93,7 @@ def test_ledger_pages_lead_from_one_to_the_next_and_back(box_office, monkeypatch
     back = walk(box_office, LIST + box_office.get(LIST + query).context["cl"].page_links["Oldest"], "Newer")
 
     assert [pk for page in there for pk in page] == expected
-    # The beginning is a whole page, whatever of it was on the one before.
+    # The beginning is a whole page, even if some of its rows were on the page before.
     assert list(dict.fromkeys(pk for page in back[::-1] for pk in page)) == expected
 
 
@@ -112,13 +112,14 @@ def walk(client, url, direction):
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize(
     ("query", "queries"),
-    # Session, user, rows, their events, bookings and actors; the event; the ends of the table, samples; the bookings.
+    # The queries are the session, user, rows, and their events, bookings and actors. Each filter adds its own: the
+    # event; the ends of the table, samples; the bookings.
     [("", 6), ("?event={event}", 7), ("?since=2026-01-01", 9), ("?kind=booked", 8), ("?booking={booking}", 7)],
 )
 def test_ledger_list_costs_the_same_for_any_length(box_office, rows, query, queries, django_assert_num_queries):
     bookings = [BookingFactory() for _ in range(rows)]
     url = LIST + query.format(event=bookings[0].event_id, booking=bookings[0].reference)
-    # A time limit takes two more where the database has one.
+    # A time limit takes two more queries if the database has one.
     limits = 2 if ("kind" in query or "since" in query) and connection.vendor == "mysql" else 0
 
     with django_assert_num_queries(queries + limits):

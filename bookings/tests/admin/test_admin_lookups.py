@@ -81,7 +81,7 @@ def staff(name):
         return UserFactory(username="asks", is_superuser=True, is_staff=True)
     account = UserFactory(username="asks", is_staff=name == "plain staff")
     if name == "viewer":
-        # Of every list, and of nothing that hangs on its rows.
+        # This account may see every list, and nothing that hangs on its rows.
         account.groups.add(role("Viewers", ["use_staff_site", "view_user", "view_event", "view_booking", "view_group"]))
     elif name != "plain staff":
         account.groups.add(Group.objects.get(name=name))
@@ -110,7 +110,7 @@ def value_of(field):
 
 
 def guesses(path, field):
-    """For each look-up, a condition that the hidden value meets and one that it does not. Different answers would
+    """Two conditions for each look-up: the hidden value meets one of them, and not the other. Different answers would
     reveal it."""
     value = str(value_of(field) or "")
     beginning = value[:1] or "a"
@@ -133,7 +133,8 @@ def told(client, url):
     return response.status_code, response.get("Location"), listed and listed.result_count
 
 
-# How far each looks, and by which look-ups: what a list takes is no matter of who asks, so not all by all.
+# Each account follows this many relations, by these look-ups. A list takes the same from every account, so not every
+# combination is tried.
 WALKS = {
     "superuser": (3, ["gte"]),
     "Managers": (2, ["gte", "startswith"]),

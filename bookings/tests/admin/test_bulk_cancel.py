@@ -265,7 +265,7 @@ def test_cancel_without_csrf_token_is_403(line, action):
 
 @pytest.mark.parametrize("chosen", [1, 3])
 def test_page_that_asks_costs_the_same_for_any_choice(box_office, line, chosen, django_assert_num_queries):
-    # Session, user, the list and its rows, the chosen with their events, and for each event its bookings, who is served
-    # and by name.
+    # The queries are the session, user, list, rows, chosen rows, and for each event its bookings and those that are
+    # served, also by name.
     with django_assert_num_queries(10):
         act(box_office, "cancel_bookings", *line[:chosen])

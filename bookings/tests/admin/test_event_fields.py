@@ -33,7 +33,7 @@ PLACES = {
     "API, read": sources(EventSerializer),
     "rehearsal": set(COPIED),
 }
-# For each place, these are the fields that are not in it, and the reason.
+# These fields are missing from a place on purpose. Each has its reason.
 EXCEPTIONS = {
     "edit page": {
         "total_tickets": "It has a page of its own, since more tickets serve the waitlist.",

@@ -366,7 +366,7 @@ def test_event_list_links_to_the_import(box_office):
 
 @pytest.mark.parametrize("rows", [1, 3])
 def test_import_is_checked_in_the_same_queries_for_any_length(box_office, rows, django_assert_num_queries):
-    # Session, user, and the events of these names.
+    # The queries are the session, user, and events of these names.
     with django_assert_num_queries(3):
         look(box_office, "Name,Total tickets\n" + "Concert,5\n" * rows)
 

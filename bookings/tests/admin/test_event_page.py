@@ -75,12 +75,12 @@ def long_line(db):
 def test_page_costs_the_same_for_any_line(box_office, waiting, django_assert_num_queries):
     event = gala(waiting=waiting)
 
-    # Session, user, event, counts against the ledger, hours, who waits, ledger.
+    # The queries are the session, user, event, counts against the ledger, hours, waiting bookings, and ledger.
     with django_assert_num_queries(7):
         box_office.get(url_of(event))
 
 
-# Besides session and user: the event, and what the rules need to say what will happen.
+# Besides session and user, the queries are the event, and what the rules need for the preview.
 PREVIEWS = {
     "book": ({"tickets": 1, "first_name": "E", "last_name": "N", "email": "e@example.org", "key": "k"}, 3),
     "capacity": ({"version": 1, "total": 8}, 5),
@@ -156,7 +156,7 @@ def test_form_of_django_leads_to_the_page(box_office):
     assert event.name == "Gala"
 
 
-# Who may: the page, book, capacity, sales, edit, cancel, verify by POST.
+# The numbers are for the page, book, capacity, sales, edit, cancel, and verify by POST.
 MAY = {
     "superuser": [200, 200, 200, 200, 200, 200, 302],
     "manager": [200, 200, 200, 200, 200, 200, 302],

@@ -48,7 +48,7 @@ def rows_of_csv(response):
 
 
 def cells_of_xlsx(response):
-    """(type, text) of each cell of the first sheet, row by row."""
+    """The type and text of each cell of the first sheet, row by row."""
     with zipfile.ZipFile(io.BytesIO(content_of(response))) as book:
         sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314 (our own)
     return [
@@ -59,7 +59,7 @@ def cells_of_xlsx(response):
 
 @pytest.fixture
 def staff_with(client):
-    """Staff with some permissions, logged in: call it with their names."""
+    """Gives a function that logs in staff with the named permissions."""
 
     def log_in(*codenames):
         user = UserFactory(is_staff=True)
@@ -133,7 +133,8 @@ def test_export_goes_through_long_gaps_in_few_statements(box_office, django_asse
     last = BookingFactory(event=event)
     Booking.objects.bulk_create([copy_of(last, pk=40_000_000)])
 
-    # Session, user, log, and a range that doubles each time; on MariaDB each within a limit that is set and reset.
+    # The queries are the session, user, log, and a range that doubles each time. MariaDB sets and resets a limit for
+    # each.
     with django_assert_max_num_queries(35):
         exported = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
 
@@ -153,9 +154,8 @@ def test_export_costs_the_same_for_any_length(box_office, rows, django_assert_nu
         BookingFactory()
     content_of(box_office.get(f"{BOOKINGS}export/csv/"))
 
-    # Session, user; the list's first page with events and users; the ends of the table, rows, their events and users,
-    # record.
-    # On MariaDB the limit of the rows' statement is set and reset.
+    # The queries are the session, user, the list's first page with events and users, the ends of the table, rows, their
+    # events and users, and the record. MariaDB sets and resets a limit for the rows' statement.
     with django_assert_num_queries(13 if connection.vendor == "mysql" else 11):
         content_of(box_office.get(f"{BOOKINGS}export/csv/"))
 
@@ -214,7 +214,7 @@ def test_xlsx_export_has_cells_of_their_types(box_office):
         ("inlineStr", "a&b@example.org"),
         (None, "2"),
     ]
-    # The waitlist number is empty; 66081.8125 days after Excel's zero.
+    # The waitlist number is empty. The date is 66081.8125 days after Excel's zero.
     assert cells[5:8] == [("inlineStr", "Completed"), ("inlineStr", "=1+1"), (None, "66081.8125")]
 
 

@@ -38,7 +38,7 @@ open_events([long] * 1600, actor=User.objects.get(username="admin"))
 
 @pytest.fixture
 def made(tmp_path):
-    """The folder that the server makes files in."""
+    """The folder in which the server makes files."""
     folder = tmp_path / "made"
     folder.mkdir()
     return folder
@@ -46,9 +46,9 @@ def made(tmp_path):
 
 @pytest.fixture
 def serve(start, database, tmp_path, made):
-    """A function: starts one worker, on a database with something to export, and returns its process.
+    """Gives a function that starts one worker, on a database with something to export, and returns its process.
 
-    With one thread for requests beside the one that makes an export.
+    The worker has one thread for requests beside the one that makes an export.
     """
 
     def run(*filling):
@@ -80,7 +80,7 @@ def serve_long_events(serve):
 
 @pytest.fixture
 def cookie(port, tmp_path):
-    """A function: the cookie of the demo's admin, logged in to the staff's site."""
+    """Gives a function that logs the demo's admin in to the staff's site, and returns the cookie."""
 
     def log_in():
         page, token = page_of(port, "/admin/login/", {})

@@ -117,7 +117,7 @@ def test_event_on_sale_leads_to_its_page_and_to_booking_for_a_caller(box_office)
 
     assert f'<a href="/admin/events/event/{event.pk}/">&lt;b&gt;Gala&lt;/b&gt;</a>' in page
     assert f'<a class="button small" href="/admin/events/event/{event.pk}/book/">Book for a caller' in page
-    # Of the event, and of all that is on sale.
+    # One bar is the event's, and the other that of all events on sale.
     assert page.count('<rect class="held" width="25.0" height="8"/>') == 2
     assert "<b>Gala" not in page
 
@@ -273,8 +273,8 @@ def test_home_costs_the_same_for_any_number_of_events(box_office, events, bookin
             BookingFactory(event=event)
         EventFactory(sales_start=soon)
 
-    # Session, user; totals; failed checks, events off their ledgers, waitlists, openings; 12 on sale, their day; the
-    # day of all, which entries are the latest, and they.
+    # The queries are the session, user, totals; failed checks, events off their ledgers, waitlists, openings; 12 events
+    # on sale and their day; the day of all events, the ids of the latest entries, and the entries.
     with django_assert_num_queries(12):
         page = box_office.get(HOME)
     assert page.context["events"]

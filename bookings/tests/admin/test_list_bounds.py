@@ -15,7 +15,7 @@ HOURS = 3000
 
 @pytest.fixture
 def rows():
-    """One an hour, their ids with gaps between them, neighbours in the wrong order."""
+    """One booking is made each hour. The ids have gaps, and neighbours are in the wrong order."""
     event = EventFactory()
     Booking.objects.bulk_create(
         Booking(

@@ -1,4 +1,4 @@
-"""What people write into names, venues and reasons is text on the staff's pages, whatever it looks like."""
+"""Names, venues and reasons are text on the staff's pages, whatever people have written into them."""
 
 import re
 

@@ -253,7 +253,7 @@ def routes(patterns, prefix="/"):
 
 @pytest.fixture(autouse=True)
 def _busy_with_another_check():
-    """A check of an inventory runs in a thread, which sees nothing of a test's transaction: none begins."""
+    """A check of an inventory would run in a thread, which sees nothing of a test's transaction. So none begins."""
     with checks.checking:
         yield
 
@@ -281,7 +281,7 @@ def ask(world, name, method, route):
     cookies = client.cookies.copy()
     content, content_type = (json.dumps(sent), "application/json") if sent else ("", FORM)
     response = client.generic(method, concrete(world, route), content, content_type=content_type)
-    # A page that logs out takes the cookie with it.
+    # A page that logs out deletes the cookie.
     client.cookies = cookies
     return response
 

@@ -92,7 +92,7 @@ def test_book_as_guests_hands_out_different_tokens_and_references(anonymous):
 def test_book_draws_another_reference_when_the_first_is_taken(anonymous, monkeypatch):
     taken = BookingFactory().reference
     drawn = iter([taken, "FRESH-REFERE"])
-    # Stands in for a collision of 49 random bits.
+    # This stands in for a collision of 49 random bits.
     monkeypatch.setattr(booking_service, "new_reference", lambda: next(drawn))
     event = EventFactory()
 
@@ -486,7 +486,7 @@ def test_book_from_text_is_refused(anonymous):
 
 
 def statements_after_the_lock(queries):
-    """The statements that others wait for, without the transaction's own."""
+    """The statements that run while the event is locked, without BEGIN and COMMIT."""
     spoken = [query["sql"] for query in queries if not query["sql"].startswith(("SAVEPOINT", "RELEASE", "BEGIN"))]
     locks = [number for number, sql in enumerate(spoken) if "events_event" in sql and sql.startswith("SELECT")]
     return spoken[locks[0] + 1 :]
@@ -503,7 +503,7 @@ def test_book_takes_four_statements_under_the_lock(anonymous, sold):
         response = book(anonymous, event)
 
     assert response.json()["data"]["bookingStatus"] == "completed"
-    # The booking, the ledger, the counts, the hour: in one, where the driver can.
+    # The booking, the ledger, the counts and the hour are one round trip if the driver can do it.
     written = ["INSERT"] if connection.vendor == "mysql" else ["INSERT", "INSERT", "UPDATE", "INSERT"]
     assert [sql.split()[0] for sql in statements_after_the_lock(queries)] == written
 

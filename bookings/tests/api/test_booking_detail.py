@@ -144,5 +144,5 @@ def test_booking_token_is_compared_in_constant_time(anonymous, monkeypatch):
     anonymous.get(url(booking), headers={"Booking-Token": "wrong"})
     anonymous.get(url(booking), headers={"Booking-Token": booking.token})
 
-    # Hashes both: their length tells nothing either.
+    # Both texts are hashed, so their length tells nothing either.
     assert [(stored, len(given)) for stored, given in compared] == [(booking.token_hash, 64)] * 2

@@ -262,7 +262,8 @@ def test_booking_list_takes_three_queries(request, user, django_assert_num_queri
         BookingFactory(event=event)
         BookingFactory(event=event, user=user)
 
-    # The session with its user, the page, which is the last and so tells the count, the waitlist positions.
+    # The queries are the session with its user, the waitlist positions, and the page. It is the last page, so it gives
+    # the count.
     with django_assert_num_queries(3):
         response = client.get(f"{URL}?bookingStatus=waitlisted")
 

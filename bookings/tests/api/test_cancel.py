@@ -476,14 +476,14 @@ def test_cancel_takes_as_many_statements_however_many_are_sold(owner, user, sold
         owner.delete(url(booking))
 
     spoken = [query["sql"].split()[0] for query in queries]
-    # The login; the booking; the lock on the event, the one on the booking; what follows.
+    # The queries are the login, the booking, the locks on the event and on the booking, and what follows.
     assert [word for word in spoken if word not in {"SAVEPOINT", "RELEASE"}] == [
         "SELECT",
         "SELECT",
         "SELECT",
         "SELECT",
         "UPDATE",
-        # The ledger, the counts and the hour with it in one, where the driver can.
+        # The ledger, the counts and the hour are in the same round trip if the driver can do it.
         *([] if connection.vendor == "mysql" else ["INSERT", "UPDATE", "INSERT"]),
     ]
 
@@ -531,7 +531,7 @@ def test_cancel_of_a_large_booking_serves_every_size_in_order(owner, user):
 
 def test_cancel_of_a_booking_that_has_another_number_by_now_changes_nothing(user):
     booking = BookingFactory(user=user, tickets=4)
-    # Both pages of two people who confirm at once show this number.
+    # Two people confirm at once, and both of their pages show this number.
     seen = booking.tickets_reserved
     cancel_tickets(booking, tickets=1, actor=user, expected=seen)
     before = everything()

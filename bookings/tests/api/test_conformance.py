@@ -23,13 +23,13 @@ from ticks.server.app import django_application, made_readable
 
 pytestmark = pytest.mark.drawn
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-# Drawn for each operation, beside the boundary values that are always tried.
+# So many requests are drawn for each operation, beside the boundary values that are always tried.
 CASES = int(os.environ.get("CONFORMANCE_CASES", 200 if IS_LONG else 6))
 CHAINS = int(os.environ.get("CONFORMANCE_CHAINS", 100 if IS_LONG else 3))
 PASSWORD = "nine lovely engines"
 PERSONAS = ["nobody", "user", "admin"]
 
-# What only a rule can refuse with a 400; elsewhere a request that the schema allows is none.
+# Rules may refuse valid requests to these operations with a 400. No other operation may do so.
 REFUSED_BY_RULES = [
     "POST /api/users/register",  # a weak password
     "POST /api/v1/auth/register",  # the same
@@ -44,7 +44,7 @@ REFUSED_BY_RULES = [
     "PATCH /api/v1/event/{id}",  # the same
     "GET /api/v1/event",  # times before 1900
 ]
-# Stand for what exists only once a test runs: see `World`.
+# These stand for values that exist only once a test runs (`World`).
 STAND_INS = {
     "events": [11, 12],
     "users": [21, 22],
@@ -65,7 +65,7 @@ CONFIG = {
     "generation": {"deterministic": True, "database": "none", "max-examples": CASES},
     "checks": {
         "not_a_server_error": {"expected-statuses": ["2xx", "3xx", "4xx"]},
-        # A stale tag and a used key are no matter of the schema.
+        # The schema cannot say that a tag is stale or that a key was used.
         "positive_data_acceptance": {"expected-statuses": ["2xx", "3xx", 401, 403, 404, 409, 412, 422]},
     },
     # The boundary values start from the examples.
@@ -106,7 +106,7 @@ schema = schemathesis.openapi.from_wsgi("/api/schema", application, config=Schem
 
 @dataclass
 class World:
-    """What is there when a request comes."""
+    """The rows that exist when a request comes."""
 
     headers: dict[str, dict[str, str]]
     ids: dict[str, list[int]]
@@ -116,7 +116,7 @@ class World:
 @pytest.fixture
 def world(db, settings):
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    # As Django's own test client does: the connection is the test's.
+    # Django's own test client does this too, since the connection is the test's.
     for signal in (signals.request_started, signals.request_finished):
         signal.disconnect(close_old_connections)
     yield furnished()
@@ -144,7 +144,7 @@ def furnished() -> World:
         },
         ids={"event": [event.pk, full.pk], "booking": [booking.pk for booking in bookings]},
         real={
-            # The example's.
+            # The schema's examples have these two values.
             1: event.pk,
             "eyJhbGciOi...": refresh_token,
             **dict(zip(STAND_INS["events"], [event.pk, full.pk], strict=True)),
@@ -170,7 +170,7 @@ def test_answers_are_as_the_schema_says(case, world):
 
 
 def aim(case, world: World, number: int) -> None:
-    """Makes four of five requests be about something that is there."""
+    """Makes four of five requests ask for something that exists."""
     for sent in (case.body, case.query, case.headers):
         for name, value in sent.items() if hasattr(sent, "items") else ():
             if isinstance(value, float) and value.is_integer():
@@ -186,7 +186,7 @@ def aim(case, world: World, number: int) -> None:
 @pytest.mark.parametrize("persona", PERSONAS)
 @pytest.mark.timeout(7200 if IS_LONG else 120)
 def test_chains_of_requests_are_as_the_schema_says(world, persona):
-    """What one answer names is asked for, changed and deleted by the next request."""
+    """The next request reads, changes and deletes what an answer has named."""
 
     class Chain(schema.as_state_machine()):
         def setup(self):
@@ -203,7 +203,7 @@ def test_chains_of_requests_are_as_the_schema_says(world, persona):
             aim(case, world, 0)
 
         def validate_response(self, response, case, additional_checks=None, **sent):
-            # The headers once more: else a token counts as made up, which none may get in with.
+            # The headers are passed again. Otherwise the token would count as made up, which must not be accepted.
             case.validate_response(response, transport_kwargs=sent, recorder=self.recorder, **sent)
 
     Chain.run(

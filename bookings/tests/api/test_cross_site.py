@@ -44,7 +44,7 @@ def test_session_without_its_csrf_token_writes_nothing(world, browser_of, name, 
 
 @pytest.mark.parametrize("name", [*BY_SESSION, "guest"])
 def test_session_with_its_csrf_token_writes(world, browser_of, name):
-    # The control: only the token makes the difference.
+    # This is the control: only the token makes the difference.
     persona, method, _ = WRITES[name]
     browser = browser_of("owner" if persona == "anonymous" else persona)
     with undone():

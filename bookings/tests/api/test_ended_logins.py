@@ -38,7 +38,7 @@ def set_password(user):
 
 
 def hand_over(user):
-    """The login is another's, with the same password: a token that names both was never given out."""
+    """The login belongs to another account with the same password. No token that names both was ever issued."""
     other = UserFactory()
     User.objects.filter(pk=other.pk).update(password=user.password)
     LoginSession.objects.filter(user=user).update(user=other)
@@ -91,7 +91,8 @@ REQUESTS = [
 @pytest.fixture(autouse=True, params=["fast path", "viewset"])
 def _way(request, settings, monkeypatch):
     settings.FAST_PATH = request.param == "fast path"
-    # For a second after one that has ended all logins are looked up first, and another test would hide behind it.
+    # All logins are looked up first for a second after one has ended. A login that another test has ended would hide
+    # faults here.
     monkeypatch.setattr(batches, "logins", batches.LoginOrder())
 
 
@@ -148,7 +149,7 @@ def test_staff_cancel_what_is_not_theirs_and_others_do_not(staff, stranger, book
 
 
 def test_token_of_another_account_is_of_no_use(owner, user, booking):
-    """Its signature is ours, as if a secret had leaked: the account that it names never had this login."""
+    """The signature is ours, as if a secret had leaked. But the account that the token names never had this login."""
     other = UserFactory()
     pair = tokens.log_in(other)
     caller = tokens.read_access_token(pair["token"])

@@ -107,7 +107,7 @@ def test_delete_event_leaves_nothing_to_cancel(staff, owner, user):
 
 
 def test_delete_event_twice_at_once_deletes_it_once(staff, admin_user):
-    # As the slower of two requests that both found the event standing would call it.
+    # The slower of two requests calls the service like this, if both have found that the event exists.
     event = EventFactory()
     cancel_event(event.pk, actor=admin_user)
     before = everything()

@@ -77,7 +77,7 @@ def answers_of(world, body, content_type):
 
 
 def said(response, name):
-    """The failure's code; of the one-ticket contract, which has none, that it is one sentence."""
+    """The failure's code. The one-ticket contract has none, so there the error must be one sentence."""
     if response.status_code < 400:
         return None
     answered = response.json()
@@ -135,14 +135,14 @@ def test_files_instead_of_fields_are_refused_everywhere(world):
 def test_empty_body_is_refused_where_there_is_a_field_that_must_be(world):
     answers, touched = answers_of(world, b"", JSON)
 
-    # Nothing to change is no mistake, and cancels all.
+    # An empty body is no mistake: it cancels all tickets.
     assert {name for name, (status, _) in answers.items() if status == 200} == {"profile", "change", "cancel"}
     assert {status for status, _ in answers.values()} == {200, 400}
     assert touched == {"cancel"}
 
 
 def test_writes_are_taken_as_they_should_be(world):
-    # The control: it is not the place or the sender that is refused above.
+    # This is the control: neither the address nor the sender is the reason for the refusals above.
     taken = set()
     for name, (persona, method, _) in WRITES.items():
         with undone():

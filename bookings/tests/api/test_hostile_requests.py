@@ -89,7 +89,7 @@ def same_headers(response):
 
 
 QUERIES = {
-    # query: status at the events, at the bookings
+    # Each query string has the status at the events, and the one at the bookings.
     "page=1000000": 404,
     "page=" + "9" * 5000: 400,
     "page=1&page=2": 404,
@@ -151,7 +151,7 @@ def test_query_string_is_bounded(world, path, query, status):
 def test_filter_takes_no_other_value(world, path, name, value):
     response = world.clients["admin"].get(path, {name: value})
 
-    # Any text may be looked for as an address, and is nobody's.
+    # Any text may be looked for as an address. This one belongs to nobody.
     assert response.status_code in ((200, 400) if name == "email" else (400,))
     assert response.json().get("data", []) == []
 

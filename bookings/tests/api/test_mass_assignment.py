@@ -16,7 +16,7 @@ from bookings.tests.writes import WRITES, body_of, path_of
 pytestmark = pytest.mark.django_db
 
 STAMP = "2001-02-03T04:05:06"
-# Told apart from whatever Ticks might write itself.
+# These values differ from all that Ticks might write by itself.
 EXTRAS = {
     "id": 471100,
     "pk": 471101,
@@ -75,12 +75,12 @@ EXTRAS = {
     "__proto__": {"is_staff": True},
     "csrfmiddlewaretoken": "sentinel-csrf",
 }
-# Numbers as whole values: four digits come about in a random token now and then.
+# Numbers are compared as whole values, since a random token may contain four digits by chance.
 SENTINEL = re.compile(r"sentinel|SENTIN|2001-02-03|(?<![\w.-])4711\d\d(?![\w-])")
 
 
 def rows():
-    """Every row of every table, by (table, row's text)."""
+    """Every row of every table, by table and text of the row."""
     quote = connection.ops.quote_name
     found = set()
     with connection.cursor() as cursor:
@@ -88,7 +88,7 @@ def rows():
             table = model._meta.db_table
             cursor.execute(f"SELECT * FROM {quote(table)}")
             names = [column[0] for column in cursor.description]
-            # Booleans as numbers, which MariaDB's are.
+            # Booleans count as numbers, since MariaDB stores them as numbers.
             plain = ([int(value) if value is True or value is False else value for value in row] for row in cursor)
             found |= {(table, repr(dict(zip(names, map(str, row), strict=True)))) for row in plain}
     return found
@@ -110,7 +110,7 @@ def able(world):
     owner = world.people["owner"]
     owner.set_password(PASSWORD)
     owner.save(update_fields=["password"])
-    # Its tokens went with the old password.
+    # The new password has ended its tokens.
     LoginSession.objects.filter(user=owner).update(auth_hash=owner.get_session_auth_hash())
     pair = tokens.log_in(owner)
     return {
@@ -143,7 +143,7 @@ def test_write_sets_only_what_its_contract_names(world, name):
 
 
 def test_write_with_what_its_contract_names_is_found_so(world):
-    # The control: a sentinel that is stored, and a flag that is set, would be seen.
+    # This is the control: a sentinel that is stored and a flag that is set would be noticed.
     with undone():
         before = rows()
 
@@ -155,7 +155,7 @@ def test_write_with_what_its_contract_names_is_found_so(world):
 
         written = rows() - before
         assert SENTINEL.search(changed.content.decode())
-        # The ledger tells what was edited.
+        # The ledger's note names what was edited.
         assert {table for table, text in by_number if SENTINEL.search(text)} == {"events_event", "bookings_ledgerentry"}
         assert {table for table, text in written if "sentinel" in text} == {"events_event", "bookings_ledgerentry"}
         assert flagged(written) == {("accounts_user", "'is_staff': '1'")}

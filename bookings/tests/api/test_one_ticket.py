@@ -583,7 +583,7 @@ def test_seat_is_served_and_cancelled_by_the_other_contract(owner, user):
     assert owner.get("/api/v1/booking").json()["pagination"]["count"] == 1
 
 
-# Whatever else is asked
+# Other requests
 
 
 @pytest.mark.parametrize(

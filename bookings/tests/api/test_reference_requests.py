@@ -173,7 +173,7 @@ def test_every_request_of_ticks(wire):
     assert answer == {"message": "Booking cancelled successfully.", "error": False}
     assert counts(event) == (100, 100, 0, 0)
 
-    # And the end of the event
+    # Deleting the event
 
     _, answer = wire.send("POST", "/api/v1/auth/login", json.dumps({"email": STAFF["email"], "password": PASSWORD}))
     wire.token = answer["data"]["token"]

@@ -12,7 +12,7 @@ FIXED_ID = {"X-Request-ID": "fixed"}
 
 @pytest.fixture
 def event(staff):
-    """Its id."""
+    """The id of an event."""
     made = staff.post("/api/v1/event", {"name": "Concert", "date": "2099-12-01", "totalTickets": 50})
     return made.json()["data"]["id"]
 

@@ -1,4 +1,4 @@
-"""How a person goes through an action: fills in, looks what will happen, confirms."""
+"""A person goes through an action: they fill in the form, read the preview, and confirm."""
 
 from playwright.sync_api import Page
 
@@ -9,7 +9,7 @@ from events.models import Event
 
 
 def look(page: Page, *will_happen: str) -> None:
-    """Asks what will happen, and sees these sentences."""
+    """Asks for the preview, and checks that it has these sentences."""
     page.get_by_role("button", name="Show what will happen").click()
     foretold(page, *will_happen)
 
@@ -27,13 +27,13 @@ def confirm(page: Page, button: str, *said: str) -> None:
 
 
 def start(page: Page, link: str) -> None:
-    """From a page's buttons to the form of an action."""
+    """Clicks from a page's buttons to the form of an action."""
     page.get_by_role("link", name=link, exact=True).click()
     page.wait_for_load_state()
 
 
 def counts(event: Event) -> tuple[int, int, int, int]:
-    """Tickets in total and available, bookings waiting and what they want; only of an event that verifies."""
+    """The total and available tickets, the waiting bookings and the tickets that they want. The event must verify."""
     event.refresh_from_db()
     assert verify_event(event).findings == []
     return event.total_tickets, event.available_tickets, event.waitlisted_count, event.waitlisted_tickets
@@ -45,7 +45,7 @@ def line(event: Event) -> list[str]:
 
 
 def last_entries(event: Event, count: int) -> list[tuple]:
-    """Kind, tickets, who acted and why, in order."""
+    """The kind, tickets, actor and reason of each ledger entry, in order."""
     entries = LedgerEntry.objects.filter(event=event).order_by("-sequence")
     told = entries.values_list("kind", "tickets", "actor__username", "note")[:count]
     return list(told)[::-1]

@@ -11,7 +11,7 @@ from bookings.tests.browser.server import serving
 from bookings.tests.browser.staff import login_cookies, person
 
 FAILED = pytest.StashKey[bool]()
-# Which browser, and how many tests passed in it.
+# These hold the name of the browser, and how many tests passed in it.
 DRIVEN = pytest.StashKey[str]()
 PASSED = pytest.StashKey[int]()
 
@@ -21,7 +21,7 @@ def is_here(item) -> bool:
 
 
 def pytest_collection_modifyitems(config, items):
-    """Without a browser they are skipped; `tools/test.sh` says so loudly, and fails in CI."""
+    """Skips the browser tests if there is no browser. `tools/test.sh` reports it, and fails in CI."""
     here = list(filter(is_here, items))
     if os.environ.get("BROWSER_TESTS") == "off":
         config.hook.pytest_deselected(items=here)
@@ -49,7 +49,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="package")
 def address(django_db_setup, django_db_blocker, tmp_path_factory):
-    """Where the server is: it starts once for all browser tests, and sees the rows that they make."""
+    """The address of the server. It starts once for all browser tests, and sees the rows that they make."""
     with django_db_blocker.unblock(), serving(tmp_path_factory.mktemp("browser")) as address:
         yield address
 
@@ -65,12 +65,12 @@ def windows(address, request):
 
 @pytest.fixture(autouse=True)
 def _committed(transactional_db):
-    """For the server to see."""
+    """Commits the rows, since the server must see them."""
 
 
 @pytest.fixture
 def page_as(windows, request):
-    """A function: a page logged in as somebody of a role (`superuser`, `manager`, `box_office`, `plain`), or nobody.
+    """Gives a function that opens a page, logged in as somebody with a role of `ROLES` or as nobody.
 
     The test fails for every error on the console, exception, failed request, request to another host, and 5xx.
     """

@@ -1,28 +1,28 @@
-"""What is true of every page: it says what it should, fits its width, stands still, and keeps nobody out."""
+"""Checks of every page: it has its text, fits its width, does not move, and has no barriers for anybody."""
 
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page, expect
 
-# What Google's measure calls good; Django's choice of permissions, made by a script, moves by 0.08.
+# Google's measure calls this good. Django's choice of permissions is made by a script, and moves by 0.08.
 STILL = 0.1
-# Inside the choice of permissions, which is Django's script's: an icon with a label that nothing may have.
+# Django's script puts this icon into the choice of permissions, with a label that such an element may not have.
 DJANGOS = [".search-label-icon"]
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 
 
 def see(page: Page, text: str) -> None:
-    """Waits until the page shows this text, wherever."""
+    """Waits until the page shows this text anywhere."""
     expect(page.get_by_text(text).filter(visible=True).first).to_be_visible()
 
 
 def visit(page: Page, path: str, *, status: int = 200) -> None:
-    """Opens a page, and not the one that it would be sent on to."""
+    """Opens a page, which must not redirect to another."""
     response = page.goto(path)
     assert (page.url.endswith(path), response.status) == (True, status), f"{path}: {response.status} at {page.url}"
 
 
 def too_wide(page: Page) -> list[str]:
-    """What makes the document wider than the window: only what says so may scroll sideways."""
+    """The elements that make the document wider than the window. Those that scroll by themselves do not."""
     return page.evaluate(
         """() => {
           const {scrollWidth, clientWidth} = document.documentElement;
@@ -36,7 +36,7 @@ def too_wide(page: Page) -> list[str]:
 
 
 def moved(page: Page) -> list[str]:
-    """What moved since the page was opened, other than by what was typed or clicked."""
+    """The elements that have moved since the page was opened, except after typing or clicking."""
     shifts = page.evaluate("() => window.ticksShifts")
     if sum(shift["value"] for shift in shifts) <= STILL:
         return []
@@ -44,10 +44,10 @@ def moved(page: Page) -> list[str]:
 
 
 def barriers(page: Page) -> list[str]:
-    """What axe finds against WCAG 2.1 A and AA. It comes with the driver, past the page's Content-Security-Policy."""
+    """The faults that axe finds by WCAG 2.1 A and AA. The driver runs it past the page's Content-Security-Policy."""
     page.evaluate(AXE_SCRIPT)
     results = page.evaluate(
-        # Not preloaded: it would make style elements, which the Content-Security-Policy reports.
+        # axe must not preload: it would make style elements, which the Content-Security-Policy reports.
         """([tags, exclude]) =>
           axe.run({exclude}, {runOnly: tags, resultTypes: ["violations"], preload: false})""",
         [WCAG, DJANGOS],
@@ -60,5 +60,5 @@ def barriers(page: Page) -> list[str]:
 
 
 def faults(page: Page, *, is_probed: bool = True) -> list[str]:
-    """All of that; the probe for barriers takes longer than the page."""
+    """All of these checks. The one for barriers takes longer than the page."""
     return too_wide(page) + moved(page) + (barriers(page) if is_probed else [])

@@ -6,7 +6,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 HEIGHT = 900
 PATIENCE_SECONDS = 15
-# Counts from the first paint on, and says what moved.
+# The script counts from the first paint on, and names the elements that moved.
 WATCH_SHIFTS = """
 window.ticksShifts = [];
 new PerformanceObserver(list => {
@@ -20,13 +20,13 @@ new PerformanceObserver(list => {
 
 
 class Window:
-    """One person's browser: a page, the tabs that it opens, and what they did that no page may do."""
+    """One person's browser: a page, the tabs that it opens, and the faults of all of them."""
 
     def __init__(self, browser: Browser, origin: str):
         self.origin = origin
         self.context: BrowserContext = browser.new_context(base_url=origin)
         self.context.set_default_timeout(PATIENCE_SECONDS * 1000)
-        # Past the pages' Content-Security-Policy, like all that the driver runs.
+        # The driver runs this past the pages' Content-Security-Policy.
         self.context.add_init_script(WATCH_SHIFTS)
         self.findings: list[str] = []
         self.visited: set[str] = set()
@@ -41,7 +41,7 @@ class Window:
         if message.type not in ("error", "warning"):
             return
         address = message.location.get("url", "")
-        # Chromium says so of pages as well, whose status is for the test to look at.
+        # Chromium reports this for pages as well, but the status of a page is checked by the test.
         if message.text.startswith("Failed to load resource: the server responded") and address in self.visited:
             return
         self.findings.append(f"console {message.type}: {message.text} ({address})")
@@ -51,7 +51,7 @@ class Window:
             self.findings.append(f"asks another host: {request.url}")
 
     def on_request_failed(self, request: Request) -> None:
-        # Aborted: what was under way when a page was left, and a page that turned out to be a download.
+        # Chromium aborts requests that are under way when a page is left, and a page that turns out to be a download.
         if request.failure != "net::ERR_ABORTED":
             self.findings.append(f"failed: {request.method} {request.url}: {request.failure}")
 
@@ -67,7 +67,7 @@ class Window:
         self.context.add_cookies(cookies)
 
     def forget(self) -> None:
-        """All but the cache of static files."""
+        """Forgets everything except the cache of static files."""
         self.context.clear_cookies()
         session = self.context.new_cdp_session(self.page)
         session.send("Storage.clearDataForOrigin", {"origin": self.origin, "storageTypes": "all"})
@@ -77,7 +77,7 @@ class Window:
 
 
 class Windows:
-    """Lent to one test after the other: a new one takes longer than what most tests do in it."""
+    """The windows are lent to one test after the other, since a new one takes longer than most tests."""
 
     def __init__(self, browser: Browser, origin: str):
         self.browser, self.origin = browser, origin
@@ -91,7 +91,7 @@ class Windows:
         return window.page
 
     def settle(self) -> list[str]:
-        """What went wrong in this test, with all that is still being said."""
+        """The faults of this test, including those that are still being reported."""
         for window in self.lent:
             if not window.page.is_closed():
                 window.page.evaluate("() => new Promise(requestAnimationFrame)")
@@ -108,7 +108,7 @@ class Windows:
             self.idle.append(window)
 
     def save(self, directory: Path) -> None:
-        """How it looks now, for whoever wonders why a test failed."""
+        """Saves pictures and sources of the pages, which help to find out why a test failed."""
         for number, window in enumerate(self.lent, 1):
             for tab, page in enumerate(window.context.pages, 1):
                 name = f"{number}-{tab}"

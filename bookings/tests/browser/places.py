@@ -16,7 +16,7 @@ STRICT = "Chef's Table"
 
 class Place(NamedTuple):
     name: str
-    # With the ids of `ids`.
+    # The ids of `ids` are filled in.
     path: str
     roles: tuple[str, ...]
 
@@ -56,7 +56,7 @@ PLACES = [
 ]
 
 
-# For everybody who is not logged in.
+# These are for everybody who is not logged in.
 OUTSIDE = [
     Place("login", "/admin/login/", ()),
     Place("start", "/", ()),
@@ -66,7 +66,7 @@ OUTSIDE = [
 
 
 def seed(admin) -> None:
-    """The demo's events, and tickets left over that who is next in line cannot use."""
+    """The demo's events, with tickets left that are too few for the next waiting booking."""
     people = [make_person(*person) for person in PEOPLE]
     for demo in DEMOS:
         make_event(demo, admin=admin, people=people)
@@ -74,7 +74,7 @@ def seed(admin) -> None:
 
 
 def ids() -> dict[str, int]:
-    """What the places' paths are filled in with."""
+    """The ids for the paths of the places."""
     event = Event.objects.get(name=SOLD_OUT)
     waiting = Booking.objects.filter(event=event, status="waitlisted", user__isnull=False).first()
     return {

@@ -1,4 +1,4 @@
-"""The real server on the tests' own database, so that what it serves and what a test looks up are the same rows."""
+"""The real server on the tests' own database. So the server and a test see the same rows."""
 
 import os
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ def serving(home):
         "PORT": str(port),
         "WORKERS": "1",
         "THREADS": "8",
-        # A machine that tests has more to do.
+        # A machine that runs tests is busier than others.
         "DB_SECONDS": "20",
     }
     with (home / "console.txt").open("w") as console:

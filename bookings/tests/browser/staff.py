@@ -9,7 +9,7 @@ from accounts.models import User
 from accounts.tests.factories import UserFactory
 from bookings.roles import BOX_OFFICE, MANAGERS, make_roles
 
-# What an account is made with.
+# The account of each role is made with these values.
 ROLES = {
     "superuser": {"is_staff": True, "is_superuser": True},
     "manager": {"group": MANAGERS},
@@ -29,7 +29,7 @@ def person(role: str, *, password: str | None = None) -> User:
     group = fields.pop("group", None)
     user = UserFactory(username=role, password=password, **fields)
     if group:
-        # Those of the migration may have been flushed.
+        # A flush may have deleted the groups that the migration made.
         make_roles(apps)
         user.groups.add(Group.objects.get(name=group))
     return user

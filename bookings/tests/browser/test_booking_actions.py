@@ -1,4 +1,4 @@
-"""What staff do to a booking, in the browser: what the pages say, and what the database holds afterwards."""
+"""Staff act on a booking in the browser. The tests check the pages, and the database afterwards."""
 
 import pytest
 
@@ -13,7 +13,7 @@ ALL = [*HEADS, "box_office"]
 
 @pytest.fixture
 def event(transactional_db):
-    """Sold out: Ada holds 3 tickets and Emmy 1; Grace wants 2, Alan 1, in this order whatever would fit."""
+    """The event is sold out: Ada holds 3 tickets and Emmy 1. Grace wants 2 and Alan 1, strictly in this order."""
     event = EventFactory(name="Gala", total_tickets=4, waitlist_policy="strict")
     for name, tickets in (("Ada", 3), ("Emmy", 1), ("Grace", 2), ("Alan", 1)):
         BookingFactory(event=event, first_name=name, last_name="", tickets=tickets, user=None)

@@ -1,4 +1,4 @@
-"""Finding anybody, taking lists away, bringing events in, and ending a lost phone's logins, in the browser."""
+"""Staff find people, export lists, import events, and end the logins of a lost phone, in the browser."""
 
 import pytest
 from playwright.sync_api import expect

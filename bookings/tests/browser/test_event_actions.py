@@ -1,4 +1,4 @@
-"""What staff do to an event, in the browser: what the pages say, and what the database holds afterwards."""
+"""Staff act on an event in the browser. The tests check the pages, and the database afterwards."""
 
 import re
 
@@ -15,7 +15,7 @@ HEADS = ["superuser", "manager"]
 
 @pytest.fixture
 def event(transactional_db):
-    """Sold out: Ada holds 4 tickets; Grace wants 2, Alan 3."""
+    """The event is sold out: Ada holds 4 tickets, Grace wants 2, and Alan 3."""
     event = EventFactory(name="Gala", total_tickets=4)
     for name, tickets in (("Ada", 4), ("Grace", 2), ("Alan", 3)):
         BookingFactory(event=event, first_name=name, last_name="", tickets=tickets, user=None)

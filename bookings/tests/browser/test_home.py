@@ -6,7 +6,7 @@ from bookings.models import Booking
 from bookings.tests.browser.looks import see, visit
 from bookings.tests.factories import BookingFactory, EventFactory
 
-# As when the window comes to the front again; otherwise it is every half minute.
+# This event comes when the window is in front again. Otherwise the page is refreshed every half minute.
 LOOK_AGAIN = "() => document.dispatchEvent(new Event('visibilitychange'))"
 
 

@@ -1,4 +1,4 @@
-"""In and out of the staff's site, by typing."""
+"""Staff log in to the staff's site and out again, by typing."""
 
 import re
 
@@ -85,7 +85,7 @@ def test_theme_stays_as_it_was_chosen(page_as):
     visit(page, "/admin/")
     light = ground(page)
 
-    # From the system's to the other one.
+    # This changes the theme from the system's to the other one.
     page.get_by_role("button", name="Theme: as the system").click()
 
     dark = ground(page)

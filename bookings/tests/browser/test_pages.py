@@ -11,7 +11,7 @@ INSIDE = [role for role in ROLES if role != "outsider"]
 
 @pytest.fixture
 def addresses():
-    """A function: the addresses of the places that this role may see, or may not."""
+    """Gives a function that returns the addresses that a role may see, or those that it may not see."""
     seed(person("superuser"))
     known = ids()
 

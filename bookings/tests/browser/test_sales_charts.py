@@ -7,7 +7,7 @@ from bookings.tests.browser.looks import faults, see, visit
 from bookings.tests.factories import BookingFactory, EventFactory
 
 CHARTS = ["held-chart", "tickets-chart", "waiting-chart"]
-# The token `good`, light and dark.
+# This is the token `good` in the light and the dark theme.
 GREEN, PALE_GREEN = "rgb(21, 95, 54)", "rgb(138, 224, 171)"
 
 
@@ -21,7 +21,7 @@ def gala(transactional_db):
 
 
 def legends(page):
-    """What each chart's legend says besides the period."""
+    """The texts of each chart's legend besides the period."""
     return [
         [" ".join(row.locator("th, td").all_inner_texts()) for row in page.locator(f"#{chart} .u-series").all()[1:]]
         for chart in CHARTS

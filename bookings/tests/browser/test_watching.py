@@ -11,7 +11,7 @@ START = '<!doctype html><html lang="en"><title>Made up</title><meta name="viewpo
 
 @pytest.fixture
 def show(windows):
-    """A function: a page with this content, at the server's address."""
+    """Gives a function that opens a page with this content at the server's address."""
 
     def open_page(content="", *, status=200, width=1440):
         page = windows.lend(width=width, theme="light", cookies=[])
@@ -32,7 +32,7 @@ def show(windows):
         ('<p style="color: red">Red</p>', "console error: Applying inline style violates"),
         ('<script src="https://example.org/a.js"></script>', "console error: Loading the script 'https://example.org"),
         ('<img src="/static/missing.png" alt="">', "console error: Failed to load resource: the server responded"),
-        # A handler is looked at when its event comes.
+        # The browser checks a handler only when its event comes.
         (
             '<img src="/static/ticks/favicon.svg" alt="" onload="alert(1)">',
             "console error: Executing inline event handler violates",

@@ -7,7 +7,7 @@ import pytest
 
 from bookings.tests.galera.stage import open_stage
 
-# What the line is about; the tests fill it in.
+# The tests fill in the figures of the line.
 COUNTED = pytest.StashKey[Counter]()
 
 

@@ -18,7 +18,7 @@ from tools.private_galera import SYNC_WAIT, Node, private_galera
 from tools.service import HIGH_LIMITS, Service, ServiceFailed, free_ports
 
 READY_SECONDS = 60
-# 21 events in all.
+# There are 21 events in all.
 EVENTS_OF_A_KIND = 3
 SELL_OUT_AFTER = 3000
 SESSIONS = "SELECT id FROM information_schema.processlist WHERE db = 'ticks' AND host LIKE '127.0.0.1:%'"
@@ -28,10 +28,10 @@ class Stage:
     def __init__(self, nodes: list[Node], directory: Path):
         self.nodes, self.directory = nodes, directory
         self.secrets = {name: secrets.token_hex(32) for name in ("SECRET_KEY", "JWT_SECRET")}
-        # Never started: for management commands on the node that nobody writes to.
+        # This server is never started. It is for management commands on the node to which nobody writes.
         self.commands = self.service(nodes[-1].url)
         self.sale = open_sale(self.commands, bookings=SELL_OUT_AFTER, copies=EVENTS_OF_A_KIND)
-        # Of all crowds.
+        # This is the journal of all crowds.
         self.journal: Journal = []
         self.counted = Counter()
 
@@ -75,7 +75,7 @@ class Stage:
         return in_use
 
     def findings(self, crowd: Crowd) -> list[str]:
-        """What is wrong with what the clients of all crowds were answered so far, on any node; empty if nothing."""
+        """The contradictions between the answers to all crowds so far and the rows of each node."""
         verdicts = [verify(self.journal, partial(node.ask, init_command=SYNC_WAIT)) for node in self.nodes]
         found = [finding for verdict in verdicts for finding in verdict.findings]
         self.counted["acknowledged"] += crowd.board.acknowledged

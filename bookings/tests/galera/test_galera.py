@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.galera, pytest.mark.timeout(150)]
 
 ALTERATIONS = 3
 SILENCE_SECONDS = 10
-# HAProxy's checks, and Ticks' new connections.
+# This allows for HAProxy's checks and for Ticks' new connections.
 BACK_SECONDS = 15
 
 
@@ -82,7 +82,7 @@ def test_node_that_takes_no_writes_is_not_ready(stage, tmp_path):
             node.ask(f"SET GLOBAL {variable} = ON")
             refused.append(is_refused())
             node.ask(f"SET GLOBAL {variable} = OFF")
-        # Cut off from the others: it has no quorum, and still answers `SELECT 1`.
+        # The node is cut off from the others. It has no quorum, but still answers `SELECT 1`.
         node.ask("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'")
         stage.await_readiness(port, 503)
         refused.append(is_refused())

@@ -46,7 +46,7 @@ def register_with_email(world: World, username: str, email: str, password: str) 
 
 
 def found(world: World, name: str) -> User | None:
-    """By username first, then by email; in any case of letters."""
+    """Finds the account by username first, then by email, in any case of letters."""
     for user in world.users:
         if user.username.lower() == name.lower():
             return user
@@ -80,7 +80,7 @@ def log_in(world: World, by: str, name: str, password: str) -> Answer:
 
 def refresh(world: World, login: Login, *, is_spent: bool) -> Answer:
     if login.is_over or is_spent or not login.user.is_active:
-        # One of the two holders of a token that is used twice is a thief: that login ends.
+        # A token that is used twice has two holders, and one of them is a thief. So that login ends.
         changes = not login.is_over
         login.is_over = True
         raise Refused(401, "token_not_valid", "This token is no longer valid; log in again.", changes=changes)

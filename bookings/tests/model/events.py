@@ -3,7 +3,7 @@ from bookings.tests.model.seen import this_moment
 from bookings.tests.model.waitlist import call_off, serve
 from bookings.tests.model.world import Answer, Event, Login, Refused, World, said
 
-# The API's names and the model's.
+# These are the API's names, each with the model's.
 NAMES = {
     "totalTickets": "total",
     "waitlistPolicy": "policy",
@@ -34,7 +34,7 @@ def create_event(world: World, login: Login | None, name: str, date: str, terms:
 
 
 def change_event(world: World, login: Login | None, event: Event, changes: dict, version: int | None) -> Answer:
-    """`version`: the one that If-Match asks for; None: none."""
+    """`version` is the one that If-Match asks for; None if there is no such header."""
     admin_of(world, login)
     standing(event)
     refuse_stale(event, version)

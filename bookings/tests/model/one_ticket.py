@@ -41,7 +41,7 @@ def read_event_plainly(world: World, login: Login | None, event: Event) -> Answe
 
 
 def holder(world: World, login: Login | None, user: User | None) -> User:
-    """Whose ticket: the caller's own, or anybody's for an admin. `user=None`: there is none of that id."""
+    """The account of the ticket: the caller's own, or any for an admin. `user` is None if no account has that id."""
     caller = user_of(world, login)
     if caller is user:
         return caller

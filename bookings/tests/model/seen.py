@@ -1,4 +1,4 @@
-"""Values that only Ticks can choose: taken where they first appear, compared ever after."""
+"""Values that only Ticks can choose. They are remembered when they first appear, and compared from then on."""
 
 import re
 from datetime import UTC, datetime, timedelta

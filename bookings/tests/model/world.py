@@ -89,10 +89,10 @@ class Event:
     id: Seen = field(default_factory=an_id)
     created_at: Seen = field(default_factory=this_moment)
     updated_at: Seen = None
-    # In the order of arrival.
+    # The bookings are in the order of arrival.
     bookings: list = field(default_factory=list)
     waitlist: list = field(default_factory=list)
-    # For each ETag, this is the answer that it came with.
+    # Each ETag has the answer that it came with.
     tags: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -137,7 +137,7 @@ class Booking:
     email: str
     tickets: int
     status: str = ""
-    # Made by the one-ticket contract.
+    # The one-ticket contract made the booking.
     is_seat: bool = False
     token: Seen | None = None
     id: Seen = field(default_factory=an_id)
@@ -180,7 +180,7 @@ class Key:
     asked: dict
     answer: Answer
     booking: Booking
-    # The first answer, byte for byte.
+    # This is the first answer, byte for byte.
     content: bytes = b""
 
     @property

@@ -20,12 +20,12 @@ VERSIONS = {
         ("admin", "0003_logentry_add_action_flag_choices"),
     ],
 }
-# The second version counts a waitlist in parts of so many numbers.
+# A part of a waitlist has this many numbers in the second version.
 NUMBERS_A_PART = 256
 # The third leaves room between two numbers, and its parts are larger accordingly.
 ROOM = 2**20
 START = datetime(2026, 3, 1, 10, 30, tzinfo=UTC)
-# Ids: one with room for all, one that is sold out.
+# These are the ids of an event with room for all, and of one that is sold out.
 ROOMY, FULL = 1, 2
 
 
@@ -62,7 +62,7 @@ def old_server(version):
 
 
 class OldServer:
-    """One transaction a booking, on a connection of its own; the statements name no newer column."""
+    """Books in a transaction each, on a connection of its own. Its statements name no newer column."""
 
     booked = 0
     refused = 0
@@ -111,7 +111,7 @@ class OldServer:
             event,
         )
         fits, sequence = tickets <= left, last + 1
-        # Hours apart, as the counts of hours are to see.
+        # The times spread over several hours, for the counts of hours.
         moment = START + timedelta(minutes=20 * sequence)
         left, waiting = (left - tickets, waiting) if fits else (left, waiting + 1)
         reference = f"OLD{event:03}{sequence:010}"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 MODELS = [Event, Booking, LinePart, LedgerEntry, SalesHour, InventoryCheck, IdempotencyKey]
 NOW = "CURRENT_TIMESTAMP"
 
-# The constraint, what is set, and on a row of which status or kind.
+# Each case has the constraint, the values that are set, and the status or kind of the row.
 EVENT = [
     ("event_has_tickets", "total_tickets = 0, available_tickets = 0"),
     ("event_available_within_total", "available_tickets = total_tickets + 1"),
@@ -55,7 +55,7 @@ LEDGER = [
     ("ledger_place_of_moved", "kind = 'moved'", "booked"),
     ("ledger_place_of_moved", "place = 7", "booked"),
 ]
-# Two rows that would be alike, by what one is set to; SQLite names the columns, MariaDB the constraint.
+# Two rows get the same value in a column. SQLite's error names the columns, MariaDB's the constraint.
 UNIQUE = [
     (Booking, "booking_waitlist_number_unique", "waitlist_number", {"status": "waitlisted"}),
     (Booking, "booking_one_ticket_a_user", "one_ticket_holder_id", {"status": "completed"}),
@@ -92,7 +92,7 @@ NEGATIVE = [
 
 @pytest.fixture
 def event(user):
-    """Full, with one cancelled and four completed bookings of one user, each with a key."""
+    """The event is full. One user has one cancelled and four completed bookings, each with a key."""
     event = EventFactory(total_tickets=4)
     for number in range(5):
         asked = BookingRequest(event.pk, 1, "Ada", "Lovelace", "ada@example.org", user=user)

@@ -1,4 +1,4 @@
-"""What the migrations make of bookings that were there before: as an installation meets them that is on sale."""
+"""The migrations change existing bookings, as in an installation with events on sale."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -39,7 +39,7 @@ def events():
 
 def make_old():
     """Leaves the rows as they were when an arrival's number was its ledger entry's."""
-    # One by one from the front: a number that somebody has still is no one else's.
+    # The rows are changed one by one from the front, since no two may have one number at any time.
     for booking in Booking.objects.waitlisted().order_by("waitlist_number"):
         Booking.objects.filter(pk=booking.pk).update(waitlist_number=booking.waitlist_number // ROOM)
     SalesHour.objects.all().delete()
@@ -59,7 +59,7 @@ def migrate():
 
 
 def make_room():
-    # No true editor: SQLite's would have to forget foreign keys before the test's transaction begins.
+    # This is no true editor. SQLite's would have to turn off foreign keys before the test's transaction begins.
     _fills.make_room(apps, SimpleNamespace(connection=connection))
 
 
@@ -125,7 +125,7 @@ def test_numbers_get_room_whatever_they_were():
     LinePart.objects.all().delete()
 
     make_room()
-    # As after an interruption.
+    # This is the state after an interruption.
     make_room()
 
     places = Booking.objects.waitlisted().order_by("pk").values_list("waitlist_number", flat=True)
@@ -145,12 +145,12 @@ def test_hours_are_read_from_the_ledger(monkeypatch, events):
     start = datetime(2026, 3, 1, tzinfo=UTC)
     for entry in LedgerEntry.objects.filter(event=event).order_by("sequence"):
         at = start + timedelta(hours=next(times, 14), minutes=59, seconds=59)
-        # Not its manager's, which keeps the ledger as it is.
+        # The ledger's own manager would refuse this.
         models.QuerySet(LedgerEntry).filter(pk=entry.pk).update(created_at=at)
     SalesHour.objects.all().delete()
 
     _fills.fill_hours(apps, None)
-    # As after an interruption: it starts anew.
+    # It starts anew, as after an interruption.
     _fills.fill_hours(apps, None)
 
     told = SalesHour.objects.filter(event=event).order_by("hour")

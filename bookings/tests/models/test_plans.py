@@ -28,7 +28,7 @@ def crowd(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock():
         user = UserFactory(username="owner")
         event = large_event(user)
-        # Of another, so that this one's goes on where its own ended.
+        # These entries belong to another event, so that this event's ledger goes on where it ended.
         fill_ledger(Event.objects.latest("pk"))
         yield event, user
         delete_rows()
@@ -130,7 +130,7 @@ def test_first_fit_heads_read_what_is_in_reach(event):
     read = rows_read(lambda: list(waiting_claims(event.pk, within, "first_fit")))
 
     assert len(returned) == 1
-    # One for each size, found or not, once from the index and once from the parts put together.
+    # It reads one row for each size, found or not, from the index, and once more from the parts put together.
     assert read <= 12
 
 
@@ -163,7 +163,7 @@ def test_counting_a_list_reads_no_booking(event, staff, filters):
 
     read = rows_read(lambda: staff.get(url))
 
-    # The page, a row an event, the session with its user.
+    # It reads the page, a row for each event, and the session with its user.
     assert read <= 51 + 8 + 3
 
 
@@ -200,7 +200,7 @@ def test_last_page_is_read_from_the_end(event, staff, filters, monkeypatch):
 
     read = rows_read(lambda: staff.get(f"{url}&page={last}"))
 
-    # The ids and then the rows, a row an event, the session with its user, and what positions take.
+    # It reads the ids and then the rows, a row for each event, the session with its user, and the positions.
     assert read <= 50 + 50 + 8 + 5 + (ARRIVALS_A_PART if "id" in filters else 0)
 
 
@@ -208,7 +208,7 @@ def page_query(client, url) -> str:
     with CaptureQueriesContext(connection) as queries:
         page = client.get(url).json()["data"]
     assert len(page) == 50
-    # One more than the page has, to see whether there is another.
+    # It reads one row more than the page has, to see whether there is another page.
     [select] = [query["sql"] for query in queries if "LIMIT 51" in query["sql"]]
     return select
 
@@ -243,7 +243,7 @@ def test_positions_count_each_waiting_booking_of_a_part_once(event):
 
     read = rows_read(lambda: attach_positions(page))
 
-    # Four numbers a booking, so a quarter as many in each of the two parts that they are in; the parts before.
+    # A booking takes four numbers. So each of the two parts has a quarter as many bookings; then come the parts before.
     assert page[0].waitlist_position == WAITING
     assert read <= 2 * ARRIVALS_A_PART / 4 + 2 * len(page)
 
@@ -254,12 +254,12 @@ def test_position_reads_the_places_of_its_own_part(event):
     read = rows_read(lambda: attach_positions([last]))
 
     assert last.waitlist_position == WAITING
-    # The three parts before, and the 32nd place of its own; 200 wait.
+    # It reads the three parts before, and up to the 32nd place of its own part. 200 bookings wait.
     assert read <= 2 * 3 + 32 + 6
 
 
 def pages_of(client, url) -> list[str]:
-    """The list, and the pages that its links lead to."""
+    """The addresses of the list and of the pages that its links lead to."""
     listed = client.get(url).context["cl"]
     links = [listed.page_links[name] for name in ("Older", "Oldest") if name in listed.page_links]
     return [url, *(url.partition("?")[0] + link for link in links)]
@@ -278,12 +278,12 @@ STAFF_LISTS = [
 
 @pytest.mark.parametrize("filters", STAFF_LISTS)
 def test_staff_list_of_bookings_reads_its_page(event, box_office, filters):
-    # Positions are counted for each who waits.
+    # Positions are counted for each waiting booking.
     places = 2 * NUMBERS_A_PART // ROOM if "waitlisted" in filters else NUMBERS_A_PART // ROOM
     for url in pages_of(box_office, "/admin/bookings/booking/" + filters.format(event=event.pk)):
         read = rows_read(lambda url=url: box_office.get(url))
 
-        # Ids, rows with event and account, what bounds look at, the addresses that a search finds, and counts.
+        # It reads ids, rows with event and account, the bounds, the addresses that a search finds, and counts.
         assert read <= 51 + 3 * 51 + 2 * 202 + 2 * 64 + 8 + 6 + places, url
 
 
@@ -292,7 +292,7 @@ def fill_ledger(event):
     LedgerEntry.objects.bulk_create(
         LedgerEntry(
             event=event,
-            # The event was opened by the first.
+            # The first entry opened the event.
             sequence=number + 2,
             booking=first,
             kind="cancelled",
@@ -313,7 +313,7 @@ def test_staff_list_of_the_ledger_reads_its_page(crowd, db, box_office):
         for url in pages_of(box_office, "/admin/bookings/ledgerentry/" + filters):
             read = rows_read(lambda url=url: box_office.get(url))
 
-            # Positions, entries with event, booking and actor.
+            # It reads positions, and entries with event, booking and actor.
             assert read <= 101 + 3 * 101 + 101 + 6, url
 
 

@@ -27,12 +27,12 @@ from ticks.db.migrations import refuse_other_schema
 pytestmark = pytest.mark.django_db(transaction=True)
 LAST_FILL = ("events", "0006_waitlisted_tickets_hold")
 ACCOUNTS_FILL = ("accounts", "0003_hashed_sessions_and_login_names")
-# Not one of these changes anything; and an interruption within Django's own BEGIN would leave it without its END.
+# None of these changes anything. An interruption inside Django's own BEGIN would leave it without its END.
 HARMLESS = ("SELECT", "SHOW", "SET", "PRAGMA", "BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
 BUSINESS = ("accounts_user", "events_event", "bookings_booking", "bookings_ledgerentry")
-# Made anew by each run, so their ids say nothing.
+# Each run makes these anew, so their ids differ.
 DERIVED = ("bookings_linepart", "bookings_saleshour")
-# More than any upgrade has statements.
+# No upgrade has as many statements.
 MANY = 400
 
 
@@ -50,7 +50,7 @@ def interruption_after(is_due):
         try:
             return execute(sql, params, many, context)
         finally:
-            # What follows is Django's clearing up.
+            # The statements after an interruption are Django's, which cleans up.
             if not (is_interrupted or sql.lstrip().startswith(HARMLESS)) and is_due(sql):
                 is_interrupted = True
                 raise Interrupted(sql)
@@ -60,7 +60,7 @@ def interruption_after(is_due):
 
 
 def migrate_with_interruptions(on_interruption=lambda: None):
-    """Runs `migrate` again and again, each time one statement further; how many times it was interrupted."""
+    """Runs `migrate` again and again, each time one statement further. Returns how often it was interrupted."""
     seen = set()
 
     for times in range(MANY):
@@ -140,7 +140,7 @@ def test_migrate_interrupted_while_the_old_server_books_counts_all_of_it(tmp_pat
     with database_of("first", tmp_path), old_server("first") as server:
 
         def go_on_booking():
-            # What is booked after the last fill no migration can see: the servers must be stopped.
+            # No migration can see what is booked after the last fill. So the servers must be stopped.
             if not is_filled():
                 for event in (ROOMY, FULL):
                     with suppress(DatabaseError):
@@ -178,7 +178,7 @@ def test_what_an_old_server_booked_after_the_upgrade_is_counted_by_going_back_a_
         server.book(FULL)
         assert all(findings())
 
-        # As docs/operating.md has it.
+        # docs/operating.md describes it like this.
         call_command("migrate", "events", "0005", verbosity=0)
         call_command("migrate", verbosity=0)
 
@@ -227,7 +227,7 @@ def test_migrate_comes_to_its_end_while_the_old_server_books(version, tmp_path):
 
 
 def without_login_names(names):
-    """Those of the usernames and their emails that are not reserved."""
+    """The login names among these usernames and their emails that are not reserved."""
     users = dict(User.objects.values_list("username", "pk"))
     keys = [(login_key(name), users[username]) for username in names for name in (username, f"{username}@example.org")]
     return set(keys) - set(LoginName.objects.values_list("key", "user"))

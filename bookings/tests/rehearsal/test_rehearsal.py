@@ -155,7 +155,7 @@ def test_second_rehearsal_at_once_is_refused():
     assert rehearse(clean=True) == "No rehearsal has left anything.\n"
 
 
-# What leaves for the server
+# The crowd's requests
 
 
 @pytest.fixture

@@ -20,5 +20,5 @@ def run_and_close(batch):
     try:
         batches.run_batch(batch)
     finally:
-        # The worker's connection, which would outlive the test.
+        # The worker's connection would outlive the test.
         connection.close()

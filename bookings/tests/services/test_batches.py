@@ -174,7 +174,7 @@ def test_job_whose_reference_is_taken_draws_another(event):
 
 
 def test_job_that_the_database_refuses_fails_alone(event):
-    # No request gets so far with it: a name longer than its column; SQLite takes any length, but no such text.
+    # No request gets this far with it. The name is longer than its column. SQLite takes any length, but not this text.
     bad = booking_of(event)
     bad.booking.first_name = "Ada " * 250 if connection.vendor == "mysql" else "\ud800"
 
@@ -198,7 +198,7 @@ def test_batch_that_books_cancels_and_promotes_tells_one_story():
 
     results = served(*jobs)
 
-    # Freed are 4: three for the first, and one that fits nobody but the newcomer. Positions are as after the commit.
+    # Four tickets are freed: three for the first, one that fits only the newcomer. Positions are as after the commit.
     assert results == [("waitlisted", 3), 1, ("completed", None), 0, ("waitlisted", 4)]
     assert statuses(holder, first, second) == ["cancelled", "completed", "waitlisted"]
     assert counts(event) == (4, 0, 4, 4)
@@ -571,7 +571,8 @@ def test_lock_that_is_held_elsewhere_keeps_only_its_own_event_waiting(queue, mon
         results = run_together(12, book)
 
     assert results == [BOOKED if number % 3 else Busy for number in range(12)]
-    # One lock wait at most; those of the event itself, two attempts or the queue's time and one more.
+    # Other jobs wait for one lock at most. Jobs of the event itself wait for two attempts, or for the queue's time and
+    # one more.
     assert max(took for number, took in seconds.items() if number % 3) < 5
     assert max(seconds.values()) < 12
     assert [counts(event)[1] for event in events] == [10, 6, 6]
@@ -580,7 +581,8 @@ def test_lock_that_is_held_elsewhere_keeps_only_its_own_event_waiting(queue, mon
 
 @pytest.mark.parametrize(("is_on", "crowd"), [(True, 64), (False, 24)])
 def test_crowd_that_books_and_cancels_on_three_events_leaves_them_whole(settings, is_on, crowd):
-    """Gathered, one thread writes at a time, lock or not; each for itself, as processes do, only the lock helps."""
+    """In batches, one thread writes at a time even without the lock. Without batches, as between processes, only the
+    lock helps."""
     settings.GROUP_BOOKING = is_on
     events = [EventFactory(total_tickets=20), EventFactory(total_tickets=15, waitlist_policy="strict"), EventFactory()]
 

@@ -1,4 +1,4 @@
-"""The badge of an event's inventory: quick looks, whole checks, and who may begin one."""
+"""The badge of an event's inventory: quick checks, whole checks, and the permission to begin one."""
 
 import threading
 from datetime import timedelta
@@ -45,7 +45,7 @@ def sold(**options):
 
 
 def spoil(event, **columns):
-    """Past every rule."""
+    """Changes the event directly, past every rule."""
     Event.objects.filter(pk=event.pk).update(**columns)
     event.refresh_from_db()
 
@@ -323,7 +323,7 @@ def a_check(**values):
         (1200, a_check(), [], Badge("good", "Verified at entry 1,200")),
         (1201, a_check(), [], Badge("good", "Verified at entry 1,200, 1 entry since")),
         (9999, a_check(), [], Badge("good", "Verified at entry 1,200, 8,799 entries since")),
-        # Read before the check.
+        # The event was read before the check.
         (1199, a_check(), [], Badge("good", "Verified at entry 1,200")),
         (
             1201,

@@ -11,7 +11,7 @@ from bookings.tests.wire import CHALLENGE
 
 pytestmark = pytest.mark.django_db
 
-# Views that look at no bearer token: who logs in has none, or a stale one.
+# These views read no bearer token, since a caller who logs in has none or a stale one.
 OPEN = {
     "/api/",
     "/api/(?:events|users)(?:/|$)",
@@ -37,7 +37,8 @@ def deactivate(user):
 
 @pytest.fixture(autouse=True)
 def _nobody_distrusted(monkeypatch):
-    """For a second after a login that has ended all are looked up first, and another test would hide behind it."""
+    """Forgets ended logins of other tests. All logins are looked up first for a second after one has ended, which would
+    hide faults here."""
     monkeypatch.setattr(batches, "logins", batches.LoginOrder())
 
 
@@ -56,7 +57,7 @@ def test_token_of_an_ended_account_is_401_on_every_route(world, method, route, n
         end(world.people[name])
         before = digest_of_all_tables()
 
-        # By the token alone: a cookie would be refused before it is looked at.
+        # The caller has only the token, since a cookie would be refused before the token is read.
         cookies, client.cookies = client.cookies, type(client.cookies)()
         response = ask(world, name, method, route)
         client.cookies = cookies

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def deleted_once_seen(monkeypatch):
-    """A function: this account is deleted as soon as a view has identified its caller and has let it in."""
+    """Gives a function that deletes an account as soon as a view has identified it as its caller and has let it in."""
     let_in = APIView.initial
 
     def delete_soon(user):

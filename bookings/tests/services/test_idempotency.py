@@ -413,7 +413,7 @@ def test_cancel_whose_commit_was_not_answered_frees_once(owner, user, commits, t
 
 @pytest.fixture
 def first_of_two(monkeypatch):
-    """A function: books in a thread that holds still before the event's lock, until the second one was asked."""
+    """Gives a function that books in a thread, which waits before the event's lock until a second request was sent."""
     has_begun, may_go_on = threading.Event(), threading.Event()
     lock_events = batches.lock_events
 

@@ -104,7 +104,7 @@ def seconds(read: Callable, text) -> float:
 
 
 def assert_linear(read: Callable[[str], object], shapes: Iterable[Shape]) -> None:
-    """At first for short texts, where all shapes can be tried; then for a long one of the shape that took longest."""
+    """Tries all shapes with short texts first, and then a long text of the shape that took longest."""
     costs = {shape: seconds(read, shape.of(SHORT)) for shape in shapes}
     slow = [shape for shape, cost in costs.items() if cost > SHORT_SECONDS]
     # Once more: the first time may have loaded something.
@@ -145,7 +145,7 @@ def our_patterns() -> dict[str, re.Pattern]:
 
 
 def methods_used(name: str) -> set[str]:
-    """How our code calls a pattern: what is only ever compared with a whole text need not be looked for in one."""
+    """The methods of a pattern that our code calls. A pattern for whole texts need not be searched for in a text."""
     return {
         node.attr
         for path in sources()
@@ -197,7 +197,7 @@ def misplaced_patterns(source: str) -> list[str]:
 
 
 def test_patterns_are_constants_of_modules():
-    """Others would not be found here."""
+    """Other uses of `re` would not be found here."""
     misplaced = {path: misplaced_patterns(path.read_text()) for path in sources()}
 
     assert {str(path): found for path, found in misplaced.items() if found} == {}
@@ -329,7 +329,7 @@ def test_longest_header_is_read_at_once(path):
     client, slow = Client(), []
 
     def ask(headers):
-        # The server has them mended before Django sees them.
+        # The server repairs them before Django sees them.
         return client.get(path, **made_readable(headers))
 
     for name in HEADERS:
@@ -368,7 +368,7 @@ def test_names_that_fill_a_body_are_read_at_once(settings, path, shape):
     "header", ["(" * 16_000, "(" * 1_000_000, "," * 1_000_000, "\n" * 1_000_000, '"' + "\n" * 999_000]
 )
 def test_import_of_1_mb_is_answered_at_once(header):
-    """Sent as a file, and so read by all that reads a request."""
+    """The text is sent as a file, so that everything that reads a request reads it."""
     client = Client()
     client.force_login(UserFactory(is_staff=True, is_superuser=True))
 

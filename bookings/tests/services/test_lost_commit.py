@@ -1,4 +1,4 @@
-"""The connection breaks around COMMIT: lost is the COMMIT itself, or only the answer to it."""
+"""The connection breaks around COMMIT. Either the COMMIT itself is lost, or only the answer to it."""
 
 import time
 
@@ -27,7 +27,7 @@ UNKNOWN = failure(
 
 @pytest.fixture
 def proxy(transactional_db, monkeypatch):
-    """Between Ticks and the database from here on; nothing is cut until the test says so."""
+    """Gives a proxy between Ticks and the database. It cuts nothing until the test says so."""
     options = dict(connection.settings_dict["OPTIONS"])
     server_socket = options.pop("unix_socket", None)
     if server_socket is None:

@@ -22,7 +22,7 @@ NOTHING_CHANGED = failure(
 
 @pytest.fixture
 def answers(monkeypatch):
-    """A switch: whether the database answers the probe."""
+    """Gives a switch that decides whether the database answers the probe."""
     switch = threading.Event()
     monkeypatch.setattr(outage_module, "database_answers", switch.is_set)
     monkeypatch.setattr(outage_module, "PAUSE_SECONDS", 0.01)
@@ -86,7 +86,7 @@ def test_booking_without_the_database_is_503_and_nothing_is_lost(anonymous, unre
 
     answers = [anonymous.post("/api/v1/booking", booking_body(event)) for _ in range(3)]
 
-    # SQLite has no connection to lose: what its file says is passed on as it is.
+    # SQLite has no connection to lose, so the error of its file is passed on as it is.
     said = failure("The database does not answer; try again shortly.", "database_unavailable")
     said = NOTHING_CHANGED if connection.vendor == "mysql" else said
     assert [answer.status_code for answer in answers] == [503] * 3
@@ -134,7 +134,7 @@ def test_idle_connection_that_the_server_closed_is_replaced(anonymous):
     closed = connection.connection
     kill(closed.thread_id())
 
-    # As each request begins, which the test's client leaves out.
+    # Every request begins with this, but the test's client leaves it out.
     close_old_connections()
     response = anonymous.get(f"/api/v1/booking/status/{event.pk}")
 
@@ -157,7 +157,7 @@ def test_idle_connection_that_the_server_closed_is_seen_before_it_is_used():
 
 @pytest.fixture
 def older(transactional_db):
-    """A good connection of another thread."""
+    """Gives a good connection of another thread."""
     older = connection.copy()
     older.ensure_connection()
     assert older.is_usable()

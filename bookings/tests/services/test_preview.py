@@ -1,4 +1,4 @@
-"""A preview says what then happens."""
+"""A preview tells what then happens."""
 
 import pytest
 from django.db import connection

@@ -10,7 +10,7 @@ from bookings.tests.stateful.moves import move
 
 NAMES = st.sampled_from(["dora", "Dora", "ADA", "bob", "ada@example.org", "chief@example.org"])
 EMAILS = st.sampled_from(["dora@example.org", "DORA@example.org", "ada@example.org", "Chief@Example.org"])
-# One of them too short to be taken.
+# One of the passwords is too short to be accepted.
 PASSWORDS = st.sampled_from([PASSWORD, PASSWORD, PASSWORD, "nine lovely engines", "x9 q!"])
 
 
@@ -41,7 +41,7 @@ class AccountRules(Machine):
         token = latest(login.refresh_tokens, token)
         sent = Sent("refresh", "post", "/api/v1/auth/refresh", {"refreshToken": token.value})
         self.ask(sent, None, refresh, login, is_spent=token is not login.refresh_tokens[-1])
-        # Once more: by now it is spent, whatever it was.
+        # The token is used again. By now it is no longer valid, whatever it was.
         self.ask(sent, None, refresh, login, is_spent=True)
 
     @move(1, which=CHOICES, token=CHOICES)
@@ -83,7 +83,7 @@ class AccountRules(Machine):
 
     @move(2, who=st.sampled_from(PEOPLE))
     def switch_admin(self, who):
-        """To and fro; the chief has it back at once, else nobody could change events."""
+        """Makes a user an admin or no longer one. The chief is one again at once, since somebody must change events."""
         login = self.login_of(who)
         self.switch(login, is_admin=bool(login and not login.user.is_admin))
         if who == "chief":

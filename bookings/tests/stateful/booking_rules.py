@@ -14,7 +14,7 @@ WHOSE = st.sampled_from(["own"] * 8 + [*PEOPLE, "no user"])
 KEYS = st.sampled_from(["k1", "k2", '"k2"', "k3"])
 # This person's token of a booking is used: mostly their own.
 HANDS = st.sampled_from(["holder"] * 9 + ["chief", "chief", "stranger", "other guest", "nobody"])
-# Mostly the first answer once more.
+# Mostly nothing is changed, so that the first answer comes once more.
 CHANGES = st.sampled_from(["nothing"] * 6 + ["tickets", "event", "name", "who"])
 
 

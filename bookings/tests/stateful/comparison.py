@@ -8,7 +8,7 @@ from events.models import Event
 
 
 def compare(what: str, told, expected) -> None:
-    """Exact, so that neither 1 nor 1.0 passes for true."""
+    """Compares exactly, so that neither 1 nor 1.0 passes for true."""
     if told == expected and as_json(told) == as_json(expected):
         return
     raise AssertionError(f"{what}\n  Ticks says {told!r}\n  the model   {expected!r}")
@@ -19,7 +19,7 @@ def as_json(value) -> str:
 
 
 def compare_rows(world: World) -> None:
-    """What the tables hold, against what the model does."""
+    """Compares the rows of the tables with the model."""
     users = User.objects.order_by("pk").values_list("pk", "username", "email", "is_active", "is_staff")
     compare(
         "users",

@@ -37,7 +37,7 @@ def could_serve(event: Event) -> bool:
 
 class EventRules(Machine):
     def event_of(self, number: int) -> Event:
-        """Mostly one that stands; deleted ones come last."""
+        """Chooses an event, mostly one that is not deleted: deleted ones come last."""
         deleted = [event for event in self.world.events if event.is_deleted]
         return latest(deleted[-1:] + standing_events(self.world), number)
 
@@ -62,7 +62,7 @@ class EventRules(Machine):
         self.change("change capacity", who, self.event_of(event), if_match, {"totalTickets": total})
 
     def queue_of(self, number: int) -> Event:
-        """Where somebody waits, if there is such an event; best where tickets are left for who waits behind."""
+        """Chooses an event with waiting bookings if there is one, preferably one whose tickets fit a later booking."""
         queues = [event for event in standing_events(self.world) if event.waitlist]
         return latest(sorted(queues, key=could_serve), number) or self.event_of(number)
 
@@ -119,7 +119,7 @@ class EventRules(Machine):
         return {"If-Match": tag}, event.tags[tag]["version"]
 
     def note_tag(self, event: Event, response):
-        """One tag, one state."""
+        """One tag must always stand for one state."""
         data = response.json()["data"]
         compare(f"what the tag {response['ETag']} stands for", data, event.tags.setdefault(response["ETag"], data))
 

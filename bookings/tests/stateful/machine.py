@@ -55,7 +55,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        # On MariaDB to undo an example so takes 2 ms; to commit its steps and empty the tables takes a second more.
+        # MariaDB undoes an example like this in 2 ms. Committing its steps and emptying the tables takes a second more.
         self.around = undone()
         self.around.__enter__()
         self.world = World()
@@ -194,7 +194,7 @@ class Machine(RuleBasedStateMachine):
     def send(self, sent: Sent, login: Login | None):
         headers = dict(sent.headers or {})
         if login:
-            # Those given before a refresh are as good as those given by it.
+            # Access tokens that were issued before a refresh are as good as those that the refresh issued.
             self.requests_sent += 1
             headers["Authorization"] = f"Bearer {login.tokens[self.requests_sent % len(login.tokens)].value}"
         return getattr(self.client, sent.method)(sent.path, sent.body, headers=headers)

@@ -63,9 +63,9 @@ def walk(tally: Tally, number: int) -> type:
 
 @pytest.fixture
 def _quick(settings, caplog):
-    # What a password costs is none of this test's business, and it logs in hundreds of times.
+    # The cost of a password is not tested here, and the test logs in hundreds of times.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    # Kept for pytest's report, the lines of all requests would cost more than the requests.
+    # The lines of all requests would cost more than the requests, if they were kept for pytest's report.
     caplog.set_level(logging.CRITICAL, "ticks.request")
 
 

@@ -276,7 +276,7 @@ def test_browsable_page_links_to_the_pages_around_it(owner, make_events):
 def test_search_that_takes_too_long_is_400(owner, make_events, monkeypatch):
     make_events(3)
     monkeypatch.setattr("ticks.api.pagination.SEARCH_SECONDS", 0.05)
-    # As a count of very many events would.
+    # This takes as long as a count of very many events would.
     slow = RawSQL("SELECT COUNT(*) FROM information_schema.COLUMNS a, information_schema.COLUMNS b", [])
     monkeypatch.setattr(
         "events.views.EventReadViewSet.count_rows", lambda _, events: events.annotate(n=slow).first().n, raising=False

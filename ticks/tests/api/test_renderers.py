@@ -1,4 +1,4 @@
-"""The same bytes as DRF's own renderer, whatever there is to say."""
+"""The renderer gives the same bytes as DRF's own, for any body."""
 
 import datetime
 import decimal

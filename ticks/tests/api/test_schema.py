@@ -209,7 +209,7 @@ def test_schema_lists_exactly_the_routes_of_the_api(schema):
     listed = {re.sub(r"\{\w+\}", "1", path) for path in schema["paths"]}
     served = {re.sub(r"<[\w:]+>|\(\?P<\w+>.*?\)(?=/|$)", "1", route) for route in api_routes(resolver.url_patterns)}
 
-    # The schema itself, its page, and what answers 404 for all the rest.
+    # These are the schema itself, its page, and the routes that answer 404 to everything else.
     assert served - listed == {"/api/schema", "/api/docs", "/api/", "/api/(?:events|users)(?:/|$)"}
     assert listed - served == set()
 

@@ -216,7 +216,7 @@ def test_no_more_callers_are_kept_than_set(two_a_minute, monkeypatch):
         ("::1", "::/64"),
         ("::ffff:192.0.2.7", "192.0.2.7"),
         ("fe80::1%eth0", "fe80::/64"),
-        # The peer of a unix socket.
+        # The peer of a unix socket has no address.
         ("", "no address"),
         ("not an address", "no address"),
     ],

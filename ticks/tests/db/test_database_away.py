@@ -44,7 +44,7 @@ def execute(database, statement):
 
 @pytest.fixture(scope="module")
 def ask(database, tmp_path_factory):
-    """A function: one request to the server, as (status, seconds, headers); the status is None without an answer."""
+    """Gives a function that sends a request, and returns the status (None without an answer), seconds and headers."""
     directory = tmp_path_factory.mktemp("served")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -10,7 +10,7 @@ from ticks.urls import handler400, handler500, urlpatterns
 
 __all__ = ["handler400", "handler500", "urlpatterns"]
 
-# Of the worker that has been asked for something: none has to stand still for half a minute.
+# This shortens the limit for a worker that has got a request, so that no test waits for half a minute.
 worker.HANG_SECONDS = 6
 
 

@@ -12,7 +12,7 @@ from ticks.server.bodies import MissingBody
 
 
 class Headers:
-    """granian's: it counts names, and has the values that are ASCII."""
+    """Stands in for granian's headers: they count all names, but have only the values that are ASCII."""
 
     def __init__(self, pairs):
         self.pairs = pairs

@@ -25,7 +25,7 @@ def test_worker_that_stands_still_is_replaced(start, port):
     with pytest.raises((OSError, http.client.HTTPException)):
         request(port, "GET", "/hang")
     took = time.monotonic() - began
-    # With one worker the port is closed until its successor has opened it.
+    # The port is closed until the successor of the only worker has opened it.
     await_ready(process, port)
     [successor] = workers_of(process)
     process.send_signal(signal.SIGTERM)

@@ -36,7 +36,7 @@ class FastPathHere(FastPath):
         return done.value.value
 
     async def book(self, job):
-        # Where a test runs the queue, the job's future is waited for.
+        # If the test runs the queue, this waits for the job's future.
         job.notify = BookingJob.finish
         try:
             return run_job(job)

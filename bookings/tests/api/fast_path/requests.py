@@ -27,7 +27,7 @@ KEYS = ["k1", '"k1"', " k1 ", "", '""', '"', "a b", "k" * 255, "k" * 256, "кл�
 ADDRESSES = ["10.0.0.1", "10.0.0.1, 10.0.0.2", "::1", "nonsense", "", ",", "2001:db8::1, 10.0.0.9", "[::1]:9"]
 HOSTS = ["testserver", "localhost", "LOCALHOST:8000", "tickets.example.org", "a.example.com", "evil.example.org",
          "localhost:x", "localhost,localhost", "", "[::1]", "[::1", "localhost.", "user@localhost"]  # fmt: skip
-# Of one name each: what may be put in the place of the plain value, None: left out.
+# These values may take the place of one header's plain value. None leaves the header out.
 HEADERS = {
     "host": [None, *HOSTS],
     "accept": [JSON, "application/json, text/plain, */*", "text/html", "application/json;q=0.5", "image/png", "", "*"],
@@ -54,7 +54,7 @@ HEADERS = {
 
 @dataclass
 class Draft:
-    """A request in the making."""
+    """A request that is not complete yet."""
 
     method: str = "POST"
     event: str = "open"
@@ -169,7 +169,7 @@ def odd_key(draft: Draft):
     return st.sampled_from(KEYS).map(lambda key: replace(draft, key=key))
 
 
-# What comes with every request that such a deployment answers.
+# Every request that such a deployment answers has these values.
 THROUGH_TLS = {"headers": {"x-forwarded-proto": "https", "x-forwarded-for": "10.0.0.1"}}
 USUAL = {
     "behind a proxy": {"headers": {"x-forwarded-proto": "http", "x-forwarded-for": "10.0.0.1"}},
@@ -178,7 +178,7 @@ USUAL = {
     "https without a proxy": {"scheme": "https"},
     "of one name": {"headers": {"host": "tickets.example.org"}},
 }
-# Filled by the names that the world has.
+# The world fills this with the names that it has.
 CALLERS: list[str] = []
 ODDITIES = [odd_field, odd_field, odd_header, odd_header, odd_wrapping, odd_address, odd_sender, odd_double, odd_caller,
             odd_caller, odd_key]  # fmt: skip

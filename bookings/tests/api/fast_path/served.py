@@ -8,7 +8,7 @@ from ticks.load import request as wire_request
 from ticks.tests.served import answer_of, booking, request
 
 BOOKING = "/api/v1/booking"
-# Events of the demo: one with many tickets, and another.
+# These are events of the demo; the first has many tickets.
 HOT, OTHER = 1, 2
 
 
@@ -22,7 +22,7 @@ def wanted(event, **changes):
 
 
 def exchange(client, sent: bytes) -> bytes:
-    """The next answer on the connection, as it came."""
+    """The bytes of the next answer on the connection."""
     client.sendall(sent)
     received = b""
     while read_answer(received) is None:

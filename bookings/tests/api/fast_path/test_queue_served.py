@@ -12,7 +12,7 @@ from django.db import connection
 from bookings.tests.api.fast_path.served import BOOKING, HOT, OTHER, bytes_for, timed, wanted
 from ticks.tests.served import DATABASE, PATIENCE_SECONDS, request
 
-# Whatever the suite runs with.
+# The suite may run with other settings.
 FAST_PATH = {"GROUP_BOOKING": "on", "FAST_PATH": "on"}
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,7 +40,7 @@ def lock_held(tmp_path, event):
 
 def test_full_queue_is_busy_at_once(start, port, connect, tmp_path):
     start(**FAST_PATH, WORKERS="1", QUEUE_LENGTH="1", DB_SECONDS="5")
-    # Known to the server already, so that none waits to be accepted.
+    # The server has accepted these connections already, so that none waits for it.
     clients = [connect() for _ in range(8)]
     sent = bytes_for("POST", BOOKING, wanted(HOT), X_Request_ID="mine")
     with ThreadPoolExecutor(len(clients)) as pool:
@@ -132,7 +132,7 @@ def test_locked_event_leaves_half_of_the_queue_to_others(start, port, connect, t
         refused = [one.result(PATIENCE_SECONDS) for one in behind]
 
     assert passing == [201] * 20
-    # One or more are being served, four wait, and the others were refused at once.
+    # One or more are in a batch, four wait, and the others were refused at once.
     assert 4 <= at_once <= 7
     assert {json.loads(content)["code"] for _, _, content, _ in refused} == {"busy"}
 

@@ -90,7 +90,7 @@ GOOD = {"good", "admin", "small", "large", "two spaces", "of a clock ahead"}
 def world(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock():
         block = transaction.atomic()
-        # As pytest-django marks its own: services refuse to run inside any other.
+        # pytest-django marks its own transactions like this. Services refuse to run inside any other.
         block._from_testcase = True
         with block:
             made = made_world()

@@ -87,7 +87,7 @@ def deployed(name: str, *, rate: str = "300/min"):
         override_settings(THROTTLE_ENABLED=True, FAST_PATH=True, REST_FRAMEWORK=rest, **changes),
         mock.patch.object(app, "django_application", application_of(name)),
         mock.patch.object(throttling, "clock", return_value=1_000_000.0),
-        # As Django's own client does: else the test's transaction would end with the first request.
+        # Django's own client does this too. Otherwise the test's transaction would end with the first request.
         mock.patch.object(connection, "close_if_unusable_or_obsolete"),
     ):
         yield
@@ -163,7 +163,7 @@ def counted() -> dict:
 def plain(answer: Answer, sent: Sent, names: dict) -> tuple:
     """The answer, with numbered names in the place of random values."""
     status, headers, body = answer
-    # Pages are Django's alone, and full of drawn tokens.
+    # Only Django answers with pages, and they are full of random tokens.
     is_page = dict(headers).get("Content-Type", "").startswith("text/html")
     text = "page" if is_page else DRAWN.sub(lambda found: named(found, names), body.decode())
     # The order of headers does not matter.
