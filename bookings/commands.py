@@ -99,7 +99,7 @@ class Entry(NamedTuple):
     """One line of the event's ledger: what moved, and the counts after it.
 
     `tickets` is the number that the entry is about: the total when opened, the signed difference when the capacity
-    changed, the tickets given back when the event was cancelled. `note` says why it was done, or what was edited.
+    changed, the tickets held when the event was cancelled. `note` says why it was done, or what was edited.
     `place` is the new waitlist number of a moved booking.
     """
 

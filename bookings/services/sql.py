@@ -15,8 +15,8 @@ from typing import NamedTuple
 from django.db import connection, models
 
 from bookings.commands import Claim, Entry
-from bookings.enums import BookingStatus
-from bookings.models import Booking, IdempotencyKey, LedgerEntry
+from bookings.enums import BookingStatus, LedgerKind
+from bookings.models import LIVE, Booking, IdempotencyKey, LedgerEntry
 from events.models import Event
 
 # SQLite takes at most 32,766 values in one statement, and 500 parts in one compound query.
@@ -24,6 +24,7 @@ ROWS_A_QUERY = 500
 SIZES_A_QUERY = 64
 Statement = tuple[str, Sequence]
 BOOKINGS, EVENTS, KEYS = Booking._meta.db_table, Event._meta.db_table, IdempotencyKey._meta.db_table
+ENTRIES = LedgerEntry._meta.db_table
 BOOKING_COLUMNS = [field.attname for field in Booking._meta.concrete_fields]
 ENTRY_COLUMNS = (
     *("event_id", "sequence", "kind", "tickets", "available_after", "waitlisted_after"),
@@ -38,6 +39,20 @@ NEXT_SIZE = (
     f"SELECT MIN(tickets_reserved) FROM {BOOKINGS}"  # noqa: S608
     " WHERE event_id = %s AND status = %s AND tickets_reserved > %s AND tickets_reserved <= %s"
 )
+# The numbers and counts go on from the event's latest entry, as if the bookings were cancelled one after the other. The
+# second event, which no booking has, lets MariaDB begin at the first id (`BookingQuerySet.of_event`).
+LATEST = f"SELECT sequence, available_after, waitlisted_after FROM {ENTRIES} WHERE event_id = %s"  # noqa: S608
+CANCELLATIONS = f"""
+INSERT INTO {ENTRIES} ({", ".join(ENTRY_COLUMNS)}, note)
+SELECT live.event_id, latest.sequence + ROW_NUMBER() OVER by_id, %s, live.tickets_reserved,
+    latest.available_after
+        + SUM(CASE WHEN live.waitlist_number IS NULL THEN live.tickets_reserved ELSE 0 END) OVER by_id,
+    latest.waitlisted_after - COUNT(live.waitlist_number) OVER by_id,
+    %s, live.id, %s, %s
+FROM {BOOKINGS} AS live CROSS JOIN ({LATEST} ORDER BY sequence DESC LIMIT 1) AS latest
+WHERE live.event_id IN (%s, -1) AND live.status IN (%s, %s) AND live.id BETWEEN %s AND %s
+WINDOW by_id AS (ORDER BY live.id) ORDER BY live.id
+"""  # noqa: S608
 KNOWN_KEYS = (
     "SELECT used.digest, used.fingerprint, used.answer, used.token_nonce, used.booking_id, made.token_hash"  # noqa: S608
     f" FROM {KEYS} AS used INNER JOIN {BOOKINGS} AS made ON made.id = used.booking_id WHERE used.digest IN"
@@ -228,6 +243,12 @@ def insert_entries(entries: Iterable[tuple[int, Entry]], new_ids: Mapping[str, s
         else:
             rows.append(f"({row})")
     return [*((insertion(LedgerEntry, ENTRY_COLUMNS, some), ()) for some in batched(rows, ROWS_A_QUERY)), *statements]
+
+
+def insert_cancellations(event_id: int, ids: tuple[int, int], actor_id: int, note: str, now: datetime) -> Statement:
+    """The ledger entries of an event's live bookings in a range of ids, which are about to be cancelled."""
+    entry = LedgerKind.CANCELLED, actor_id, adapted(now), note
+    return CANCELLATIONS, [*entry, event_id, event_id, *LIVE, *ids]
 
 
 def insert_keys(keys: Sequence[NewKey], new_ids: Mapping[str, str], now: datetime) -> list[Statement]:

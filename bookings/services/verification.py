@@ -34,6 +34,8 @@ class Report:
     began: datetime = field(default_factory=timezone.now)
     held: int = 0
     waiting: int = 0
+    # The event was cancelled before its bookings got ledger entries for that: one entry cancelled them all.
+    is_cancelled_by_one_entry: bool = False
     findings: list[str] = field(default_factory=list)
 
     def check(self, is_so: bool, finding: str) -> None:
@@ -160,6 +162,8 @@ def verify_ledger(report: Report) -> None:
             f"ledger entry {sequence} ({entry.kind} {entry.tickets}) goes from {available} available,"
             f" {waitlisted} waiting to {after[0]}, {after[1]}",
         )
+        if entry.kind == LedgerKind.EVENT_CANCELLED:
+            report.is_cancelled_by_one_entry = after != (available, waitlisted)
         available, waitlisted = after
         if entry.kind != LedgerKind.OPENED:
             hour = hour_of(entry.created_at)
@@ -216,7 +220,8 @@ def legal_moves(entry: LedgerEntry, *, total: int, available: int, waitlisted: i
         case LedgerKind.MOVED | LedgerKind.TRANSFERRED | LedgerKind.EDITED:
             return {(available, waitlisted)}
         case LedgerKind.EVENT_CANCELLED if tickets == total - available:
-            return {(total, 0)}
+            # Before the bookings had entries of their own, this one entry moved all of them.
+            return {(available, waitlisted), (total, 0)}
     return set()
 
 
@@ -247,7 +252,7 @@ def verify_bookings(report: Report) -> None:
             entries[entry.booking_id].append(entry)
         for booking in page:
             story = sorted(entries[booking.pk], key=lambda entry: entry.sequence)
-            expected = state_after(story, is_event_cancelled=report.event.deleted_at is not None)
+            expected = state_after(story, is_cancelled_by_event=report.is_cancelled_by_one_entry)
             found = (booking.status, booking.tickets_reserved, booking.waitlist_number)
             report.check(
                 expected == found, f"booking {booking.reference} is {found}, its ledger entries say {expected}"
@@ -258,7 +263,7 @@ def verify_bookings(report: Report) -> None:
             )
 
 
-def state_after(story: list[LedgerEntry], *, is_event_cancelled: bool) -> tuple[str | None, int, int | None]:
+def state_after(story: list[LedgerEntry], *, is_cancelled_by_event: bool) -> tuple[str | None, int, int | None]:
     """The (status, tickets, waitlist number) after a booking's entries; (None, 0, None) if they make no sense."""
     status, tickets, number = None, 0, None
     for entry in story:
@@ -279,6 +284,6 @@ def state_after(story: list[LedgerEntry], *, is_event_cancelled: bool) -> tuple[
                 status, number = BookingStatus.CANCELLED, None
             case _:
                 return None, 0, None
-    if is_event_cancelled and status is not None:
+    if is_cancelled_by_event and status is not None:
         return BookingStatus.CANCELLED, tickets, None
     return status, tickets, number

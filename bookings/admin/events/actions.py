@@ -307,7 +307,7 @@ class CancelWholeEvent(EventEdit):
     def carry_out(self, form):
         event = cancel_event(self.subject.pk, actor=self.request.user, version=form.cleaned_data["version"])
         self.model_admin.log_change(self.request, event, "Cancelled, with all its bookings.")
-        freed = LedgerEntry.objects.get(event=event, sequence=event.ledger_sequence).tickets
+        freed = LedgerEntry.objects.get(event=event, booking=None, kind=LedgerKind.EVENT_CANCELLED).tickets
         lines = [f"{event} is cancelled, with all its bookings.", f"{counted(freed, 'ticket')} came back."]
         return Report(lines, Action.address(self))
 

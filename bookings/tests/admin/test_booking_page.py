@@ -6,6 +6,7 @@ import pytest
 
 from bookings.models import Booking
 from bookings.services.cancellation import cancel_tickets
+from bookings.services.events import cancel_event
 from bookings.tests.admin.confirming import PERSONAS, as_persona, url_of
 from bookings.tests.factories import BookingFactory, EventFactory
 
@@ -65,6 +66,17 @@ def test_page_of_a_cancelled_booking_has_nothing_to_do(box_office, waiting):
     assert actions(response) == []
     assert facts(response)["Tickets"] == "1, given back"
     assert story(response)[-1] == "Grace Hopper cancelled 1 ticket"
+
+
+def test_page_of_a_booking_cancelled_with_its_event_says_who_cancelled_it(box_office, waiting, admin_user):
+    cancel_event(waiting.event_id, actor=admin_user)
+
+    response = box_office.get(url_of(waiting))
+
+    assert story(response) == [
+        "Grace Hopper joined the waitlist for 1 ticket",
+        f"{admin_user.username} cancelled 1 ticket of Grace Hopper: the event was cancelled",
+    ]
 
 
 def test_page_tells_no_token(box_office, waiting):

@@ -57,6 +57,7 @@ def test_entry_by_staff_names_who_acted(kind, sentence, booking):
         ("transferred", "grace changed the holder of 2 tickets: wheelchair"),
         ("edited", "grace edited the event: wheelchair"),
         ("promoted", "grace served Ada Lovelace out of turn, 2 tickets: wheelchair"),
+        ("cancelled", "grace cancelled 2 tickets of Ada Lovelace: wheelchair"),
     ],
 )
 def test_entry_with_a_note_says_why(kind, sentence):

@@ -75,8 +75,13 @@ DONE = {
             "All 4 tickets come back; nobody can book any more.",
             "This cannot be undone.",
         ],
-        "Gala is cancelled, with all its bookings.",
-        [("event_cancelled", 4, None, "superuser", "")],
+        "Gala is cancelled, with all its bookings. 4 tickets came back.",
+        [
+            ("event_cancelled", 4, None, "superuser", ""),
+            ("cancelled", 4, "Ada", "superuser", "the event was cancelled"),
+            ("cancelled", 2, "Grace", "superuser", "the event was cancelled"),
+            ("cancelled", 3, "Alan", "superuser", "the event was cancelled"),
+        ],
         (4, 4, 0, 0),
     ),
 }

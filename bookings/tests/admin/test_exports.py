@@ -198,6 +198,23 @@ def test_ledger_export_says_who_did_what(box_office):
     assert (opened["Kind"], opened["By"]) == ("Opened", booking.event.created_by.username)
 
 
+def test_ledger_export_has_the_cancellation_of_each_booking_of_a_cancelled_event(box_office, admin_user):
+    booking = BookingFactory(event=EventFactory(name="Concert"), tickets=2)
+    cancel_event(booking.event_id, actor=admin_user)
+
+    [cancelled] = rows_of_csv(box_office.get(f"{LEDGER}export/csv/", {"event": "Concert", "kind": "cancelled"}))
+
+    assert [cancelled[title] for title in ("#", "Tickets", "Booking", "By", "Left", "Waiting", "Note")] == [
+        "4",
+        "2",
+        booking.reference,
+        admin_user.username,
+        "10",
+        "0",
+        "the event was cancelled",
+    ]
+
+
 def test_xlsx_export_has_cells_of_their_types(box_office):
     event = EventFactory(name="=1+1", date=datetime(2080, 12, 1, 19, 30, tzinfo=UTC))
     booking = BookingFactory(event=event, tickets=2, first_name="<r>", last_name="@x</r>", email="a&b@example.org")

@@ -48,11 +48,13 @@ def test_ledger_of_a_whole_event_tells_all_without_gaps(user, admin_user):
         (13, "transferred", 2, 1, 0, guest.pk, admin_user.pk),
         (14, "cancelled", 2, 3, 0, guest.pk, None),
         (15, "capacity_changed", -1, 2, 0, None, admin_user.pk),
-        (16, "event_cancelled", 3, 5, 0, None, admin_user.pk),
+        (16, "event_cancelled", 3, 2, 0, None, admin_user.pk),
+        (17, "cancelled", 2, 4, 0, first.pk, admin_user.pk),
+        (18, "cancelled", 1, 5, 0, third.pk, admin_user.pk),
     ]
     assert {kind for _, kind, *_ in told} == set(LedgerKind.values)
     event.refresh_from_db()
-    assert event.ledger_sequence == 16
+    assert event.ledger_sequence == 18
 
 
 def test_ledger_counts_each_event_from_one(admin_user):

@@ -1,8 +1,9 @@
 import pytest
 
-from bookings.models import Booking
+from bookings.models import Booking, LedgerEntry
 from bookings.services import events as event_service
 from bookings.services.events import cancel_event
+from bookings.services.verification import verify_events
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import counts, everything, ledger, statuses
 from bookings.tests.wire import (
@@ -37,12 +38,23 @@ def test_delete_event_cancels_and_keeps_its_bookings(staff, admin_user):
         (2, None),
     ]
     assert counts(event) == (5, 5, 0, 0)
-    assert ledger(event, after=4) == [(5, "event_cancelled", 5, 5, 0, None, admin_user.pk)]
+    assert ledger(event, after=4) == [
+        (5, "event_cancelled", 5, 0, 1, None, admin_user.pk),
+        (6, "cancelled", 4, 4, 1, held.pk, admin_user.pk),
+        (7, "cancelled", 1, 5, 1, guest.pk, admin_user.pk),
+        (8, "cancelled", 2, 5, 0, waiting.pk, admin_user.pk),
+    ]
     event.refresh_from_db()
+    assert event.ledger_sequence == 8
     assert event.version == 2
     assert event.deleted_at == event.updated_at > held.updated_at
     held.refresh_from_db()
     assert held.updated_at == event.deleted_at
+    entries = LedgerEntry.objects.filter(event=event, sequence__gt=4).order_by("pk")
+    assert list(entries.values_list("sequence", "note", "place", "created_at")) == [
+        (5, "", None, event.deleted_at),
+        *((sequence, "the event was cancelled", None, event.deleted_at) for sequence in (6, 7, 8)),
+    ]
 
 
 def test_delete_event_leaves_earlier_cancellations_alone(staff):
@@ -54,6 +66,12 @@ def test_delete_event_leaves_earlier_cancellations_alone(staff):
     staff.delete(f"/api/v1/event/{event.pk}")
 
     assert Booking.objects.get(pk=booking.pk).updated_at == booking.updated_at
+    assert [entry[:2] for entry in ledger(event)] == [
+        (1, "opened"),
+        (2, "booked"),
+        (3, "cancelled"),
+        (4, "event_cancelled"),
+    ]
 
 
 def test_delete_event_is_gone_for_every_reader(staff, anonymous):
@@ -177,16 +195,34 @@ def test_delete_event_of_no_such_id(staff, identity):
     assert everything() == before
 
 
-@pytest.mark.parametrize("bookings", [1, 2, 4, 5])
-def test_delete_event_cancels_its_bookings_in_parts(staff, monkeypatch, bookings):
+@pytest.mark.parametrize("bookings", [0, 1, 2, 4, 5])
+def test_delete_event_cancels_its_bookings_in_parts(staff, admin_user, monkeypatch, bookings):
     monkeypatch.setattr(event_service, "BOOKINGS_A_QUERY", 2)
     event = EventFactory(total_tickets=3)
-    BookingFactory.create_batch(bookings, event=event)
-    other = BookingFactory()
+    made, others = [], []
+    for _ in range(bookings):
+        made.append(BookingFactory(event=event))
+        others.append(BookingFactory())
 
     response = staff.delete(f"/api/v1/event/{event.pk}")
 
     assert response.status_code == 200
-    assert set(event.bookings.values_list("status", flat=True)) == {"cancelled"}
-    other.refresh_from_db()
-    assert other.status == "completed"
+    held, waiting = min(bookings, 3), max(bookings - 3, 0)
+    assert ledger(event, after=1 + bookings) == [
+        (2 + bookings, "event_cancelled", held, 3 - held, waiting, None, admin_user.pk),
+        *(
+            (
+                2 + bookings + number,
+                "cancelled",
+                1,
+                min(3 - held + number, 3),
+                min(waiting, bookings - number),
+                booking.pk,
+                admin_user.pk,
+            )
+            for number, booking in enumerate(made, 1)
+        ),
+    ]
+    assert set(statuses(*made)) <= {"cancelled"}
+    assert set(statuses(*others)) <= {"completed"}
+    assert [finding for report in verify_events() for finding in report.findings] == []

@@ -191,7 +191,10 @@ def test_event_is_cancelled_with_all_its_bookings(page_as, event, role):
 
     assert counts(event) == (4, 4, 0, 0)
     assert set(Booking.objects.values_list("status", flat=True)) == {"cancelled"}
-    assert last_entries(event, 1) == [("event_cancelled", 4, role, "")]
+    assert last_entries(event, 4) == [
+        ("event_cancelled", 4, role, ""),
+        *(("cancelled", tickets, role, "the event was cancelled") for tickets in (4, 2, 3)),
+    ]
 
 
 @pytest.mark.parametrize("role", HEADS)

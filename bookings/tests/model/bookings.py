@@ -63,7 +63,7 @@ def cancel(
     visible(world, login, booking, token)
     if named_id != booking.id.value:
         raise Invalid("bookingId", "Must be the id in the URL, or be left out.")
-    give_back(world, booking, tickets)
+    give_back(world, booking, tickets, by=authenticate(world, login))
     return said("Booking cancelled successfully.")
 
 

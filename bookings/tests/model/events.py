@@ -62,7 +62,7 @@ def refuse_stale(event: Event, version: int | None) -> None:
 
 
 def delete_event(world: World, login: Login | None, event: Event, version: int | None) -> Answer:
-    admin_of(world, login)
+    admin = admin_of(world, login)
     standing(event)
     refuse_stale(event, version)
     event.is_deleted = True
@@ -70,7 +70,8 @@ def delete_event(world: World, login: Login | None, event: Event, version: int |
     event.updated_at = this_moment()
     for booking in event.bookings:
         if booking.is_live:
-            call_off(booking)
+            world.note(f"{booking.status}, cancelled with its event")
+            call_off(booking, by=admin)
     return said("Event deleted successfully.")
 
 

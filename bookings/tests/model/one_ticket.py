@@ -78,5 +78,5 @@ def cancel_seat(world: World, login: Login | None, event: Event, user: User | No
     if not live:
         raise Refused(404, "booking_not_found", "This user has no booking for this event.")
     seats = [booking for booking in live if booking.is_seat]
-    give_back(world, (seats or live)[0], None)
+    give_back(world, (seats or live)[0], None, by=user_of(world, login))
     return Answer(200, {"message": "Booking cancelled, next in line assigned if applicable"})

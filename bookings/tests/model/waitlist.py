@@ -1,7 +1,7 @@
 """The waitlist in the model: who gets tickets, who waits, and who is next."""
 
 from bookings.tests.model.seen import this_moment
-from bookings.tests.model.world import CANCELLED, COMPLETED, WAITLISTED, Booking, Event, Refused, World
+from bookings.tests.model.world import CANCELLED, COMPLETED, WAITLISTED, Booking, Event, Refused, User, World
 
 
 def take_in(world: World, booking: Booking) -> None:
@@ -37,7 +37,7 @@ def refuse_closed(event: Event) -> None:
         raise Refused(409, "sales_closed", "Sales for this event are closed.")
 
 
-def give_back(world: World, booking: Booking, tickets: int | None) -> None:
+def give_back(world: World, booking: Booking, tickets: int | None, *, by: User | None) -> None:
     if not booking.is_live:
         raise Refused(409, "already_cancelled", "This booking is already cancelled.")
     had = booking.tickets
@@ -45,7 +45,7 @@ def give_back(world: World, booking: Booking, tickets: int | None) -> None:
         message = f"This booking has {had} ticket{'' if had == 1 else 's'}; cancel at most that many."
         raise Refused(400, "more_than_reserved", message, "ticketsToCancel")
     if tickets is None or tickets == had:
-        call_off(booking)
+        call_off(booking, by=by)
         why = "cancellation"
     else:
         booking.tickets -= tickets
@@ -54,8 +54,9 @@ def give_back(world: World, booking: Booking, tickets: int | None) -> None:
     serve(world, booking.event, because_of=why)
 
 
-def call_off(booking: Booking) -> None:
+def call_off(booking: Booking, *, by: User | None) -> None:
     booking.status = CANCELLED
+    booking.cancelled_by = by
     booking.updated_at = this_moment()
     if booking in booking.event.waitlist:
         booking.event.waitlist.remove(booking)

@@ -144,6 +144,8 @@ class Booking:
     reference: Seen = field(default_factory=a_reference)
     created_at: Seen = field(default_factory=this_moment)
     updated_at: Seen = None
+    # None while it is live, and if a guest cancelled it.
+    cancelled_by: User | None = None
 
     def __post_init__(self):
         self.updated_at = self.created_at

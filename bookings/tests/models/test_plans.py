@@ -10,6 +10,8 @@ from accounts.models import User
 from accounts.tests.factories import UserFactory
 from bookings.models import Booking, LedgerEntry, LinePart, attach_positions
 from bookings.rules import NUMBERS_A_PART, ROOM, Reach, number_of_arrival, part_of_waitlist
+from bookings.services import events as event_service
+from bookings.services.events import cancel_event
 from bookings.services.inventory import waiting_claims
 from bookings.tests.factories import EventFactory
 from bookings.tests.rows import delete_rows
@@ -227,6 +229,15 @@ def test_cancelling_reads_no_more_with_a_longer_waitlist(event, staff, policy):
     read = rows_read(lambda: staff.delete(f"/api/v1/booking/{booking.pk}"))
 
     assert read < 20
+
+
+def test_cancelling_an_event_reads_each_booking_a_few_times(event, user, monkeypatch):
+    monkeypatch.setattr(event_service, "BOOKINGS_A_QUERY", 10)
+
+    read = rows_read(lambda: cancel_event(event.pk, actor=user))
+
+    # Ten times to number it and add up the counts, and then once with each of the bookings of other events beside it.
+    assert read <= 32 * (SOLD + WAITING)
 
 
 def test_freeing_many_tickets_reads_those_whom_they_can_serve(event):

@@ -369,8 +369,18 @@ def test_cancelled_event_holds_nothing():
 
     [outcome] = run(event, CancelEvent())
 
-    assert entries(outcome) == [(LedgerKind.EVENT_CANCELLED, 7, 10, 0)]
-    assert (event.available, event.waitlisted, event.is_deleted) == (10, 0, True)
+    assert entries(outcome) == [(LedgerKind.EVENT_CANCELLED, 7, 3, 1)]
+    assert (event.available, event.waitlisted, event.completed, event.is_deleted) == (10, 0, 0, True)
+
+
+def test_cancelled_event_keeps_a_ledger_number_for_each_live_booking():
+    event = inventory(10)
+    gone, *_ = booked(event, 1, 2, 3, 9)
+    run(event, Cancel(gone.id))
+
+    [outcome] = run(event, CancelEvent())
+
+    assert event.sequence == outcome.entries[0].sequence + 3
 
 
 def test_move_puts_a_claim_elsewhere_in_the_line():

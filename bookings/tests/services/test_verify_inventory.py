@@ -5,7 +5,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 
-from bookings.models import Booking, LedgerEntry, SalesHour
+from bookings.models import Booking, LedgerEntry, LinePart, SalesHour
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
 from bookings.services.verification import CHUNK, snapshot, verify_event, verify_events
@@ -140,6 +140,62 @@ def test_verify_finds_a_live_booking_of_a_deleted_event(event):
 
     with pytest.raises(CommandError, match="deleted, but has live bookings"):
         verify()
+
+
+def test_verify_accepts_an_event_that_was_cancelled_by_one_entry(event):
+    """So events were cancelled before their bookings got entries of their own for it."""
+    hour = SalesHour.objects.get()
+    LedgerEntry.objects.create(
+        event=event,
+        sequence=11,
+        kind="event_cancelled",
+        tickets=8,
+        available_after=10,
+        waitlisted_after=0,
+        created_at=hour.hour,
+    )
+    SalesHour.objects.update(held=0, waiting=0)
+    Booking.objects.filter(event=event).update(status="cancelled", waitlist_number=None)
+    LinePart.objects.all().delete()
+    none_left = {"available_tickets": 10, "waitlisted_count": 0, "waitlisted_tickets": 0, "completed_count": 0}
+    Event.objects.filter(pk=event.pk).update(**none_left, ledger_sequence=11, deleted_at=hour.hour)
+
+    assert verify().endswith("1 event verified.\n")
+
+
+# The ledger of the cancelled event ends with entry 11 for the event, and with 12 to 15 for its live bookings. Those
+# bookings have 3, 5, 4 and 3 tickets, and the last two wait.
+DAMAGES_OF_CANCELLED = [
+    ("DELETE FROM bookings_ledgerentry WHERE event_id = {event} AND sequence = 15", "ledger says 14 entries"),
+    ("DELETE FROM bookings_ledgerentry WHERE event_id = {event} AND sequence = 12", "ledger entry 12 is missing"),
+    (
+        "UPDATE bookings_ledgerentry SET booking_id = {gone} WHERE event_id = {event} AND sequence = 12",
+        "is ('cancelled', 3, None), its ledger entries say (BookingStatus.COMPLETED, 3, None)",
+    ),
+    ("UPDATE bookings_ledgerentry SET tickets = 1 WHERE event_id = {event} AND sequence = 12", "(cancelled 1) goes"),
+    (
+        "UPDATE bookings_ledgerentry SET tickets = 9 WHERE event_id = {event} AND sequence = 11",
+        "(event_cancelled 9) goes",
+    ),
+    (
+        "UPDATE bookings_ledgerentry SET available_after = 10, waitlisted_after = 0"
+        " WHERE event_id = {event} AND sequence = 11",
+        "ledger entry 12 (cancelled 3) goes from 10 available, 0 waiting to 5, 2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("sql", "finding"), DAMAGES_OF_CANCELLED, ids=[found for _, found in DAMAGES_OF_CANCELLED])
+def test_verify_finds_in_a_cancelled_event(event, sql, finding):
+    cancel_event(event.pk, actor=event.created_by)
+    assert verify().endswith("1 event verified.\n")
+    gone = LedgerEntry.objects.get(event=event, kind="cancelled", sequence__lt=11).booking_id
+    damage(sql.format(event=event.pk, gone=gone))
+
+    with pytest.raises(CommandError) as error:
+        verify()
+
+    assert finding in str(error.value)
 
 
 def test_verify_stops_at_the_first_disagreement(event):

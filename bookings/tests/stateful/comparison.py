@@ -2,8 +2,8 @@ import json
 from itertools import groupby
 
 from accounts.models import LoginSession, User
-from bookings.models import Booking, IdempotencyKey
-from bookings.tests.model.world import World
+from bookings.models import Booking, IdempotencyKey, LedgerEntry
+from bookings.tests.model.world import CANCELLED, World
 from events.models import Event
 
 
@@ -31,6 +31,7 @@ def compare_rows(world: World) -> None:
     compare("keys", IdempotencyKey.objects.count(), len(world.keys))
     compare_events(world)
     compare_bookings(world)
+    compare_cancellations(world)
 
 
 def compare_events(world: World) -> None:
@@ -74,6 +75,20 @@ def compare_bookings(world: World) -> None:
     for event in world.events:
         next_ones = event.waitlist[:1] if event.policy == "strict" else event.waitlist
         compare(f"those who wait for {event.name} and would fit", fitting(next_ones, event), [])
+
+
+def compare_cancellations(world: World) -> None:
+    """The ledger has one answer to who cancelled a booking, whichever way it was cancelled."""
+    rows = LedgerEntry.objects.filter(kind="cancelled").order_by("booking_id")
+    compare(
+        "who cancelled which booking",
+        [list(row) for row in rows.values_list("booking_id", "actor_id", "tickets")],
+        [
+            [booking.id, booking.cancelled_by and booking.cancelled_by.id, booking.tickets]
+            for booking in world.bookings
+            if booking.status == CANCELLED
+        ],
+    )
 
 
 def fitting(waiting: list, event) -> list:

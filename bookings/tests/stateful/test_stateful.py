@@ -29,6 +29,8 @@ MUST_HAPPEN = {
     "passed over, kept its place",
     "passed the queue under first_fit",
     "queued behind the head though it fits",
+    "completed, cancelled with its event",
+    "waitlisted, cancelled with its event",
     "replayed",
     "replayed after the booking changed",
     "dead token refused",
