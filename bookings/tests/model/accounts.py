@@ -91,7 +91,10 @@ def refresh(world: World, login: Login, *, is_spent: bool) -> Answer:
 
 
 def log_out(world: World, login: Login) -> Answer:
+    changes = not login.is_over
     login.is_over = True
+    if not login.user.is_active:
+        raise Refused(401, "token_not_valid", "This token is no longer valid; log in again.", changes=changes)
     return said("Logged out successfully.")
 
 
