@@ -198,7 +198,9 @@ def misplaced_patterns(source: str) -> list[str]:
 
 def test_patterns_are_constants_of_modules():
     """Other uses of `re` would not be found here."""
-    misplaced = {path: misplaced_patterns(path.read_text()) for path in sources()}
+    # Settings come from those who run Ticks, so nobody else can make their patterns slow.
+    paths = [path for path in sources() if path != settings.BASE_DIR / "ticks/environment.py"]
+    misplaced = {path: misplaced_patterns(path.read_text()) for path in paths}
 
     assert {str(path): found for path, found in misplaced.items() if found} == {}
 
