@@ -212,9 +212,13 @@ def valid_holders(rows: Iterable[tuple]) -> dict[int, int]:
 
 def prune_accounts() -> int:
     """Deletes expired sessions and counters; returns how many rows."""
-    now = timezone.now()
-    expired = [model.objects.filter(expires_at__lte=now) for model in (LoginSession, AttemptCounter)]
-    return sum(map(delete_in_batches, [*expired, BrowserSession.objects.filter(expire_date__lte=now)]))
+    return sum(map(delete_in_batches, expired_rows(timezone.now())))
+
+
+def expired_rows(moment: datetime) -> list[QuerySet]:
+    """The sessions and counters that have expired at this moment."""
+    expired = [model.objects.filter(expires_at__lte=moment) for model in (LoginSession, AttemptCounter)]
+    return [*expired, BrowserSession.objects.filter(expire_date__lte=moment)]
 
 
 def refuse_taken(user: User) -> None:

@@ -39,7 +39,14 @@ class BookingQuerySet(models.QuerySet):
         return self.filter(event_id__in=[event_id, -1])
 
     def with_status(self, status: str):
-        return self.filter(status__in=[status, ""])
+        bookings = self.filter(status__in=[status, ""])
+        if status not in LIVE:
+            return bookings
+        # Those of a cancelled event are about to be cancelled. This is neither a join nor EXISTS, for which MariaDB
+        # would read all events first.
+        event = Event.objects.filter(pk=models.OuterRef("event")).order_by()
+        deleted_at = models.Subquery(event.values("deleted_at"))
+        return bookings.alias(event_deleted_at=deleted_at).filter(event_deleted_at=None)
 
 
 class Booking(models.Model):
@@ -196,6 +203,19 @@ def attach_positions(bookings: list[Booking]) -> None:
                 positions[event_id, place[2]] = position
     for booking in bookings:
         booking.waitlist_position = positions.get((booking.event_id, booking.waitlist_number))
+
+
+def show_cancelled(bookings: list[Booking]) -> None:
+    """Gives live bookings of cancelled events the state that they are about to get.
+
+    If an event has many bookings, their rows are changed part by part after the event is cancelled.
+    """
+    live = [booking for booking in bookings if booking.status in LIVE]
+    models.prefetch_related_objects(live, models.Prefetch("event", Event.objects.only("deleted_at")))
+    for booking in live:
+        if booking.event.deleted_at:
+            booking.status, booking.waitlist_number = BookingStatus.CANCELLED, None
+            booking.updated_at = booking.event.deleted_at
 
 
 class SalesHour(models.Model):

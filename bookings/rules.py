@@ -290,7 +290,7 @@ def change_terms(inventory: Inventory, command: ChangeTerms, outcome: Outcome) -
 
 def cancel_event(inventory: Inventory, command: CancelEvent, outcome: Outcome) -> None:
     """Takes the inventory to its state after the last booking is cancelled. There are too many bookings to load, so
-    `cancel_event` in `bookings.services.events` writes their entries."""
+    `cancel_next_bookings` in `bookings.services.events` writes their entries."""
     inventory.is_deleted = True
     # This entry moves nothing: each live booking has an entry after it, which moves the counts as always.
     record(inventory, outcome, LedgerKind.EVENT_CANCELLED, inventory.held, command.actor)

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET
 from xlsxwriter.exceptions import XlsxWriterException
 
 from bookings.admin.filters import FilteredAdmin
-from bookings.models import Booking, LedgerEntry
+from bookings.models import Booking, LedgerEntry, show_cancelled
 from events.models import Event, state_of
 from ticks.db.scanning import TookTooLong, range_of, scan
 from ticks.server.stopping import GivenUp, check_wanted
@@ -169,6 +169,8 @@ class Exportable(FilteredAdmin):
         check()
         for found, _ in scan(rows, range(high, low - 1, -1), seconds=STATEMENT_SECONDS):
             check()
+            if self.model is Booking:
+                show_cancelled(found)
             for row in found:
                 yield [value(row) for value in columns.values()]
 

@@ -15,6 +15,7 @@ from bookings.services.reports import (
     event_totals,
     fullest_on_sale,
     inventory_findings,
+    is_prune_overdue,
     latest_entries,
     opening_soon,
     sold_out_with_waitlist,
@@ -62,6 +63,7 @@ def dashboard(request: HttpRequest) -> dict:
             "figures": event_figures(totals),
             "notices": [
                 *inventory_notices(),
+                *upkeep_notices(now),
                 *waitlist_notices(now, count=totals["sold_out_with_waitlist"]),
                 *opening_notices(now, count=totals["opening_soon"]),
             ],
@@ -96,6 +98,11 @@ def inventory_notices() -> list[Notice]:
         text = f"{first}, and {counted(len(others), 'more finding')}" if others else first
         notices.append(event_notice(event, "bad", "Does not verify", text))
     return notices
+
+
+def upkeep_notices(now: datetime) -> list[Notice]:
+    text = "Expired logins and idempotency keys are kept for two days or longer: run manage.py prune daily"
+    return [Notice("warn", "Not pruned", text)] if is_prune_overdue(now) else []
 
 
 def waitlist_notices(now: datetime, *, count: int) -> list[Notice]:

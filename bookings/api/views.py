@@ -22,7 +22,7 @@ from bookings.api.serializers import (
 )
 from bookings.enums import BookingStatus
 from bookings.exceptions import BookingNotFound
-from bookings.models import Booking, attach_positions
+from bookings.models import Booking, attach_positions, show_cancelled
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event, open_event
@@ -156,6 +156,7 @@ class BookingViewSet(ViewSet):
         if not request.user.is_authenticated:
             raise NotAuthenticated
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        show_cancelled(page)
         attach_positions(page)
         return self.get_paginated_response([booking_data(booking) for booking in page])
 
@@ -163,7 +164,9 @@ class BookingViewSet(ViewSet):
         "Read a booking", success={200: BookingSerializer}, errors=[401, 404], parameters=[ID, TOKEN, TOKEN_QUERY]
     )
     def retrieve(self, request, pk):
-        return answer("Booking retrieved successfully.", booking_data(self.get_object()))
+        booking = self.get_object()
+        show_cancelled([booking])
+        return answer("Booking retrieved successfully.", booking_data(booking))
 
     @describes(
         "Cancel a booking, or some of its tickets",

@@ -46,6 +46,9 @@ def quick_findings(events: Iterable[Event]) -> dict[int, list[str]]:
     found = found.annotate(**{f"last_{column}": Subquery(latest.values(column)[:1]) for column in columns})
     findings = {}
     for event in found:
+        if event.deleted_at and (event.last_sequence or 0) < event.ledger_sequence:
+            # Its bookings are being cancelled, and their entries are on their way.
+            continue
         counts = (
             ("entries", event.ledger_sequence, event.last_sequence),
             ("available", event.available_tickets, event.last_available_after),

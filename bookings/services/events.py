@@ -1,7 +1,9 @@
+import logging
+import time
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import Max
+from django.db.models import Exists, Max, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.text import Truncator
 
@@ -15,10 +17,17 @@ from bookings.services.inventory import apply, lock_event
 from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.db.transactions import in_one_transaction
+from ticks.exceptions import Refusal
+from ticks.server import stopping
 
-# MariaDB gives out no id of a table while an INSERT ... SELECT fills it. So bookings for other events wait while one
-# statement inserts this many ledger entries: a tenth of a second.
-BOOKINGS_A_QUERY = 2_000
+log = logging.getLogger("bookings.events")
+# One transaction cancels this many bookings of a cancelled event. MariaDB gives out no id of a table while an
+# INSERT ... SELECT fills it. So bookings for other events wait while one statement inserts this many ledger entries: a
+# tenth of a second.
+BOOKINGS_A_PART = 2_000
+# The request that cancels an event also cancels its bookings for this long. The server cancels the others
+# (`bookings.services.upkeep`).
+CANCEL_SECONDS = 5
 CANCELLED_WITH_EVENT = "the event was cancelled"
 
 
@@ -110,21 +119,73 @@ def sales_closed(event: Event, *, now: datetime) -> dict:
     return {"sales_start": start, "sales_end": now}
 
 
-@in_one_transaction
 def cancel_event(event_id: int, *, actor: User, version: int | None = None) -> Event:
     """Hides an event from every reader and cancels its bookings. The bookings and the ledger are kept.
 
-    Raises `EventNotFound`, `StaleVersion`, `Busy`.
+    From the first transaction on nobody can book, and the event's counts are those of an event without live bookings.
+    The rows and ledger entries of more than `BOOKINGS_A_PART` bookings follow in transactions of their own; until then
+    readers see these bookings as cancelled (`show_cancelled`). Raises `EventNotFound`, `StaleVersion`, `Busy`.
     """
+    event, live = close_event(event_id, actor=actor, version=version)
+    if live > BOOKINGS_A_PART:
+        try:
+            finish_cancellation(event.pk, seconds=CANCEL_SECONDS)
+        except Refusal:
+            # The event is cancelled all the same.
+            log.warning("Bookings of the cancelled event %s are left for later.", event.pk, exc_info=True)
+    return event
+
+
+@in_one_transaction
+def close_event(event_id: int, *, actor: User, version: int | None) -> tuple[Event, int]:
+    """Cancels an event, and its first bookings. Returns the number of the bookings that were live."""
     event = lock_standing_event(event_id, version=version)
-    now = timezone.now()
+    live, now = event.completed_count + event.waitlisted_count, timezone.now()
     apply(event, [CancelEvent(actor)], now=now)
-    cancel_bookings_of(event, actor=actor, now=now)
     LinePart.objects.filter(event=event).delete()
     event.deleted_at = event.updated_at = now
     event.version += 1
     event.save(update_fields=["deleted_at", "updated_at", "version"])
-    return event
+    cancel_next_bookings(event)
+    return event, live
+
+
+def unfinished_cancellations() -> QuerySet[Event]:
+    """The cancelled events some of whose bookings have no ledger entry for that yet."""
+    latest = LedgerEntry.objects.filter(event=OuterRef("pk"), sequence=OuterRef("ledger_sequence"))
+    return Event.objects.exclude(deleted_at=None).filter(~Exists(latest.order_by())).order_by("pk")
+
+
+def finish_cancellation(event_id: int, *, seconds: float = float("inf")) -> None:
+    """Cancels the bookings that are left of a cancelled event, part by part. It ends early when the time is over or the
+    server is about to stop. Raises `Busy`, `Unavailable`, `OutcomeUnknown`, after which it can be called again."""
+    deadline = time.monotonic() + seconds
+    while cancel_part(event_id) and time.monotonic() < deadline and not stopping.has_begun():
+        pass
+
+
+@in_one_transaction
+def cancel_part(event_id: int) -> bool:
+    return cancel_next_bookings(lock_event(event_id))
+
+
+def cancel_next_bookings(event: Event) -> bool:
+    """Cancels the next bookings of a locked, cancelled event, each with a ledger entry. Returns whether any was left.
+
+    They are cancelled in the order of their ids. So the latest entry says which booking was the last one: none if it is
+    the event's own. The entries go on from it, with its actor and time.
+    """
+    latest = LedgerEntry.objects.filter(event=event).order_by("-sequence").first()
+    first = (latest.booking_id or 0) + 1
+    live = Booking.objects.of_event(event.pk).live().filter(pk__gte=first).order_by("pk")
+    last = live[:BOOKINGS_A_PART].aggregate(last=Max("pk"))["last"]
+    if last is None:
+        return False
+    sql.run_all([sql.insert_cancellations(event.pk, (first, last), CANCELLED_WITH_EVENT)])
+    live.filter(pk__lte=last).update(
+        status=BookingStatus.CANCELLED, waitlist_number=None, one_ticket_holder=None, updated_at=event.deleted_at
+    )
+    return True
 
 
 def edit_summary(event: Event, edits: dict) -> str:
@@ -142,22 +203,6 @@ def edited_value(value) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return "nothing" if value in (None, "") else Truncator(value).chars(100)
-
-
-def cancel_bookings_of(event: Event, *, actor: User, now: datetime) -> None:
-    """Cancels the live bookings of a cancelled event in the order of their ids, each with a ledger entry of its own.
-
-    They are written in ranges of ids, since one statement for a million of them would outlast a request's time-out. The
-    entries of a range go on from the event's latest entry, so a range needs nothing of the ranges before it.
-    """
-    live = Booking.objects.of_event(event.pk).live().order_by("pk")
-    done = 0
-    while last := live.filter(pk__gt=done)[:BOOKINGS_A_QUERY].aggregate(last=Max("pk"))["last"]:
-        sql.run_all([sql.insert_cancellations(event.pk, (done + 1, last), actor.pk, CANCELLED_WITH_EVENT, now)])
-        live.filter(pk__gt=done, pk__lte=last).update(
-            status=BookingStatus.CANCELLED, waitlist_number=None, one_ticket_holder=None, updated_at=now
-        )
-        done = last
 
 
 def lock_standing_event(event_id: int, *, version: int | None) -> Event:

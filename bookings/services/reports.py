@@ -11,6 +11,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum, Value
 
 from bookings.models import InventoryCheck, LedgerEntry, SalesHour
 from bookings.services.checks import quick_findings
+from bookings.services.upkeep import DAY, has_expired
 from events.models import Event, is_on_sale
 
 UNITS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
@@ -18,6 +19,8 @@ HOUR = UNITS["hour"]
 # Weeks begin on Mondays, so periods are counted from one.
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 SOON = timedelta(hours=24)
+# It is to be run daily; this leaves time for a run that comes late.
+PRUNE_IS_OVERDUE_AFTER = 2 * DAY
 IS_SOLD_OUT_WITH_WAITLIST = Q(available_tickets=0, waitlisted_count__gt=0)
 
 
@@ -118,6 +121,10 @@ def opening_soon(now: datetime) -> QuerySet[Event]:
 
 def opens_soon(now: datetime) -> Q:
     return Q(deleted_at=None, sales_start__gt=now, sales_start__lte=now + SOON)
+
+
+def is_prune_overdue(now: datetime) -> bool:
+    return has_expired(now - PRUNE_IS_OVERDUE_AFTER)
 
 
 def inventory_findings(limit: int) -> dict[Event, list[str]]:

@@ -39,16 +39,20 @@ NEXT_SIZE = (
     f"SELECT MIN(tickets_reserved) FROM {BOOKINGS}"  # noqa: S608
     " WHERE event_id = %s AND status = %s AND tickets_reserved > %s AND tickets_reserved <= %s"
 )
-# The numbers and counts go on from the event's latest entry, as if the bookings were cancelled one after the other. The
+# The numbers and counts go on from the event's latest entry, as if the bookings were cancelled one after the other. All
+# entries have its actor and time, those of the cancellation of the event. The
 # second event, which no booking has, lets MariaDB begin at the first id (`BookingQuerySet.of_event`).
-LATEST = f"SELECT sequence, available_after, waitlisted_after FROM {ENTRIES} WHERE event_id = %s"  # noqa: S608
+LATEST = (
+    "SELECT sequence, available_after, waitlisted_after, actor_id, created_at"  # noqa: S608
+    f" FROM {ENTRIES} WHERE event_id = %s"
+)
 CANCELLATIONS = f"""
 INSERT INTO {ENTRIES} ({", ".join(ENTRY_COLUMNS)}, note)
 SELECT live.event_id, latest.sequence + ROW_NUMBER() OVER by_id, %s, live.tickets_reserved,
     latest.available_after
         + SUM(CASE WHEN live.waitlist_number IS NULL THEN live.tickets_reserved ELSE 0 END) OVER by_id,
     latest.waitlisted_after - COUNT(live.waitlist_number) OVER by_id,
-    %s, live.id, %s, %s
+    latest.actor_id, live.id, latest.created_at, %s
 FROM {BOOKINGS} AS live CROSS JOIN ({LATEST} ORDER BY sequence DESC LIMIT 1) AS latest
 WHERE live.event_id IN (%s, -1) AND live.status IN (%s, %s) AND live.id BETWEEN %s AND %s
 WINDOW by_id AS (ORDER BY live.id) ORDER BY live.id
@@ -245,10 +249,9 @@ def insert_entries(entries: Iterable[tuple[int, Entry]], new_ids: Mapping[str, s
     return [*((insertion(LedgerEntry, ENTRY_COLUMNS, some), ()) for some in batched(rows, ROWS_A_QUERY)), *statements]
 
 
-def insert_cancellations(event_id: int, ids: tuple[int, int], actor_id: int, note: str, now: datetime) -> Statement:
-    """The ledger entries of an event's live bookings in a range of ids, which are about to be cancelled."""
-    entry = LedgerKind.CANCELLED, actor_id, adapted(now), note
-    return CANCELLATIONS, [*entry, event_id, event_id, *LIVE, *ids]
+def insert_cancellations(event_id: int, ids: tuple[int, int], note: str) -> Statement:
+    """The ledger entries of a cancelled event's live bookings in a range of ids, which are about to be cancelled."""
+    return CANCELLATIONS, [LedgerKind.CANCELLED, note, event_id, event_id, *LIVE, *ids]
 
 
 def insert_keys(keys: Sequence[NewKey], new_ids: Mapping[str, str], now: datetime) -> list[Statement]:

@@ -83,7 +83,7 @@ def scope_of_booking(body, token, *, key):
 
 async def book(tour, body, token):
     loop = asyncio.get_running_loop()
-    worker = Worker(FastPath)
+    worker = Worker(FastPath, keep_up=None)
     worker.loop, worker.fast_path = loop, FastPath(loop, worker.threads)
     # The first one loads the routes and fills caches.
     await worker.__rsgi__(scope_of_booking(body, token, key="first"), Protocol(body))

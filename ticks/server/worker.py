@@ -9,14 +9,15 @@ import faulthandler
 import gc
 import multiprocessing
 import os
+import random
 import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from django.conf import settings
-from django.db import connections
+from django.db import close_old_connections, connections
 
 from ticks.logging import write_in_batches
 from ticks.server import stopping
@@ -28,6 +29,7 @@ TICK_SECONDS = 0.05
 # process replaces it.
 HANG_SECONDS = 30
 BEAT_SECONDS = 1
+UPKEEP_SECONDS = 60
 # At a stop, a worker that has had no request for this long does not wait for silent connections, which browsers like to
 # keep.
 LINGER_SECONDS = 1
@@ -40,10 +42,11 @@ GARBAGE_LOOK_EVERY = 20_000
 
 def make_worker() -> "Worker":
     """Makes the application of a new worker process."""
-    # The fast path needs Django's applications, which `ticks.server.app` has loaded by now.
+    # These need Django's applications, which `ticks.server.app` has loaded by now.
     from bookings.api.fast_path import FastPath
+    from bookings.services.upkeep import keep_up
 
-    worker = Worker(FastPath)
+    worker = Worker(FastPath, keep_up)
     # Objects that are loaded by now stay. Without this, Python would search all of them for garbage again and again,
     # for 40 ms each time, and answer nobody meanwhile.
     gc.collect()
@@ -53,12 +56,15 @@ def make_worker() -> "Worker":
 
 
 class Worker:
-    def __init__(self, make_fast_path):
+    def __init__(self, make_fast_path, keep_up):
         connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
-        self.make_fast_path = make_fast_path
+        self.make_fast_path, self.keep_up = make_fast_path, keep_up
         self.threads = ThreadPoolExecutor(settings.THREADS, thread_name_prefix="django")
         self.bodies = Bodies(limit=settings.BODY_LIMIT, seconds=settings.BODY_SECONDS)
         self.in_flight, self.busy_at, self.beat_at = 0, 0.0, 0.0
+        # The workers begin at different times, so that they do not do the same at once.
+        self.upkeep_at = time.monotonic() + random.uniform(0, UPKEEP_SECONDS)  # noqa: S311 (no secret)
+        self.upkeep: Future | None = None
 
     def __rsgi_init__(self, loop) -> None:
         self.loop = loop
@@ -86,6 +92,7 @@ class Worker:
         self.fast_path.refuse_late()
         self.bodies.give_up_late()
         self.log.flush()
+        self.start_upkeep(now)
         is_ending = stopping.stage[0] == stopping.ENDING
         if self.in_flight or not is_ending:
             self.busy_at = now
@@ -94,6 +101,16 @@ class Worker:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             if now - self.busy_at > LINGER_SECONDS:
                 sys.exit(0)
+
+    def start_upkeep(self, now: float) -> None:
+        is_busy = self.upkeep is not None and not self.upkeep.done()
+        if now >= self.upkeep_at and not is_busy and not stopping.has_begun():
+            self.upkeep_at, self.upkeep = now + UPKEEP_SECONDS, self.threads.submit(self.run_upkeep)
+
+    def run_upkeep(self) -> None:
+        """Runs in a thread that otherwise answers requests. As before a request, it drops a stale connection."""
+        close_old_connections()
+        self.keep_up()
 
     async def __rsgi__(self, scope, protocol) -> None:
         self.in_flight += 1

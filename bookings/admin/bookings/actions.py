@@ -7,7 +7,7 @@ from bookings.admin import fields, formatting
 from bookings.commands import Cancel, Serve
 from bookings.enums import BookingStatus
 from bookings.exceptions import AlreadyCancelled, InvalidTerms, NotWaiting
-from bookings.models import Booking
+from bookings.models import Booking, show_cancelled
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.inventory import EventWork, simulate
 from bookings.services.transfer import Holder, changes_to, transfer_booking
@@ -31,7 +31,8 @@ class BookingAction(Action):
         return f"Now: {booking.full_name} {holds} {tickets}; {event} has {formatting.counts_of(event)}."
 
     def closed_reason(self):
-        return AlreadyCancelled.message if self.subject.status == BookingStatus.CANCELLED else None
+        is_cancelled = self.subject.status == BookingStatus.CANCELLED or self.subject.event.deleted_at
+        return AlreadyCancelled.message if is_cancelled else None
 
     def log(self, text: str) -> None:
         self.model_admin.log_change(self.request, self.subject, text)
@@ -229,6 +230,7 @@ class CancelBookings(SelectionAction):
     thing, limit = "booking", 500
 
     def preview(self, form):
+        show_cancelled(self.subject)
         rows = [self.described(booking) for booking in self.subject]
         effects = [
             f"{forecast.event}: {formatting.promotes(forecast)} {formatting.counts_after(forecast)}".replace("  ", " ")

@@ -9,7 +9,7 @@ from bookings.admin.bookings.actions import CancelBookings, CancelTickets, MoveI
 from bookings.admin.bookings.list import BookingFilterForm, BookingList
 from bookings.admin.exports import Exportable
 from bookings.admin.formatting import booking_url, event_link, status_badge
-from bookings.models import Booking, LedgerEntry
+from bookings.models import Booking, LedgerEntry, show_cancelled
 from ticks.formatting import counted, plural, time_tag, with_unit
 from ticks.staff_actions import PageAdmin
 
@@ -34,6 +34,11 @@ class BookingAdmin(Exportable, PageAdmin):
     def has_change_permission(self, request, obj=None):
         """Nobody changes a booking by a form. Only actions change one."""
         return obj is None and super().has_change_permission(request)
+
+    def find_to_view(self, request, pk):
+        booking = super().find_to_view(request, pk)
+        show_cancelled([booking])
+        return booking
 
     def page_context(self, request, booking):
         event, tickets, position = booking.event, booking.tickets_reserved, booking.waitlist_position

@@ -20,7 +20,7 @@ from bookings.admin.filters import ByEventFilterForm, day_field, search_field
 from bookings.admin.formatting import booking_url
 from bookings.admin.lists import KeysetList
 from bookings.enums import BookingStatus
-from bookings.models import Booking, SalesHour, attach_positions
+from bookings.models import Booking, SalesHour, attach_positions, show_cancelled
 from bookings.services.references import ALPHABET, REFERENCE_LENGTH
 from events.models import Event
 from ticks.db.fields import MAX_TICKETS
@@ -86,6 +86,7 @@ class BookingList(KeysetList):
 
     def get_results(self, request):
         super().get_results(request)
+        show_cancelled(self.result_list)
         attach_positions(self.result_list)
 
     def url_for_result(self, result):

@@ -26,6 +26,8 @@ class Command(BaseCommand):
         for report in verify_events(event):
             checked += 1
             found, verdict = report.event, "DIFFERS" if report.findings else "agrees"
+            if report.left:
+                verdict += f", {counted(report.left, 'booking')} still to be cancelled with it"
             counts = found.total_tickets, report.held, found.available_tickets, report.waiting, found.ledger_sequence
             self.stdout.write(ROW.format(found.pk, found.name, *counts, verdict))
             self.store(report)

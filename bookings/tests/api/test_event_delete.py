@@ -197,7 +197,7 @@ def test_delete_event_of_no_such_id(staff, identity):
 
 @pytest.mark.parametrize("bookings", [0, 1, 2, 4, 5])
 def test_delete_event_cancels_its_bookings_in_parts(staff, admin_user, monkeypatch, bookings):
-    monkeypatch.setattr(event_service, "BOOKINGS_A_QUERY", 2)
+    monkeypatch.setattr(event_service, "BOOKINGS_A_PART", 2)
     event = EventFactory(total_tickets=3)
     made, others = [], []
     for _ in range(bookings):

@@ -1,0 +1,53 @@
+"""What has to be done from time to time, by the server or by `manage.py prune`."""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.services import expired_rows, prune_accounts
+from bookings.models import IdempotencyKey
+from bookings.services.events import finish_cancellation, unfinished_cancellations
+from ticks.db.transactions import delete_in_batches
+from ticks.exceptions import Refusal
+
+log = logging.getLogger("bookings.upkeep")
+DAY = timedelta(days=1)
+
+
+def keep_up() -> None:
+    """Finishes what other processes have left. With the embedded database, also prunes once a day.
+
+    Every worker calls it once a minute, in a thread that otherwise answers requests.
+    """
+    try:
+        finish_cancellations()
+        if settings.EMBEDDED and has_expired(timezone.now() - DAY):
+            prune()
+    except (DatabaseError, InterfaceError, Refusal):
+        log.warning("The upkeep was interrupted and is tried again.", exc_info=True)
+
+
+def finish_cancellations() -> None:
+    for event in unfinished_cancellations():
+        finish_cancellation(event.pk)
+
+
+def prune() -> tuple[int, int]:
+    """Deletes what has expired. Returns how many idempotency keys, and how many rows of accounts."""
+    return delete_in_batches(expired_keys(timezone.now())), prune_accounts()
+
+
+def has_expired(moment: datetime) -> bool:
+    """Whether there is a row that had expired at this moment, so that nothing has been pruned since.
+
+    The rows tell it by themselves, so all processes and hosts see the same and nobody has to note when it was done.
+    """
+    return any(rows.exists() for rows in (expired_keys(moment), *expired_rows(moment)))
+
+
+def expired_keys(moment: datetime) -> QuerySet:
+    return IdempotencyKey.objects.filter(created_at__lt=moment - timedelta(hours=settings.IDEMPOTENCY_HOURS))
