@@ -1,4 +1,4 @@
-.PHONY: help run test nightly check format pins mutants mutmut chaos bench
+.PHONY: help run demo test nightly check format pins mutants mutmut chaos bench
 
 # Neither the developer's shell nor .env may decide what is checked.
 MANAGE = env -u DATABASE_URL -u DB_HOST -u DB_PORT -u DB_USER -u DB_PASSWORD -u DB_NAME TICKS_ENV_FILE= .venv/bin/python manage.py
@@ -11,6 +11,9 @@ help:
 
 run: ## set up what is missing, then serve Ticks; HOST and PORT are honoured
 	@tools/setup.sh && exec .venv/bin/python manage.py serve --prepare
+
+demo: ## as `make run`, and load demo data if the database is empty, whichever it is
+	@tools/setup.sh && exec .venv/bin/python manage.py serve --prepare --demo
 
 test: ## the checks, then the tests on SQLite, on MariaDB and on a Galera cluster
 	@tools/test.sh

@@ -14,6 +14,8 @@ SECRET_BYTES = 32
 HOST_NAME = r"(\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\])"
 # A rate is written as in DRF: a whole number, a slash, a period.
 RATE = r"0*[1-9][0-9]{0,9}/[smhd].*"
+# The driver connects to "localhost" by the socket, whatever the port says.
+BY_PORT = "127.0.0.1"
 
 
 class Environment:
@@ -27,6 +29,8 @@ class Environment:
         elif os.environ.get("TICKS_ENV_FILE"):
             raise ImproperlyConfigured(f"TICKS_ENV_FILE is {env_file!r}; name a file that exists, or empty it.")
         self.local_dir = base_dir / self.text("LOCAL_DIR", ".local")
+        # The files of the secrets that are not set, by the names of the settings.
+        self.generated_secrets: dict[str, Path] = {}
 
     def text(self, name: str, default: str = "", pattern: str = "(?s).*", fix: str = "") -> str:
         # This does not use env.str(), which treats a value that starts with $ as the name of another variable.
@@ -62,6 +66,8 @@ class Environment:
             return self.database_of_url(url or "sqlite:///db.sqlite3")
         if url or not (parts["HOST"] and parts["USER"] and parts["NAME"]):
             raise ImproperlyConfigured("Set DB_HOST, DB_USER and DB_NAME together, or DATABASE_URL alone.")
+        if parts["PORT"] and parts["HOST"] == "localhost":
+            parts["HOST"] = BY_PORT
         return {"ENGINE": "django.db.backends.mysql", **parts, "PORT": str(self.whole("DB_PORT", 3306, 1, 65535))}
 
     def database_of_url(self, url: str) -> dict:
@@ -77,14 +83,20 @@ class Environment:
         if url.startswith("sqlite:"):
             # A relative path starts at the project's folder, wherever Ticks is started from.
             config["NAME"] = str(self.base_dir / config["NAME"])
+        elif config["PORT"] and config["HOST"] == "localhost" and "unix_socket" not in config.get("OPTIONS", {}):
+            config["HOST"] = BY_PORT
         return config
 
     def secret(self, name: str, *, may_generate: bool) -> str:
-        """A secret of at least 32 bytes. With the embedded database it is made at the first start, and kept."""
+        """A secret of at least 32 bytes. If it is not set and may be generated, it is made at the first start, and
+        kept."""
         value = os.environ.get(name) or (self.generated(name) if may_generate else "")
         if len(value.encode()) < SECRET_BYTES:
             state = f"is shorter than {SECRET_BYTES} bytes" if value else "is not set"
-            raise ImproperlyConfigured(f"{name} {state}; set it to at least {SECRET_BYTES} random bytes.")
+            raise ImproperlyConfigured(
+                f"{name} {state}; set it to at least {SECRET_BYTES} random bytes, such as the output of "
+                "`openssl rand -hex 32`."
+            )
         return value
 
     def generated(self, name: str) -> str:
@@ -100,6 +112,7 @@ class Environment:
                 with suppress(FileExistsError):
                     os.link(draft, path)
                 draft.unlink()
+            self.generated_secrets[name] = path
             return path.read_text().strip()
         except OSError as error:
             raise ImproperlyConfigured(f"{name} is not set and {path} cannot be written ({error.strerror}).") from error

@@ -57,6 +57,8 @@ THROTTLE_RATES = {
 LOCK_SECONDS = 1
 DATABASE = environment.database()
 EMBEDDED = DATABASE["ENGINE"] == "django.db.backends.sqlite3"
+# This is the database if none is set. `make run` fills it with demo data.
+EMBEDDED_DEFAULT = DATABASE["NAME"] == str(BASE_DIR / "db.sqlite3")
 # These are the options that `ticks.server.worker` adds. With them a request is answered within three seconds even if
 # the database hangs; a command may take its time.
 REQUEST_DATABASE_OPTIONS = {}
@@ -101,8 +103,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Secrets and tokens
 
-SECRET_KEY = environment.secret("SECRET_KEY", may_generate=EMBEDDED)
+SECRET_KEY = environment.secret("SECRET_KEY", may_generate=True)
 JWT_SECRET = environment.secret("JWT_SECRET", may_generate=EMBEDDED)
+GENERATED_SECRETS = environment.generated_secrets
 if SECRET_KEY == JWT_SECRET:
     raise ImproperlyConfigured("SECRET_KEY and JWT_SECRET are the same; set two different secrets.")
 SIMPLE_JWT = {

@@ -305,6 +305,22 @@ GUARDS = [
         "ticks/tests/db/test_migrate.py -k wait",
         on_mariadb=True,
     ),
+    Guard(
+        "only a database in utf8mb4",
+        "ticks/management/commands/migrate.py",
+        "        refuse_other_charset()\n",
+        "",
+        "ticks/tests/db/test_charset.py -k mends",
+        on_mariadb=True,
+    ),
+    # Events that are cancelled part by part
+    Guard(
+        "the live bookings of a cancelled event are shown as cancelled",
+        "bookings/models.py",
+        "        if booking.event.deleted_at:\n",
+        "        if False:\n",
+        "bookings/tests/services/test_event_cancellation.py -k no_live_booking",
+    ),
     # Texts of the staff's pages
     Guard(
         "one check of an event at a time",

@@ -10,6 +10,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations import SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 
+from ticks.db.charset import refuse_other_charset
 from ticks.formatting import plural
 
 # Applications that earlier versions had: their tables are gone, but django_migrations still names their migrations.
@@ -97,7 +98,9 @@ def refuse_newer_schema() -> None:
 
 
 def refuse_other_schema() -> None:
-    """Raises `CommandError` if migrations are missing, since bookings would then be missing from the counts."""
+    """Raises `CommandError` if migrations are missing, since bookings would then be missing from the counts, and if the
+    character set is another."""
+    refuse_other_charset()
     refuse_newer_schema()
     missing = missing_migrations(MigrationLoader(connection))
     if missing:

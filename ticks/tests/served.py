@@ -100,10 +100,10 @@ def start(tmp_path, port, database):
         "WORKERS": "2",
     }
 
-    def run(*, is_awaited=True, **more):
+    def run(*options, is_awaited=True, **more):
         output = tmp_path / f"output-{len(started)}"
         with output.open("w") as file:
-            process = launch(tmp_path, environment | more, "--prepare", stdout=file)
+            process = launch(tmp_path, environment | more, *(options or ("--prepare", "--demo")), stdout=file)
         process.output = output
         started.append(process)
         if is_awaited:

@@ -22,6 +22,7 @@ WRONG_URLS = [
     *("geheim", ":", "mysql"),
 ]
 WRONG_URL = "DATABASE_URL cannot be read; write it as mysql://user:password@host:3306/name."
+SET_SECRET = "set it to at least 32 random bytes, such as the output of `openssl rand -hex 32`."
 WRONG_PARTS = "Set DB_HOST, DB_USER and DB_NAME together, or DATABASE_URL alone."
 
 
@@ -41,7 +42,8 @@ def environment(monkeypatch, tmp_path):
 
 def check(tmp_path, **given):
     """`manage.py check` in a process of its own."""
-    environment = {"PATH": os.environ["PATH"], "TICKS_ENV_FILE": "", "LOG_DIR": str(tmp_path), **given}
+    directories = {"LOG_DIR": str(tmp_path), "LOCAL_DIR": str(tmp_path)}
+    environment = {"PATH": os.environ["PATH"], "TICKS_ENV_FILE": "", **directories, **given}
     return subprocess.run(
         [sys.executable, "manage.py", "check"],
         cwd=ROOT,
@@ -84,17 +86,11 @@ def check(tmp_path, **given):
         *[(parts, WRONG_PARTS) for parts in ({"DB_HOST": "h"}, {"DB_PASSWORD": "geheim"}, {**SERVER, "DB_NAME": ""})],
         ({**SERVER, **MYSQL}, WRONG_PARTS),
         ({**SERVER, "DB_PORT": "abc"}, "DB_PORT is 'abc'; set it to a whole number from 1 to 65535."),
-        (MYSQL, "SECRET_KEY is not set; set it to at least 32 random bytes."),
-        (SERVER, "SECRET_KEY is not set; set it to at least 32 random bytes."),
-        ({**MYSQL, "SECRET_KEY": ONE}, "JWT_SECRET is not set; set it to at least 32 random bytes."),
-        (
-            {**SECRETS, "SECRET_KEY": "x" * 31},
-            "SECRET_KEY is shorter than 32 bytes; set it to at least 32 random bytes.",
-        ),
-        (
-            {**SECRETS, "JWT_SECRET": "x" * 31},
-            "JWT_SECRET is shorter than 32 bytes; set it to at least 32 random bytes.",
-        ),
+        (MYSQL, f"JWT_SECRET is not set; {SET_SECRET}"),
+        (SERVER, f"JWT_SECRET is not set; {SET_SECRET}"),
+        ({**MYSQL, "SECRET_KEY": ONE}, f"JWT_SECRET is not set; {SET_SECRET}"),
+        ({**SECRETS, "SECRET_KEY": "x" * 31}, f"SECRET_KEY is shorter than 32 bytes; {SET_SECRET}"),
+        ({**SECRETS, "JWT_SECRET": "x" * 31}, f"JWT_SECRET is shorter than 32 bytes; {SET_SECRET}"),
         ({**SECRETS, "JWT_SECRET": ONE}, "SECRET_KEY and JWT_SECRET are the same; set two different secrets."),
         ({**SECRETS, "LOG_DIR": "/dev/null/logs"}, "LOG_DIR: /dev/null/logs cannot be written (Not a directory)."),
     ],
@@ -111,6 +107,8 @@ def test_wrong_setting_stops_the_start_with_one_sentence(tmp_path, given, said):
     [
         {**SECRETS, "DATABASE_URL": "", "PORT": " 80 ", "DEBUG": "On", "THROTTLE_USER": "5/s", "TRUSTED_PROXIES": "16"},
         {**SECRETS, **MYSQL, "HTTPS": "yes", "LOG_DIR": ""},
+        # These are the settings of the first reference.
+        {**SERVER, "DB_HOST": "localhost", "DB_PASSWORD": "p", "JWT_SECRET": OTHER},
     ],
 )
 def test_right_settings_start(tmp_path, given):
@@ -170,6 +168,21 @@ def test_port_and_password_of_the_server_may_be_missing(environment):
     assert (database["PORT"], database["PASSWORD"]) == ("3306", "")
 
 
+@pytest.mark.parametrize(
+    ("given", "host"),
+    [
+        ({**SERVER, "DB_HOST": "localhost", "DB_PORT": "3307"}, "127.0.0.1"),
+        ({"DATABASE_URL": "mysql://me@localhost:3307/shop"}, "127.0.0.1"),
+        # Without a port it is the socket.
+        ({**SERVER, "DB_HOST": "localhost"}, "localhost"),
+        ({"DATABASE_URL": "mysql://me@localhost/shop"}, "localhost"),
+        ({"DATABASE_URL": "mysql://me@localhost:3307/shop?unix_socket=/run/db.sock"}, "localhost"),
+    ],
+)
+def test_localhost_with_a_port_is_reached_by_the_port(environment, given, host):
+    assert environment(**given).database()["HOST"] == host
+
+
 @pytest.mark.parametrize("scheme", ["mysql", "mariadb"])
 def test_database_url_names_the_database(environment, scheme):
     given = environment(DATABASE_URL=f"{scheme}://me:p%40ss@other.example:3308/shop")
@@ -209,8 +222,18 @@ def test_secrets_are_generated_once_and_kept_from_others(environment, tmp_path):
 
 def test_secret_that_is_set_goes_before_the_kept_one(environment, tmp_path):
     environment().secret("SECRET_KEY", may_generate=True)
+    given = environment(SECRET_KEY=ONE)
 
-    assert environment(SECRET_KEY=ONE).secret("SECRET_KEY", may_generate=True) == ONE
+    assert given.secret("SECRET_KEY", may_generate=True) == ONE
+    assert given.generated_secrets == {}
+
+
+def test_generated_secret_is_known_by_its_file(environment, tmp_path):
+    given = environment()
+
+    given.secret("SECRET_KEY", may_generate=True)
+
+    assert given.generated_secrets == {"SECRET_KEY": tmp_path / ".local" / "secret_key"}
 
 
 def test_kept_secret_that_is_too_short_is_refused(environment, tmp_path):

@@ -11,6 +11,7 @@ from django.core.management.commands import migrate
 from django.db import Error, OperationalError, connections, transaction
 from django.db.migrations.loader import MigrationLoader
 
+from ticks.db.charset import refuse_other_charset
 from ticks.db.migrations import describe_migrations, missing_migrations
 
 # A large upgrade takes minutes; the hosts of a deployment that migrates on each of them wait for the first.
@@ -31,6 +32,7 @@ class Command(migrate.Command):
             return super().execute(*args, **options)
 
     def handle(self, *args, **options):
+        refuse_other_charset()
         loader = MigrationLoader(connections[options["database"]])
         # On a new database, without applied migrations, no server runs.
         if options["verbosity"] and loader.applied_migrations:

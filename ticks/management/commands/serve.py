@@ -5,6 +5,7 @@ import socket
 import sys
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import connection
 
@@ -21,10 +22,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument(
-            "--prepare", action="store_true", help="first migrate, and load demo data if the database is empty"
+            "--prepare",
+            action="store_true",
+            help="first migrate, and load demo data if the database is the embedded default and empty",
         )
+        parser.add_argument("--demo", action="store_true", help="load demo data into any empty database")
 
-    def handle(self, *args, prepare, **options):
+    def handle(self, *args, prepare, demo, **options):
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             # Ctrl-C ends the command at once. An exception would be lost if Python runs a finalizer at that moment, and
             # migrations leave many; then the server would still start.
@@ -35,9 +39,11 @@ class Command(BaseCommand):
         if prepare:
             refuse_newer_schema()
             call_command("migrate", verbosity=0)
-            call_command("seed_demo", if_empty=True, stdout=self.stdout)
         else:
             refuse_other_schema()
+        if demo or (prepare and settings.EMBEDDED_DEFAULT):
+            call_command("seed_demo", if_empty=True, stdout=self.stdout)
+        self.say_what_is_missing()
         connection.close()
         site = f"http://[{address}]:{settings.PORT}" if ":" in address else f"http://{address}:{settings.PORT}"
         self.stdout.write(
@@ -56,6 +62,19 @@ class Command(BaseCommand):
         # The server takes this process's place: signals reach it, and Django is not kept in memory twice.
         options = [address, str(settings.PORT), str(settings.WORKERS)]
         os.execv(sys.executable, [sys.executable, "-m", "ticks.server.process", *options])  # noqa: S606
+
+    def say_what_is_missing(self) -> None:
+        # The documents say that the embedded database generates both secrets.
+        for name, path in {} if settings.EMBEDDED else settings.GENERATED_SECRETS.items():
+            self.stdout.write(
+                f"{name} is not set, so Ticks generated one, which it keeps in {path}. "
+                f"Servers on other hosts must have the same {name}."
+            )
+        if not get_user_model().objects.exists():
+            self.stdout.write(
+                "There is no account yet: `.venv/bin/python manage.py createsuperuser` makes the first admin, "
+                "and `make demo` loads demo data."
+            )
 
 
 def free_address() -> str:
@@ -79,7 +98,14 @@ def refuse_unreachable_database() -> None:
         connection.ensure_connection()
     except Exception as error:
         # This catches not only database errors: for a wrong option of DATABASE_URL the driver raises a TypeError.
-        raise CommandError(f"The database cannot be reached ({error}); check DATABASE_URL or DB_*.") from error
+        # The driver's own message names the socket, which the user has not set.
+        hint = " Set DB_PORT to connect to localhost by its port." if is_default_socket() else ""
+        raise CommandError(f"The database cannot be reached ({error}); check DATABASE_URL or DB_*.{hint}") from error
+
+
+def is_default_socket() -> bool:
+    database = settings.DATABASE
+    return not settings.EMBEDDED and database["HOST"] == "localhost" and "unix_socket" not in database["OPTIONS"]
 
 
 def refuse_too_few_connections() -> None:

@@ -61,7 +61,7 @@ def ask(database, tmp_path_factory):
         "THROTTLE_ENABLED": "off",
     }
     server = subprocess.Popen(
-        [sys.executable, str(settings.BASE_DIR / "manage.py"), "serve", "--prepare"],
+        [sys.executable, str(settings.BASE_DIR / "manage.py"), "serve", "--prepare", "--demo"],
         cwd=directory,
         env=environment,
         stdout=subprocess.DEVNULL,

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from unittest.mock import MagicMock
 import pytest
 from django.conf import settings
 from django.core.management import CommandError
+from django.db import connection
 
 from ticks.management.commands import serve
 from ticks.server.process import GRACE_SECONDS
@@ -37,6 +39,55 @@ def test_serve_prepares_says_where_and_stops(start, port):
     for path in ("/", "/api/docs", "/api/v1/event", "/admin/"):
         assert f"http://127.0.0.1:{port}{path}\n" in said
     assert re.search(r"^Demo data: 12 events made, 0 were there\.$", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("database", ["empty"], indirect=True)
+def test_serve_loads_no_demo_data_unasked(start, port, tmp_path):
+    process = start("--prepare", SECRET_KEY="")
+    status, _ = request(port, "POST", "/api/v1/booking", booking(2))
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert status == 404
+    assert "Demo data" not in said
+    assert (
+        "There is no account yet: `.venv/bin/python manage.py createsuperuser` makes the first admin, and `make demo` "
+        "loads demo data.\n"
+    ) in said
+    generated = tmp_path / ".local" / "secret_key"
+    assert stat.S_IMODE(generated.stat().st_mode) == 0o600
+    told = (
+        f"SECRET_KEY is not set, so Ticks generated one, which it keeps in {generated}. "
+        "Servers on other hosts must have the same SECRET_KEY.\n"
+    )
+    # The embedded database has one host alone.
+    assert (told in said) == (connection.vendor == "mysql")
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(
+    ("given", "is_default"),
+    [
+        ({}, True),
+        ({"DATABASE_URL": "sqlite:///db.sqlite3"}, True),
+        ({"DATABASE_URL": "sqlite:///other.sqlite3"}, False),
+    ],
+)
+def test_only_the_embedded_default_has_demo_data_unasked(tmp_path, given, is_default):
+    names = ("PATH", "LOG_DIR", "LOCAL_DIR")
+    environment = {"PATH": os.environ["PATH"], "TICKS_ENV_FILE": "", **dict.fromkeys(names[1:], str(tmp_path)), **given}
+    script = "from django.conf import settings; print(settings.EMBEDDED_DEFAULT)"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=settings.BASE_DIR,
+        env=environment | {"LOCAL_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "ticks.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ended.stdout == f"{is_default}\n"
 
 
 def test_serve_starts_again_at_once(start):
@@ -262,6 +313,22 @@ def test_serve_does_not_start_with_more_threads_than_connections(start):
     assert ended.returncode == 1
     assert "(max_connections), and 20405 may be needed: 100 workers (WORKERS) of 200 threads (THREADS)" in said
     assert "Ticks runs" not in said
+
+
+@pytest.mark.embedded
+def test_serve_without_the_default_socket_names_the_port(tmp_path, port, monkeypatch):
+    parts = {"DB_HOST": "localhost", "DB_USER": "root", "DB_NAME": "ticks", "JWT_SECRET": "j" * 32}
+    environment = os.environ | parts | {"TICKS_ENV_FILE": "", "PORT": str(port), "LOCAL_DIR": str(tmp_path)}
+    # The driver's default socket, where no database listens.
+    environment |= {"MYSQL_UNIX_PORT": str(tmp_path / "none.sock")}
+
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "serve"], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True
+    )
+
+    assert ended.returncode == 1
+    [sentence] = ended.stderr.splitlines()
+    assert sentence.endswith("); check DATABASE_URL or DB_*. Set DB_PORT to connect to localhost by its port.")
 
 
 @pytest.mark.embedded
