@@ -61,7 +61,8 @@ class EventReadViewSet(ViewSet):
     def list(self, request):
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         # It changes with everything that the page shows, since each event's own ETag does.
-        state = [self.paginator.count, self.paginator.has_more, *((event.pk, event.etag) for event in page)]
+        pages = self.paginator
+        state = [pages.count, pages.has_next, pages.has_previous, *((event.pk, event.etag) for event in page)]
         etag = f'"{sha256(repr(state).encode()).hexdigest()[:32]}"'
         if unchanged := not_modified(request, etag):
             return unchanged

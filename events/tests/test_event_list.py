@@ -257,14 +257,14 @@ def test_event_list_in_pages(owner):
     assert names(first) == ["A", "B"]
     assert first.json()["pagination"] == {
         "count": 3,
-        "next": "http://testserver/api/v1/event?page=2&pageSize=2",
+        "next": f"http://testserver/api/v1/event?after={first.json()['data'][1]['id']}&page=2&pageSize=2",
         "previous": None,
     }
     assert names(second) == ["C"]
     assert second.json()["pagination"] == {
         "count": 3,
         "next": None,
-        "previous": "http://testserver/api/v1/event?pageSize=2",
+        "previous": f"http://testserver/api/v1/event?before={second.json()['data'][0]['id']}&pageSize=2",
     }
     assert third.status_code == 404
     assert third.json() == {"message": "Invalid page.", "error": True, "code": "not_found"}
@@ -276,7 +276,8 @@ def test_event_list_has_fifty_to_a_page(owner, admin_user):
     response = owner.get("/api/v1/event")
 
     assert len(response.json()["data"]) == 50
-    assert response.json()["pagination"]["next"] == "http://testserver/api/v1/event?page=2"
+    last = response.json()["data"][-1]["id"]
+    assert response.json()["pagination"]["next"] == f"http://testserver/api/v1/event?after={last}&page=2"
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -1,10 +1,16 @@
+from datetime import timedelta
+from urllib.parse import quote_plus
+
 import pytest
+from django.apps import apps
 from django.db import connection
 from django.db.models.expressions import RawSQL
 from django.test.utils import CaptureQueriesContext
 
 pytestmark = pytest.mark.django_db
 
+# The shared modules know no app, so the app is not imported.
+Event = apps.get_model("events", "Event")
 URL = "/api/v1/event"
 HOST = "http://testserver"
 
@@ -55,14 +61,24 @@ def test_pages_link_to_each_other(owner, make_events):
         ["Concert 002", "Concert 003"],
         ["Concert 004"],
     )
-    assert first.json()["pagination"] == {"count": 5, "next": f"{HOST}{URL}?page=2&pageSize=2", "previous": None}
+    ids = [event["id"] for event in owner.get(URL).json()["data"]]
+    assert first.json()["pagination"] == {
+        "count": 5,
+        "next": f"{HOST}{URL}?after={ids[1]}&page=2&pageSize=2",
+        "previous": None,
+    }
     assert second.json()["pagination"] == {
         "count": 5,
-        "next": f"{HOST}{URL}?page=3&pageSize=2",
-        "previous": f"{HOST}{URL}?pageSize=2",
+        "next": f"{HOST}{URL}?after={ids[3]}&page=3&pageSize=2",
+        "previous": f"{HOST}{URL}?before={ids[2]}&pageSize=2",
     }
-    assert third.json()["pagination"] == {"count": 5, "next": None, "previous": f"{HOST}{URL}?page=2&pageSize=2"}
+    assert third.json()["pagination"] == {
+        "count": 5,
+        "next": None,
+        "previous": f"{HOST}{URL}?before={ids[4]}&page=2&pageSize=2",
+    }
     assert owner.get(first.json()["pagination"]["next"]).json() == second.json()
+    assert owner.get(second.json()["pagination"]["previous"]).json() == first.json()
 
 
 def test_links_keep_search_and_order(owner, make_events):
@@ -71,7 +87,10 @@ def test_links_keep_search_and_order(owner, make_events):
     response = owner.get(f"{URL}?pageSize=1&search=concert&ordering=-name")
 
     assert names(response) == ["Concert 002"]
-    assert response.json()["pagination"]["next"] == (f"{HOST}{URL}?ordering=-name&page=2&pageSize=1&search=concert")
+    position = quote_plus(f'["Concert 002",{response.json()["data"][0]["id"]}]')
+    assert response.json()["pagination"]["next"] == (
+        f"{HOST}{URL}?after={position}&ordering=-name&page=2&pageSize=1&search=concert"
+    )
 
 
 def test_page_has_50_rows_unless_told_and_100_at_most(owner, make_events):
@@ -123,16 +142,21 @@ def test_list_costs_the_same_queries_for_one_row_and_three(owner, make_events, d
     assert len(names(response)) == rows
 
 
+ORDERINGS = ["id", "-id", "id,-name", "name", "-name", "date", "-date", "date,-name", "-totalTickets,date", "createdAt"]
+
+
 @pytest.fixture
-def _nothing_is_near(monkeypatch):
-    """Links carry positions from the first page on, and pages are read as far ones."""
-    monkeypatch.setattr("ticks.api.pagination.NEAR", 0)
-
-
-@pytest.mark.usefixtures("_nothing_is_near")
-@pytest.mark.parametrize("ordering", ["id", "-id", "id,-name"])
-def test_links_lead_through_all_pages_and_back(owner, make_events, ordering):
+def varied(make_events):
+    """Seven events. Some have the same number of tickets, some the same date, and some no date."""
     make_events(7)
+    for event in Event.objects.order_by("pk"):
+        event.total_tickets += event.pk % 2
+        event.date = None if event.pk % 3 == 0 else event.date + timedelta(microseconds=event.pk % 3)
+        event.save()
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS)
+def test_links_lead_through_all_pages_and_back(owner, varied, ordering):
     everything = names(owner.get(f"{URL}?ordering={ordering}"))
     url, pages = f"{URL}?pageSize=2&ordering={ordering}", []
 
@@ -142,7 +166,6 @@ def test_links_lead_through_all_pages_and_back(owner, make_events, ordering):
         last, url = response, response.json()["pagination"]["next"]
 
     assert pages == [everything[0:2], everything[2:4], everything[4:6], everything[6:]]
-    assert "after=" in owner.get(f"{URL}?pageSize=2&ordering={ordering}").json()["pagination"]["next"]
     back = []
     while url := last.json()["pagination"]["previous"]:
         last = owner.get(url)
@@ -151,7 +174,59 @@ def test_links_lead_through_all_pages_and_back(owner, make_events, ordering):
     assert last.json()["pagination"]["count"] == 7
 
 
-@pytest.mark.usefixtures("_nothing_is_near")
+def walk(client, url, link, meanwhile):
+    """The ids on all pages that the links lead to. `meanwhile` is called after each page."""
+    seen = []
+    while url:
+        page = client.get(url).json()
+        ids = [event["id"] for event in page["data"]]
+        seen = seen + ids if link == "next" else ids + seen
+        meanwhile(page["data"])
+        url = page["pagination"][link]
+    return seen
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS)
+def test_rows_made_and_deleted_meanwhile_neither_repeat_nor_skip_one(owner, staff, varied, ordering):
+    everything = [event["id"] for event in owner.get(f"{URL}?ordering={ordering}").json()["data"]]
+
+    def change(rows):
+        # A row that was shown goes, and rows come before and after all others in most orders.
+        assert staff.delete(f"{URL}/{rows[0]['id']}").status_code == 200
+        for name, date, total in (("AAA", "1999-01-01", 1), ("ZZZ", "2099-01-01", 9)):
+            sent = {"name": name, "date": date, "totalTickets": total}
+            # Walks towards the newcomers come to an end.
+            if Event.objects.count() < 20:
+                assert staff.post(URL, sent).status_code == 201
+
+    seen = walk(owner, f"{URL}?pageSize=2&ordering={ordering}", "next", change)
+
+    assert len(seen) == len(set(seen))
+    assert [pk for pk in seen if pk in everything] == everything
+
+
+def test_way_back_leads_past_the_first_page_to_newcomers(owner, make_events):
+    make_events(3)
+    second = owner.get(f"{URL}?pageSize=2&ordering=-id").json()["pagination"]["next"]
+    make_events(3)
+
+    seen = walk(owner, second, "previous", lambda rows: None)
+
+    assert seen == list(Event.objects.order_by("-pk").values_list("pk", flat=True))
+
+
+def test_way_back_to_deleted_rows_leads_to_the_first_page(owner, staff, make_events):
+    make_events(3)
+    second = owner.get(f"{URL}?pageSize=1&page=2").json()["pagination"]
+    first = owner.get(URL).json()["data"][0]["id"]
+    staff.delete(f"{URL}/{first}")
+
+    page = owner.get(second["previous"]).json()
+
+    assert [event["name"] for event in page["data"]] == ["Concert 001"]
+    assert page["pagination"]["previous"] is None
+
+
 def test_links_say_page_and_position(owner, make_events):
     make_events(7)
     ids = [event["id"] for event in owner.get(URL).json()["data"]]
@@ -168,7 +243,8 @@ def test_links_say_page_and_position(owner, make_events):
         "next": None,
         "previous": f"{HOST}{URL}?before={ids[6]}&page=3&pageSize=2",
     }
-    assert owner.get(third["previous"]).json()["pagination"]["previous"] == f"{HOST}{URL}?pageSize=2"
+    previous = owner.get(third["previous"]).json()["pagination"]["previous"]
+    assert previous == f"{HOST}{URL}?before={ids[2]}&pageSize=2"
 
 
 @pytest.mark.parametrize("near", [0, 4, 1000])
@@ -187,16 +263,16 @@ def test_page_number_jumps_anywhere(owner, make_events, monkeypatch, near, query
     assert owner.get(f"{URL}?{query}&pageSize=2&page=6").status_code == 404
 
 
-@pytest.mark.usefixtures("_nothing_is_near")
-def test_links_of_another_order_carry_no_position(owner, make_events):
+def test_links_of_another_order_carry_the_values_of_its_columns(owner, make_events):
     make_events(3)
 
-    pagination = owner.get(f"{URL}?pageSize=1&page=2&ordering=name").json()["pagination"]
+    page = owner.get(f"{URL}?pageSize=1&page=2&ordering=name").json()
 
-    assert pagination == {
+    position = quote_plus(f'["Concert 001",{page["data"][0]["id"]}]')
+    assert page["pagination"] == {
         "count": 3,
-        "next": f"{HOST}{URL}?ordering=name&page=3&pageSize=1",
-        "previous": f"{HOST}{URL}?ordering=name&pageSize=1",
+        "next": f"{HOST}{URL}?after={position}&ordering=name&page=3&pageSize=1",
+        "previous": f"{HOST}{URL}?before={position}&ordering=name&pageSize=1",
     }
 
 
@@ -217,12 +293,34 @@ def test_bad_position_is_400(owner, make_events, name, value):
     }
 
 
-@pytest.mark.parametrize("query", ["after=1&before=9", "after=1&ordering=name", "after=1&ordering=-name,id"])
-def test_position_goes_with_an_order_by_id_and_alone(owner, query):
-    response = owner.get(f"{URL}?{query}")
+def test_page_cannot_be_after_and_before_a_position(owner):
+    response = owner.get(f"{URL}?after=1&before=9")
 
     assert response.status_code == 400
-    assert response.json()["errors"] == {"after": ["Goes with an order by id, and alone: follow the links."]}
+    assert response.json()["errors"] == {"after": ["Send either `after` or `before`: follow the links."]}
+
+
+BAD = ["1", "", "[", "[" * 100_000, "null", "{}", "[]", "[1]", "[5,1]", "[NaN,1]", '[true,"1"]', '["soon",1]']
+BAD += ['["2080-01-01","one"]', '["2080-01-01",-1]', '["2080-01-01",null]', '["2080-01-01",true]', '["0001-01-01",1]']
+BAD += ['["2080-01-01",1,1]', f'["2080-01-01",{"9" * 5000}]', f'["2080-01-01",{2**63}]']
+
+
+@pytest.mark.parametrize("name", ["after", "before"])
+@pytest.mark.parametrize("value", BAD)
+def test_bad_position_in_another_order_is_400(owner, make_events, name, value):
+    make_events(1)
+
+    response = owner.get(URL, {name: value, "ordering": "date"})
+
+    assert response.status_code == 400
+    assert response.json()["errors"] == {name: ["This is no position in this order: follow the links."]}
+
+
+@pytest.mark.parametrize("value", ['["\\ud800",1]', '["\\u0000",1]', "[null,1]", "[7,1]"])
+def test_text_of_a_position_that_no_name_can_be_is_400(owner, value):
+    response = owner.get(URL, {"after": value, "ordering": "name"})
+
+    assert response.status_code == 400
 
 
 def test_nothing_after_the_last_is_an_empty_page(owner, make_events):
@@ -268,8 +366,9 @@ def test_browsable_page_links_to_the_pages_around_it(owner, make_events):
 
     page = owner.get(f"{URL}?pageSize=2&page=2", headers={"Accept": "text/html"}).content.decode()
 
-    assert f'<a href="{HOST}{URL}?pageSize=2" rel="prev"' in page
-    assert f'<a href="{HOST}{URL}?page=3&amp;pageSize=2" rel="next"' in page
+    ids = [event["id"] for event in owner.get(URL).json()["data"]]
+    assert f'<a href="{HOST}{URL}?before={ids[2]}&amp;pageSize=2" rel="prev"' in page
+    assert f'<a href="{HOST}{URL}?after={ids[3]}&amp;page=3&amp;pageSize=2" rel="next"' in page
 
 
 @pytest.mark.mariadb
