@@ -13,7 +13,7 @@ from django.utils.functional import cached_property
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.rules import part_of_waitlist
 from events.models import Event
-from ticks.db.fields import ExactCharField, ExactEmailField
+from ticks.db.fields import ExactCharField, ExactEmailField, ExactTextField
 
 MAX_NOTE = 1000
 # These characters control the direction of writing, or are spaces without width. The joiners are not among them, since
@@ -77,6 +77,8 @@ class Booking(models.Model):
     )
     # This is the SHA-256 of the guest's token.
     token_hash = ExactCharField(max_length=64, null=True, editable=False)
+    # These are the names and the mail address as lists search them (`ticks.search`). Whoever writes those writes this.
+    search_text = ExactTextField(null=True, editable=False)
     # This is set only while the booking is live and was made by the one-ticket contract, under which a user has at most
     # one booking of an event. It is a nullable column, since MySQL has no conditional unique index.
     one_ticket_holder = models.ForeignKey(

@@ -7,9 +7,12 @@ from django.db import connection, models
 from django.db.models import F, Q, Sum
 from django.utils import timezone
 
-from ticks.db.fields import MAX_TICKETS
+from ticks.db.fields import MAX_TICKETS, ExactTextField
 from ticks.parsing import EARLIEST, LATEST
+from ticks.search import contains_words, fold_words, search_text
 
+# Lists search these fields, by `search_text`.
+SEARCHED = ("name", "venue", "description")
 STATES = [
     ("on_sale", "On sale"),
     ("sold_out", "Sold out"),
@@ -33,6 +36,11 @@ class EventQuerySet(models.QuerySet):
     def standing(self):
         """The events that are not deleted, which readers and buyers see."""
         return self.filter(deleted_at=None)
+
+    def search(self, text: str):
+        """The events that have each word of a text in their name, venue or description."""
+        words = fold_words(text)
+        return self.filter(contains_words(words, SEARCHED)) if words else self.none()
 
     def available(self):
         return self.filter(available_tickets__gt=0)
@@ -120,6 +128,7 @@ class Event(models.Model):
         default=0, editable=False, help_text="Number of the event's latest ledger entry."
     )
 
+    search_text = ExactTextField(null=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False, help_text="Rises with every staff edit.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -171,6 +180,12 @@ class Event(models.Model):
 
     def __str__(self):
         return self.name
+
+    def save(self, *args, update_fields=None, **kwargs):
+        if update_fields is None or not {*SEARCHED}.isdisjoint(update_fields):
+            self.search_text = search_text(*(getattr(self, name) for name in SEARCHED))
+            update_fields = update_fields and {*update_fields, "search_text"}
+        super().save(*args, update_fields=update_fields, **kwargs)
 
     @property
     def held_tickets(self) -> int:

@@ -4,7 +4,7 @@ import django_filters
 
 from accounts.permissions import IsUserOrPublic
 from events.exceptions import EventNotFound
-from events.models import Event
+from events.models import Event, EventQuerySet
 from events.serializers import EventSerializer, event_data
 from ticks.api.envelope import answer
 from ticks.api.filters import MomentFilter, Search, StrictFilters, StrictOrdering, word_filter
@@ -37,7 +37,8 @@ class EventReadViewSet(ViewSet):
     permission_classes = [IsUserOrPublic]
     filter_backends = [StrictFilters, Search, StrictOrdering]
     filterset_class = EventFilters
-    search_fields = ["name", "venue", "description"]
+    search_fields = ["search_text"]
+    search_rows = staticmethod(EventQuerySet.search)
     ordering = ["pk"]
     ordering_names = {
         "id": "pk",

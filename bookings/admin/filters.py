@@ -11,8 +11,10 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from bookings.services.search import number_in
 from events.models import Event
-from ticks.parsing import EARLIEST, LATEST, MAX_SEARCH, find
+from ticks.parsing import EARLIEST, LATEST, MAX_SEARCH
+from ticks.search import fold_words, search_text
 
 # These parameters are the positions in the links of pages.
 AFTER, BEFORE = "after", "before"
@@ -76,11 +78,14 @@ class ByEventFilterForm(FilterForm):
         value = self.cleaned_data["event"].strip()
         if not value:
             return None
-        event = find(Event.objects, value.removeprefix("#"))
+        event = Event.objects.filter(pk=number_in(value)).first()
         if event:
             return event
-        events = list(Event.objects.filter(name__icontains=value).order_by("-pk")[:MAX_CHOICES])
-        same = [event for event in events if event.name.casefold() == value.casefold()]
+        words = fold_words(value)
+        # The search looks at venues and descriptions too.
+        found = Event.objects.search(value).order_by("-pk")
+        events = [event for event in found if all(word in search_text(event.name) for word in words)][:MAX_CHOICES]
+        same = [event for event in events if fold_words(event.name) == words]
         if len(events) == 1 or len(same) == 1:
             return (same or events)[0]
         self.events = events

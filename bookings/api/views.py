@@ -27,7 +27,8 @@ from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event, open_event
 from bookings.services.idempotency import Receipt
-from bookings.services.references import is_reference, is_token_of
+from bookings.services.references import is_token_of
+from bookings.services.search import find_bookings
 from bookings.services.sql import read_booking
 from events.exceptions import EventNotFound
 from events.models import Event, counts_of
@@ -95,16 +96,6 @@ class AdminBookingFilters(BookingFilters):
     )
 
 
-class BookingSearch(Search):
-    """Searches bookings. A whole reference is found by the index; any other text is searched for in the names."""
-
-    def filter_queryset(self, request, queryset, view):
-        reference = request.query_params.get(self.search_param, "").strip().upper()
-        if is_reference(reference):
-            return queryset.filter(reference=reference)
-        return super().filter_queryset(request, queryset, view)
-
-
 class BookingViewSet(ViewSet):
     """Anybody can book, with or without an account. Only the owner of a booking sees or cancels it."""
 
@@ -112,8 +103,9 @@ class BookingViewSet(ViewSet):
     # All actions except the list are open to guests, since `get_object` guards single bookings.
     permission_classes = [AllowAny]
     serializer_class = BookingCreateSerializer
-    filter_backends = [StrictFilters, BookingSearch, StrictOrdering]
-    search_fields = ["first_name", "last_name"]
+    filter_backends = [StrictFilters, Search, StrictOrdering]
+    search_fields = ["search_text"]
+    search_rows = staticmethod(find_bookings)
     ordering = ["-pk"]
     # Ids rise in the order of creation, and they are indexed.
     ordering_names = {"id": "pk", "createdAt": "pk"}

@@ -14,6 +14,7 @@ from bookings.services.idempotency import Receipt, key_of, replay
 from bookings.services.references import guest_token, hash_token, new_nonce, new_reference
 from ticks.db.transactions import OutcomeUnknown
 from ticks.exceptions import Refusal
+from ticks.search import search_text
 
 # If the COMMIT of a job with a key was not answered, the job is tried again: once to find its booking, and once more in
 # case that answer is lost too. A caller who has already waited for a time-out does not get another attempt, since it
@@ -120,6 +121,7 @@ class BookingJob(TicketJob):
             first_name=request.first_name,
             last_name=request.last_name,
             email=request.email,
+            search_text=search_text(request.first_name, request.last_name, request.email),
             token_hash=self.token and hash_token(self.token),
             one_ticket_holder_id=self.user_id if request.is_only_one else None,
         )

@@ -11,6 +11,7 @@ from bookings.models import MAX_NOTE, Booking
 from bookings.services.inventory import apply, claim_of, lock_event
 from bookings.services.sql import read_bookings
 from ticks.db.transactions import in_one_transaction
+from ticks.search import search_text
 
 
 class Holder(NamedTuple):
@@ -43,7 +44,8 @@ def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: s
     for name, value in changes.items():
         setattr(booking, name, value)
     booking.updated_at = now
-    booking.save(update_fields=[*changes, "updated_at"])
+    booking.search_text = search_text(booking.first_name, booking.last_name, booking.email)
+    booking.save(update_fields=[*changes, "updated_at", "search_text"])
     return booking
 
 

@@ -22,5 +22,9 @@ class ExactCharField(ExactCollation, models.CharField):
     pass
 
 
+class ExactTextField(ExactCollation, models.TextField):
+    pass
+
+
 class ExactEmailField(ExactCollation, models.EmailField):
     pass

@@ -4,17 +4,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from django.core.management import CommandError
-from django.db import connection
+from django.db import connection, models
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations import SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 
 from ticks.db.charset import refuse_other_charset
+from ticks.db.transactions import in_one_transaction
 from ticks.formatting import plural
+from ticks.search import search_text
 
 # Applications that earlier versions had: their tables are gone, but django_migrations still names their migrations.
 FORMER_APPS = {"sessions"}
+# So many rows are locked for a few hundredths of a second.
+ROWS_A_FILL = 500
 
 
 class LockedTables(SeparateDatabaseAndState):
@@ -71,6 +75,28 @@ def locked(connection, tables: Sequence[str]) -> Iterator[None]:
         connection.close()
         raise
     connection.set_autocommit(True)
+
+
+def fill_search_text(model: type[models.Model], columns: Sequence[str]) -> None:
+    """Fills `search_text` of all rows from these columns, wherever it differs, and locks a few rows at a time."""
+    # On SQLite the whole of `migrate` is one transaction.
+    fill = fill_some if connection.in_atomic_block else in_one_transaction(fill_some)
+    last: int | None = 0
+    while last is not None:
+        last = fill(model, columns, after=last)
+
+
+def fill_some(model: type[models.Model], columns: Sequence[str], *, after: int) -> int | None:
+    """Fills the rows after an id, and returns the last one's id; None if there are no more."""
+    rows = list(model.objects.select_for_update().filter(pk__gt=after).order_by("pk")[:ROWS_A_FILL])
+    different = []
+    for row in rows:
+        text = search_text(*(getattr(row, column) for column in columns))
+        if row.search_text != text:
+            row.search_text = text
+            different.append(row)
+    model.objects.bulk_update(different, ["search_text"])
+    return rows[-1].pk if rows else None
 
 
 def missing_migrations(loader: MigrationLoader) -> list[Migration]:

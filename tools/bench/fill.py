@@ -62,6 +62,7 @@ def insert(event, numbers: range, *, bookings: int, first_id: int) -> None:
     """Inserts the bookings with these numbers, each with its ledger entry. The opening of the event was entry 1."""
     from bookings.models import Booking, LedgerEntry
     from bookings.rules import number_of_arrival
+    from ticks.search import search_text
 
     made, entries = [], []
     for number in numbers:
@@ -74,6 +75,7 @@ def insert(event, numbers: range, *, bookings: int, first_id: int) -> None:
             first_name="Ada",
             last_name="Lovelace",
             email=f"ada{number % 50_000}@example.org",
+            search_text=search_text("Ada", "Lovelace", f"ada{number % 50_000}@example.org"),
             tickets_reserved=tickets,
             status="waitlisted" if place else "completed",
             waitlist_number=number_of_arrival(sequence) if place else None,

@@ -15,23 +15,31 @@ from django import forms
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
-from accounts.models import User, normalise_email, username_key
+from accounts.models import User, username_key
 from bookings.admin.filters import ByEventFilterForm, day_field, search_field
 from bookings.admin.formatting import booking_url
 from bookings.admin.lists import KeysetList
 from bookings.enums import BookingStatus
 from bookings.models import Booking, SalesHour, attach_positions, show_cancelled
-from bookings.services.references import ALPHABET, REFERENCE_LENGTH
+from bookings.services.references import REFERENCE_LENGTH, hyphenated
+from bookings.services.search import (
+    address_in,
+    contains,
+    is_like_name,
+    number_in,
+    parts_of_address,
+    reference_letters,
+    search_words,
+)
 from events.models import Event
 from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import counted
-from ticks.parsing import parse_id
+from ticks.search import MIN_PART
 
 STATUSES = [("", "Any"), ("completed", "Holds tickets"), ("waitlisted", "Waits"), ("cancelled", "Cancelled")]
-MAX_WORDS = 6
 # Shorter words are also the beginnings of many names.
 MIN_REFERENCE_PREFIX = 4
-MIN_EMAIL_PART = 3
+MAX_PARTS = 6
 # The index is read in its own order and not from the newest booking. If more match, the scan finds newer ones as well.
 MAX_INDEXED = 500
 MAX_ACCOUNTS = 20
@@ -81,7 +89,7 @@ class BookingList(KeysetList):
             self.indexed_ids, words = search_bookings(q)
             self.is_scanned = self.is_scanned or bool(words)
             found = Q(pk__in=self.indexed_ids)
-            rows = rows.filter(found | contains_words(words) if words else found)
+            rows = rows.filter(found | contains(words) if words else found)
         return rows
 
     def get_results(self, request):
@@ -154,42 +162,38 @@ def counts_of_hours(event: Event | None, since: datetime | None, until: datetime
 
 def search_bookings(term: str) -> tuple[list[int], list[str]]:
     """The bookings that an index leads to, and the words by which the rows must be scanned as well."""
-    words = list(dict.fromkeys(term.split()))[:MAX_WORDS]
-    indexed_ids = ids_by_email(words)
-    if len(words) == 1:
-        [word] = words
-        if indexed_ids and "." in word.partition("@")[2]:
-            # The term is a whole mail address, so its bookings are already found.
-            return indexed_ids, []
-        accounts = User.objects.filter(username_key__istartswith=username_key(word)).order_by("username_key")
+    address, parts, words = address_in(term), parts_of_address(term), search_words(term)
+    addressed_ids = ids_by_index(email=address) if address else []
+    if addressed_ids:
+        return addressed_ids, []
+    indexed_ids = ids_by_parts(parts, words)
+    if len(parts) == 1:
+        key = username_key(parts[0])
+        accounts = User.objects.filter(username_key__istartswith=key).order_by("username_key")
         account_ids = list(accounts.values_list("pk", flat=True)[:MAX_ACCOUNTS])
-        indexed_ids += ids_by_reference_prefix(word, may_be_name=True)
+        indexed_ids += ids_by_reference_prefix(term)
         indexed_ids += ids_by_index(user__in=account_ids)
     return list(dict.fromkeys(indexed_ids)), words
 
 
 def ids_by_reference(term: str) -> list[int]:
     """The bookings with this number or reference, or with a reference that begins so if the term cannot be a name."""
-    term = term.strip()
-    number = parse_id(term.removeprefix("#"))
+    number = number_in(term)
     if number is not None and Booking.objects.filter(pk=number).exists():
         return [number]
-    return ids_by_reference_prefix(term, may_be_name=False)
+    is_certain = len(reference_letters(term)) == REFERENCE_LENGTH or not is_like_name(term)
+    return ids_by_reference_prefix(term) if is_certain else []
 
 
-def ids_by_reference_prefix(term: str, *, may_be_name: bool) -> list[int]:
-    letters = term.upper().replace("-", "").replace(" ", "")
-    # Names have no digits. They also have no dash after five of these letters and before six more.
-    is_name = len(letters) < REFERENCE_LENGTH and not any(map(str.isdigit, letters)) and term[5:6] != "-"
-    is_prefix = MIN_REFERENCE_PREFIX <= len(letters) <= REFERENCE_LENGTH and set(letters) <= set(ALPHABET)
-    if not is_prefix or (is_name and not may_be_name):
-        return []
-    return ids_by_index(reference__istartswith=letters if len(letters) <= 5 else f"{letters[:5]}-{letters[5:]}")
+def ids_by_reference_prefix(term: str) -> list[int]:
+    letters = reference_letters(term)
+    return ids_by_index(reference__istartswith=hyphenated(letters)) if len(letters) >= MIN_REFERENCE_PREFIX else []
 
 
-def ids_by_email(words: list[str]) -> list[int]:
-    """The bookings with these words whose mail address is made of them, or begins with an initial and one of them."""
-    parts = [normalise_email(word) for word in words if len(word) >= MIN_EMAIL_PART]
+def ids_by_parts(parts: list[str], words: list[str]) -> list[int]:
+    """The bookings with these words whose mail address is made of these parts, or begins with an initial and one of
+    them."""
+    parts = [part for part in parts if len(part) >= MIN_PART][:MAX_PARTS]
     if not parts:
         return []
     likely = Q()
@@ -198,22 +202,9 @@ def ids_by_email(words: list[str]) -> list[int]:
         likely |= Q(*(Q(email__icontains=other) for other in others), email__istartswith=part)
         for other in others:
             likely |= Q(email__istartswith=other[0] + part)
-    candidates = Booking.objects.filter(contains_words(words), pk__in=ids_by_index(likely)).order_by()
+    candidates = Booking.objects.filter(contains(words), pk__in=ids_by_index(likely)).order_by()
     return list(candidates.values_list("pk", flat=True))
 
 
 def ids_by_index(*conditions: Q, **lookups) -> list[int]:
     return list(Booking.objects.filter(*conditions, **lookups).order_by().values_list("pk", flat=True)[:MAX_INDEXED])
-
-
-def contains_words(words: list[str]) -> Q:
-    """The condition that each word begins a part of the name, or is a part of the mail address."""
-    condition = Q()
-    for word in words:
-        contains_word = Q(email__icontains=normalise_email(word)) if len(word) >= MIN_EMAIL_PART else Q()
-        # Each column is compared by itself. Otherwise the database would join the names anew for each comparison.
-        for column in ("first_name", "last_name"):
-            contains_word |= Q(**{f"{column}__istartswith": word})
-            contains_word |= Q(**{f"{column}__icontains": f" {word}"}) | Q(**{f"{column}__icontains": f"-{word}"})
-        condition &= contains_word
-    return condition

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from django import forms
 from django.contrib import admin, messages
 from django.core.paginator import Paginator
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
@@ -30,6 +30,7 @@ from bookings.exceptions import NotInLine
 from bookings.models import Booking, LedgerEntry
 from bookings.services.checks import badge_of, quick_findings, start_check
 from bookings.services.reports import sales_over_time
+from bookings.services.search import number_in
 from bookings.services.waitlist import number_at
 from events.models import EDITABLE_FIELDS, STATES, Event, state_of
 from ticks.exceptions import Refusal
@@ -74,11 +75,7 @@ class EventList(FilteredList):
         rows = rows.filter(date__gte=since) if since else rows
         rows = rows.filter(date__lt=until) if until else rows
         rows = rows.filter(waitlisted_count__gt=0) if waits else rows
-        for word in q.split():
-            number = parse_id(word.removeprefix("#"))
-            contains_word = Q(name__icontains=word) | Q(venue__icontains=word)
-            rows = rows.filter(contains_word if number is None else contains_word | Q(pk=number))
-        return rows
+        return rows.search(q) | rows.filter(pk=number_in(q)) if q else rows
 
     def url_for_result(self, result):
         return event_url(result.pk)

@@ -173,7 +173,8 @@ def test_booking_list_by_search(owner, user):
     assert ids(owner.get(f"{URL}?search=hopp")) == [grace.pk]
     assert ids(owner.get(URL, {"search": grace.reference})) == [grace.pk]
     assert ids(owner.get(URL, {"search": grace.reference[:5]})) == []
-    assert ids(owner.get(f"{URL}?search=example.org")) == []
+    assert ids(owner.get(f"{URL}?search=example.org")) == [grace.pk, ada.pk]
+    assert ids(owner.get(f"{URL}?search=x@example.org&bookingStatus=cancelled")) == []
 
 
 @pytest.mark.parametrize("page_size", [1, 100])

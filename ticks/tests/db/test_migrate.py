@@ -132,12 +132,13 @@ def test_notes_of_an_application_that_is_gone_are_no_newer_version():
     ],
 )
 def test_plan_says_whether_servers_must_be_stopped(app, name, said):
-    MigrationRecorder(connection).record_unapplied(app, name)
+    # Those after it depend on it.
+    MigrationRecorder(connection).migration_qs.filter(app=app, name__gte=name).delete()
     out = StringIO()
 
     call_command("migrate", plan=True, stdout=out)
 
-    line = f"No server may run during this upgrade, because of {app}.{name}.\n"
+    line = f"No server may run during this upgrade, because of {app}.{name}"
     assert out.getvalue().startswith(line) == said
     assert f"{app}.{name}\n" in out.getvalue()
 
