@@ -111,7 +111,7 @@ class AlreadyBooked(Refusal):
 class KeyReused(Refusal):
     status = 422
     code = "idempotency_key_reused"
-    message = "This Idempotency-Key was used with another request; use a new key for a new booking."
+    message = "This Idempotency-Key was used with another request; use a new key for a new request."
 
 
 class KeyInFlight(Refusal):

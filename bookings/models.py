@@ -323,17 +323,19 @@ class LedgerEntry(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """A client's key for one booking: inserted in the booking's transaction, with its first answer."""
+    """A client's key for one request that writes: inserted in the request's transaction, with its first answer."""
 
     # This is the SHA-256 of the caller and the key.
     digest = ExactCharField(max_length=64, unique=True)
-    # This is the SHA-256 of the booking that was asked for.
+    # This is the SHA-256 of what was asked for.
     fingerprint = ExactCharField(max_length=64)
-    booking = models.ForeignKey(Booking, models.CASCADE, related_name="+")
-    answer = models.JSONField(help_text="The booking as it was first answered, without the guest's token.")
-    # The guest's token is derived from this nonce, which is worthless without SECRET_KEY.
+    booking = models.ForeignKey(
+        Booking, models.CASCADE, null=True, related_name="+", help_text="Made or cancelled; empty for events."
+    )
+    answer = models.JSONField(help_text="The booking or event as it was first answered, without the guest's token.")
+    # A new booking's token is derived from this nonce, which is worthless without SECRET_KEY.
     token_nonce = ExactCharField(max_length=64, null=True)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     def __str__(self):
-        return f"key of booking {self.booking_id}"
+        return f"key of booking {self.booking_id}" if self.booking_id else "key of an event"

@@ -30,7 +30,7 @@ MESSAGES = {
     OutcomeUnknown.code: "The database was lost while it saved this: it may be done or not. Look before you repeat it.",
     "idempotency_key_in_flight": "This is being done already. Send it again in a second to see how it went.",
     "idempotency_key_reused": (
-        "This page has booked already, for other input. Look whether you want this as well, and confirm again."
+        "This page was confirmed already, with other input. Look whether you want this as well, and confirm again."
     ),
 }
 

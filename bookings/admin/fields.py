@@ -12,6 +12,8 @@ from ticks.parsing import CONTROL_CHARACTERS, has_control_character
 MAX_REASON = 200
 # Otherwise the browser would fill in the name of the person who types.
 NO_AUTOCOMPLETE = {"autocomplete": "off"}
+# What lines of text may have besides their letters.
+LAYOUT = dict.fromkeys(map(ord, "\n\t"))
 SWITCH_WORDS = {"yes": True, "on": True, "true": True, "1": True, "no": False, "off": False, "false": False, "0": False}
 
 
@@ -26,12 +28,19 @@ class LineField(forms.CharField):
 
 
 class LinesField(forms.CharField):
-    """Text with the API's line breaks, so that the CRLF of a browser is not an edit."""
+    """Text with the API's line breaks, so that the CRLF of a browser is not an edit. Of the control characters it may
+    have line breaks and tabs."""
 
     widget = forms.Textarea(attrs={"rows": 4})
 
     def to_python(self, value):
         return super().to_python(value).replace("\r\n", "\n").replace("\r", "\n")
+
+    def clean(self, value):
+        text = super().clean(value)
+        if has_control_character(text.translate(LAYOUT)):
+            raise ValidationError("Control characters other than line breaks and tabs are not allowed.")
+        return text
 
 
 class MomentField(forms.DateTimeField):

@@ -20,13 +20,13 @@ from accounts.exceptions import SessionEnded
 from accounts.services import holders_of_sessions
 from accounts.tokens import Caller
 from bookings.api.serializers import BOOKING_FIELDS, validated_booking
-from bookings.api.views import idempotency_key, receipt_answer, status_answer
-from bookings.services.batches import queue
-from bookings.services.booking import BookingJob, BookingRequest, book_or_find
-from bookings.services.idempotency import Receipt
+from bookings.api.views import receipt_answer, status_answer
+from bookings.services.batches import queue, repeat_job
+from bookings.services.booking import BookingJob, BookingRequest, Receipt
 from events.exceptions import EventNotFound
 from events.models import counts_of
 from ticks.api.envelope import success
+from ticks.api.idempotency import idempotency_key
 from ticks.api.parsers import parse
 from ticks.api.throttling import COUNTS, network_of, seconds_to_wait
 from ticks.db.outage import drop_if_lost
@@ -127,7 +127,7 @@ class FastPath:
         queue().submit(job)
         await job.waiting
         if isinstance(job.result, OutcomeUnknown) and job.digest:
-            return await self.loop.run_in_executor(self.threads, book_or_find, job, job.result)
+            return await self.loop.run_in_executor(self.threads, repeat_job, job, job.result)
         if isinstance(job.result, Exception):
             raise job.result
         return job.result

@@ -21,9 +21,11 @@ from bookings.enums import BookingStatus
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_seat
 from bookings.services.events import open_event
+from bookings.services.idempotency import once
 from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.api.fields import LineField, WholeNumberField
+from ticks.api.idempotency import IN_FLIGHT, key_headers, replay_headers
 from ticks.api.schema import describes
 from ticks.api.views import UnknownRoute, ViewSet
 from ticks.db.fields import MAX_TICKETS
@@ -127,6 +129,7 @@ class PlainEventViewSet(OneTicketViewSet):
     queryset = Event.objects.standing()
     permission_classes = [IsAuthenticated]
     serializer_class = SeatSerializer
+    keyed_actions = ("initialize", "book", "cancel")
 
     @describes_plainly("Read an event", success={200: PlainEventSerializer}, errors=[401, 404])
     def retrieve(self, request, pk):
@@ -136,23 +139,31 @@ class PlainEventViewSet(OneTicketViewSet):
         return Response(PlainEventSerializer(event).data)
 
     @describes_plainly(
-        "Create an event", request=InitializeSerializer, success={201: PlainEventSerializer}, errors=[400, 401, 403]
+        "Create an event",
+        request=InitializeSerializer,
+        success={201: PlainEventSerializer},
+        errors=[400, 401, 403, 409, 422],
+        parameters=key_headers(201),
+        codes={409: IN_FLIGHT},
     )
     @action(detail=False, methods=["post"], permission_classes=[IsAdmin], serializer_class=InitializeSerializer)
     def initialize(self, request):
-        event = open_event(self.valid_fields(), actor=request.user)
-        return Response(PlainEventSerializer(event).data, status=201)
+        receipt = once(open_event, self.valid_fields(), actor=request.user, key=self.sent_key())
+        headers = replay_headers(receipt.is_replayed)
+        return Response(PlainEventSerializer(receipt.event).data, status=201, headers=headers)
 
     @describes_plainly(
         "Book the user's ticket, or wait for one",
         request=SeatSerializer,
         success={201: PlainBookingSerializer, 200: PlainBookingSerializer},
-        errors=[400, 401, 403, 404, 409],
+        errors=[400, 401, 403, 404, 409, 422],
+        parameters=key_headers(201, 200),
+        codes={409: IN_FLIGHT},
     )
     @action(detail=False, methods=["post"])
     def book(self, request):
         event_id, user = self.seat()
-        booking = book_tickets(
+        receipt = book_tickets(
             BookingRequest(
                 event_id=event_id,
                 tickets=1,
@@ -162,22 +173,27 @@ class PlainEventViewSet(OneTicketViewSet):
                 user=user,
                 actor=request.user,
                 is_only_one=True,
-            )
-        ).booking
-        status = 201 if booking.status == BookingStatus.COMPLETED else 200
-        return Response(PlainBookingSerializer(booking).data, status=status)
+            ),
+            key=self.sent_key(),
+        )
+        status = 201 if receipt.booking.status == BookingStatus.COMPLETED else 200
+        headers = replay_headers(receipt.is_replayed)
+        return Response(PlainBookingSerializer(receipt.booking).data, status=status, headers=headers)
 
     @describes_plainly(
         "Cancel the user's booking",
         request=SeatSerializer,
         success={200: PlainMessageSerializer},
-        errors=[400, 401, 403, 404],
+        errors=[400, 401, 403, 404, 409, 422],
+        parameters=key_headers(200),
+        codes={409: IN_FLIGHT},
     )
     @action(detail=False, methods=["post"])
     def cancel(self, request):
         event_id, user = self.seat()
-        cancel_seat(event_id, user=user, actor=request.user)
-        return Response({"message": "Booking cancelled, next in line assigned if applicable"})
+        cancelled = cancel_seat(event_id, user=user, actor=request.user, key=self.sent_key())
+        headers = replay_headers(cancelled.is_replayed)
+        return Response({"message": "Booking cancelled, next in line assigned if applicable"}, headers=headers)
 
     def seat(self) -> tuple[int, User]:
         """The event's id and the user that the request names: the caller, or for an admin anybody."""

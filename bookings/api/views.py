@@ -23,10 +23,10 @@ from bookings.api.serializers import (
 from bookings.enums import BookingStatus
 from bookings.exceptions import BookingNotFound
 from bookings.models import Booking, attach_positions, show_cancelled
-from bookings.services.booking import BookingRequest, book_tickets
+from bookings.services.booking import BookingRequest, Receipt, book_tickets
 from bookings.services.cancellation import cancel_tickets
-from bookings.services.events import cancel_event, change_event, open_event
-from bookings.services.idempotency import Receipt
+from bookings.services.events import cancel_what_is_left, change_event, close_event, open_event
+from bookings.services.idempotency import EventReceipt, once
 from bookings.services.references import is_token_of
 from bookings.services.search import find_bookings
 from bookings.services.sql import read_booking
@@ -37,51 +37,19 @@ from events.views import EventReadViewSet, version_header
 from ticks.api.envelope import answer
 from ticks.api.filters import IdFilter, Search, StrictFilters, StrictOrdering, word_filter
 from ticks.api.headers import IF_NONE_MATCH, NOT_MODIFIED, is_named
-from ticks.api.schema import SECONDS, describes, sent_header
+from ticks.api.idempotency import IN_FLIGHT, key_headers, replay_headers
+from ticks.api.schema import describes, sent_header
 from ticks.api.views import ViewSet
 from ticks.parsing import parse_id
 
-IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 EVENT_TAG = re.compile(r'"(\d{1,9})(?:\.\d+)?"')
 
-KEY = OpenApiParameter(
-    "Idempotency-Key",
-    {"type": "string", "pattern": r'^([\x21-\x7e]{1,255}|"[\x21-\x7e]{1,255}")$'},
-    location="header",
-    description=(
-        "1 to 255 visible characters, drawn at random for each booking: for a guest it is as good as the token. "
-        "The same key and body answer the same again and book once."
-    ),
-)
 ID = OpenApiParameter("id", int, location="path")
 TOKEN = OpenApiParameter("Booking-Token", location="header", description="A guest's key to the booking.")
 TOKEN_QUERY = OpenApiParameter("token", location="query", description="The same, for links.")
-REPLAYED = sent_header(
-    "Idempotent-Replayed",
-    "This is the first answer to this key again.",
-    on=[201],
-    required=False,
-    schema={"const": "true"},
-)
-IN_FLIGHT_RETRY = sent_header(
-    "Retry-After", "Seconds; with `idempotency_key_in_flight`.", on=[409], required=False, schema=SECONDS
-)
-IN_FLIGHT = {"idempotency_key_in_flight": "A request with this Idempotency-Key is being worked on; send it again."}
 IF_MATCH = OpenApiParameter("If-Match", location="header", description="The `ETag` that the change is based on.")
 # These names may stand beside the fields: the guest's token, and what forms and DRF's renderers add.
 NOT_FIELDS = {"token", "format", "csrfmiddlewaretoken"}
-
-
-def idempotency_key(header: str | None) -> str | None:
-    """The key that an `Idempotency-Key` header holds, quoted or bare. Raises `ValidationError`."""
-    if header is None:
-        return None
-    key = header.strip()
-    if len(key) >= 2 and key[0] == key[-1] == '"':
-        key = key[1:-1]
-    if not IDEMPOTENCY_KEY.fullmatch(key):
-        raise ValidationError({"Idempotency-Key": ["Send 1 to 255 visible characters without spaces."]})
-    return key
 
 
 class BookingFilters(django_filters.FilterSet):
@@ -110,6 +78,7 @@ class BookingViewSet(ViewSet):
     # Ids rise in the order of creation, and they are indexed.
     ordering_names = {"id": "pk", "createdAt": "pk"}
     list_message = "Bookings retrieved successfully."
+    keyed_actions = ("create", "destroy")
     tag = "Bookings"
 
     @property
@@ -123,13 +92,12 @@ class BookingViewSet(ViewSet):
         request=BookingCreateSerializer,
         success={201: ReceiptSerializer},
         errors=[400, 401, 404, 409, 422],
-        parameters=[KEY, REPLAYED, IN_FLIGHT_RETRY],
+        parameters=key_headers(201),
         codes={409: IN_FLIGHT},
         description="What does not fit is waitlisted whole: look at `bookingStatus`.",
     )
     def create(self, request):
-        # `request.headers` would build all headers for each booking.
-        key = idempotency_key(request.META.get("HTTP_IDEMPOTENCY_KEY"))
+        key = self.sent_key()
         try:
             fields = validated_booking(request.data)
         except ValidationError:
@@ -164,18 +132,19 @@ class BookingViewSet(ViewSet):
         "Cancel a booking, or some of its tickets",
         request=CancellationSerializer,
         success={200: None},
-        errors=[400, 401, 404, 409],
-        parameters=[ID, TOKEN, TOKEN_QUERY, CancellationSerializer],
+        errors=[400, 401, 404, 409, 422],
+        parameters=[ID, TOKEN, TOKEN_QUERY, CancellationSerializer, *key_headers(200)],
+        codes={409: IN_FLIGHT},
         description="`bookingId` and `ticketsToCancel` may stand in the body or in the query string.",
     )
     def destroy(self, request, pk):
-        booking = self.get_object()
+        booking, key = self.get_object(), self.sent_key()
         fields = CANCELLATION.run_validation(cancellation_fields(request))
         if fields.get("bookingId", booking.pk) != booking.pk:
             raise ValidationError({"bookingId": ["Must be the id in the URL, or be left out."]})
         actor = request.user if request.user.is_authenticated else None
-        cancel_tickets(booking, tickets=fields.get("tickets"), actor=actor)
-        return answer("Booking cancelled successfully.")
+        cancelled = cancel_tickets(booking, tickets=fields.get("tickets"), actor=actor, key=key)
+        return answer("Booking cancelled successfully.", headers=replay_headers(cancelled.is_replayed))
 
     def get_queryset(self):
         if self.request.user.is_staff:
@@ -215,7 +184,7 @@ def receipt_answer(receipt: Receipt) -> tuple[str, dict, dict[str, str]]:
     data = booking_data(receipt.booking)
     if receipt.token:
         data["bookingToken"] = receipt.token
-    return "Booking created successfully.", data, {"Idempotent-Replayed": "true"} if receipt.is_replayed else {}
+    return "Booking created successfully.", data, replay_headers(receipt.is_replayed)
 
 
 def cancellation_fields(request):
@@ -278,6 +247,8 @@ def status_answer(counts: tuple[int, int], *, known: str | None) -> tuple[str, d
 class EventViewSet(EventReadViewSet):
     """Events: read by users, written by admins."""
 
+    keyed_actions = ("create", "partial_update", "destroy")
+
     def get_permissions(self):
         return super().get_permissions() if self.request.method in ("GET", "HEAD", "OPTIONS") else [IsAdmin()]
 
@@ -290,38 +261,57 @@ class EventViewSet(EventReadViewSet):
         "Create an event",
         request=EventCreateSerializer,
         success={201: EventSerializer},
-        errors=[400, 401, 403],
-        parameters=[version_header(201)],
+        errors=[400, 401, 403, 409, 422],
+        parameters=[version_header(201), *key_headers(201)],
+        codes={409: IN_FLIGHT},
     )
     def create(self, request):
-        event = open_event(self.valid_fields(), actor=request.user)
-        return answer("Event created successfully.", event_data(event), status=201, headers={"ETag": event.etag})
+        receipt = once(open_event, self.valid_fields(), actor=request.user, key=self.sent_key())
+        return event_answer("Event created successfully.", receipt, status=201)
 
     @describes(
         "Change an event",
         request=EventChangeSerializer,
         success={200: EventSerializer},
-        errors=[400, 401, 403, 404, 409, 412],
-        parameters=[IF_MATCH, version_header(200)],
+        errors=[400, 401, 403, 404, 409, 412, 422],
+        parameters=[IF_MATCH, version_header(200), *key_headers(200)],
+        codes={409: IN_FLIGHT},
         description="More `totalTickets` serve the waitlist at once; fewer than are held are refused.",
     )
     def partial_update(self, request, pk):
-        event, changes = self.get_object(), self.valid_fields(partial=True)
+        pk, changes = self.event_id(), self.valid_fields(partial=True)
         version = required_version(request)
-        event = change_event(event.pk, changes=changes, actor=request.user, version=version).event
-        return answer("Event updated successfully.", event_data(event), headers={"ETag": event.etag})
+        receipt = once(change_event, pk, changes=changes, actor=request.user, version=version, key=self.sent_key())
+        return event_answer("Event updated successfully.", receipt)
 
     @describes(
         "Delete an event",
         success={200: None},
-        errors=[401, 403, 404, 412],
-        parameters=[IF_MATCH],
+        errors=[401, 403, 404, 409, 412, 422],
+        parameters=[IF_MATCH, *key_headers(200)],
+        codes={409: IN_FLIGHT},
         description="Its bookings are kept, cancelled with it.",
     )
     def destroy(self, request, pk):
-        event = self.get_object()
-        cancel_event(event.pk, actor=request.user, version=required_version(request))
-        return answer("Event deleted successfully.")
+        version = required_version(request)
+        receipt = once(close_event, self.event_id(), actor=request.user, version=version, key=self.sent_key())
+        cancel_what_is_left(receipt.event.pk)
+        return answer("Event deleted successfully.", headers=replay_headers(receipt.is_replayed))
+
+    def event_id(self) -> int:
+        """The id of an event that exists, or that an earlier request with the same key has deleted."""
+        if self.sent_key() is None:
+            return self.get_object().pk
+        event_id = parse_id(self.kwargs["pk"])
+        if event_id is None:
+            raise EventNotFound
+        return event_id
+
+
+def event_answer(message: str, receipt: EventReceipt, *, status: int = 200):
+    event = receipt.event
+    headers = {"ETag": event.etag, **replay_headers(receipt.is_replayed)}
+    return answer(message, event_data(event), status=status, headers=headers)
 
 
 def required_version(request) -> int | None:

@@ -17,7 +17,7 @@ from bookings.commands import Command, Outcome
 from bookings.exceptions import KeyInFlight
 from bookings.services import sql
 from bookings.services.batch_queue import Batch, BatchQueue, Contended, Job
-from bookings.services.idempotency import keys_in_hand
+from bookings.services.idempotency import find_or_repeat, keys_in_hand, refuse_other_request
 from bookings.services.inventory import EventWork, LockedEvent, lock_events, plan_writes, write
 from events.exceptions import EventNotFound
 from ticks.db.transactions import (
@@ -53,21 +53,41 @@ class TicketJob(Job):
         """The result of the job, once the booking is written."""
         raise NotImplementedError
 
-    # The following methods are for jobs with a digest.
-
-    def replay(self, known: sql.KnownKey) -> Any:
-        """The first answer to the job's key. Raises `KeyReused`."""
-        raise NotImplementedError
-
-    def key(self) -> sql.NewKey:
-        """The row that remembers the answer."""
-        raise NotImplementedError
-
     def draw_anew(self) -> None:
         """Draws new random values, since some of the old ones were taken."""
 
+    # The following is for jobs with a digest.
+    fingerprint: str
+
+    def replay(self, known: sql.KnownKey) -> Any:
+        """The first answer to the job's key, which had the same fingerprint."""
+        raise NotImplementedError
+
+    def key(self, outcome: Outcome) -> sql.NewKey:
+        """The row that remembers the answer."""
+        raise NotImplementedError
+
+    def again(self) -> "TicketJob":
+        """A new job for the same request."""
+        raise NotImplementedError
+
 
 def run_job(job: TicketJob) -> Any:
+    """Returns the job's result or raises it; `OutcomeUnknown` for a job with a key only if the database stays away."""
+    try:
+        return carry_out(job)
+    except OutcomeUnknown as unknown:
+        if job.digest is None:
+            raise
+        return repeat_job(job, unknown)
+
+
+def repeat_job(job: TicketJob, unknown: OutcomeUnknown) -> Any:
+    """Carries out a job again that has a key, and whose COMMIT was not answered."""
+    return find_or_repeat(lambda: carry_out(job.again()), unknown, since=job.arrived)
+
+
+def carry_out(job: TicketJob) -> Any:
     """Returns the job's result or raises it. In the server, jobs of several threads share a transaction."""
     refuse_to_nest()
     if settings.GROUP_BOOKING and queue().is_running:
@@ -299,6 +319,7 @@ def replay_keys_of_refused(jobs: Sequence[TicketJob], results: dict[TicketJob, A
 
 def replayed(job: TicketJob, known: sql.KnownKey) -> Any:
     try:
+        refuse_other_request(known, job.fingerprint)
         return job.replay(known)
     except Refusal as refusal:
         return refusal
@@ -319,7 +340,7 @@ def move_tickets(jobs: Sequence[TicketJob], events: Mapping[int, LockedEvent], r
         for work, some in zip(works, jobs_by_event.values(), strict=True)
         for job, outcome in zip(some, work.outcomes, strict=True)
     ]
-    plan.keys = [job.key() for job, outcome in decided if job.digest and not outcome.error]
+    plan.keys = [job.key(outcome) for job, outcome in decided if job.digest and not outcome.error]
     if ended := ended_logins(jobs, write(plan, query=logins_query(jobs))):
         raise EndedLogins(ended)
     for job, outcome in decided:

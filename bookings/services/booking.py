@@ -1,26 +1,28 @@
 import json
-import time
 from dataclasses import dataclass
-from hashlib import sha256
 
-from django.db import Error
+from django.utils import timezone
 
 from accounts.models import User, normalise_email
 from bookings.commands import Book, Claim, Outcome
 from bookings.models import Booking
 from bookings.services import sql
 from bookings.services.batches import TicketJob, run_job
-from bookings.services.idempotency import Receipt, key_of, replay
-from bookings.services.references import guest_token, hash_token, new_nonce, new_reference
-from ticks.db.transactions import OutcomeUnknown
-from ticks.exceptions import Refusal
+from bookings.services.idempotency import digest_of, find_key, fingerprint_of
+from bookings.services.references import guest_token, hash_token, is_token_of, new_nonce, new_reference
 from ticks.search import search_text
 
-# If the COMMIT of a job with a key was not answered, the job is tried again: once to find its booking, and once more in
-# case that answer is lost too. A caller who has already waited for a time-out does not get another attempt, since it
-# would take as long again.
-ATTEMPTS = 3
-RETRY_SECONDS = 0.8
+# A replay answers these columns of the booking as they were first answered.
+ANSWERED = ("reference", "event_id", "user_id", "first_name", "last_name", "email", "tickets_reserved", "status")
+
+
+@dataclass(slots=True)
+class Receipt:
+    """A booking as it was made. `token` is only for a guest; `is_replayed` is true if the key was known."""
+
+    booking: Booking
+    token: str | None = None
+    is_replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,16 @@ class BookingRequest:
         object.__setattr__(self, "email", normalise_email(self.email) or "")
 
     def fingerprint(self) -> str:
+        if self.is_only_one:
+            # The names and the mail address are the account's, so they may change before the request is repeated.
+            return fingerprint_of(["book one ticket", self.event_id, self.user.pk])
         asked = [self.event_id, self.tickets, self.first_name, self.last_name, self.email]
-        return sha256(json.dumps(asked).encode()).hexdigest()
+        if self.actor:
+            asked.append(self.user and self.user.pk)
+        return fingerprint_of(asked)
 
     def key_digest(self, key: str) -> str:
-        """A key belongs to its caller. All guests count as one caller: a guest who retries from another address must
-        find the booking again, and clients draw keys at random."""
-        caller = f"user {self.user.pk}" if self.user else "guest"
-        return sha256(f"{caller}\n{key}".encode()).hexdigest()
+        return digest_of(key, self.actor or self.user)
 
     def command(self, booking: Booking | None = None) -> Book:
         """The command for the rules: for the new booking, or for a preview, which has no booking."""
@@ -65,39 +69,28 @@ def book_tickets(request: BookingRequest, *, key: str | None = None) -> Receipt:
     `AlreadyBooked`, and what `in_one_transaction` raises; `OutcomeUnknown` with a key only when the database stays
     away. Rules: docs/api.md, Bookings.
     """
-    job = BookingJob(request, digest=key and request.key_digest(key))
-    try:
-        return run_job(job)
-    except OutcomeUnknown as unknown:
-        if key is None:
-            raise
-        return book_or_find(job, unknown)
+    return run_job(BookingJob(request, digest=key and request.key_digest(key)))
 
 
 def find_booked(request: BookingRequest, *, key: str) -> Receipt | None:
     """The booking that the same request with this key has made; None if it was not carried out. Raises `KeyReused`."""
-    known = sql.read_keys([request.key_digest(key)])
-    return replay(*known.values(), fingerprint=request.fingerprint()) if known else None
+    known = find_key(request.key_digest(key), request.fingerprint())
+    return known and replay(known)
 
 
-def book_or_find(job: "BookingJob", unknown: OutcomeUnknown) -> Receipt:
-    """Carries out a job again. The job has a key, and its COMMIT was not answered.
-
-    If it was committed, the key is there: the next attempt finds it and books nothing.
-    """
-    try:
-        for _ in range(ATTEMPTS - 1):
-            if time.monotonic() - job.arrived > RETRY_SECONDS:
-                break
-            try:
-                return run_job(BookingJob(job.request, digest=job.digest, session_id=job.session_id))
-            except OutcomeUnknown as error:
-                unknown = error
-    except (Refusal, Error):
-        # The error is only about this attempt. The first one may have been committed over another node of a cluster,
-        # and not be visible here yet.
-        raise unknown from None
-    raise unknown
+def replay(known: sql.KnownKey) -> Receipt:
+    """The booking and the token as they were first answered."""
+    answer = json.loads(known.answer)
+    position = answer.pop("position")
+    created = timezone.datetime.fromisoformat(answer.pop("created_at"))
+    booking = Booking(pk=known.booking_id, created_at=created, updated_at=created, **answer)
+    booking.waitlist_position = position
+    token = guest_token(known.token_nonce) if known.token_nonce else None
+    if token and not is_token_of(known, token):
+        # SECRET_KEY has changed since the first answer. The token of the first answer still works, but this one does
+        # not.
+        token = None
+    return Receipt(booking, token, is_replayed=True)
 
 
 class BookingJob(TicketJob):
@@ -133,7 +126,13 @@ class BookingJob(TicketJob):
         return Receipt(self.booking, self.token)
 
     def replay(self, known: sql.KnownKey) -> Receipt:
-        return replay(known, fingerprint=self.fingerprint)
+        return replay(known)
 
-    def key(self) -> sql.NewKey:
-        return key_of(self.booking, digest=self.digest, fingerprint=self.fingerprint, nonce=self.nonce)
+    def key(self, outcome: Outcome) -> sql.NewKey:
+        booking = self.booking
+        answer = {name: getattr(booking, name) for name in ANSWERED}
+        answer |= {"position": booking.waitlist_position, "created_at": booking.created_at.isoformat()}
+        return sql.NewKey(self.digest, self.fingerprint, answer, booking, self.nonce)
+
+    def again(self) -> "BookingJob":
+        return BookingJob(self.request, digest=self.digest, session_id=self.session_id)

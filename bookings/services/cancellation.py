@@ -1,17 +1,24 @@
+import json
 from dataclasses import dataclass
 
 from accounts.models import User
 from bookings.commands import Cancel, CancelSeat, Outcome
 from bookings.models import Booking
+from bookings.services import sql
 from bookings.services.batches import TicketJob, run_job
+from bookings.services.idempotency import digest_of, fingerprint_of
 
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """A booking after tickets of it were given back, and the number of waiting bookings that they served."""
+    """A booking after tickets of it were given back, and the number of waiting bookings that they served.
+
+    `is_replayed` is true if the key was known; then the booking is as it is now.
+    """
 
     booking: Booking
     served: int
+    is_replayed: bool = False
 
 
 def cancel_tickets(
@@ -20,30 +27,51 @@ def cancel_tickets(
     tickets: int | None = None,
     actor: User | None = None,
     expected: int | None = None,
+    key: str | None = None,
 ) -> Cancellation:
     """Gives back `tickets` of a booking, or all of them, and serves the waitlist with the freed tickets.
 
     A waiting booking that gets smaller keeps its place, and is served at once if it now fits. `expected` is how many
-    tickets the booking must still have. Raises `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `Busy`.
+    tickets the booking must still have. With an idempotency `key` a repeated request frees them once. Raises
+    `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `KeyReused`, `KeyInFlight`, `Busy`.
     """
-    return run_job(CancelJob(booking.event_id, Cancel(booking.pk, tickets, actor, expected)))
+    return run_job(CancelJob(booking.event_id, Cancel(booking.pk, tickets, actor, expected), key=key))
 
 
-def cancel_seat(event_id: int, *, user: User, actor: User) -> Cancellation:
+def cancel_seat(event_id: int, *, user: User, actor: User, key: str | None = None) -> Cancellation:
     """Cancels the user's whole live booking of an event. One made by the one-ticket contract goes first.
 
-    Raises `EventNotFound`, `BookingNotFound`, `Busy`.
+    Raises `EventNotFound`, `BookingNotFound`, `KeyReused`, `KeyInFlight`, `Busy`.
     """
-    return run_job(CancelJob(event_id, CancelSeat(user.pk, actor)))
+    return run_job(CancelJob(event_id, CancelSeat(user.pk, actor), key=key))
 
 
 class CancelJob(TicketJob):
-    def __init__(self, event_id: int, command: Cancel | CancelSeat):
+    def __init__(self, event_id: int, command: Cancel | CancelSeat, *, key: str | None = None):
         super().__init__(event_id)
-        self.cancel = command
+        self.cancel, self.idempotency_key = command, key
+        if key is not None:
+            self.digest = digest_of(key, command.actor)
+            self.fingerprint = fingerprint_of(self.asked())
+
+    def asked(self) -> list:
+        command = self.cancel
+        if isinstance(command, CancelSeat):
+            return ["cancel one ticket", self.event_id, command.holder]
+        return ["cancel", command.booking_id, command.tickets]
 
     def command(self) -> Cancel | CancelSeat:
         return self.cancel
 
     def answer(self, outcome: Outcome) -> Cancellation:
         return Cancellation(outcome.claim.booking, len(outcome.promoted))
+
+    def key(self, outcome: Outcome) -> sql.NewKey:
+        answer = {"served": len(outcome.promoted)}
+        return sql.NewKey(self.digest, self.fingerprint, answer, outcome.claim.booking)
+
+    def replay(self, known: sql.KnownKey) -> Cancellation:
+        return Cancellation(sql.read_booking(known.booking_id), json.loads(known.answer)["served"], is_replayed=True)
+
+    def again(self) -> "CancelJob":
+        return CancelJob(self.event_id, self.cancel, key=self.idempotency_key)

@@ -126,28 +126,34 @@ def cancel_event(event_id: int, *, actor: User, version: int | None = None) -> E
     The rows and ledger entries of more than `BOOKINGS_A_PART` bookings follow in transactions of their own; until then
     readers see these bookings as cancelled (`show_cancelled`). Raises `EventNotFound`, `StaleVersion`, `Busy`.
     """
-    event, live = close_event(event_id, actor=actor, version=version)
-    if live > BOOKINGS_A_PART:
-        try:
-            finish_cancellation(event.pk, seconds=CANCEL_SECONDS)
-        except Refusal:
-            # The event is cancelled all the same.
-            log.warning("Bookings of the cancelled event %s are left for later.", event.pk, exc_info=True)
+    event = close_event(event_id, actor=actor, version=version)
+    cancel_what_is_left(event.pk)
     return event
 
 
 @in_one_transaction
-def close_event(event_id: int, *, actor: User, version: int | None) -> tuple[Event, int]:
-    """Cancels an event, and its first bookings. Returns the number of the bookings that were live."""
+def close_event(event_id: int, *, actor: User, version: int | None = None) -> Event:
+    """Cancels an event, and its first bookings. The others are left to `cancel_what_is_left`. Raises `EventNotFound`,
+    `StaleVersion`."""
     event = lock_standing_event(event_id, version=version)
-    live, now = event.completed_count + event.waitlisted_count, timezone.now()
+    now = timezone.now()
     apply(event, [CancelEvent(actor)], now=now)
     LinePart.objects.filter(event=event).delete()
     event.deleted_at = event.updated_at = now
     event.version += 1
     event.save(update_fields=["deleted_at", "updated_at", "version"])
     cancel_next_bookings(event)
-    return event, live
+    return event
+
+
+def cancel_what_is_left(event_id: int) -> None:
+    """Cancels the bookings that are left of a cancelled event, as far as the time of a request allows."""
+    if unfinished_cancellations().filter(pk=event_id).exists():
+        try:
+            finish_cancellation(event_id, seconds=CANCEL_SECONDS)
+        except Refusal:
+            # The event is cancelled all the same.
+            log.warning("Bookings of the cancelled event %s are left for later.", event_id, exc_info=True)
 
 
 def unfinished_cancellations() -> QuerySet[Event]:

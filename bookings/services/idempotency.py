@@ -1,38 +1,51 @@
-"""Idempotency keys. A key is locked while its booking is made, and its row remembers the answer afterwards."""
+"""Idempotency keys. A key is locked while its request is carried out, and its row remembers the answer afterwards."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
+from typing import Any, NamedTuple
 
-from django.db import Error, connection
+from django.core import serializers
+from django.db import Error, IntegrityError, connection
 from django.utils import timezone
 
-from bookings.exceptions import KeyReused
-from bookings.models import Booking
+from accounts.models import User
+from bookings.exceptions import KeyInFlight, KeyReused
 from bookings.services import sql
-from bookings.services.references import guest_token, is_token_of
+from events.models import Event
+from ticks.db.transactions import OutcomeUnknown, in_one_transaction
+from ticks.exceptions import Refusal
 
-ANSWERED = ("reference", "event_id", "user_id", "first_name", "last_name", "email", "tickets_reserved", "status")
+# If the COMMIT of a request with a key was not answered, the request is carried out again: once to find what it has
+# done, and once more in case that answer is lost too. A caller who has already waited for a time-out does not get
+# another attempt, since it would take as long again.
+ATTEMPTS = 3
+RETRY_SECONDS = 0.8
+# `json.dumps` with these options would build an encoder for each booking.
+ENCODER = json.JSONEncoder(default=str, sort_keys=True)
 
 
-@dataclass(slots=True)
-class Receipt:
-    """A booking as it was made. `token` is only for a guest; `is_replayed` is true if the key was known."""
+def digest_of(key: str, caller: User | None) -> str:
+    """A key belongs to its caller. All guests count as one caller: a guest who retries from another address must find
+    the answer again, and clients draw keys at random."""
+    return sha256(f"{f'user {caller.pk}' if caller else 'guest'}\n{key}".encode()).hexdigest()
 
-    booking: Booking
-    token: str | None = None
-    is_replayed: bool = False
+
+def fingerprint_of(asked: Sequence) -> str:
+    """The hash of what was asked for. Two requests of one kind differ in a value, and those of two kinds in a word."""
+    return sha256(ENCODER.encode(asked).encode()).hexdigest()
 
 
 @contextmanager
 def keys_in_hand(digests: Collection[str]) -> Iterator[Collection[str]]:
-    """The keys that nobody else is booking with. Each key is locked by name, and the lock ends with the connection.
+    """The keys that nobody else is using. Each key is locked by name, and the lock ends with the connection.
 
-    The unique index alone makes sure that one key books once. The lock only saves the second of two simultaneous
-    requests the wait. If the lock is not available (some clusters refuse it), the second request waits for the first,
-    as on SQLite.
+    The unique index alone makes sure that what one key asks for is done once. The lock only saves the second of two
+    simultaneous requests the wait. If the lock is not available (some clusters refuse it), the second request waits for
+    the first, as on SQLite.
     """
     if not digests or connection.vendor != "mysql":
         yield digests
@@ -53,30 +66,128 @@ def call_for_each(function: str, names: Sequence[str]) -> Sequence[int | None]:
     try:
         [answers] = sql.run(f"SELECT {', '.join([function] * len(names))}", names)
     except Error:
-        # The booking is made or refused without the lock. A lock that was not released ends with the connection.
+        # The request is carried out or refused without the lock. A lock that was not released ends with the connection.
         connection.close()
         return [None] * len(names)
     return answers
 
 
-def key_of(booking: Booking, *, digest: str, fingerprint: str, nonce: str | None) -> sql.NewKey:
-    """The row that remembers the booking as the answer shows it now."""
-    answer = {name: getattr(booking, name) for name in ANSWERED}
-    answer |= {"position": booking.waitlist_position, "created_at": booking.created_at.isoformat()}
-    return sql.NewKey(digest, fingerprint, answer, nonce, booking.reference)
+def find_key(digest: str, fingerprint: str) -> sql.KnownKey | None:
+    """The key, if it was used before. Raises `KeyReused`."""
+    known = sql.read_keys([digest]).get(digest)
+    if known:
+        refuse_other_request(known, fingerprint)
+    return known
 
 
-def replay(known: sql.KnownKey, *, fingerprint: str) -> Receipt:
+def refuse_other_request(known: sql.KnownKey, fingerprint: str) -> None:
     if known.fingerprint != fingerprint:
         raise KeyReused
-    answer = json.loads(known.answer)
-    position = answer.pop("position")
-    created = timezone.datetime.fromisoformat(answer.pop("created_at"))
-    booking = Booking(pk=known.booking_id, created_at=created, updated_at=created, **answer)
-    booking.waitlist_position = position
-    token = guest_token(known.token_nonce) if known.token_nonce else None
-    if token and not is_token_of(known, token):
-        # SECRET_KEY has changed since the first answer. The token of the first answer still works, but this one does
-        # not.
-        token = None
-    return Receipt(booking, token, is_replayed=True)
+
+
+def find_or_repeat(attempt: Callable[[], Any], unknown: OutcomeUnknown, *, since: float) -> Any:
+    """Carries out a request again whose COMMIT was not answered. `since` is when it arrived (`time.monotonic`).
+
+    The request has a key. If it was committed, the key is there: the attempt finds it and changes nothing.
+    """
+    try:
+        for _ in range(ATTEMPTS - 1):
+            if time.monotonic() - since > RETRY_SECONDS:
+                break
+            try:
+                return attempt()
+            except OutcomeUnknown as error:
+                unknown = error
+    except (Refusal, Error):
+        # The error is only about this attempt. The first one may have been committed over another node of a cluster,
+        # and not be visible here yet.
+        raise unknown from None
+    raise unknown
+
+
+class EventReceipt(NamedTuple):
+    """Events as a request left them. `is_replayed` is true if its key was known."""
+
+    events: list[Event]
+    is_replayed: bool = False
+
+    @property
+    def event(self) -> Event:
+        return self.events[0]
+
+
+def once(service: Callable, *asked, actor: User, key: str | None, **options) -> EventReceipt:
+    """Calls a service that writes events: `service(*asked, actor=actor, **options)`.
+
+    With an idempotency `key` a repeated request gets the same events, however often it is sent. Raises `KeyReused`,
+    `KeyInFlight`, and what the service raises; `OutcomeUnknown` with a key only when the database stays away.
+    """
+    if key is None:
+        return EventReceipt(events_in(service(*asked, actor=actor, **options)))
+    return KeyedRequest.of(service, *asked, actor=actor, key=key, **options).carry_out()
+
+
+class KeyedRequest(NamedTuple):
+    """A request with a key for a service that writes events. The key commits with the service's writes."""
+
+    digest: str
+    fingerprint: str
+    # The service without its own transaction.
+    service: Callable
+
+    @classmethod
+    def of(cls, service: Callable, *asked, actor: User, key: str, **options) -> "KeyedRequest":
+        # The version says when to refuse, not what is asked for.
+        wanted = {name: value for name, value in options.items() if name != "version"}
+        return cls(
+            digest_of(key, actor),
+            fingerprint_of([service.__name__, *asked, wanted]),
+            partial(service.__wrapped__, *asked, actor=actor, **options),
+        )
+
+    def carry_out(self) -> EventReceipt:
+        began = time.monotonic()
+        try:
+            return self.attempt()
+        except OutcomeUnknown as unknown:
+            return find_or_repeat(self.attempt, unknown, since=began)
+        except IntegrityError:
+            # Somebody whose lock on the key was not seen has committed the key meanwhile.
+            return self.attempt()
+
+    def attempt(self) -> EventReceipt:
+        with keys_in_hand([self.digest]) as in_hand:
+            try:
+                return in_one_transaction(self.transact)(is_in_hand=self.digest in in_hand)
+            except Refusal as refusal:
+                # Another node of a cluster may have carried out the same request while this one waited for the event's
+                # lock. Then this one may be refused because of it.
+                if refusal.status < 500 and (receipt := self.find()):
+                    return receipt
+                raise
+
+    def transact(self, *, is_in_hand: bool) -> EventReceipt:
+        if receipt := self.find():
+            return receipt
+        if not is_in_hand:
+            raise KeyInFlight
+        events = events_in(self.service())
+        key = sql.NewKey(self.digest, self.fingerprint, json.loads(serializers.serialize("json", events)))
+        sql.run_all(sql.insert_keys([key], {}, timezone.now()))
+        return EventReceipt(events)
+
+    def find(self) -> EventReceipt | None:
+        """The events of an earlier request with this key; None if there was none. Raises `KeyReused`."""
+        known = find_key(self.digest, self.fingerprint)
+        if known is None:
+            return None
+        # An answer from before an upgrade may have columns that are gone.
+        kept = serializers.deserialize("json", known.answer, ignorenonexistent=True)
+        return EventReceipt([row.object for row in kept], is_replayed=True)
+
+
+def events_in(result) -> list[Event]:
+    """The events that a service has returned: one, several, or an `EventChange`."""
+    if isinstance(result, Event):
+        return [result]
+    return result if isinstance(result, list) else [result.event]

@@ -59,28 +59,28 @@ WINDOW by_id AS (ORDER BY live.id) ORDER BY live.id
 """  # noqa: S608
 KNOWN_KEYS = (
     "SELECT used.digest, used.fingerprint, used.answer, used.token_nonce, used.booking_id, made.token_hash"  # noqa: S608
-    f" FROM {KEYS} AS used INNER JOIN {BOOKINGS} AS made ON made.id = used.booking_id WHERE used.digest IN"
+    f" FROM {KEYS} AS used LEFT JOIN {BOOKINGS} AS made ON made.id = used.booking_id WHERE used.digest IN"
 )
 
 
 class NewKey(NamedTuple):
-    """The row of an idempotency key that is about to be inserted; see the model. `reference` is the booking's."""
+    """The row of an idempotency key that is about to be inserted; see the model."""
 
     digest: str
     fingerprint: str
-    answer: dict
-    nonce: str | None
-    reference: str
+    answer: dict | list
+    booking: Booking | None = None
+    nonce: str | None = None
 
 
 class KnownKey(NamedTuple):
-    """A key that has made a booking before, and the hash of the booking's token; see the models."""
+    """A key that was used before, and the hash of its booking's token; see the models."""
 
     digest: str
     fingerprint: str
     answer: str
     token_nonce: str | None
-    booking_id: int
+    booking_id: int | None
     token_hash: str | None
 
 
@@ -163,7 +163,7 @@ def read_sizes(event_id: int, *, at_most: int) -> list[int]:
 
 
 def read_keys(digests: Sequence[str]) -> dict[str, KnownKey]:
-    """The keys that have made a booking before, by their digests."""
+    """The keys that were used before, by their digests."""
     found = run(f"{KNOWN_KEYS} ({marks(len(digests))})", digests)
     return {key.digest: key for key in map(KnownKey._make, found)}
 
@@ -256,13 +256,15 @@ def insert_cancellations(event_id: int, ids: tuple[int, int], note: str) -> Stat
 
 def insert_keys(keys: Sequence[NewKey], new_ids: Mapping[str, str], now: datetime) -> list[Statement]:
     stamp = literal(now)
-    return [
-        (
-            insertion(IdempotencyKey, KEY_COLUMNS, [f"(%s, %s, %s, %s, {new_ids[key[-1]]}, {stamp})" for key in some]),
-            [value for key in some for value in (key.digest, key.fingerprint, json.dumps(key.answer), key.nonce)],
-        )
-        for some in batched(keys, ROWS_A_QUERY)
-    ]
+    statements: list[Statement] = []
+    for some in batched(keys, ROWS_A_QUERY):
+        rows, values = [], []
+        for digest, fingerprint, answer, booking, nonce in some:
+            booking_id = "NULL" if booking is None else new_ids.get(booking.reference, booking.id)
+            rows.append(f"(%s, %s, %s, %s, {booking_id}, {stamp})")
+            values += [digest, fingerprint, json.dumps(answer), nonce]
+        statements.append((insertion(IdempotencyKey, KEY_COLUMNS, rows), values))
+    return statements
 
 
 def update_bookings(ids: Sequence[int], now: datetime, **values) -> list[Statement]:

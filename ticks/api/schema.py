@@ -44,7 +44,7 @@ ERRORS = {
     412: ("`If-Match` names an older version.", {"stale_version": "Somebody changed this event; read it again."}),
     413: ("The body is larger than 1 MB.", {"too_large": "The request's body is larger than 1 MB; send less."}),
     415: ("The body's content type is not JSON.", {"unsupported_media_type": "Send application/json."}),
-    422: ("The idempotency key was used with another body.", {"idempotency_key_reused": "Use a new key."}),
+    422: ("The idempotency key was used with another request.", {"idempotency_key_reused": "Use a new key."}),
     429: (
         "Too many requests; `Retry-After` says when.",
         {"throttled": "Too many requests; try again in 5 seconds."},
@@ -60,8 +60,9 @@ ERRORS = {
         },
     ),
 }
-ALWAYS = [406, 429, 503]
-WITH_BODY = [400, 413, 415]
+# Every request can have a bad `Idempotency-Key`, or one where none is taken.
+ALWAYS = [400, 406, 429, 503]
+WITH_BODY = [413, 415]
 SECONDS = {"type": "string", "pattern": "^[0-9]+$"}
 
 

@@ -11,9 +11,10 @@ from rest_framework.viewsets import GenericViewSet
 
 from ticks.api.errors import RefusesInJson, enveloped
 from ticks.api.headers import PAGE_POLICY
+from ticks.api.idempotency import KeyedActions
 
 
-class ViewSet(GenericViewSet):
+class ViewSet(KeyedActions, GenericViewSet):
     def valid_fields(self, **options) -> dict:
         """The fields of the request's body, as the view's serializer reads them. Raises `ValidationError`."""
         serializer = self.get_serializer(data=self.request.data, **options)
@@ -28,7 +29,7 @@ def rendered(renderer_class) -> bytes:
     return renderer_class().render(SchemaGenerator().get_schema(public=True), renderer_context={})
 
 
-class SchemaView(RefusesInJson, SpectacularAPIView):
+class SchemaView(RefusesInJson, KeyedActions, SpectacularAPIView):
     """Replaces drf-spectacular's method, which also keeps a translation for each `?lang=` in memory."""
 
     # The schema does not describe its own address.
@@ -43,7 +44,7 @@ class SchemaView(RefusesInJson, SpectacularAPIView):
         return HttpResponse(rendered(type(renderer)), content_type=content_type, headers=headers)
 
 
-class Docs(RefusesInJson, SpectacularSwaggerSplitView):
+class Docs(RefusesInJson, KeyedActions, SpectacularSwaggerSplitView):
     """Swagger UI, whose script is an address of its own (`?script=`), since no page may have one inside."""
 
     http_method_names = ["get", "head"]

@@ -10,13 +10,14 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.utils.text import Truncator
 
 from bookings.admin.events.forms import LABELS, EventForm, format_value, sales_window
 from bookings.admin.fields import LinesField
 from bookings.admin.formatting import event_url
+from bookings.exceptions import KeyReused
 from bookings.services.events import open_events
+from bookings.services.idempotency import EventReceipt, KeyedRequest
 from events.models import EDITABLE_FIELDS, Event
 from ticks.formatting import counted
 from ticks.staff_actions import Action, ActionForm, Preview, Report, Table
@@ -38,17 +39,13 @@ HELP = (
 TOO_MANY = f"at most {MAX_LINES:,} lines with {MAX_COLUMNS} columns each can be read."
 TOO_LARGE = "This is too large: at most 1 MB at once. Split it, or leave long descriptions out."
 NOT_UTF8 = "This file is not text in UTF-8. Save it as “CSV UTF-8”, and choose it again."
-TWICE = Report(["This page had been sent before, so nothing was created a second time."], level=messages.WARNING)
-# A session remembers these keys, so that a page that is sent again has no effect.
-KEYS, MAX_KEYS = "used_event_keys", 20
 # The pattern matches all signs, and a remark in brackets such as (UTC). The search for a closing bracket ends at the
 # next opening one. If it went on to the end of the text from each opening one, it would take quadratic time.
 NO_WORDS = re.compile(r"\([^()]*\)|[^a-z0-9]")
 
 
 class OnceForm(ActionForm):
-    """`key` is drawn with the page, so that its events are added once even if it is confirmed twice."""
-
+    # The idempotency key is drawn with the page, so that a page that is sent twice adds its events once.
     key = forms.CharField(widget=forms.HiddenInput, max_length=64)
     # The fields of each event, by line number.
     rows: dict[int, dict]
@@ -61,19 +58,34 @@ class AddEvents(Action):
     def initial(self):
         return {"key": secrets.token_hex(16)}
 
+    def keyed_request(self, form) -> KeyedRequest:
+        rows, key = list(form.rows.values()), form.cleaned_data["key"]
+        return KeyedRequest.of(open_events, rows, actor=self.request.user, key=key)
+
     def earlier_report(self, form):
-        return TWICE if form.cleaned_data["key"] in self.request.session.get(KEYS, []) else None
+        try:
+            receipt = self.keyed_request(form).find()
+        except KeyReused:
+            # The user went back and typed something else. If it is confirmed, it is created as well.
+            form.data["key"] = secrets.token_hex(16)
+            raise
+        return self.report(receipt) if receipt else None
 
     def carry_out(self, form):
-        if not take_key(self.request.session, form.cleaned_data["key"]):
-            return TWICE
-        # If the database refuses, the next confirmation needs a new key.
-        form.data["key"] = secrets.token_hex(16)
-        events = open_events(list(form.rows.values()), actor=self.request.user)
-        LogEntry.objects.log_actions(self.request.user.pk, events, ADDITION, self.log_message)
+        receipt = self.keyed_request(form).carry_out()
+        if not receipt.is_replayed:
+            LogEntry.objects.log_actions(self.request.user.pk, receipt.events, ADDITION, self.log_message)
+        return self.report(receipt)
+
+    def report(self, receipt: EventReceipt) -> Report:
+        events = receipt.events
         address = event_url(events[0].pk) if len(events) == 1 else ""
+        number = counted(len(events), "event")
         names = Truncator(", ".join(event.name for event in events)).chars(300)
-        return Report([f"Created {counted(len(events), 'event')}: {names}."], address)
+        if receipt.is_replayed:
+            line = f"This page has created {number} already: {names}. Nothing was created a second time."
+            return Report([line], address, messages.WARNING)
+        return Report([f"Created {number}: {names}."], address)
 
 
 class AddForm(EventForm, OnceForm):
@@ -149,21 +161,6 @@ class ImportEvents(AddEvents):
         cells = [[str(line), *(format_value(name, row[name]) for name in names)] for line, row in form.rows.items()]
         self.table = Table("As the lines were read.", ["Line", *(LABELS[name] for name in names)], cells)
         return Preview(lines, fingerprint=warnings)
-
-
-def take_key(session, key: str) -> bool:
-    """Takes a key; False if a page with it was confirmed before. Of two requests at once, the stored session lets one
-    win."""
-    with transaction.atomic():
-        # This is the lock. A session that is read after it has the keys of the request before.
-        session.row().select_for_update().first()
-        stored = type(session)(session.session_key)
-        used = stored.get(KEYS, [])
-        if key in used:
-            return False
-        stored[KEYS] = session[KEYS] = [*used, key][-MAX_KEYS:]
-        stored.save(must_create=False)
-    return True
 
 
 def double_warnings(rows: dict[int, dict]) -> list[tuple[int, str]]:

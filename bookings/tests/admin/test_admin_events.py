@@ -3,11 +3,12 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
+from django.db import OperationalError
 
 from accounts.models import User
 from accounts.tests.factories import UserFactory
-from bookings.admin.events import adding
 from bookings.models import LedgerEntry
+from bookings.services import events
 from bookings.tests.admin.confirming import errors, fields_of, lines, said
 from events.models import Event
 from ticks.db.transactions import Busy
@@ -96,8 +97,68 @@ def test_event_add_confirmed_twice_adds_once(box_office):
 
     first, second = confirm(box_office, shown), confirm(box_office, shown)
 
-    assert (said(first), said(second)) == (["Created 1 event: Concert."], adding.TWICE.lines)
+    twice = "This page has created 1 event already: Concert. Nothing was created a second time."
+    assert (said(first), said(second)) == (["Created 1 event: Concert."], [twice])
+    assert second.redirect_chain == first.redirect_chain
     assert Event.objects.count() == LogEntry.objects.count() == 1
+
+
+def test_event_add_page_that_was_confirmed_adds_another_for_other_input_alone(box_office):
+    shown = look(box_office)
+    confirm(box_office, shown)
+    back = box_office.post(ADD, fields_of(shown) | {"name": "Ball"})
+
+    refused = confirm(box_office, back)
+
+    assert errors(refused) == {
+        "__all__": [
+            "This page was confirmed already, with other input. Look whether you want this as well, and confirm again."
+        ]
+    }
+    assert Event.objects.count() == 1
+    assert said(confirm(box_office, box_office.post(ADD, fields_of(refused)))) == ["Created 1 event: Ball."]
+
+
+def test_event_add_confirmed_twice_in_two_sessions_adds_once(box_office):
+    shown = look(box_office)
+    confirm(box_office, shown)
+    box_office.force_login(User.objects.get(username="superuser"))
+
+    confirm(box_office, shown)
+
+    assert Event.objects.count() == 1
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_event_add_whose_commit_was_not_answered_adds_once(box_office, commits, carried_out):
+    shown = look(box_office)
+    lost = OperationalError(2013, "Lost connection to server during query")
+    commits(lost, lost, lost, carried_out=carried_out)
+
+    confirm(box_office, shown)
+    confirm(box_office, shown)
+
+    assert Event.objects.count() == LedgerEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize("field", ["name", "venue", "description"])
+def test_event_add_with_control_characters_is_refused(box_office, field):
+    sentence = (
+        "Control characters other than line breaks and tabs are not allowed."
+        if field == "description"
+        else "Control characters such as line breaks are not allowed."
+    )
+
+    response = look(box_office, **{field: "A\x07B"})
+
+    assert errors(response) == {field: [sentence]}
+    assert not Event.objects.exists()
+
+
+def test_event_add_with_lines_and_tabs_in_its_description_is_right(box_office):
+    confirm(box_office, look(box_office, description="One\r\n\tTwo"))
+
+    assert Event.objects.get().description == "One\n\tTwo"
 
 
 def test_event_add_of_one_that_there_is_says_so(box_office):
@@ -118,12 +179,12 @@ def test_event_add_with_empty_sales_window_says_so_at_the_field(box_office):
 
 
 def test_event_add_that_the_database_refuses_keeps_the_input_and_can_be_sent_again(box_office, monkeypatch):
-    def refuse(rows, *, actor):
+    def refuse(*args, **kwargs):
         raise Busy
 
     shown = look(box_office, name="Kept")
     with monkeypatch.context() as patch:
-        patch.setattr(adding, "open_events", refuse)
+        patch.setattr(events, "insert_event", refuse)
         refused = confirm(box_office, shown)
 
     assert errors(refused) == {"__all__": [Busy.message]}

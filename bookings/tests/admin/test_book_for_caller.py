@@ -66,7 +66,7 @@ def test_page_that_has_booked_books_again_for_other_input_alone(box_office):
 
     assert errors(refused) == {
         "__all__": [
-            "This page has booked already, for other input. Look whether you want this as well, and confirm again."
+            "This page was confirmed already, with other input. Look whether you want this as well, and confirm again."
         ]
     }
     assert Booking.objects.count() == 1

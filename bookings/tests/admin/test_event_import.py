@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
-from django.db import close_old_connections
+from django.db import OperationalError, close_old_connections, connection
 from django.test import Client
 from django.utils import timezone
 
@@ -15,7 +15,9 @@ from accounts.models import User
 from accounts.tests.factories import UserFactory
 from bookings.admin.events import adding
 from bookings.models import LedgerEntry
+from bookings.services import events
 from bookings.services.events import open_events
+from bookings.services.idempotency import KeyedRequest
 from bookings.tests.admin.confirming import errors, fields_of, lines, said
 from bookings.tests.factories import EventFactory
 from events.models import Event
@@ -259,15 +261,16 @@ def test_import_sent_twice_creates_once(box_office):
 
     first, second = confirm(box_office, shown), confirm(box_office, shown)
 
-    assert (said(first), said(second)) == (["Created 2 events: Concert, Matinee."], adding.TWICE.lines)
+    twice = "This page has created 2 events already: Concert, Matinee. Nothing was created a second time."
+    assert (said(first), said(second)) == (["Created 2 events: Concert, Matinee."], [twice])
     assert Event.objects.count() == LedgerEntry.objects.count() == 2
 
 
 def test_import_sent_twice_at_once_creates_once(box_office, monkeypatch):
     sent = fields_of(look(box_office, TWO)) | {"confirm": "yes"}
-    both, take = threading.Barrier(2, timeout=20), adding.take_key
-    # Both requests have read the session before either takes the key.
-    monkeypatch.setattr(adding, "take_key", lambda *args: (both.wait(), take(*args))[1])
+    both, carry_out = threading.Barrier(2, timeout=20), KeyedRequest.carry_out
+    # Neither request has found the key when they begin.
+    monkeypatch.setattr(KeyedRequest, "carry_out", lambda request: (both.wait(), carry_out(request))[1])
     answers = []
 
     def click():
@@ -282,7 +285,22 @@ def test_import_sent_twice_at_once_creates_once(box_office, monkeypatch):
     for one in clicks:
         one.join(30)
 
-    assert answers == [302, 302]
+    # On MariaDB the second may be told that it is being done.
+    assert 302 in answers
+    assert set(answers) <= ({302, 200} if connection.vendor == "mysql" else {302})
+    assert Event.objects.count() == LedgerEntry.objects.count() == LogEntry.objects.count() == 2
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_import_whose_commit_was_not_answered_creates_once(box_office, commits, carried_out):
+    shown = look(box_office, TWO)
+    lost = OperationalError(2013, "Lost connection to server during query")
+    # The third lost commit leaves it unknown, if the others were not carried out.
+    commits(lost, lost, lost, carried_out=carried_out)
+
+    confirm(box_office, shown)
+    confirm(box_office, shown)
+
     assert Event.objects.count() == LedgerEntry.objects.count() == 2
 
 
@@ -299,13 +317,13 @@ def test_import_of_a_text_that_was_changed_since_is_shown_again(box_office):
 
 
 def test_import_that_the_database_refuses_keeps_the_text_and_can_be_sent_again(box_office, monkeypatch):
-    def refuse(rows, *, actor):
+    def refuse(*args, **kwargs):
         raise Busy
 
     shown = look(box_office, TWO)
-    monkeypatch.setattr(adding, "open_events", refuse)
-    response = confirm(box_office, shown)
-    monkeypatch.setattr(adding, "open_events", open_events)
+    with monkeypatch.context() as patch:
+        patch.setattr(events, "insert_event", refuse)
+        response = confirm(box_office, shown)
 
     assert errors(response) == {"__all__": [Busy.message]}
     assert Event.objects.count() == 0

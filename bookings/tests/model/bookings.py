@@ -33,7 +33,7 @@ def find_key(world: World, caller: User | None, key: str | None) -> Key | None:
 
 def replay(world: World, known: Key, asked: dict) -> Answer:
     if known.asked != asked:
-        message = "This Idempotency-Key was used with another request; use a new key for a new booking."
+        message = "This Idempotency-Key was used with another request; use a new key for a new request."
         raise Refused(422, "idempotency_key_reused", message)
     world.note("replayed")
     if known.is_past:

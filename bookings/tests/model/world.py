@@ -198,6 +198,8 @@ class World:
     events: list[Event] = field(default_factory=list)
     bookings: list[Booking] = field(default_factory=list)
     keys: list[Key] = field(default_factory=list)
+    # These are writes with a key that are no bookings.
+    keyed_writes: int = 0
     # This counts how often each case that is worth testing has occurred.
     happened: Counter = field(default_factory=Counter)
 

@@ -15,10 +15,9 @@ from bookings.exceptions import KeyInFlight
 from bookings.models import Booking, LedgerEntry
 from bookings.services import batches, inventory, sql
 from bookings.services.batch_queue import Batch
-from bookings.services.booking import BookingJob, BookingRequest, book_tickets
+from bookings.services.booking import BookingJob, BookingRequest, Receipt, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import change_event
-from bookings.services.idempotency import Receipt
 from bookings.services.verification import verify_events
 from bookings.services.waitlist import move_in_line, serve_out_of_turn
 from bookings.tests.factories import BookingFactory, EventFactory

@@ -19,10 +19,9 @@ from bookings.exceptions import AlreadyBooked, AlreadyCancelled, BookingNotFound
 from bookings.models import Booking, IdempotencyKey
 from bookings.services import batches, sql
 from bookings.services.batch_queue import Batch, Contended
-from bookings.services.batches import run_job
-from bookings.services.booking import BookingJob, BookingRequest, book_or_find, book_tickets
+from bookings.services.batches import repeat_job, run_job
+from bookings.services.booking import BookingJob, BookingRequest, Receipt, book_tickets
 from bookings.services.cancellation import CancelJob, Cancellation, cancel_tickets
-from bookings.services.idempotency import Receipt
 from bookings.services.inventory import lock_event, lock_statement
 from bookings.services.verification import verify_events
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -396,7 +395,7 @@ def test_lost_commit_is_unknown_to_everybody_and_keys_find_their_bookings(event,
     assert counts(event) == ((10, 7, 0, 3) if carried_out else (10, 6, 0, 4))
     assert statuses(booking) == ["cancelled" if carried_out else "completed"]
 
-    found = book_or_find(jobs[1], jobs[1].result)
+    found = repeat_job(jobs[1], jobs[1].result)
 
     assert found.is_replayed is carried_out
     assert IdempotencyKey.objects.get().booking_id == found.booking.pk

@@ -8,8 +8,7 @@ from rest_framework.test import APIClient
 from bookings.commands import Outcome
 from bookings.exceptions import SoldOut
 from bookings.models import Booking, IdempotencyKey
-from bookings.services import batches, sql
-from bookings.services import booking as booking_service
+from bookings.services import batches, idempotency, sql
 from bookings.services.inventory import Plan
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import counts, everything
@@ -18,7 +17,7 @@ from bookings.tests.wire import NO_EVENT, booking_body, failure, invalid
 
 pytestmark = pytest.mark.django_db
 REUSED = failure(
-    "This Idempotency-Key was used with another request; use a new key for a new booking.", "idempotency_key_reused"
+    "This Idempotency-Key was used with another request; use a new key for a new request.", "idempotency_key_reused"
 )
 NO_KEY = "Send 1 to 255 visible characters without spaces."
 
@@ -361,7 +360,7 @@ def test_book_with_key_whose_commits_are_never_answered_is_unknown_and_can_be_se
 
 
 def test_book_with_key_whose_commit_timed_out_is_not_kept_waiting_again(anonymous, commits, monkeypatch):
-    monkeypatch.setattr(booking_service, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(idempotency, "RETRY_SECONDS", 0)
     event = EventFactory()
     done = commits(LOST)
 

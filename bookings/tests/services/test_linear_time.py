@@ -34,8 +34,8 @@ from accounts.authentication import caller_of
 from accounts.models import User, normalise_email, username_key
 from accounts.tests.factories import UserFactory
 from bookings.admin.events.adding import plain_title, read_rows
-from bookings.api.views import idempotency_key
 from ticks.api.headers import is_named
+from ticks.api.idempotency import idempotency_key
 from ticks.api.parsers import JSONParser
 from ticks.api.throttling import network_of
 from ticks.logging import identity_of, without_values

@@ -91,7 +91,7 @@ class BookingRules(EventRules):
         login = self.login_of(who)
         user = (login and login.user) if whose == "own" else self.user_called(whose)
         body = {"eventId": event.id.value, "userId": str(user.id.value) if user else NO_ID}
-        self.ask(Sent(name, "post", path, body), login, request, login, event, user)
+        self.ask_to_write(Sent(name, "post", path, body), login, request, login, event, user)
 
     # The following methods choose among existing bookings.
 
@@ -150,7 +150,7 @@ class BookingRules(EventRules):
             None if in_query else fields,
             {"Booking-Token": token} if token and not in_query else {},
         )
-        self.ask(sent, login, cancel, login, booking, token, tickets, named_id)
+        self.ask_to_write(sent, login, cancel, login, booking, token, tickets, named_id)
 
     @move(2, booking=CHOICES, whose=HANDS)
     def read_a_booking(self, booking, whose):

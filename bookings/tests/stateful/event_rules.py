@@ -55,7 +55,7 @@ class EventRules(Machine):
         login = self.login_of(who)
         body = {"name": f"Plain concert {len(self.world.events)}", "totalTickets": total}
         sent = Sent("create event plainly", "post", "/api/events/initialize", body)
-        self.ask(sent, login, initialize, login, *body.values())
+        self.ask_to_write(sent, login, initialize, login, *body.values())
 
     @move(2, who=EDITORS, event=CHOICES, if_match=IF_MATCH, total=TOTALS)
     def change_capacity(self, who, event, if_match, total):
@@ -95,7 +95,7 @@ class EventRules(Machine):
         login = self.login_of(who)
         headers, version = self.precondition_of(event, if_match)
         sent = Sent(name, "patch", f"/api/v1/event/{event.id.value}", changes, headers)
-        response = self.ask(sent, login, change_event, login, event, changes, version)
+        response = self.ask_to_write(sent, login, change_event, login, event, changes, version)
         if response.status_code == 200:
             self.note_tag(event, response)
 
@@ -106,7 +106,7 @@ class EventRules(Machine):
         event, login = self.queue_of(event), self.login_of(who)
         headers, version = self.precondition_of(event, if_match)
         sent = Sent("delete event", "delete", f"/api/v1/event/{event.id.value}", None, headers)
-        self.ask(sent, login, delete_event, login, event, version)
+        self.ask_to_write(sent, login, delete_event, login, event, version)
 
     def precondition_of(self, event: Event, if_match: str | None) -> tuple[dict, int | None]:
         """The If-Match header, and the version that it asks for."""

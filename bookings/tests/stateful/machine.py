@@ -62,6 +62,7 @@ class Machine(RuleBasedStateMachine):
         self.client = APIClient()
         self.is_sound = False
         self.requests_sent = 0
+        self.writes = 0
 
     def teardown(self):
         try:
@@ -117,7 +118,8 @@ class Machine(RuleBasedStateMachine):
         login = self.login_of(who)
         name = f"Concert {len(self.world.events)}"
         body = {"name": name, "date": DATE, **terms}
-        self.ask(Sent("create event", "post", "/api/v1/event", body), login, create_event, login, name, DATE, terms)
+        sent = Sent("create event", "post", "/api/v1/event", body)
+        self.ask_to_write(sent, login, create_event, login, name, DATE, terms)
 
     def book(self, name, login, event, tickets, email, key=None):
         asked = {"first_name": "Ada", "last_name": "Lovelace", "email": email, "tickets": tickets}
@@ -184,6 +186,32 @@ class Machine(RuleBasedStateMachine):
         is_still = (answer.status >= 400 and not answer.changes) or sent.method == "get" or answer.headers
         self.compare_state(sent, is_still=is_still)
         return response
+
+    def ask_to_write(self, sent: Sent, login: Login | None, request, *args):
+        """Every second time the request has a key, and is sent once more when it was carried out."""
+        self.writes += 1
+        if self.writes % 2:
+            return self.ask(sent, login, request, *args)
+
+        def request_with_key(world, *args):
+            answer = request(world, *args)
+            world.keyed_writes += 1
+            return answer
+
+        sent.headers = {**(sent.headers or {}), "Idempotency-Key": f"write-{self.writes}"}
+        first = self.ask(sent, login, request_with_key, *args)
+        if first.status_code < 400:
+            self.compare_replay(sent, login, first)
+        return first
+
+    def compare_replay(self, sent: Sent, login: Login | None, first):
+        self.is_sound = False
+        again = self.send(sent, login)
+        told, expected = ([one.status_code, one.content.decode(), one.headers.get("ETag")] for one in (again, first))
+        compare(f"replay of {astuple(sent)}", told, expected)
+        compare(f"replay of {astuple(sent)}", again.headers.get("Idempotent-Replayed"), "true")
+        self.world.note("replayed another write")
+        self.compare_state(sent, is_still=True)
 
     def foretell(self, sent: Sent, request, *args, **wanted) -> Answer:
         try:

@@ -33,6 +33,7 @@ MUST_HAPPEN = {
     "waitlisted, cancelled with its event",
     "replayed",
     "replayed after the booking changed",
+    "replayed another write",
     "dead token refused",
     "400 too_many_tickets",
     "401 token_not_valid",

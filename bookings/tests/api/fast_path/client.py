@@ -9,8 +9,7 @@ from django.test.client import ClientHandler
 
 from bookings.api.fast_path import FastPath, results_of
 from bookings.services.batches import run_job
-from bookings.services.booking import BookingJob, book_or_find
-from ticks.db.transactions import OutcomeUnknown
+from bookings.services.booking import BookingJob
 from ticks.server.fast_path import Answer
 from ticks.tests.server.test_app import Headers, scope
 
@@ -38,12 +37,7 @@ class FastPathHere(FastPath):
     async def book(self, job):
         # If the test runs the queue, this waits for the job's future.
         job.notify = BookingJob.finish
-        try:
-            return run_job(job)
-        except OutcomeUnknown as unknown:
-            if job.digest is None:
-                raise
-            return book_or_find(job, unknown)
+        return run_job(job)
 
     async def poll(self, poll):
         [result] = results_of([poll])
