@@ -39,9 +39,9 @@ NEXT_SIZE = (
     f"SELECT MIN(tickets_reserved) FROM {BOOKINGS}"  # noqa: S608
     " WHERE event_id = %s AND status = %s AND tickets_reserved > %s AND tickets_reserved <= %s"
 )
-# The numbers and counts go on from the event's latest entry, as if the bookings were cancelled one after the other. All
-# entries have its actor and time, those of the cancellation of the event. The
-# second event, which no booking has, lets MariaDB begin at the first id (`BookingQuerySet.of_event`).
+# The numbers and counts go on from the event's latest entry, as if the bookings were cancelled one after the other. The
+# actor and the time are also those of the latest entry, since it is of the same cancellation. The second event, which
+# no booking has, lets MariaDB begin at the first id (`BookingQuerySet.of_event`).
 LATEST = (
     "SELECT sequence, available_after, waitlisted_after, actor_id, created_at"  # noqa: S608
     f" FROM {ENTRIES} WHERE event_id = %s"

@@ -4,7 +4,6 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -12,7 +11,6 @@ from accounts.services import expired_rows, prune_accounts
 from bookings.models import IdempotencyKey
 from bookings.services.events import finish_cancellation, unfinished_cancellations
 from ticks.db.transactions import delete_in_batches
-from ticks.exceptions import Refusal
 
 log = logging.getLogger("bookings.upkeep")
 DAY = timedelta(days=1)
@@ -27,7 +25,8 @@ def keep_up() -> None:
         finish_cancellations()
         if settings.EMBEDDED and has_expired(timezone.now() - DAY):
             prune()
-    except (DatabaseError, InterfaceError, Refusal):
+    except Exception:
+        # Nobody waits for the result, and the next minute tries again.
         log.warning("The upkeep was interrupted and is tried again.", exc_info=True)
 
 

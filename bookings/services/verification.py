@@ -124,6 +124,7 @@ def verify_counts(report: Report) -> None:
 def verify_waitlist(report: Report) -> None:
     event = report.event
     if event.deleted_at:
+        # Nobody who still waits is to be served.
         return
     waiting = Booking.objects.filter(event=event).waitlisted()
     if event.waitlist_policy == Event.WaitlistPolicy.STRICT:
@@ -142,6 +143,7 @@ def verify_parts(report: Report) -> None:
     part = F("waitlist_number") - F("waitlist_number") % NUMBERS_A_PART
     found = dict(waiting.annotate(part=part).values("part").annotate(n=Count("pk")).values_list("part", "n"))
     if report.event.deleted_at:
+        # The parts of a cancelled event are deleted at once.
         found = {}
     # A part in which nobody waits any more keeps its row.
     counted = dict(

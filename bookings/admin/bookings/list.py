@@ -164,7 +164,8 @@ def search_bookings(term: str) -> tuple[list[int], list[str]]:
     """The bookings that an index leads to, and the words by which the rows must be scanned as well."""
     address, parts, words = address_in(term), parts_of_address(term), search_words(term)
     addressed_ids = ids_by_index(email=address) if address else []
-    if addressed_ids:
+    if 0 < len(addressed_ids) < MAX_INDEXED:
+        # These are all of them.
         return addressed_ids, []
     indexed_ids = ids_by_parts(parts, words)
     if len(parts) == 1:

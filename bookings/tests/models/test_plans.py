@@ -16,6 +16,7 @@ from bookings.services.inventory import waiting_claims
 from bookings.tests.factories import EventFactory
 from bookings.tests.rows import delete_rows
 from events.models import Event
+from ticks.search import search_text
 
 pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
 
@@ -58,6 +59,7 @@ def large_event(user):
                 user=[user, None, *others][number % 10],
                 first_name="Ada",
                 email=f"{number % 100}@example.org",
+                search_text=search_text("Ada", f"{number % 100}@example.org"),
                 tickets_reserved=5 if number % 4 == 3 else 1,
                 status="waitlisted" if number % 4 == 3 else "completed",
                 waitlist_number=number_of_arrival(number + 1) if number % 4 == 3 else None,

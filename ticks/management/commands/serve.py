@@ -64,8 +64,9 @@ class Command(BaseCommand):
         os.execv(sys.executable, [sys.executable, "-m", "ticks.server.process", *options])  # noqa: S606
 
     def say_what_is_missing(self) -> None:
-        # The documents say that the embedded database generates both secrets.
-        for name, path in {} if settings.EMBEDDED else settings.GENERATED_SECRETS.items():
+        # The embedded database always has generated secrets, and never a second host.
+        generated = {} if settings.EMBEDDED else settings.GENERATED_SECRETS
+        for name, path in generated.items():
             self.stdout.write(
                 f"{name} is not set, so Ticks generated one, which it keeps in {path}. "
                 f"Servers on other hosts must have the same {name}."
