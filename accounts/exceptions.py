@@ -35,7 +35,7 @@ class WrongPassword(Refusal):
 
 
 class SessionEnded(Refusal):
-    """The session of a token was ended, or the token was already exchanged for a newer one."""
+    """The session of a token was ended, or the token was exchanged for a newer one some time ago."""
 
     status = 401
     code = "token_not_valid"

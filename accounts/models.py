@@ -187,13 +187,17 @@ def session_auth_hash(password: str, secret_key: str) -> str:
 class LoginSession(models.Model):
     """One login, from its first token pair until logout, password change or expiry.
 
-    Access tokens carry its id, so that deleting the row ends them at once. Only the refresh token whose id has the hash
-    `refresh_hash` is valid. A new password ends the session, whoever sets it and however.
+    Access tokens carry its id, so that deleting the row ends them at once. A new password ends the session, whoever
+    sets it and however.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="login_sessions")
-    # This is `hash_of` the id in the refresh token. The column still has the name of its earlier content.
+    # This is `hash_of` the id in the newest refresh token. The column still has the name of its earlier content.
     refresh_hash = ExactCharField(max_length=64, db_column="refresh_id")
+    # These are the hashes of the other refresh tokens that may still come, oldest first, each with the time of its
+    # first use in seconds. The time is None while the token is unused: of two requests with one token, each gets a
+    # token of its own.
+    other_refresh_hashes = models.JSONField(null=True)
     # This is the user's get_session_auth_hash() at the time of the login.
     auth_hash = ExactCharField(max_length=64)
     created_at = models.DateTimeField(default=timezone.now)

@@ -95,4 +95,4 @@ class ProfileSerializer(AccountSerializer):
 
 class TokenPairSerializer(serializers.Serializer):
     token = serializers.CharField(help_text="Access token: Authorization: Bearer <token>, for 30 minutes.")
-    refreshToken = serializers.CharField(help_text="Good once, for 14 days.")
+    refreshToken = serializers.CharField(help_text="Good for 14 days, and once: again only in the 10 seconds after.")

@@ -13,6 +13,12 @@ from accounts.models import AttemptCounter, BrowserSession, LoginSession, User, 
 from ticks.db.transactions import delete_in_batches, in_one_transaction
 from ticks.formatting import counted
 
+# A client sends a refresh token again if it has lost the answer, and a browser if two tabs refresh at once. A used
+# token that comes later than this is in two hands.
+REPEAT_SECONDS = 10
+# At most this many refresh tokens of a login are valid at once. Beyond it the oldest ones are not.
+MAX_REFRESH_TOKENS = 10
+
 
 def register_user(*, username: str, password: str, email: str | None = None) -> User:
     """Creates an account. Raises `UsernameTaken`, `EmailTaken`, `WeakPassword`."""
@@ -129,11 +135,11 @@ def open_session(user: User, *, refresh_id: str, lifetime: timedelta) -> LoginSe
 
 
 def rotate_session(*, session_id: int, refresh_id: str, renewed: str, lifetime: timedelta) -> LoginSession:
-    """Exchanges a refresh token for one with the id `renewed`. If two requests try it at once, one wins. Raises
-    `SessionEnded`.
+    """Exchanges a refresh token for one with the id `renewed`. Raises `SessionEnded`.
 
-    A token that was exchanged before ends the session: either its holder or somebody who stole it
-    has the newer one, and nobody can tell which (RFC 9700, section 4.14.2).
+    A token may be exchanged again for `REPEAT_SECONDS` after its first use. Each exchange gives a token of its own, and
+    all of them are valid. A token that comes later ends the session with all its tokens: either its holder or somebody
+    who stole it has a newer one, and nobody can tell which (RFC 9700, section 4.14.2).
     """
     session = exchange(session_id, refresh_id, renewed, lifetime=lifetime)
     if session is None:
@@ -144,14 +150,35 @@ def rotate_session(*, session_id: int, refresh_id: str, renewed: str, lifetime: 
 
 @in_one_transaction
 def exchange(session_id: int, refresh_id: str, renewed: str, *, lifetime: timedelta) -> LoginSession | None:
-    session = LoginSession.objects.select_related("user").filter(pk=session_id).first()
-    if session is None or session.expires_at <= timezone.now() or not session.user.may_use_login(session.auth_hash):
+    now = timezone.now()
+    # The lock keeps two requests at once from overwriting each other's token.
+    session = LoginSession.objects.select_for_update().filter(pk=session_id).first()
+    if session is None or session.expires_at <= now or not session.user.may_use_login(session.auth_hash):
         return None
-    # The condition on the old id lets only one of two simultaneous requests win.
-    won = LoginSession.objects.filter(pk=session_id, refresh_hash=hash_of(refresh_id)).update(
-        refresh_hash=hash_of(renewed), expires_at=timezone.now() + lifetime
-    )
-    return session if won else None
+    first_uses = refresh_tokens_of(session, now=now)
+    used = hash_of(refresh_id)
+    if used not in first_uses:
+        return None
+    first_uses[used] = first_uses[used] or now.timestamp()
+    unused = [refresh_hash for refresh_hash, first_use in first_uses.items() if first_use is None]
+    for dropped in unused[: max(0, len(unused) + 1 - MAX_REFRESH_TOKENS)]:
+        del first_uses[dropped]
+    session.refresh_hash, session.other_refresh_hashes = hash_of(renewed), list(first_uses.items())
+    session.expires_at = now + lifetime
+    session.save(update_fields=["refresh_hash", "other_refresh_hashes", "expires_at"])
+    return session
+
+
+def refresh_tokens_of(session: LoginSession, *, now: datetime) -> dict[str, float | None]:
+    """The hashes of the tokens that can be exchanged, oldest first, each with the time of its first use if it has been
+    used."""
+    too_early = now.timestamp() - REPEAT_SECONDS
+    others = {
+        refresh_hash: first_use
+        for refresh_hash, first_use in session.other_refresh_hashes or []
+        if first_use is None or first_use >= too_early
+    }
+    return {**others, session.refresh_hash: None}
 
 
 # The dates are deferred, since they would come unconverted from this query. Both databases give booleans as numbers.

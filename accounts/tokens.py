@@ -53,7 +53,8 @@ def log_in(user: User) -> dict[str, str]:
 
 
 def refresh(token: str) -> dict[str, str]:
-    """A new pair of tokens for a refresh token, which is valid only once. Raises `SessionEnded`."""
+    """A new pair of tokens for a refresh token, which can be exchanged once, and again soon after. Raises
+    `SessionEnded`."""
     caller, refresh_id = read_refresh_token(token)
     renewed = new_refresh_id()
     session = rotate_session(session_id=caller.session_id, refresh_id=refresh_id, renewed=renewed, lifetime=LIFETIME)

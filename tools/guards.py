@@ -245,9 +245,17 @@ GUARDS = [
     Guard(
         "refresh tokens are good once",
         "accounts/services.py",
-        "LoginSession.objects.filter(pk=session_id, refresh_hash=hash_of(refresh_id)).update(",
-        "LoginSession.objects.filter(pk=session_id).update(",
+        "if first_use is None or first_use >= too_early",
+        "if first_use is None or first_use",
         "accounts/tests/test_refresh.py",
+    ),
+    Guard(
+        "two refreshes at once both get a good token",
+        "accounts/services.py",
+        "LoginSession.objects.select_for_update().filter(pk=session_id)",
+        "LoginSession.objects.filter(pk=session_id)",
+        "accounts/tests/test_refresh.py -k at_once_all_get",
+        on_mariadb=True,
     ),
     Guard(
         "account that is deleted while its batch is carried out is told so",

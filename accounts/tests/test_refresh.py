@@ -1,14 +1,19 @@
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import tokens
+from accounts.exceptions import SessionEnded
 from accounts.models import LoginSession, hash_of
-from accounts.services import open_session
+from accounts.services import MAX_REFRESH_TOKENS, REPEAT_SECONDS, open_session
 from accounts.tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -79,8 +84,24 @@ def test_refresh_with_an_id_that_is_no_text_is_401(anonymous, pair, jti):
     assert response.status_code == 401
 
 
-def test_refresh_with_a_used_token_ends_the_session(anonymous, pair):
-    renewed = anonymous.post(URL, {"refreshToken": pair["refreshToken"]}).json()["data"]
+def refreshed(client, pair):
+    response = client.post(URL, {"refreshToken": pair["refreshToken"]})
+    assert response.status_code == 200, response.content
+    return response.json()["data"]
+
+
+def let_pass(seconds):
+    """As if the refresh tokens had been used so much earlier."""
+    session = LoginSession.objects.get()
+    session.other_refresh_hashes = [
+        [refresh_hash, first_use and first_use - seconds] for refresh_hash, first_use in session.other_refresh_hashes
+    ]
+    session.save()
+
+
+def test_refresh_with_a_token_that_was_used_long_ago_ends_the_session(anonymous, pair):
+    renewed = refreshed(anonymous, pair)
+    let_pass(REPEAT_SECONDS + 1)
 
     response = anonymous.post(URL, {"refreshToken": pair["refreshToken"]})
 
@@ -91,12 +112,135 @@ def test_refresh_with_a_used_token_ends_the_session(anonymous, pair):
 
 
 def test_refresh_with_a_used_token_leaves_other_logins(anonymous, pair, user):
+    refreshed(anonymous, pair)
+    let_pass(REPEAT_SECONDS + 1)
     other = tokens.log_in(user)
-    anonymous.post(URL, {"refreshToken": pair["refreshToken"]})
 
-    anonymous.post(URL, {"refreshToken": pair["refreshToken"]})
+    response = anonymous.post(URL, {"refreshToken": pair["refreshToken"]})
 
+    assert_refused(response, ENDED)
     assert status_of_me(anonymous, other["token"]) == 200
+
+
+def test_refresh_again_soon_after_answers_another_good_pair(anonymous, pair):
+    """Two tabs, or a client that lost the answer."""
+    first, second = refreshed(anonymous, pair), refreshed(anonymous, pair)
+
+    assert len({pair["refreshToken"], first["refreshToken"], second["refreshToken"]}) == 3
+    assert [status_of_me(anonymous, one["token"]) for one in (first, second)] == [200, 200]
+    # Each tab goes on with its own pair, however late.
+    let_pass(3600)
+    first = refreshed(anonymous, first)
+    let_pass(3600)
+    second = refreshed(anonymous, second)
+    let_pass(3600)
+    assert [status_of_me(anonymous, refreshed(anonymous, one)["token"]) for one in (first, second)] == [200, 200]
+    assert LoginSession.objects.count() == 1
+
+
+def test_ten_seconds_count_from_the_first_use(anonymous, pair):
+    refreshed(anonymous, pair)
+    let_pass(REPEAT_SECONDS - 2)
+    refreshed(anonymous, pair)
+    let_pass(3)
+
+    response = anonymous.post(URL, {"refreshToken": pair["refreshToken"]})
+
+    assert_refused(response, ENDED)
+
+
+def test_used_token_of_one_tab_ends_the_login_of_both(anonymous, pair):
+    first, second = refreshed(anonymous, pair), refreshed(anonymous, pair)
+    refreshed(anonymous, second)
+    let_pass(REPEAT_SECONDS + 1)
+
+    response = anonymous.post(URL, {"refreshToken": second["refreshToken"]})
+
+    assert_refused(response, ENDED)
+    assert status_of_me(anonymous, first["token"]) == 401
+
+
+def test_logout_of_one_tab_ends_the_login_of_both(anonymous, pair):
+    first, second = refreshed(anonymous, pair), refreshed(anonymous, pair)
+
+    anonymous.post("/api/v1/auth/logout", {"refreshToken": first["refreshToken"]})
+
+    assert_refused(anonymous.post(URL, {"refreshToken": second["refreshToken"]}), ENDED)
+
+
+def test_beyond_ten_valid_tokens_the_oldest_is_not(anonymous, pair):
+    pairs = [refreshed(anonymous, pair) for _ in range(MAX_REFRESH_TOKENS + 1)]
+
+    latest = [refreshed(anonymous, one) for one in pairs[1:]]
+    response = anonymous.post(URL, {"refreshToken": pairs[0]["refreshToken"]})
+
+    assert len(latest) == MAX_REFRESH_TOKENS
+    assert_refused(response, ENDED)
+
+
+def test_table_forgets_the_tokens_that_were_used_long_ago(anonymous, pair):
+    for _ in range(3):
+        pair = refreshed(anonymous, pair)
+        let_pass(REPEAT_SECONDS + 1)
+
+    refreshed(anonymous, pair)
+
+    session = LoginSession.objects.get()
+    refresh_id = tokens.read_refresh_token(pair["refreshToken"])[1]
+    assert [refresh_hash for refresh_hash, _ in session.other_refresh_hashes] == [hash_of(refresh_id)]
+
+
+# Races
+
+
+def refresh_at_once(pair, times=8):
+    with ThreadPoolExecutor(times) as pool:
+        start = threading.Barrier(times)
+
+        def refresh_together(_):
+            try:
+                connection.ensure_connection()
+                start.wait(30)
+                return tokens.refresh(pair["refreshToken"])
+            except SessionEnded as error:
+                return error
+            finally:
+                connection.close()
+
+        return list(pool.map(refresh_together, range(times)))
+
+
+def lasting(pairs):
+    """The pairs whose later use does not end the login."""
+    good = []
+    for one in pairs:
+        with suppress(SessionEnded):
+            tokens.refresh(one["refreshToken"])
+            good.append(one)
+    return good
+
+
+@pytest.mark.mariadb
+@pytest.mark.django_db(transaction=True)
+def test_refreshes_at_once_all_get_a_good_pair():
+    pair = tokens.log_in(UserFactory())
+
+    pairs = refresh_at_once(pair)
+
+    assert [type(one) for one in pairs] == [dict] * 8
+    assert lasting(pairs) == pairs
+
+
+@pytest.mark.mariadb
+@pytest.mark.django_db(transaction=True)
+def test_control_without_the_lock_a_pair_is_lost(monkeypatch):
+    monkeypatch.setattr(QuerySet, "select_for_update", lambda self: self)
+
+    def lost():
+        pairs = refresh_at_once(tokens.log_in(UserFactory()))
+        return lasting([one for one in pairs if isinstance(one, dict)]) != pairs
+
+    assert any(lost() for _ in range(10))
 
 
 def test_refresh_of_an_expired_session_is_401(anonymous, pair):

@@ -1,6 +1,8 @@
-from bookings.tests.model.seen import a_token
+from bookings.tests.model.seen import Seen, a_token
 from bookings.tests.model.world import Answer, Login, Refused, User, World, said
 
+# More refresh tokens of a login are not valid at once.
+MAX_UNUSED = 10
 TOO_SHORT = "This password is too short. It must contain at least 8 characters."
 
 
@@ -73,19 +75,24 @@ def check_password(user: User | None, password: str) -> User:
 
 def log_in(world: World, by: str, name: str, password: str) -> Answer:
     user = found_by_email(world, name) if by == "email" else found(world, name)
-    login = Login(check_password(user, password), [a_token()], [a_token()])
+    token = a_token()
+    login = Login(check_password(user, password), [a_token()], [token], [token])
     world.logins.append(login)
     return said("Login successful.", {"token": login.tokens[0], "refreshToken": login.refresh_tokens[0]})
 
 
-def refresh(world: World, login: Login, *, is_spent: bool) -> Answer:
+def refresh(world: World, login: Login, token: Seen, *, is_repeated: bool = False) -> Answer:
+    """Exchanges a token. A repetition comes at once after the first use; every other use comes long after it."""
+    is_spent = token not in login.unused and not is_repeated
     if login.is_over or is_spent or not login.user.is_active:
-        # A token that is used twice has two holders, and one of them is a thief. So that login ends.
+        # A token that comes again so late has two holders, and one of them is a thief. So that login ends.
         changes = not login.is_over
         login.is_over = True
         raise Refused(401, "token_not_valid", "This token is no longer valid; log in again.", changes=changes)
     login.tokens.append(a_token())
     login.refresh_tokens.append(a_token())
+    others = [other for other in login.unused if other is not token]
+    login.unused = [*others, login.refresh_tokens[-1]][-MAX_UNUSED:]
     data = {"token": login.tokens[-1], "refreshToken": login.refresh_tokens[-1]}
     return said("Token refreshed successfully.", data)
 

@@ -64,8 +64,9 @@ class User:
 class Login:
     user: User
     tokens: list[Seen]
-    # The last one is valid, once; the others were exchanged.
     refresh_tokens: list[Seen] = field(default_factory=list)
+    # These were never used, and are valid.
+    unused: list[Seen] = field(default_factory=list)
     is_over: bool = False
 
     @property
