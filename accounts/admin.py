@@ -17,11 +17,13 @@ from django.utils.html import format_html, format_html_join
 
 from accounts.exceptions import LoginsKept
 from accounts.forms import AccountPasswordForm
-from accounts.models import User, normalise_email, username_key
+from accounts.models import User, username_key
 from accounts.services import Logins, end_logins, end_sessions, logins_of, may_end_logins
 from ticks.formatting import ago, counted
+from ticks.forms import LineField
 from ticks.parsing import find, parse_id
 from ticks.staff_actions import Preview, SelectionAction, SelectionActions, action_view
+from ticks.text import normalise_email
 
 DEACTIVATE = (
     "Accounts are never deleted, since bookings and the ledger name them: take away “Active” instead. "
@@ -170,6 +172,8 @@ class AccountAdmin(SelectionActions, UserAdmin):
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         if db_field.name in HELP:
             kwargs["help_text"] = HELP[db_field.name]
+        if db_field.name in ("first_name", "last_name"):
+            kwargs["form_class"] = LineField
         if db_field.name != "groups":
             return super().formfield_for_dbfield(db_field, request, **kwargs)
         kwargs |= {"label": "Roles", "widget": forms.CheckboxSelectMultiple, "queryset": givable_groups(request.user)}

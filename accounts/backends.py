@@ -9,9 +9,10 @@ from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import Argon2PasswordHasher
 
-from accounts.models import User, normalise_email, username_key
+from accounts.models import User, username_key
 from accounts.throttles import LoginAttempt
 from ticks.db.transactions import Busy
+from ticks.text import composed, normalise_email
 
 log = logging.getLogger("ticks.logins")
 # A hash takes a core for some 20 ms, and bookings want the cores. Beside 32 callers who logged in all the time, a
@@ -43,23 +44,30 @@ def hashing_slot() -> Iterator[None]:
         hashing.release()
 
 
+def spellings(password: str) -> list[str]:
+    """The password in NFC, as it is hashed, and as it was typed, as older hashes have it. Keyboards type one letter in
+    several forms (RFC 8265, section 4.2)."""
+    return list(dict.fromkeys([composed(password), password]))
+
+
 class OwaspArgon2(Argon2PasswordHasher):
     """argon2id with 19 MiB, two passes, one lane: the minimum of OWASP's Password Storage Cheat Sheet.
 
-    Every password is hashed and checked here, so the limit to how many are hashed at once is here too.
+    Every password is hashed and checked here, so its normal form and the limit to how many are hashed at once are here
+    too.
     """
 
     time_cost = 2
     memory_cost = 19 * 1024
     parallelism = 1
 
-    def encode(self, *args, **kwargs):
+    def encode(self, password, *args, **kwargs):
         with hashing_slot():
-            return super().encode(*args, **kwargs)
+            return super().encode(composed(password), *args, **kwargs)
 
-    def verify(self, *args, **kwargs):
+    def verify(self, password, encoded):
         with hashing_slot():
-            return super().verify(*args, **kwargs)
+            return any(super(OwaspArgon2, self).verify(spelling, encoded) for spelling in spellings(password))
 
 
 class NameOrEmailBackend(ModelBackend):
@@ -87,8 +95,9 @@ class NameOrEmailBackend(ModelBackend):
 
     def is_right(self, password: str, user: User | None) -> bool:
         if user is None:
-            # The hash takes as long as for a wrong password, so that the time does not tell which names exist.
-            User().set_password(password)
+            # The hashes take as long as for a wrong password, so that the time does not tell which names exist.
+            for spelling in spellings(password):
+                User().set_password(spelling)
             return False
         return user.check_password(password) and self.user_can_authenticate(user)
 

@@ -1,4 +1,3 @@
-import unicodedata
 from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
@@ -13,29 +12,13 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from ticks.db.fields import ExactCharField, ExactEmailField
+from ticks.text import MAX_NAME, has_hidden_character, normalise_email, normalised, readable_email
 
 # Folding the case can make a name three times as long, and MariaDB's unique texts end at 255 characters.
 MAX_USERNAME = 80
 NAME_TAKEN = "This username is taken."
 EMAIL_TAKEN = "This email is taken."
-# No name or address is longer than this.
-MAX_NAME = 254
-
-
-def normalised(form: str, text: str) -> str:
-    """A text in a normal form of Unicode, unless it is too long to be anybody's name.
-
-    For a long run of accents Python takes quadratic time, and no other request is served meanwhile.
-    """
-    return unicodedata.normalize(form, text) if len(text) <= MAX_NAME else text
-
-
-def normalise_email(email: str | None) -> str | None:
-    """One spelling per mailbox: trimmed, NFC, lower case. None when empty.
-
-    This is not left to a collation: MySQL's would also treat different emoji and accents as equal.
-    """
-    return normalised("NFC", (email or "").strip()).lower() or None
+HIDDEN_CHARACTER = "A username has no characters that cannot be seen."
 
 
 def username_key(username: str) -> str:
@@ -43,12 +26,20 @@ def username_key(username: str) -> str:
     return normalised("NFKC", username).casefold()
 
 
+def refuse_hidden_characters(username: str) -> None:
+    """Raises `ValidationError` if the username looks like another one, or like none. Letters such as the Hangul filler
+    show nothing."""
+    if has_hidden_character(username):
+        raise ValidationError({"username": HIDDEN_CHARACTER})
+
+
 def login_key(name: str) -> str:
     """The key of a login name, a username or an email. All spellings of the name have the same key.
 
-    It is hashed, because folding makes an address up to 762 characters long and MariaDB's unique texts end at 255.
+    A domain counts with its letters, as it does in a username. The key is hashed, because folding makes an address up
+    to 762 characters long and MariaDB's unique texts end at 255.
     """
-    return hash_of(username_key(normalise_email(name) or ""))
+    return hash_of(username_key(readable_email(normalise_email(name) or "")))
 
 
 def hash_of(text: str) -> str:
@@ -69,6 +60,10 @@ class Users(UserManager.from_queryset(UserQuerySet)):
         return normalise_email(email)
 
     def create_superuser(self, username, email=None, password=None, **fields):
+        # `createsuperuser` has checked the username as it was typed. This checks the one that is stored.
+        username = User.normalize_username(username)
+        User._meta.get_field("username").clean(username, None)
+        refuse_hidden_characters(username)
         try:
             return super().create_superuser(username, email, password, **fields)
         except IntegrityError:
@@ -121,6 +116,7 @@ class User(AbstractUser):
     def clean(self):
         super().clean()
         self.email = normalise_email(self.email)
+        refuse_hidden_characters(self.username)
         if self.is_others(self.username):
             raise ValidationError({"username": NAME_TAKEN})
         if self.email and self.is_others(self.email):

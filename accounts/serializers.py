@@ -1,10 +1,10 @@
-from django.core.validators import EmailValidator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from accounts.models import MAX_NAME, MAX_USERNAME, User, normalise_email
-from ticks.api.fields import LineField, TextField
+from accounts.models import HIDDEN_CHARACTER, MAX_USERNAME, User
+from ticks.api.fields import LineField, RequestSerializer, StringField, TextField
+from ticks.text import MAX_NAME, fault_of_line, has_hidden_character, normalise_email, validate_email
 
 # Letters, digits and @ . + - _ in words that every dialect of patterns knows: which letters there are
 # beyond ASCII it leaves to Django's validator.
@@ -13,7 +13,7 @@ USERNAME = r"^\s*[^\s\x00-*,/:-?\[-^`{-\x9f]+\s*$"
 MAX_PASSWORD = 1000
 
 
-class PasswordField(TextField):
+class PasswordField(StringField):
     def __init__(self, **kwargs):
         kwargs.setdefault("style", {"input_type": "password"})
         super().__init__(max_length=MAX_PASSWORD, trim_whitespace=False, write_only=True, **kwargs)
@@ -27,21 +27,27 @@ class UsernameField(LineField):
 
     def to_internal_value(self, value):
         # This checks the form that is stored, since normalising can add characters that were not sent.
-        return User.normalize_username(super().to_internal_value(value))
+        username = User.normalize_username(super().to_internal_value(value))
+        if has_hidden_character(username):
+            raise ValidationError(HIDDEN_CHARACTER)
+        return username
 
 
 @extend_schema_field({"type": "string", "format": "email", "maxLength": MAX_NAME})
-class EmailField(LineField):
+class EmailField(TextField):
     def __init__(self, **kwargs):
         super().__init__(max_length=MAX_NAME, **kwargs)
-        self.validators.append(EmailValidator("Enter a valid email address."))
+        self.validators.append(validate_email)
 
     def to_internal_value(self, value):
         # This checks the form that is stored, since lower case can be longer.
-        return normalise_email(super().to_internal_value(value))
+        email = normalise_email(super().to_internal_value(value)) or ""
+        if fault := fault_of_line(email):
+            raise ValidationError(fault)
+        return email
 
 
-class RegistrationSerializer(serializers.Serializer):
+class RegistrationSerializer(RequestSerializer):
     example = {"username": "ada", "email": "ada@example.org", "password": "nine lovely engines"}
 
     username = UsernameField()
@@ -49,7 +55,7 @@ class RegistrationSerializer(serializers.Serializer):
     password = PasswordField()
 
 
-class LoginSerializer(serializers.Serializer):
+class LoginSerializer(RequestSerializer):
     example = {"email": "ada@example.org", "password": "nine lovely engines"}
 
     email = TextField(required=False, max_length=MAX_NAME, help_text="The account's email, or:")
@@ -62,21 +68,21 @@ class LoginSerializer(serializers.Serializer):
         return attrs
 
 
-class RefreshSerializer(serializers.Serializer):
+class RefreshSerializer(RequestSerializer):
     example = {"refreshToken": "eyJhbGciOi..."}
 
     # The field is shown as a password: as dots, and empty after a refusal.
     refreshToken = TextField(max_length=2000, style={"input_type": "password"})
 
 
-class PasswordChangeSerializer(serializers.Serializer):
+class PasswordChangeSerializer(RequestSerializer):
     example = {"currentPassword": "nine lovely engines", "newPassword": "ten lovelier ones"}
 
     currentPassword = PasswordField()
     newPassword = PasswordField()
 
 
-class ProfileChangeSerializer(serializers.Serializer):
+class ProfileChangeSerializer(RequestSerializer):
     example = {"username": "countess"}
 
     username = UsernameField(required=False)

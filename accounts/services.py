@@ -9,9 +9,10 @@ from django.db.models import Count, Max, QuerySet
 from django.utils import timezone
 
 from accounts.exceptions import EmailTaken, LoginsKept, SessionEnded, UsernameTaken, WeakPassword, WrongPassword
-from accounts.models import AttemptCounter, BrowserSession, LoginSession, User, hash_of, is_login_good, normalise_email
+from accounts.models import AttemptCounter, BrowserSession, LoginSession, User, hash_of, is_login_good
 from ticks.db.transactions import delete_in_batches, in_one_transaction
 from ticks.formatting import counted
+from ticks.text import composed, normalise_email
 
 # A client sends a refresh token again if it has lost the answer, and a browser if two tabs refresh at once. A used
 # token that comes later than this is in two hands.
@@ -266,6 +267,7 @@ def save_unique(user: User, **kwargs) -> None:
 
 def refuse_weak(password: str, *, user: User, field: str) -> None:
     try:
-        validate_password(password, user)
+        # The length is that of the spelling that is hashed.
+        validate_password(composed(password), user)
     except ValidationError as error:
         raise WeakPassword(" ".join(error.messages), field=field) from error

@@ -134,7 +134,7 @@ class Booking(models.Model):
         ]
 
     def __str__(self):
-        return f"{self.reference} ({self.first_name} {self.last_name})"
+        return f"{self.reference} ({f'{self.first_name} {self.last_name}'.strip()})"
 
     @property
     def full_name(self) -> str:

@@ -5,14 +5,14 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from events.models import Event
-from ticks.api.fields import LineField, MomentField, SwitchField, TextField, WholeNumberField
+from ticks.api.fields import LineField, MomentField, RequestSerializer, SwitchField, TextField, WholeNumberField
 from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import iso_milliseconds
 
 POLICIES = Event.WaitlistPolicy.choices
 
 
-class EventFieldsSerializer(serializers.Serializer):
+class EventFieldsSerializer(RequestSerializer):
     """The fields that staff may set."""
 
     name = LineField(max_length=200, label="Name")
@@ -61,11 +61,7 @@ class EventChangeSerializer(EventFieldsSerializer):
     """A partial change; the counts that follow from bookings cannot be set."""
 
     example = {"venue": "Town hall"}
-
-    def validate(self, attrs):
-        if "availableTickets" in self.initial_data:
-            raise ValidationError({"availableTickets": ["It follows from the bookings; change totalTickets instead."]})
-        return attrs
+    refused_names = {"availableTickets": "It follows from the bookings; change totalTickets instead."}
 
 
 class EventSerializer(serializers.Serializer):

@@ -1,6 +1,6 @@
-"""Reads ids, times and lines of text, in bodies, addresses and forms."""
+"""Reads ids and times, in bodies, addresses and forms."""
 
-import unicodedata
+import re
 from datetime import UTC, datetime, time
 
 from django.utils.dateparse import parse_date, parse_datetime
@@ -13,7 +13,8 @@ EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC)
 NO_TIME = "Send a date or time in ISO 8601, such as 2024-12-01 or 2024-12-01T19:30:00Z."
 OUT_OF_RANGE = "Send a time from the year 1900 to the year 9998."
-CONTROL_CHARACTERS = "Control characters such as line breaks are not allowed."
+# A fraction of hours or minutes. Python reads 20.30 as twenty hours and a fraction of a second.
+MISREAD_TIME = re.compile(r"\s*[\dW-]{7,10}[T\s]+(\d{1,2})(:?\d\d)?[.,](\d\d)?")
 
 
 def parse_id(text: str) -> int | None:
@@ -30,11 +31,21 @@ def find(queryset, text: str):
     return None if pk is None else queryset.filter(pk=pk).first()
 
 
+def refuse_misread_time(text: str) -> None:
+    """Raises ValueError if Python reads another time than the one that was meant, with a sentence for the sender."""
+    if misread := MISREAD_TIME.match(text):
+        hour, minute_before, minute = misread.groups()
+        example = f"{hour:0>2}:{minute}" if minute and not minute_before else "20:30 or 20:30:00"
+        raise ValueError(f"Write the time with colons, as {example}.")
+
+
 def parse_time(text: str) -> datetime:
     """A time in ISO 8601, in UTC if it names no zone; a bare date is its midnight.
 
     Raises ValueError with a sentence for the sender.
     """
+    if isinstance(text, str):
+        refuse_misread_time(text)
     try:
         day = parse_date(text)
         moment = datetime.combine(day, time(tzinfo=UTC)) if day else parse_datetime(text)
@@ -49,7 +60,3 @@ def parse_time(text: str) -> datetime:
     if not EARLIEST <= moment <= LATEST:
         raise ValueError(OUT_OF_RANGE)
     return moment
-
-
-def has_control_character(text: str) -> bool:
-    return any(unicodedata.category(character) == "Cc" for character in text)

@@ -1,4 +1,5 @@
-"""Writes tables for spreadsheet programs, as CSV and XLSX, row by row. The tables are harmless to open."""
+"""Writes tables for spreadsheet programs, as CSV and XLSX, row by row. The tables are harmless to open, and their texts
+can be read back."""
 
 import csv
 import io
@@ -21,8 +22,10 @@ Rows = Iterable[Sequence[Cell]]
 # A program that splits at semicolons or tabs, as Excel does in much of Europe, treats our commas and quotes as text,
 # and begins a new cell in the middle of ours.
 SEPARATOR = re.compile(r"([;\t\r\n])")
-# A formula begins with one of these signs, in full width too (OWASP's list), behind anything that does not show.
-FORMULA = re.compile(r"[\s\0\u00ad\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+# A formula begins with one of these signs, in full width too (OWASP's list), behind anything that does not show. Texts
+# with apostrophes before it are matched as well: they get one more, so that one can be taken away again from each.
+FORMULA = re.compile(r"'*[\s\0\u00ad\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+LEADING_CONTROL = re.compile(r"'*[\t\r\n\0]")
 # A sheet has this many rows besides its titles.
 ROWS_A_SHEET = 1_048_575
 COLUMN_WIDTH = 18
@@ -48,7 +51,14 @@ def write_csv(file: BinaryIO, titles: Sequence[str], rows: Rows) -> int:
 def escape_formulas(text: str) -> str:
     """Puts an apostrophe before every text that a spreadsheet program may run as a formula. Then it stays text."""
     text = "".join(f"'{part}" if FORMULA.match(part) else part for part in SEPARATOR.split(text))
-    return f"'{text}" if text.startswith(("\t", "\r", "\n", "\0")) else text
+    return f"'{text}" if LEADING_CONTROL.match(text) else text
+
+
+def unescape_formulas(text: str) -> str:
+    """The text that `escape_formulas` has made this of."""
+    text = text[1:] if text.startswith("'") and LEADING_CONTROL.match(text) else text
+    parts = SEPARATOR.split(text)
+    return "".join(part[1:] if part.startswith("'") and FORMULA.match(part) else part for part in parts)
 
 
 def write_xlsx(file: BinaryIO, titles: Sequence[str], rows: Rows) -> int:

@@ -258,6 +258,13 @@ GUARDS = [
         on_mariadb=True,
     ),
     Guard(
+        "unknown name in a body is refused",
+        "ticks/api/fields.py",
+        "        if unknown:\n            raise ValidationError(unknown)\n",
+        "",
+        "bookings/tests/api/test_mass_assignment.py",
+    ),
+    Guard(
         "account that is deleted while its batch is carried out is told so",
         "bookings/services/batches.py",
         "        if job.session_id is not None:\n            logins.check_first()\n",

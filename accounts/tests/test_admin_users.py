@@ -188,6 +188,45 @@ def test_user_add_overtaken_while_saving_says_so_at_the_field(box_office, monkey
     assert list(User.objects.filter(username_key="ada").values_list("email", flat=True)) == ["other@example.org"]
 
 
+WRONG = [
+    ("email", f"{'İ' * 58}@{'a.' * 68}org", ["Enter a valid email address.", "Ensure this value has at most 254"]),
+    ("email", "ada\u017f@example.org", ["Enter a valid email address."]),
+    ("username", "ada\u3164", ["A username has no characters that cannot be seen."]),
+    ("first_name", "\u2800", ["Write at least one character that can be seen."]),
+    ("last_name", "Love\u202elace", ["Characters that change the direction of writing are not allowed."]),
+]
+
+
+@pytest.mark.parametrize(("field", "typed", "said"), WRONG)
+def test_text_that_misleads_is_refused_at_its_field(box_office, field, typed, said):
+    user = UserFactory(username="ada")
+    before = User.objects.filter(pk=user.pk).values().get()
+
+    changed = box_office.post(change_url(user), {**fields(user), field: typed})
+
+    errors = changed.context["adminform"].form.errors
+    assert list(errors) == [field]
+    assert [text.startswith(begin) for text, begin in zip(errors[field], said, strict=True)] == [True] * len(said)
+    assert User.objects.filter(pk=user.pk).values().get() == before
+    if field in ("username", "email"):
+        passwords = {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+        added = box_office.post(f"{LIST}add/", {"username": "new", "email": "", **passwords, field: typed})
+        assert list(added.context["adminform"].form.errors) == [field]
+        assert not User.objects.filter(username="new").exists()
+
+
+def test_text_is_stored_in_its_one_spelling(box_office):
+    user = UserFactory(username="ada")
+
+    response = box_office.post(
+        change_url(user), {**fields(user), "email": "ada@EXÄMPLE.org\u200b", "first_name": "Noe\u0308l"}
+    )
+
+    assert response.status_code == 302
+    user.refresh_from_db()
+    assert (user.email, user.first_name) == ("ada@xn--exmple-cua.org", "Noël")
+
+
 def test_new_password_ends_every_login(box_office, client_of):
     user = UserFactory(username="ada", password="an older password 1")
     bearer = client_of(user)

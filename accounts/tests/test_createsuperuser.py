@@ -24,6 +24,35 @@ def test_createsuperuser_from_the_environment_makes_an_admin(anonymous):
     assert login.status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("EMAIL", f"{'İ' * 58}@{'a.' * 68}org", "Enter a valid email address.; Ensure this value has at most 254"),
+        ("EMAIL", "root", "Enter a valid email address."),
+        ("USERNAME", "\u3164", "A username has no characters that cannot be seen."),
+        ("USERNAME", "root\u115f", "A username has no characters that cannot be seen."),
+        # Their stored form has 240 letters, or spaces.
+        ("USERNAME", "ﬃ" * 80, "Ensure this value has at most 80 characters"),
+        ("USERNAME", "ﷺ", "Enter a valid username."),
+    ],
+)
+def test_createsuperuser_with_a_name_that_cannot_be_makes_nobody(monkeypatch, name, value, said):
+    monkeypatch.setenv(f"DJANGO_SUPERUSER_{name}", value)
+
+    with pytest.raises(CommandError, match=said.replace(".", r"\.")):
+        call_command("createsuperuser", interactive=False, verbosity=0)
+
+    assert not User.objects.exists()
+
+
+def test_createsuperuser_stores_the_address_in_its_one_spelling(monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_EMAIL", "\u200bRoot@EXÄMPLE.org")
+
+    call_command("createsuperuser", interactive=False, verbosity=0)
+
+    assert User.objects.get().email == "root@xn--exmple-cua.org"
+
+
 def test_createsuperuser_with_a_taken_name_makes_nobody():
     UserFactory(username="ROOT")
 

@@ -1,4 +1,4 @@
-"""Migration 0003 with existing accounts and logins: nobody is logged out, and a clash of names stops nothing."""
+"""The migrations with existing accounts and logins: nobody is logged out, and a clash of names stops nothing."""
 
 from hashlib import sha256
 from importlib import import_module
@@ -15,7 +15,8 @@ from accounts.tests.factories import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 migration = import_module("accounts.migrations.0003_hashed_sessions_and_login_names")
-BEFORE, AFTER = "0002_roles_and_browser_sessions", "0003_hashed_sessions_and_login_names"
+domains = import_module("accounts.migrations.0005_ascii_domains")
+BEFORE, AFTER = "0002_roles_and_browser_sessions", "0005_ascii_domains"
 PLAIN_KEY, PLAIN_ID = "k" * 32, "1" * 32
 
 
@@ -167,3 +168,48 @@ def test_account_of_a_clash_logs_in_as_before_and_can_be_given_another_email(ano
 def test_keys_of_the_migration_are_those_of_the_accounts():
     for name in ("ada", " Ada@Example.org ", "straße", "\uff21da", "İ", "e\u0301"):
         assert migration.login_key(name) == login_key(name)
+
+
+def make_older(user, *, username=None, email=None):
+    """Leaves the names of an account as the version before stored them, and its login names."""
+    names = {name: value for name, value in (("username", username), ("email", email)) if value}
+    User.objects.filter(pk=user.pk).update(**names)
+    user.login_names.all().delete()
+    [stored] = User.objects.filter(pk=user.pk).values_list("username", "email")
+    LoginName.objects.bulk_create(LoginName(key=migration.login_key(name), user=user) for name in stored if name)
+
+
+def test_addresses_of_accounts_get_ascii_domains_and_log_in(anonymous):
+    letters = UserFactory(username="first", password=PASSWORD)
+    make_older(letters, email="first@exämple.org")
+    encoded = UserFactory(username="second", password=PASSWORD)
+    make_older(encoded, email="second@xn--exmple-cua.org")
+    other = UserFactory(username="third", password=PASSWORD)
+
+    for _ in range(2):
+        domains.encode_domains(apps, None)
+
+        for user, email in ((letters, "first@exämple.org"), (encoded, "second@exämple.org"), (other, other.email)):
+            login = anonymous.post("/api/v1/auth/login", {"email": email, "password": PASSWORD})
+            assert login.status_code == 200, email
+            user.refresh_from_db()
+            assert user.email.isascii()
+            keys = {login_key(user.username), login_key(user.email)}
+            assert set(user.login_names.values_list("key", flat=True)) == keys
+
+
+def test_of_two_accounts_with_one_address_the_second_is_named(caplog):
+    encoded, letters = UserFactory(username="first"), UserFactory(username="second")
+    make_older(encoded, email="ada@xn--exmple-cua.org")
+    make_older(letters, email="ada@exämple.org")
+
+    domains.encode_domains(apps, None)
+
+    emails = dict(User.objects.values_list("username", "email"))
+    assert emails == {"first": "ada@xn--exmple-cua.org", "second": "ada@exämple.org"}
+    assert f"account {letters.pk}" in caplog.text.lower()
+
+
+def test_keys_of_the_migration_of_domains_are_those_of_the_accounts():
+    for name in ("ada", "ada@example.org", "a@xn--exmple-cua.org", "a@xn--strae-oqa.example", "a@xn--.org"):
+        assert domains.login_key(name) == login_key(name)

@@ -1,6 +1,7 @@
 from io import StringIO
 
 import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.management import call_command
 from rest_framework.test import APIClient
 
@@ -104,11 +105,57 @@ def test_password_change_with_bad_field_is_400(holder, account, sent, field):
     assert_unchanged(account)
 
 
+COMPOSED, APART = "Ångström 4711 é", "A\u030angstro\u0308m 4711 e\u0301"
+
+
+@pytest.mark.parametrize(("chosen", "typed"), [(COMPOSED, APART), (APART, COMPOSED), (APART, APART)])
+def test_password_is_the_same_however_a_keyboard_types_its_letters(holder, account, anonymous, chosen, typed):
+    holder.post(URL, {"currentPassword": PASSWORD, "newPassword": chosen})
+
+    login = anonymous.post("/api/v1/auth/login", {"username": "divine", "password": typed})
+
+    assert login.status_code == 200
+
+
+def test_hash_of_a_password_as_it_was_typed_is_still_accepted(account, anonymous):
+    # Earlier versions hashed the text as it came.
+    account.password = Argon2PasswordHasher().encode(APART, "a salt of a test")
+    account.save()
+
+    logins = [
+        anonymous.post("/api/v1/auth/login", {"username": "divine", "password": typed}) for typed in (APART, "no")
+    ]
+
+    assert [login.status_code for login in logins] == [200, 401]
+
+
+def test_password_has_the_length_of_its_stored_spelling(holder, account):
+    # It has eight code points as it is typed, and four letters.
+    response = holder.post(URL, {"currentPassword": PASSWORD, "newPassword": "e\u0301" * 4})
+
+    assert response.status_code == 400
+    assert_unchanged(account)
+
+
+@pytest.mark.parametrize("typed", ["wrong", "wrong e\u0301"])
+def test_unknown_name_costs_as_many_hashes_as_a_wrong_password(account, anonymous, monkeypatch, typed):
+    hashed = []
+    for name in ("encode", "verify"):
+        own = getattr(Argon2PasswordHasher, name)
+        monkeypatch.setattr(Argon2PasswordHasher, name, lambda *args, own=own: hashed.append(len(args)) or own(*args))
+
+    anonymous.post("/api/v1/auth/login", {"username": "divine", "password": typed})
+    known = len(hashed)
+    anonymous.post("/api/v1/auth/login", {"username": "nobody", "password": typed})
+
+    assert len(hashed) == 2 * known
+
+
 @pytest.mark.parametrize("persona", ["stranger", "staff"])
 def test_password_change_needs_the_own_password(request, account, persona):
     client = request.getfixturevalue(persona)
 
-    response = client.post(URL, {"currentPassword": PASSWORD, "newPassword": NEW, "username": "divine"})
+    response = client.post(URL, {"currentPassword": PASSWORD, "newPassword": NEW})
 
     assert response.status_code == 400
     assert response.json()["code"] == "wrong_password"

@@ -7,40 +7,14 @@ from django.core.exceptions import ValidationError
 
 from events.models import BOUNDS
 from ticks.db.fields import MAX_TICKETS
-from ticks.parsing import CONTROL_CHARACTERS, has_control_character
+from ticks.forms import EmailField, LineField, WholeNumberField
+from ticks.parsing import refuse_misread_time
+from ticks.text import MAX_NAME
 
 MAX_REASON = 200
 # Otherwise the browser would fill in the name of the person who types.
 NO_AUTOCOMPLETE = {"autocomplete": "off"}
-# What lines of text may have besides their letters.
-LAYOUT = dict.fromkeys(map(ord, "\n\t"))
 SWITCH_WORDS = {"yes": True, "on": True, "true": True, "1": True, "no": False, "off": False, "false": False, "0": False}
-
-
-class LineField(forms.CharField):
-    """One line of text without control characters, as in the API."""
-
-    def clean(self, value):
-        text = super().clean(value)
-        if has_control_character(text):
-            raise ValidationError(CONTROL_CHARACTERS)
-        return text
-
-
-class LinesField(forms.CharField):
-    """Text with the API's line breaks, so that the CRLF of a browser is not an edit. Of the control characters it may
-    have line breaks and tabs."""
-
-    widget = forms.Textarea(attrs={"rows": 4})
-
-    def to_python(self, value):
-        return super().to_python(value).replace("\r\n", "\n").replace("\r", "\n")
-
-    def clean(self, value):
-        text = super().clean(value)
-        if has_control_character(text.translate(LAYOUT)):
-            raise ValidationError("Control characters other than line breaks and tabs are not allowed.")
-        return text
 
 
 class MomentField(forms.DateTimeField):
@@ -53,6 +27,10 @@ class MomentField(forms.DateTimeField):
     default_validators = BOUNDS
 
     def to_python(self, value):
+        try:
+            refuse_misread_time(str(value))
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
         moment = super().to_python(value)
         return moment and moment.astimezone(UTC)
 
@@ -91,17 +69,20 @@ def first_name(**options) -> LineField:
     return LineField(max_length=100, label="First name", widget=forms.TextInput(NO_AUTOCOMPLETE), **options)
 
 
-def last_name(**options) -> LineField:
-    return LineField(max_length=100, label="Last name", widget=forms.TextInput(NO_AUTOCOMPLETE), **options)
+def last_name() -> LineField:
+    """People with one name have none."""
+    widget = forms.TextInput(NO_AUTOCOMPLETE)
+    return LineField(max_length=100, label="Last name", required=False, widget=widget)
 
 
-def email(**options) -> forms.EmailField:
-    return forms.EmailField(max_length=254, label="Mail address", **options)
+def email() -> EmailField:
+    """Callers may have none."""
+    return EmailField(max_length=MAX_NAME, label="Mail address", required=False)
 
 
-def tickets(**options) -> forms.IntegerField:
+def tickets(**options) -> WholeNumberField:
     options = {"label": "Tickets", "min_value": 1, "max_value": MAX_TICKETS, **options}
-    return forms.IntegerField(widget=forms.NumberInput(attrs={"inputmode": "numeric"}), **options)
+    return WholeNumberField(widget=forms.NumberInput(attrs={"inputmode": "numeric"}), **options)
 
 
 def reason(**options) -> LineField:

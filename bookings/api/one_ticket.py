@@ -24,7 +24,7 @@ from bookings.services.events import open_event
 from bookings.services.idempotency import once
 from events.exceptions import EventNotFound
 from events.models import Event
-from ticks.api.fields import LineField, WholeNumberField
+from ticks.api.fields import LineField, RequestSerializer, WholeNumberField
 from ticks.api.idempotency import IN_FLIGHT, key_headers, replay_headers
 from ticks.api.schema import describes
 from ticks.api.views import UnknownRoute, ViewSet
@@ -41,21 +41,21 @@ class UserNotFound(Refusal):
     message = "There is no such user."
 
 
-class CredentialsSerializer(serializers.Serializer):
+class CredentialsSerializer(RequestSerializer):
     example = {"username": "ada", "password": "nine lovely engines"}
 
     username = UsernameField()
     password = PasswordField()
 
 
-class InitializeSerializer(serializers.Serializer):
+class InitializeSerializer(RequestSerializer):
     example = {"name": "Concert", "totalTickets": 100}
 
     name = LineField(max_length=200)
     totalTickets = WholeNumberField(source="total_tickets", min_value=1, max_value=MAX_TICKETS)
 
 
-class SeatSerializer(serializers.Serializer):
+class SeatSerializer(RequestSerializer):
     example = {"eventId": 1, "userId": 1}
 
     eventId = WholeNumberField(source="event_id", min_value=1, max_value=MAX_ID)

@@ -1,19 +1,20 @@
 import re
+import unicodedata
 
 from rest_framework import serializers
 
 from accounts.serializers import EmailField
 from bookings.enums import BookingStatus
-from ticks.api.fields import LineField, MomentField, WholeNumberField
+from ticks.api.fields import LineField, MomentField, RequestSerializer, WholeNumberField
 from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import iso_milliseconds
 from ticks.parsing import MAX_ID
 
 
-class BookingCreateSerializer(serializers.Serializer):
+class BookingCreateSerializer(RequestSerializer):
     eventId = WholeNumberField(source="event_id", min_value=1, max_value=MAX_ID, label="Event's id")
     firstName = LineField(source="first_name", max_length=100, label="First name")
-    lastName = LineField(source="last_name", max_length=100, label="Last name")
+    lastName = LineField(source="last_name", max_length=100, allow_blank=True, label="Last name")
     email = EmailField(label="Email")
     ticketsReserved = WholeNumberField(source="tickets", min_value=1, max_value=MAX_TICKETS, label="Tickets")
 
@@ -27,7 +28,7 @@ class BookingCreateSerializer(serializers.Serializer):
     }
 
 
-class CancellationSerializer(serializers.Serializer):
+class CancellationSerializer(RequestSerializer):
     example = {"ticketsToCancel": 1}
 
     bookingId = WholeNumberField(required=False, min_value=1, max_value=MAX_ID, help_text="If sent, the URL's.")
@@ -55,8 +56,9 @@ class BookingSerializer(serializers.Serializer):
 BOOKING_CREATE = BookingCreateSerializer()
 CANCELLATION = CancellationSerializer()
 BOOKING_FIELDS = frozenset(BOOKING_CREATE.fields)
-# These patterns match most names and addresses, and only those that the serializer accepts and leaves unchanged.
-PLAIN_NAME = re.compile(r"(?=.{1,100}\Z)[\w.'-]+(?: [\w.'-]+)*")
+# These patterns match most names and addresses, and only those that the serializer accepts and leaves unchanged if the
+# names are in NFC. Four letters of Hangul are left out, since they are invisible.
+PLAIN_NAME = re.compile(r"(?=[^\u115f\u1160\u3164\uffa0]{1,100}\Z)[\w.'-]+(?: [\w.'-]+)*")
 PLAIN_EMAIL = re.compile(
     r"(?=.{1,254}\Z)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"
 )
@@ -77,8 +79,9 @@ def validated_booking(body) -> dict:
         and 1 <= tickets <= MAX_TICKETS
         and type(first) is type(last) is type(email) is str
         and PLAIN_NAME.fullmatch(first)
-        and PLAIN_NAME.fullmatch(last)
+        and (not last or PLAIN_NAME.fullmatch(last))
         and PLAIN_EMAIL.fullmatch(email)
+        and unicodedata.is_normalized("NFC", first + last)
     )
     if not is_plain:
         return BOOKING_CREATE.run_validation(body)

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from accounts.models import User, normalise_email
+from accounts.models import User
 from bookings.commands import Book, Claim, Outcome
 from bookings.models import Booking
 from bookings.services import sql
@@ -11,6 +11,7 @@ from bookings.services.batches import TicketJob, run_job
 from bookings.services.idempotency import digest_of, find_key, fingerprint_of
 from bookings.services.references import guest_token, hash_token, is_token_of, new_nonce, new_reference
 from ticks.search import search_text
+from ticks.text import normalise_email
 
 # A replay answers these columns of the booking as they were first answered.
 ANSWERED = ("reference", "event_id", "user_id", "first_name", "last_name", "email", "tickets_reserved", "status")

@@ -3,7 +3,7 @@ from typing import NamedTuple
 from django.utils import timezone
 from django.utils.text import Truncator
 
-from accounts.models import User, normalise_email
+from accounts.models import User
 from bookings.commands import Note
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import AlreadyCancelled
@@ -12,6 +12,7 @@ from bookings.services.inventory import apply, claim_of, lock_event
 from bookings.services.sql import read_bookings
 from ticks.db.transactions import in_one_transaction
 from ticks.search import search_text
+from ticks.text import normalise_email
 
 
 class Holder(NamedTuple):

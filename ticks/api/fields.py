@@ -1,12 +1,69 @@
-"""Fields that every app's serializers share."""
+"""Fields that every app's serializers share, and what the serializers of requests have in common."""
 
-from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from django.http import QueryDict
+from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.fields import empty
 
 from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import iso_milliseconds
-from ticks.parsing import CONTROL_CHARACTERS, has_control_character, parse_time
+from ticks.parsing import parse_time
+from ticks.text import BIDI_CONTROL, CONTROL, INVISIBLE, composed, fault_of_line
+
+# An answer names this many unknown names, each cut to this length.
+MAX_UNKNOWN, MAX_UNKNOWN_LENGTH = 20, 100
+
+
+class RequestSerializer(serializers.Serializer):
+    """The fields of a request. A name that is not among them is refused: an event whose limit is misspelt would go on
+    sale without it."""
+
+    # Sentences for names that clients may expect here.
+    refused_names: dict[str, str] = {}
+
+    def to_internal_value(self, data):
+        unknown = self.unknown_names(data) if isinstance(data, Mapping) else {}
+        try:
+            values = super().to_internal_value(data)
+        except ValidationError as error:
+            raise ValidationError({**error.detail, **unknown}) from None
+        if unknown:
+            raise ValidationError(unknown)
+        return values
+
+    def unknown_names(self, data: Mapping) -> dict[str, list[str]]:
+        """A sentence for each name that is no field."""
+        # Forms of the browsable API have this name as well.
+        form_names = {"csrfmiddlewaretoken"} if isinstance(data, QueryDict) else set()
+        unknown = [
+            str(name)[:MAX_UNKNOWN_LENGTH] for name in data if name not in self.fields and name not in form_names
+        ]
+        return {name: [self.refused_names.get(name) or self.suggestion_for(name)] for name in unknown[:MAX_UNKNOWN]}
+
+    def suggestion_for(self, name: str) -> str:
+        names = {plain_name(field): field for field in self.fields}
+        for close in get_close_matches(plain_name(name), names, n=1):
+            return f"There is no such field; did you mean {names[close]}?"
+        return f"There is no such field; use {', '.join(self.fields)}."
+
+
+def plain_name(name: str) -> str:
+    """The letters of a name, which are the same for `totalTickets` and `total_tickets`."""
+    return name.replace("_", "").replace("-", "").lower()
+
+
+class RequestSchema(OpenApiSerializerExtension):
+    target_class = RequestSerializer
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema, direction):
+        schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        return {**schema, "additionalProperties": False}
 
 
 class WholeNumberField(serializers.IntegerField):
@@ -49,34 +106,43 @@ class SwitchField(serializers.BooleanField):
         return value
 
 
-class TextField(serializers.CharField):
-    """Text. Other JSON values are not turned into text: the number 1e3 is no password.
+class StringField(serializers.CharField):
+    """Text as it was sent. Other JSON values are not turned into text: the number 1e3 is no password.
 
     The length limit applies to the text as it was sent, with the white space around it.
     """
 
+    def run_validation(self, data=empty):
+        # DRF would take any amount of white space for an empty text.
+        if isinstance(data, str) and self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        return super().run_validation(data)
+
     def to_internal_value(self, value):
         if not isinstance(value, str):
             self.fail("invalid")
-        if self.max_length is not None and len(value) > self.max_length:
-            self.fail("max_length", max_length=self.max_length)
         return super().to_internal_value(value)
 
 
-class LineField(TextField):
-    """One line of text: no control characters, and no lone surrogates (DRF refuses those)."""
+class TextField(StringField):
+    """Text in NFC, so that one text has one spelling."""
 
-    default_error_messages = {"control": CONTROL_CHARACTERS}
+    def to_internal_value(self, value):
+        return composed(super().to_internal_value(value))
+
+
+class LineField(TextField):
+    """One line of text that people can read, without lone surrogates (DRF refuses those)."""
 
     def to_internal_value(self, value):
         text = super().to_internal_value(value)
-        if has_control_character(text):
-            self.fail("control")
+        if fault := fault_of_line(text):
+            raise ValidationError(fault)
         return text
 
 
-class TextSchema(OpenApiSerializerFieldExtension):
-    target_class = TextField
+class StringSchema(OpenApiSerializerFieldExtension):
+    target_class = StringField
     match_subclasses = True
 
     def map_serializer_field(self, auto_schema, direction):
@@ -86,13 +152,16 @@ class TextSchema(OpenApiSerializerFieldExtension):
         return schema
 
 
-def pattern_of(field: TextField) -> str:
+def pattern_of(field: StringField) -> str:
     """The pattern of the texts that are accepted, with the white space around them."""
     least = "*" if field.allow_blank else "+"
     if not isinstance(field, LineField):
         return rf"^[^\x00]{least}$"
-    first = "" if field.allow_blank else r"[^\s\x00-\x1f\x7f-\x9f]"
-    return rf"^[\s\x1c-\x1f\x85]*{first}[^\x00-\x1f\x7f-\x9f]*[\s\x1c-\x1f\x85]*$"
+    refused = rf"{CONTROL}{BIDI_CONTROL}"
+    # At least one character must be seen.
+    line = rf"[^{refused}]*[^\s{refused}{INVISIBLE}][^{refused}]*"
+    space = r"[\s\x1c-\x1f\x85]*"
+    return f"^{space}({line})?{space}$" if field.allow_blank else f"^{space}{line}{space}$"
 
 
 class MomentField(serializers.DateTimeField):

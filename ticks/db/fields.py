@@ -2,6 +2,9 @@
 
 from django.db import models
 
+from ticks.forms import EmailField
+from ticks.text import normalise_email, validate_email
+
 MAX_TICKETS = 1_000_000
 
 
@@ -27,4 +30,12 @@ class ExactTextField(ExactCollation, models.TextField):
 
 
 class ExactEmailField(ExactCollation, models.EmailField):
-    pass
+    """A mail address, which forms and commands normalise before they check it."""
+
+    default_validators = [validate_email]
+
+    def clean(self, value, model_instance):
+        return super().clean(normalise_email(value) or (None if self.null else ""), model_instance)
+
+    def formfield(self, **kwargs):
+        return super().formfield(**{"form_class": EmailField, **kwargs})

@@ -10,9 +10,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ticks import sheets
-from ticks.sheets import escape_formulas, remove_leftovers, write_csv, write_xlsx
+from ticks.sheets import escape_formulas, remove_leftovers, unescape_formulas, write_csv, write_xlsx
 
 pytestmark = pytest.mark.embedded
 CELLS = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -63,6 +65,22 @@ def test_text_in_which_another_separator_begins_a_formula_gets_one_there(text, w
 @pytest.mark.parametrize("text", ["", "Ada", "Ada-Lovelace", "a=b", "ada@example.org", "1+1", "Ada, Grace; and 2", "é"])
 def test_other_text_stays_as_it_is(text):
     assert escape_formulas(text) == text
+
+
+@pytest.mark.parametrize("text", ["'quoted", "'", "''a", "don't", "a '=1"])
+def test_apostrophe_before_no_formula_stays_alone(text):
+    assert escape_formulas(text) == unescape_formulas(text) == text
+
+
+@pytest.mark.parametrize(("text", "written"), [("'=1", "''=1"), ("''-1;'@x", "'''-1;''@x"), ("'\nA", "''\nA")])
+def test_text_that_looks_protected_gets_one_more_apostrophe(text, written):
+    assert escape_formulas(text) == written
+
+
+@pytest.mark.drawn
+@given(st.text(st.sampled_from("'=+-@;\t\r\n\0 \u200b\uff1da1")) | st.text())
+def test_protection_against_formulas_is_undone_exactly(text):
+    assert unescape_formulas(escape_formulas(text)) == text
 
 
 def test_csv_has_each_kind_of_cell():

@@ -14,6 +14,7 @@ from bookings.services.transfer import Holder, changes_to, transfer_booking
 from bookings.services.waitlist import move_in_line, moves, serve_out_of_turn
 from events.models import Event
 from ticks.formatting import counted
+from ticks.forms import WholeNumberField
 from ticks.parsing import parse_id
 from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAction
 
@@ -88,8 +89,8 @@ class TransferForm(ActionForm):
     SAME, ANOTHER = "same", "another"
 
     first_name = fields.first_name()
-    last_name = fields.last_name(required=False)
-    email = fields.email(required=False)
+    last_name = fields.last_name()
+    email = fields.email()
     who = forms.ChoiceField(
         label="Who is it now?",
         widget=forms.RadioSelect,
@@ -144,7 +145,7 @@ class WaitingAction(BookingAction):
 
 
 class MoveForm(ActionForm):
-    position = forms.IntegerField(label="Place in line", min_value=1, help_text="1 is served next.")
+    position = WholeNumberField(label="Place in line", min_value=1, help_text="1 is served next.")
     reason = fields.reason()
 
 

@@ -34,6 +34,7 @@ from bookings.services.search import (
 from events.models import Event
 from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import counted
+from ticks.forms import WholeNumberField
 from ticks.search import MIN_PART
 
 STATUSES = [("", "Any"), ("completed", "Holds tickets"), ("waitlisted", "Waits"), ("cancelled", "Cancelled")]
@@ -59,8 +60,8 @@ class BookingFilterForm(ByEventFilterForm):
     q = search_field("Reference, name, mail address or number")
     since = day_field("Made from")
     status = forms.ChoiceField(label="Status", choices=STATUSES, required=False)
-    least = forms.IntegerField(label="Tickets from", required=False, min_value=1, max_value=MAX_TICKETS)
-    most = forms.IntegerField(label="to", required=False, min_value=1, max_value=MAX_TICKETS)
+    least = WholeNumberField(label="Tickets from", required=False, min_value=1, max_value=MAX_TICKETS)
+    most = WholeNumberField(label="to", required=False, min_value=1, max_value=MAX_TICKETS)
     field_order = ("q", "event", "status", "since", "until", "least", "most")
 
 

@@ -13,13 +13,14 @@ from django.core.exceptions import ValidationError
 from django.utils.text import Truncator
 
 from bookings.admin.events.forms import LABELS, EventForm, format_value, sales_window
-from bookings.admin.fields import LinesField
 from bookings.admin.formatting import event_url
 from bookings.exceptions import KeyReused
 from bookings.services.events import open_events
 from bookings.services.idempotency import EventReceipt, KeyedRequest
 from events.models import EDITABLE_FIELDS, Event
 from ticks.formatting import counted
+from ticks.forms import LinesField
+from ticks.sheets import unescape_formulas
 from ticks.staff_actions import Action, ActionForm, Preview, Report, Table
 
 MAX_ROWS = 1000
@@ -224,7 +225,7 @@ def numbered_lines(text: str):
             if len(cells) > MAX_COLUMNS or number > MAX_LINES:
                 raise ValidationError(f"Line {number}: {TOO_MANY}")
             if any(map(str.strip, cells)):
-                yield number, [cell.strip() for cell in cells]
+                yield number, [unescape_formulas(cell.strip()) for cell in cells]
             number = reader.line_num + 1
     except csv.Error as error:
         raise ValidationError(f"Line {number}: the quotes do not match ({error}).") from error

@@ -3,13 +3,16 @@
 from datetime import datetime
 
 from django import forms
+from django.db import models
 from django.utils import timezone
 
-from bookings.admin.fields import LineField, LinesField, MomentField, SwitchField
+from bookings.admin.fields import MomentField, SwitchField
 from events.models import EDITABLE_FIELDS, Event
 from ticks.formatting import exact_time
+from ticks.forms import LineField, LinesField, WholeNumberField
 from ticks.staff_actions import ActionForm
 
+NUMBERS = [name for name in EDITABLE_FIELDS if isinstance(Event._meta.get_field(name), models.IntegerField)]
 # These fields have actions of their own.
 NOT_EDITED = ("total_tickets", "sales_start", "sales_end")
 EMPTY = {"max_tickets_per_booking": "no limit", "sales_start": "at once", "sales_end": "open"}
@@ -26,6 +29,7 @@ class EventForm(forms.ModelForm, ActionForm):
         field_classes = {
             **dict.fromkeys(("name", "venue"), LineField),
             **dict.fromkeys(("date", "sales_start", "sales_end"), MomentField),
+            **dict.fromkeys(NUMBERS, WholeNumberField),
             "description": LinesField,
             "waitlist_enabled": SwitchField,
         }

@@ -54,6 +54,19 @@ def test_last_tickets_confirmed_twice_are_booked_once_and_told_twice(box_office,
     assert LogEntry.objects.count() == 1
 
 
+def test_caller_with_one_name_and_no_mail_address_is_booked(box_office):
+    event = EventFactory(total_tickets=2)
+    shown = look(box_office, event, "book", **{**CALLER, "last_name": "", "email": ""})
+
+    response = confirm(box_office, event, "book", shown)
+
+    booking = Booking.objects.get()
+    assert (booking.first_name, booking.last_name, booking.email) == ("Emmy", "", "")
+    assert said(response) == [f"Booked 2 tickets for Emmy. Reference: {booking.reference}."]
+    assert box_office.get(url_of(booking)).status_code == 200
+    assert str(booking) == f"{booking.reference} (Emmy)"
+
+
 def test_page_that_has_booked_books_again_for_other_input_alone(box_office):
     event = EventFactory(total_tickets=9)
     shown = look(box_office, event, "book", **CALLER)

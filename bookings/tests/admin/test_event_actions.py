@@ -228,23 +228,38 @@ def test_cancelled_event_has_nothing_to_do(box_office, gala, action):
     assert digest_of_all_tables() == before
 
 
+# Its small letters are longer than a mail address may be.
+TOO_LONG = f"{'İ' * 58}@{'a.' * 96}org"
+TOO_LONG_SAID = [
+    "Enter a valid email address.",
+    "Ensure this value has at most 254 characters (it has 312).",
+]
 REFUSED = [
     ("book", {"tickets": "5"}, {"tickets": ["This event sells at most 4 tickets a booking."]}),
     ("book", {"tickets": "0"}, {"tickets": ["Ensure this value is greater than or equal to 1."]}),
     ("book", {"tickets": "-1"}, {"tickets": ["Ensure this value is greater than or equal to 1."]}),
     ("book", {"tickets": HUGE}, {"tickets": ["Ensure this value is less than or equal to 1000000."]}),
     ("book", {"tickets": "two"}, {"tickets": ["Enter a whole number."]}),
+    ("book", {"tickets": "1.000"}, {"tickets": ["Write 1000, without separators."]}),
     ("book", {"first_name": ""}, {"first_name": ["This field is required."]}),
     ("book", {"first_name": "A\tB"}, {"first_name": ["Control characters such as line breaks are not allowed."]}),
     ("book", {"first_name": "A\0"}, {"first_name": ["Null characters are not allowed."]}),
+    ("book", {"first_name": "\u3164"}, {"first_name": ["Write at least one character that can be seen."]}),
+    (
+        "book",
+        {"last_name": "\u202eA"},
+        {"last_name": ["Characters that change the direction of writing are not allowed."]},
+    ),
     ("book", {"last_name": "x" * 101}, {"last_name": ["Ensure this value has at most 100 characters (it has 101)."]}),
     ("book", {"email": "emmy.example.org"}, {"email": ["Enter a valid email address."]}),
+    ("book", {"email": TOO_LONG}, {"email": TOO_LONG_SAID}),
     ("book", {"account": "nobody"}, {"account": [actions.NO_ACCOUNT]}),
     ("book", {"account": "gone"}, {"account": [actions.NO_ACCOUNT]}),
     ("capacity", {"total": "3"}, {"total": ["4 tickets are held; the total cannot be lower. Cancel bookings first."]}),
     ("capacity", {"total": "-1"}, {"total": ["Ensure this value is greater than or equal to 1."]}),
     ("capacity", {"total": HUGE}, {"total": ["Ensure this value is less than or equal to 1000000."]}),
     ("capacity", {"total": "many"}, {"total": ["Enter a whole number."]}),
+    ("capacity", {"total": "5.000"}, {"total": ["Write 5000, without separators."]}),
     ("capacity", {"total": ""}, {"total": ["This field is required."]}),
     (
         "sales",
@@ -252,6 +267,7 @@ REFUSED = [
         {"sales_end": ["Sales must end after they start."]},
     ),
     ("sales", {"sales_start": "soon"}, {"sales_start": ["Enter a date and time such as 2026-12-31 20:00, in UTC."]}),
+    ("sales", {"sales_end": "2080-01-01 20.30"}, {"sales_end": ["Write the time with colons, as 20:30."]}),
     ("cancel", {"is_sure": []}, {"is_sure": ["This field is required."]}),
 ]
 

@@ -86,6 +86,25 @@ def test_import_creates_all_with_their_ledger_and_says_which(box_office):
     assert list(LogEntry.objects.values_list("action_flag", "change_message")) == [(1, "Imported.")] * 2
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("Gala,2080-12-31,1.000,", "Total tickets: Write 1000, without separators."),
+        ('Gala,2080-12-31,"1,000",', "Total tickets: Write 1000, without separators."),
+        ("Gala,2080-12-31,5,1.000", "Max tickets per booking: Write 1000, without separators."),
+        ("Gala,2080-12-31 20.30,5,", "Date: Write the time with colons, as 20:30."),
+        ("Gala,2080-12-31T8.05,5,", "Date: Write the time with colons, as 08:05."),
+        ("Gala,2080-12-31 20:30.5,5,", "Date: Write the time with colons, as 20:30 or 20:30:00."),
+        ("\u2800,2080-12-31,5,", "Name: Write at least one character that can be seen."),
+        ("Gala\u202e,2080-12-31,5,", "Name: Characters that change the direction of writing are not allowed."),
+    ],
+)
+def test_import_refuses_what_it_would_misread(box_office, row, said):
+    head = "Name,Date,Total tickets,Max tickets per booking\n"
+
+    assert refused(box_office, head + row)[1:] == [f"Line 2, {said}"]
+
+
 def test_import_of_many_names_some(box_office):
     [message] = said(create(box_office, "Name,Total tickets\n" + "Event,1\n" * 70))
 

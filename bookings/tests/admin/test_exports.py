@@ -21,8 +21,9 @@ from bookings.admin.exports import making
 from bookings.models import Booking
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
+from bookings.tests.admin.confirming import fields_of
 from bookings.tests.factories import BookingFactory, EventFactory
-from events.models import Event
+from events.models import EDITABLE_FIELDS, Event
 from ticks.db import scanning
 from ticks.db.scanning import TookTooLong
 from ticks.server.stopping import CLIENT_LEFT
@@ -471,6 +472,25 @@ def test_export_that_takes_too_long_whatever_is_done_says_so(box_office, monkeyp
 
 def never(seconds):
     raise TookTooLong
+
+
+TEXTS = ["-20 degrees", "=50 years", "'quoted", "'=50", "''-1", "@home; =1+1", "+1", "Rock;'-20", "a\n=1\n'\n'+2", "'"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_events_export_imports_again_unchanged(box_office, text):
+    name = text.replace("\n", " ")
+    known = {"date": datetime(2080, 12, 1, 19, 30, tzinfo=UTC), "max_tickets_per_booking": 4}
+    event = EventFactory(name=name, venue=name, description=text, total_tickets=1000, **known)
+    exported = content_of(box_office.get(f"{EVENTS}export/csv/")).decode()
+
+    shown = box_office.post(f"{EVENTS}import/", {"text": exported, "key": "drawn"})
+    box_office.post(f"{EVENTS}import/", fields_of(shown) | {"confirm": "yes"})
+
+    copy = Event.objects.exclude(pk=event.pk).get()
+    assert {field: getattr(copy, field) for field in EDITABLE_FIELDS} == {
+        field: getattr(event, field) for field in EDITABLE_FIELDS
+    }
 
 
 def test_events_export_can_be_imported_again(box_office):

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.django_db
 WHOLE = "Send a whole number."
 REQUIRED = "This field is required."
 BLANK = "This field may not be blank."
+NOTHING_SHOWN = "Write at least one character that can be seen."
+OTHER_DIRECTION = "Characters that change the direction of writing are not allowed."
 NULL = "This field may not be null."
 NO_EMAIL = "Enter a valid email address."
 LINE_BREAK = "Control characters such as line breaks are not allowed."
@@ -121,11 +123,13 @@ def test_book_as_any_account_is_its_own(request, persona, username):
 def test_book_for_another_account_is_not_possible(owner, user, admin_user):
     event = EventFactory()
 
+    before = everything()
+
     response = book(owner, event, userId=admin_user.pk, bookingStatus="cancelled", id=77)
 
-    assert response.status_code == 201
-    assert Booking.objects.get().user == user
-    assert response.json()["data"]["bookingStatus"] == "completed"
+    assert response.status_code == 400
+    assert list(response.json()["errors"]) == ["userId", "bookingStatus", "id"]
+    assert everything() == before
 
 
 def test_book_with_bad_token_is_refused(anonymous):
@@ -397,7 +401,10 @@ def test_book_deleted_event_is_refused(anonymous, staff):
         ("firstName", ["a"], "Not a valid string."),
         ("firstName", True, "Not a valid string."),
         ("lastName", ..., REQUIRED),
-        ("lastName", "", BLANK),
+        ("firstName", "\u3164", NOTHING_SHOWN),
+        ("lastName", "\u2800\u200b", NOTHING_SHOWN),
+        ("firstName", "Ada\u202e", OTHER_DIRECTION),
+        ("lastName", " " * 101, LONG_NAME),
         ("lastName", "x" * 101, LONG_NAME),
         ("lastName", "a\x7fb", LINE_BREAK),
         ("email", ..., REQUIRED),
@@ -421,6 +428,33 @@ def test_book_with_bad_field_is_refused(anonymous, field, value, sentence):
     assert response.status_code == 400
     assert response.json() == invalid(field, sentence)
     assert everything() == before
+
+
+def test_book_for_a_person_with_one_name(anonymous):
+    response = book(anonymous, EventFactory(), lastName="")
+
+    assert response.status_code == 201
+    assert response.json()["data"]["lastName"] == Booking.objects.get().last_name == ""
+
+
+def test_book_with_other_spellings_of_the_same_text(anonymous):
+    names = {"firstName": "Noe\u0308l", "lastName": "A\u030angstro\u0308m", "email": "\ufeffNoel@EXA\u0308MPLE.org"}
+
+    response = book(anonymous, EventFactory(), **names)
+
+    booking = Booking.objects.get()
+    assert response.status_code == 201
+    assert (booking.first_name, booking.last_name) == ("Noël", "Ångström")
+    assert booking.email == response.json()["data"]["email"] == "noel@xn--exmple-cua.org"
+
+
+@pytest.mark.parametrize("email", ["noel@exämple.org", "NOEL@xn--exmple-cua.org", "noel@exa\u0308mple.org\u200b"])
+def test_bookings_of_an_address_are_found_by_each_spelling(staff, anonymous, email):
+    book(anonymous, EventFactory(), email="noel@exämple.org")
+
+    response = staff.get("/api/v1/booking", {"email": email})
+
+    assert [found["email"] for found in response.json()["data"]] == ["noel@xn--exmple-cua.org"]
 
 
 @pytest.mark.parametrize("email", ["x" * 243 + "@example.com", "a@" + ".".join(["İ" * 15] * 15) + ".com"])

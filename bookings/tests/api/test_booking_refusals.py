@@ -10,6 +10,9 @@ pytestmark = pytest.mark.django_db
 HUGE = str(10**29)
 NO_CONTROL = ["Control characters such as line breaks are not allowed."]
 NO_NUL = ["Null characters are not allowed."]
+NOTHING_SHOWN = ["Write at least one character that can be seen."]
+# The small letters of the address are longer than the address was typed.
+TOO_LONG = ["Enter a valid email address.", "Ensure this value has at most 254 characters (it has 256)."]
 REQUIRED = ["This field is required."]
 NOT_IN_LINE = ["3 bookings wait; choose a place from 1 on."]
 AT_LEAST_ONE = ["Ensure this value is greater than or equal to 1."]
@@ -30,10 +33,13 @@ REFUSED = [
     ("Ada", "transfer", {"who": "same", "first_name": ""}, {"first_name": REQUIRED}),
     ("Ada", "transfer", {"who": "same", "first_name": "A\tB"}, {"first_name": NO_CONTROL}),
     ("Ada", "transfer", {"who": "same", "email": "ada@"}, {"email": ["Enter a valid email address."]}),
+    ("Ada", "transfer", {"who": "same", "email": f"{'İ' * 58}@{'a.' * 68}org"}, {"email": TOO_LONG}),
+    ("Ada", "transfer", {"who": "same", "last_name": "\u2800"}, {"last_name": NOTHING_SHOWN}),
     ("Ada", "transfer", {"who": "same", "reason": "a\0b"}, {"reason": NO_NUL}),
     ("Alan", "move", {"position": "1"}, {"reason": REQUIRED}),
     ("Alan", "move", {"position": "4", "reason": "x"}, {"position": NOT_IN_LINE}),
     ("Alan", "move", {"position": HUGE, "reason": "x"}, {"position": NOT_IN_LINE}),
+    ("Alan", "move", {"position": "1.000", "reason": "x"}, {"position": ["Write 1000, without separators."]}),
     ("Alan", "move", {"position": "0", "reason": "x"}, {"position": AT_LEAST_ONE}),
     ("Alan", "move", {"position": "2", "reason": "x"}, {"position": ["It stands there already."]}),
     ("Alan", "move", {"position": "1", "reason": "x\ty"}, {"reason": NO_CONTROL}),

@@ -491,8 +491,8 @@ def test_cancel_takes_as_many_statements_however_many_are_sold(owner, user, sold
 @pytest.mark.parametrize(
     ("query", "body", "field", "sentence"),
     [
-        ("", {"tickets": 1}, "tickets", "There is no such field; use bookingId, ticketsToCancel."),
-        ("?ticketToCancel=1", None, "ticketToCancel", "There is no such field; use bookingId, ticketsToCancel."),
+        ("", {"tickets": 1}, "tickets", "There is no such field; did you mean ticketsToCancel?"),
+        ("?ticketToCancel=1", None, "ticketToCancel", "There is no such field; did you mean ticketsToCancel?"),
         ("?ticketsToCancel=1", {"ticketsToCancel": 2}, "ticketsToCancel", DIFFERENT),
     ],
 )

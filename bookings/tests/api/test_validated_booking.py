@@ -18,7 +18,12 @@ PLAIN = {
     "ticketsReserved": 2,
 }
 NUMBERS = st.integers() | st.integers(-1, 3) | st.sampled_from([MAX_ID, MAX_ID + 1, MAX_TICKETS, MAX_TICKETS + 1, True])
-NAMES = st.text() | st.from_regex(r"[\w.' -]{0,110}", fullmatch=True) | st.sampled_from(["a" * 100, "a" * 101, "a\n"])
+NAMES = (
+    st.text()
+    | st.text(st.sampled_from("a \u0301\u3164\u115f\u202e\u200b\u212b\u1112\u1161\uf900"))
+    | st.from_regex(r"[\w.' -]{0,110}", fullmatch=True)
+    | st.sampled_from(["a" * 100, "a" * 101, "a\n"])
+)
 EMAILS = (
     st.emails()
     | st.text()
@@ -68,6 +73,10 @@ def test_names_and_addresses_one_by_one(body, name, email):
         assert result_of(validated_booking, changed) == result_of(BOOKING_CREATE.run_validation, changed)
 
 
+def test_body_without_a_last_name_needs_no_serializer(without_serializer):
+    assert validated_booking({**PLAIN, "lastName": ""})["last_name"] == ""
+
+
 def test_plain_body_needs_no_serializer(without_serializer):
     assert validated_booking(PLAIN) == {
         "event_id": 1,
@@ -93,8 +102,11 @@ def test_plain_body_needs_no_serializer(without_serializer):
         {**PLAIN, "ticketsReserved": MAX_TICKETS + 1},
         {**PLAIN, "firstName": " Ada"},
         {**PLAIN, "firstName": "a\x85"},
-        {**PLAIN, "lastName": ""},
+        {**PLAIN, "lastName": "\u3164"},
+        {**PLAIN, "lastName": "\u212bngstrom"},
+        {**PLAIN, "firstName": "\u1112\u1161\u11ab"},
         {**PLAIN, "email": "Ada@example.org"},
+        {**PLAIN, "email": "ada@exämple.org"},
     ],
 )
 def test_other_bodies_are_left_to_the_serializer(without_serializer, body):

@@ -1,6 +1,7 @@
 """The migrations change existing bookings, as in an installation with events on sale."""
 
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -161,3 +162,15 @@ def test_hours_are_read_from_the_ledger(monkeypatch, events):
     ]
     assert SalesHour.objects.exclude(event=event).values("event").distinct().count() == 2
     assert findings() == [[], [], []]
+
+
+def test_addresses_of_bookings_get_ascii_domains():
+    bookings = [BookingFactory(), BookingFactory(), BookingFactory()]
+    emails = ["ada@exämple.org", "ada@example.org", "ada@\u2603.net"]
+    for booking, email in zip(bookings, emails, strict=True):
+        Booking.objects.filter(pk=booking.pk).update(email=email)
+
+    import_module("bookings.migrations.0010_ascii_domains").encode_domains(apps, None)
+
+    found = list(Booking.objects.order_by("pk").values_list("email", flat=True))
+    assert found == ["ada@xn--exmple-cua.org", "ada@example.org", "ada@\u2603.net"]

@@ -31,7 +31,7 @@ from django.utils.http import parse_header_parameters
 from rest_framework import serializers
 
 from accounts.authentication import caller_of
-from accounts.models import User, normalise_email, username_key
+from accounts.models import User, username_key
 from accounts.tests.factories import UserFactory
 from bookings.admin.events.adding import plain_title, read_rows
 from ticks.api.headers import is_named
@@ -39,9 +39,10 @@ from ticks.api.idempotency import idempotency_key
 from ticks.api.parsers import JSONParser
 from ticks.api.throttling import network_of
 from ticks.logging import identity_of, without_values
-from ticks.parsing import parse_id
+from ticks.parsing import parse_id, refuse_misread_time
 from ticks.server.app import made_readable
-from ticks.sheets import escape_formulas
+from ticks.sheets import escape_formulas, unescape_formulas
+from ticks.text import composed, fault_of_line, normalise_email
 
 # These tests need no data in the database.
 pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
@@ -310,6 +311,10 @@ READERS = {
     "title of a column": plain_title,
     "import of events": read_rows,
     "cell of an export": escape_formulas,
+    "cell of an import": unescape_formulas,
+    "text": composed,
+    "line of text": fault_of_line,
+    "time": refuse_misread_time,
     "log": without_values,
 }
 

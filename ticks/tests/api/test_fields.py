@@ -87,6 +87,31 @@ def test_moment_refuses_what_is_no_time(given):
 
 
 @pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("2024-12-01 20.30", "20:30"),
+        ("2024-12-01T20,30", "20:30"),
+        ("2024-12-01T8.05Z", "08:05"),
+        ("20241201T20.30+02:00", "20:30"),
+        ("2024-12-01 20.30.15", "20:30"),
+        ("2024-W48-7T20.30", "20:30"),
+        ("2024-12-01T20:30.5", "20:30 or 20:30:00"),
+        ("2024-12-01T2030.5", "20:30 or 20:30:00"),
+    ],
+)
+def test_moment_refuses_a_time_that_would_be_misread(given, meant):
+    with pytest.raises(ValidationError) as refused:
+        MomentField().run_validation(given)
+
+    assert refused.value.detail == [f"Write the time with colons, as {meant}."]
+
+
+@pytest.mark.parametrize("given", ["2024-12-01T20:30:15.5", "20241201T203015,5", "2024-12-01T203015.500Z"])
+def test_moment_takes_a_fraction_of_seconds(given):
+    assert MomentField().run_validation(given) == datetime(2024, 12, 1, 20, 30, 15, 500_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
     "given",
     ["1899-12-31", "1900-01-01T00:00:00+01:00", "9999-01-01", "9998-12-31T23:59:59-23:00"],
 )
@@ -124,7 +149,14 @@ def test_moment_that_is_missing_leaves_as_null():
 
 @pytest.mark.parametrize(
     ("given", "line"),
-    [("Ada", "Ada"), ("  Ada  ", "Ada"), ("Łódź 🎸", "Łódź 🎸"), ("שלום", "שלום"), ("a" * 20, "a" * 20)],
+    [
+        ("Ada", "Ada"),
+        ("  Ada  ", "Ada"),
+        ("Łódź 🎸", "Łódź 🎸"),
+        ("שלום", "שלום"),
+        ("a" * 20, "a" * 20),
+        ("Noe\u0308l", "Noël"),
+    ],
 )
 def test_line_takes(given, line):
     assert LineField(max_length=20).run_validation(given) == line
@@ -140,6 +172,9 @@ def test_line_takes(given, line):
         ("a\x1b[2Jb", "Control characters such as line breaks are not allowed."),
         ("a\x7fb", "Control characters such as line breaks are not allowed."),
         ("a\x85b", "Control characters such as line breaks are not allowed."),
+        ("a\u2028b", "Control characters such as line breaks are not allowed."),
+        ("a\u202eb", "Characters that change the direction of writing are not allowed."),
+        ("\u3164", "Write at least one character that can be seen."),
         ("a\ud800b", "Surrogate characters are not allowed: U+D800."),
         ("a" * 21, "Ensure this field has no more than 20 characters."),
         ("", "This field may not be blank."),

@@ -106,7 +106,7 @@ def test_answers_and_lines_are_the_same_with_and_without_the_fast_path(start, po
         assert comparable(ours) == comparable(theirs)
     assert lines == lines_of(server, tmp_path)
     usual, raw = by_fast_path[: -len(RAW)], by_fast_path[-len(RAW) :]
-    assert statuses_of(usual) == [200, 200, 304, 404, 201, 201, 201, 422, 404, 400, 201, 201, 401]
+    assert statuses_of(usual) == [200, 200, 304, 404, 201, 201, 201, 422, 404, 400, 400, 201, 401]
     assert statuses_of(raw) == [200, 200, 404, 404, *[200] * 9, 400, 200, 401, 401, 200, 200, 200]
     assert usual[5].partition(b"\r\n\r\n")[2] == usual[6].partition(b"\r\n\r\n")[2]
 
