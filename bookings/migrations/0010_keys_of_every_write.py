@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
     runs_beside_server = True
 
     dependencies = [
-        ('bookings', '0008_booking_search_text'),
+        ('bookings', '0009_booking_search_text'),
     ]
 
     operations = [

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
     """It can be run again after an interruption: what was encoded stays so."""
 
     dependencies = [
-        ('bookings', '0009_keys_of_every_write'),
+        ('bookings', '0007_roles'),
     ]
 
     operations = [

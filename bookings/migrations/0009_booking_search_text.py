@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
     runs_beside_server = True
 
     dependencies = [
-        ('bookings', '0007_roles'),
+        ('bookings', '0008_ascii_domains'),
     ]
 
     operations = [
