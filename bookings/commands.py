@@ -1,6 +1,7 @@
 """The commands that the rules carry out, the bookings that they are about, and the outcomes."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from bookings.enums import BookingStatus, LedgerKind
@@ -48,10 +49,11 @@ class CancelSeat(NamedTuple):
 
 
 class ChangeTerms(NamedTuple):
-    """Staff change how many tickets there are or how the waitlist is served."""
+    """Staff change how many tickets there are, how the waitlist is served, or when sales end (None: never)."""
 
     total: int
     policy: str
+    sales_end: datetime | None
     actor: Any = None
 
 

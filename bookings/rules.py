@@ -95,6 +95,10 @@ class Inventory:
     def held(self) -> int:
         return self.total - self.available
 
+    def has_ended(self, now: datetime) -> bool:
+        """Whether sales have ended: nothing is booked, and nobody who waits is served except by staff."""
+        return self.sales_end is not None and now >= self.sales_end
+
     def live_claims_of(self, holder: int | None) -> list[Claim]:
         return [claim for claim in self.claims_by_holder.get(holder, ()) if claim.status != CANCELLED]
 
@@ -120,9 +124,13 @@ class Reach:
         return self.tickets + 1 + self.leaving
 
 
-def reach(inventory: Inventory, commands: Sequence[Command]) -> Reach:
-    if all(isinstance(command, Book | Note) for command in commands):
-        # A new booking only takes tickets, and a note moves none. So neither can serve anybody who waits.
+def reach(inventory: Inventory, commands: Sequence[Command], *, now: datetime) -> Reach:
+    # A new booking only takes tickets, and a note moves none. So neither can serve anybody who waits. After the end of
+    # sales only a change of that end can.
+    idle = Book | Note
+    if inventory.has_ended(now):
+        idle |= Cancel | CancelSeat | CancelEvent | Move | Serve
+    if all(isinstance(command, idle) for command in commands):
         return Reach(0, 0, frozenset())
     free, leaving, policies, total = inventory.available, 0, {inventory.policy}, inventory.total
     for command in commands:
@@ -178,17 +186,17 @@ def decide(inventory: Inventory, command: Command, outcome: Outcome, now: dateti
         case Book():
             book(inventory, command, outcome, now)
         case Cancel():
-            cancel(inventory, command, outcome)
+            cancel(inventory, command, outcome, now)
         case CancelSeat():
-            cancel_seat(inventory, command, outcome)
+            cancel_seat(inventory, command, outcome, now)
         case ChangeTerms():
-            change_terms(inventory, command, outcome)
+            change_terms(inventory, command, outcome, now)
         case CancelEvent():
             cancel_event(inventory, command, outcome)
         case Move():
-            move(inventory, command, outcome)
+            move(inventory, command, outcome, now)
         case Serve():
-            serve(inventory, command, outcome)
+            serve(inventory, command, outcome, now)
         case Note(kind=kind, claim=claim):
             tickets = claim.tickets if claim else 0
             record(inventory, outcome, kind, tickets, command.actor, claim, note=command.note)
@@ -200,7 +208,7 @@ def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -
         raise AlreadyBooked
     if inventory.sales_start and now < inventory.sales_start:
         raise SalesNotOpen
-    if inventory.sales_end and now >= inventory.sales_end:
+    if inventory.has_ended(now):
         raise SalesClosed
     limit = min(inventory.total, inventory.max_tickets_per_booking or inventory.total)
     if claim.tickets > limit:
@@ -228,17 +236,17 @@ def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -
     record(inventory, outcome, kind, claim.tickets, command.actor, claim)
 
 
-def cancel(inventory: Inventory, command: Cancel, outcome: Outcome) -> None:
+def cancel(inventory: Inventory, command: Cancel, outcome: Outcome, now: datetime) -> None:
     claim = find_claim(inventory, command.booking_id)
     if claim.status == CANCELLED:
         raise AlreadyCancelled
     if command.expected not in (None, claim.tickets):
         # If one page is confirmed twice, this keeps it from giving back twice as many tickets.
         raise BookingChanged
-    give_back(inventory, claim, command.tickets, outcome, command.actor)
+    give_back(inventory, claim, command.tickets, outcome, command.actor, now=now)
 
 
-def cancel_seat(inventory: Inventory, command: CancelSeat, outcome: Outcome) -> None:
+def cancel_seat(inventory: Inventory, command: CancelSeat, outcome: Outcome, now: datetime) -> None:
     # A booking without an id was made in this same batch. Nobody can know of it yet, and the order within a batch is
     # free.
     seats = [claim for claim in inventory.live_claims_of(command.holder) if claim.id is not None]
@@ -246,10 +254,12 @@ def cancel_seat(inventory: Inventory, command: CancelSeat, outcome: Outcome) -> 
         raise BookingNotFound("This user has no booking for this event.")
     # The first booking made by the one-ticket contract is cancelled; if there is none, the first booking.
     seat = min(seats, key=lambda claim: not claim.is_one_ticket)
-    give_back(inventory, seat, None, outcome, command.actor)
+    give_back(inventory, seat, None, outcome, command.actor, now=now)
 
 
-def give_back(inventory: Inventory, claim: Claim, tickets: int | None, outcome: Outcome, actor: Any) -> None:
+def give_back(
+    inventory: Inventory, claim: Claim, tickets: int | None, outcome: Outcome, actor: Any, *, now: datetime
+) -> None:
     """Frees tickets of a live claim and serves the waitlist with them. None frees all of its tickets."""
     tickets = claim.tickets if tickets is None else tickets
     if tickets > claim.tickets:
@@ -273,19 +283,19 @@ def give_back(inventory: Inventory, claim: Claim, tickets: int | None, outcome: 
         else:
             inventory.completed -= 1
         record(inventory, outcome, LedgerKind.CANCELLED, tickets, actor, claim)
-    promote(inventory, outcome, actor)
+    promote(inventory, outcome, actor, now=now)
 
 
-def change_terms(inventory: Inventory, command: ChangeTerms, outcome: Outcome) -> None:
+def change_terms(inventory: Inventory, command: ChangeTerms, outcome: Outcome, now: datetime) -> None:
     if command.total < inventory.held:
         raise CapacityBelowHeld(inventory.held)
-    inventory.policy = command.policy
+    inventory.policy, inventory.sales_end = command.policy, command.sales_end
     difference = command.total - inventory.total
     if difference:
         inventory.total += difference
         inventory.available += difference
         record(inventory, outcome, LedgerKind.CAPACITY_CHANGED, difference, command.actor)
-    promote(inventory, outcome, command.actor)
+    promote(inventory, outcome, command.actor, now=now)
 
 
 def cancel_event(inventory: Inventory, command: CancelEvent, outcome: Outcome) -> None:
@@ -301,7 +311,7 @@ def cancel_event(inventory: Inventory, command: CancelEvent, outcome: Outcome) -
     inventory.part_changes.clear()
 
 
-def move(inventory: Inventory, command: Move, outcome: Outcome) -> None:
+def move(inventory: Inventory, command: Move, outcome: Outcome, now: datetime) -> None:
     claim, number = find_claim(inventory, command.booking_id, must_wait=True), command.number
     outcome.claim = claim
     if claim in inventory.queue:
@@ -313,10 +323,10 @@ def move(inventory: Inventory, command: Move, outcome: Outcome) -> None:
     record(inventory, outcome, LedgerKind.MOVED, claim.tickets, command.actor, claim, note=command.note, place=number)
     if command.serves:
         # Under strict the new head of the waitlist may fit.
-        promote(inventory, outcome, command.actor)
+        promote(inventory, outcome, command.actor, now=now)
 
 
-def serve(inventory: Inventory, command: Serve, outcome: Outcome) -> None:
+def serve(inventory: Inventory, command: Serve, outcome: Outcome, now: datetime) -> None:
     claim = outcome.claim = find_claim(inventory, command.booking_id, must_wait=True)
     missing = claim.tickets - inventory.available
     if missing > 0:
@@ -329,7 +339,7 @@ def serve(inventory: Inventory, command: Serve, outcome: Outcome) -> None:
         inventory.queue.remove(claim)
     give_tickets(inventory, claim, outcome, command.actor, note=command.note)
     # Under strict the new head of the waitlist may fit.
-    promote(inventory, outcome, command.actor)
+    promote(inventory, outcome, command.actor, now=now)
 
 
 def find_claim(inventory: Inventory, booking_id: int, *, must_wait: bool = False) -> Claim:
@@ -341,12 +351,14 @@ def find_claim(inventory: Inventory, booking_id: int, *, must_wait: bool = False
     return claim
 
 
-def promote(inventory: Inventory, outcome: Outcome, actor: Any) -> None:
-    """Serves the waitlist from what is available, in order.
+def promote(inventory: Inventory, outcome: Outcome, actor: Any, *, now: datetime) -> None:
+    """Serves the waitlist from what is available, in order. After the end of sales it serves nobody.
 
     One pass is enough under first fit: the available tickets only get fewer on the way, so a claim that did not fit
     cannot fit later.
     """
+    if inventory.has_ended(now):
+        return
     kept: list[Claim] = []
     for position, claim in enumerate(inventory.queue):
         if claim.tickets <= inventory.available:

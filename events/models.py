@@ -1,11 +1,12 @@
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import connection, models
 from django.db.models import F, Q, Sum
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from ticks.db.fields import MAX_TICKETS, ExactTextField
 from ticks.parsing import EARLIEST, LATEST
@@ -24,6 +25,8 @@ BOUNDS = [
     MinValueValidator(EARLIEST, "Choose a time from the year 1900 on."),
     MaxValueValidator(LATEST, "Choose a time before the year 9999."),
 ]
+
+STARTS_TOO_LATE = "Sales would end at the event's date, before they start. Choose when they end."
 
 
 def is_on_sale(now: datetime) -> Q:
@@ -61,12 +64,18 @@ class EventQuerySet(models.QuerySet):
     def on_sale(self, now):
         return self.filter(is_on_sale(now))
 
+    def bookable(self):
+        return self.on_sale(timezone.now()).available()
+
+    def not_bookable(self):
+        return self.exclude(is_on_sale(timezone.now()), available_tickets__gt=0)
+
     def in_state(self, state: str):
         """Events of one of `STATES`; without a state every event that is not cancelled."""
         now = timezone.now()
         match state:
             case "on_sale":
-                return self.on_sale(now).available()
+                return self.bookable()
             case "sold_out":
                 return self.on_sale(now).sold_out()
             case "not_open":
@@ -191,10 +200,35 @@ class Event(models.Model):
     def held_tickets(self) -> int:
         return self.total_tickets - self.available_tickets
 
+    @cached_property
+    def sales_open(self) -> bool:
+        """Whether it can be booked, apart from how many tickets are left.
+
+        It is computed once. Otherwise sales could begin or end between an answer and its `ETag`.
+        """
+        now = timezone.now()
+        has_started = self.sales_start is None or self.sales_start <= now
+        return has_started and not self.has_ended(now) and self.deleted_at is None
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether sales have ended: nobody who waits is served any more, except by staff."""
+        return self.sales_end is not None and self.sales_end <= now
+
     @property
     def etag(self) -> str:
-        """Changes with every staff edit and every ticket; `If-Match` compares the part before the dot."""
-        return f'"{self.version}.{self.ledger_sequence}"'
+        """Changes with every staff edit, with every ticket, and when sales open or close. `If-Match` compares the part
+        before the first dot."""
+        closed = "" if self.sales_open else ".closed"
+        return f'"{self.version}.{self.ledger_sequence}{closed}"'
+
+
+def default_sales_end(date: datetime, *, is_day: bool) -> datetime | None:
+    """When sales of a new event end unless staff choose: at its date, or at the end of that day if it has no time.
+
+    None if that is past, since such an event is entered afterwards and stays on sale.
+    """
+    end = date + timedelta(days=1, seconds=-1) if is_day else date
+    return end if end > timezone.now() else None
 
 
 EDITABLE_FIELDS = [field.name for field in Event._meta.concrete_fields if field.editable and not field.primary_key]

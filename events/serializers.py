@@ -4,10 +4,11 @@ from operator import attrgetter
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from events.models import Event
+from events.models import STARTS_TOO_LATE, Event, default_sales_end
 from ticks.api.fields import LineField, MomentField, RequestSerializer, SwitchField, TextField, WholeNumberField
 from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import iso_milliseconds
+from ticks.parsing import is_day
 
 POLICIES = Event.WaitlistPolicy.choices
 
@@ -40,6 +41,16 @@ class EventFieldsSerializer(RequestSerializer):
 
 
 class EventCreateSerializer(EventFieldsSerializer):
+    salesEnd = MomentField(
+        source="sales_end",
+        required=False,
+        allow_null=True,
+        label="Sales end",
+        help_text=(
+            "Left out: the event's date, where that lies ahead (the end of the day, where only a day is sent). "
+            "null: never."
+        ),
+    )
     # This field is not stored. The count starts as totalTickets and then follows from the bookings.
     availableTickets = WholeNumberField(
         required=False,
@@ -54,6 +65,12 @@ class EventCreateSerializer(EventFieldsSerializer):
     def validate(self, attrs):
         if attrs.pop("availableTickets", attrs["total_tickets"]) != attrs["total_tickets"]:
             raise ValidationError({"availableTickets": ["Must equal totalTickets, or be left out."]})
+        # An HTML form cannot leave out a field: it sends an empty text.
+        if self.initial_data.get("salesEnd", "") == "":
+            attrs["sales_end"] = end = default_sales_end(attrs["date"], is_day=is_day(self.initial_data["date"]))
+            start = attrs.get("sales_start")
+            if start and end and end <= start:
+                raise ValidationError({"salesStart": [STARTS_TOO_LATE]})
         return attrs
 
 
@@ -80,6 +97,9 @@ class EventSerializer(serializers.Serializer):
     maxTicketsPerBooking = serializers.IntegerField(source="max_tickets_per_booking", allow_null=True)
     waitlistEnabled = serializers.BooleanField(source="waitlist_enabled")
     waitlistPolicy = serializers.ChoiceField(source="waitlist_policy", choices=POLICIES)
+    salesOpen = serializers.BooleanField(
+        source="sales_open", help_text="Whether it can be booked now; it may be sold out all the same."
+    )
     version = serializers.IntegerField()
     createdBy = serializers.IntegerField(source="created_by_id")
     createdAt = MomentField(source="created_at")

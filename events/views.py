@@ -24,9 +24,9 @@ class EventFilters(django_filters.FilterSet):
     dateFrom = MomentFilter("date", "gte", help_text="At this time or later.")
     dateTo = MomentFilter("date", "lte", help_text="At this time or earlier; a bare date is its midnight.")
     available = word_filter(
-        [("true", "Has tickets left"), ("false", "Sold out")],
-        method=lambda events, name, value: events.available() if value == "true" else events.sold_out(),
-        help_text="true: has tickets left; false: sold out.",
+        [("true", "Can be booked now"), ("false", "Cannot be booked now")],
+        method=lambda events, name, value: events.bookable() if value == "true" else events.not_bookable(),
+        help_text="true: sales are open, and tickets are left; false: all other events.",
     )
 
 

@@ -60,3 +60,11 @@ def parse_time(text: str) -> datetime:
     if not EARLIEST <= moment <= LATEST:
         raise ValueError(OUT_OF_RANGE)
     return moment
+
+
+def is_day(text: str) -> bool:
+    """Whether a text that is a time for `parse_time` names a day alone."""
+    try:
+        return parse_date(text.strip()) is not None
+    except ValueError:
+        return False

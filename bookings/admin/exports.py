@@ -68,7 +68,8 @@ EVENT_COLUMNS: dict[str, Callable[[Event], Cell]] = {
     "Bookings ever": attrgetter("booking_count"),
     "Max tickets per booking": attrgetter("max_tickets_per_booking"),
     "Sales start (UTC)": attrgetter("sales_start"),
-    "Sales end (UTC)": attrgetter("sales_end"),
+    # An import takes an empty cell for the event's date.
+    "Sales end (UTC)": lambda event: event.sales_end or "never",
     "Waitlist enabled": lambda event: "yes" if event.waitlist_enabled else "no",
     "Waitlist policy": lambda event: event.get_waitlist_policy_display().partition(":")[0],
     "Description": attrgetter("description"),

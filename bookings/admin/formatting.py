@@ -140,6 +140,8 @@ def waiting_reason(event: Event, *, tickets: int, position: int) -> str:
         return f"needs {tickets:,}, {event.available_tickets:,} available"
     if event.waitlist_policy == Event.WaitlistPolicy.STRICT and position > 1:
         return f"would fit, but nobody passes number 1: {counted(position - 1, 'booking')} ahead"
+    if event.has_ended(timezone.now()):
+        return "would fit, but sales have ended; serve it out of turn"
     return "is served next"
 
 

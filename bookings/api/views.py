@@ -42,7 +42,7 @@ from ticks.api.views import ViewSet
 from ticks.parsing import parse_id
 from ticks.text import normalise_email
 
-EVENT_TAG = re.compile(r'"(\d{1,9})(?:\.\d+)?"')
+EVENT_TAG = re.compile(r'"(\d{1,9})(?:\.\d+(?:\.closed)?)?"')
 
 ID = OpenApiParameter("id", int, location="path")
 TOKEN = OpenApiParameter("Booking-Token", location="header", description="A guest's key to the booking.")
@@ -268,7 +268,10 @@ class EventViewSet(EventReadViewSet):
         errors=[400, 401, 403, 404, 409, 412, 422],
         parameters=[IF_MATCH, version_header(200), *key_headers(200)],
         codes={409: IN_FLIGHT},
-        description="More `totalTickets` serve the waitlist at once; fewer than are held are refused.",
+        description=(
+            "More `totalTickets`, and a later `salesEnd`, serve the waitlist at once; fewer tickets than are held are"
+            " refused."
+        ),
     )
     def partial_update(self, request, pk):
         pk, changes = self.event_id(), self.valid_fields(partial=True)

@@ -72,7 +72,8 @@ class EventChange(NamedTuple):
 
 @in_one_transaction
 def change_event(event_id: int, *, changes: dict, actor: User, version: int | None = None) -> EventChange:
-    """Changes an event as staff wish, the number of tickets included. Additional tickets serve the waitlist at once.
+    """Changes an event as staff wish, the number of tickets included. Additional tickets and a later end of sales serve
+    the waitlist at once.
 
     `version` is the version of the event that the change was made from; None skips this comparison. A field that
     already has the wished value is not an edit, and does not change the version. Raises `EventNotFound`,
@@ -85,6 +86,7 @@ def change_event(event_id: int, *, changes: dict, actor: User, version: int | No
     terms = ChangeTerms(
         changes.pop("total_tickets", event.total_tickets),
         changes.get("waitlist_policy", event.waitlist_policy),
+        changes.get("sales_end", event.sales_end),
         actor,
     )
     now = timezone.now()

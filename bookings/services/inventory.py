@@ -120,12 +120,12 @@ def simulate(event: Event, commands: Sequence[Command]) -> EventWork:
 
 def ask_rules(works: Sequence[EventWork], *, now: datetime, is_locking: bool = True) -> None:
     """Loads what the rules need, and keeps their outcomes. Writes nothing, so previews do it too."""
-    load(works, is_locking=is_locking)
+    load(works, now=now, is_locking=is_locking)
     for work in works:
         work.outcomes = allocate(work.inventory, work.commands, now=now)
 
 
-def load(works: Sequence[EventWork], *, is_locking: bool) -> None:
+def load(works: Sequence[EventWork], *, now: datetime, is_locking: bool) -> None:
     """Gives each work its inventory, with all bookings that the rules look at."""
     ids, holders = set(), set()
     for work in works:
@@ -148,7 +148,7 @@ def load(works: Sequence[EventWork], *, is_locking: bool) -> None:
             inventory.claims_by_holder.setdefault(booking.user_id, []).append(claim)
     for work in works:
         if work.inventory.waitlisted:
-            load_queue(work)
+            load_queue(work, now=now)
 
 
 def holder_asked_about(command: Command) -> int | None:
@@ -179,10 +179,10 @@ def claim_of(booking: Booking) -> Claim:
     )
 
 
-def load_queue(work: EventWork) -> None:
+def load_queue(work: EventWork, *, now: datetime) -> None:
     """Puts into the queue the waiting bookings that the commands can reach."""
     inventory = work.inventory
-    within = reach(inventory, work.commands)
+    within = reach(inventory, work.commands, now=now)
     if within.tickets:
         claims = [claim for policy in within.policies for claim in waiting_claims(work.event.pk, within, policy)]
         # A booking that a command names must be one claim object, even if the queue contains it too.

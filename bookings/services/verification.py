@@ -123,8 +123,8 @@ def verify_counts(report: Report) -> None:
 
 def verify_waitlist(report: Report) -> None:
     event = report.event
-    if event.deleted_at:
-        # Nobody who still waits is to be served.
+    if event.deleted_at or event.has_ended(report.began):
+        # Nobody is served by itself any more, so somebody may wait who would fit.
         return
     waiting = Booking.objects.filter(event=event).waitlisted()
     if event.waitlist_policy == Event.WaitlistPolicy.STRICT:

@@ -1,5 +1,9 @@
 """The requests and answers of docs/api.md, written down a second time."""
 
+from datetime import timedelta
+
+from django.utils import timezone
+
 
 def booking_body(event, **changes):
     return {
@@ -44,11 +48,18 @@ def event_json(event):
         "maxTicketsPerBooking": event.max_tickets_per_booking,
         "waitlistEnabled": event.waitlist_enabled,
         "waitlistPolicy": event.waitlist_policy,
+        "salesOpen": is_open(event),
         "version": event.version,
         "createdBy": event.created_by_id,
         "createdAt": stamp(event.created_at),
         "updatedAt": stamp(event.updated_at),
     }
+
+
+def is_open(event):
+    now = timezone.now()
+    starts, ends = event.sales_start or now, event.sales_end or now + timedelta(days=1)
+    return starts <= now < ends
 
 
 def stamp(moment):

@@ -42,6 +42,7 @@ def test_event_detail_has_every_field_and_etag(owner):
             "maxTicketsPerBooking": None,
             "waitlistEnabled": True,
             "waitlistPolicy": "first_fit",
+            "salesOpen": True,
             "version": 3,
             "createdBy": event.created_by_id,
             "createdAt": "2024-10-30T17:22:02.444Z",

@@ -61,6 +61,7 @@ def test_event_list_shows_every_field(owner):
                 "maxTicketsPerBooking": 4,
                 "waitlistEnabled": False,
                 "waitlistPolicy": "strict",
+                "salesOpen": False,
                 "version": 3,
                 "createdBy": event.created_by_id,
                 "createdAt": "2024-10-30T17:22:02.444Z",

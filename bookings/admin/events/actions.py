@@ -25,9 +25,14 @@ from bookings.services.events import (
 from bookings.services.inventory import EventWork, simulate
 from events.exceptions import EventNotFound
 from events.models import Event
-from ticks.formatting import counted, format_time
+from ticks.formatting import counted, exact_time, format_time
 from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAction, Table
 
+WAIT_FOR_TICKETS = "Bookings that wait keep their places and are still served when tickets come back."
+WAIT_UNTIL_OPEN = (
+    "Bookings that wait keep their places. While sales are closed, tickets that come back serve nobody by themselves; "
+    "you can serve a booking out of turn."
+)
 NO_ACCOUNT = "There is no active account of this name or mail address; leave it empty to book for a guest."
 
 
@@ -174,7 +179,7 @@ class ChangeCapacity(EventEdit):
     def preview(self, form):
         event, total = self.subject, form.cleaned_data["total"]
         self.refuse_stale(form)
-        forecast = self.forecast(ChangeTerms(total, event.waitlist_policy))
+        forecast = self.forecast(ChangeTerms(total, event.waitlist_policy, event.sales_end))
         lines = [f"Capacity {event.total_tickets:,} to {total:,}."]
         if total == event.total_tickets:
             return Preview([*lines, "That is what it has already; nothing would change."])
@@ -224,14 +229,19 @@ class OpenOrCloseSales(EventEdit):
         self.refuse_stale(form)
         changes = self.changes(form)
         refuse_empty_sales_window(**changes)
-        lines = [sales_window(**changes)]
-        if self.subject.waitlisted_count:
-            lines.append("Bookings that wait keep their places and are still served when tickets come back.")
-        return Preview(lines)
+        event, lines = self.subject, [sales_window(**changes)]
+        forecast = self.forecast(ChangeTerms(event.total_tickets, event.waitlist_policy, changes["sales_end"]))
+        if forecast.promoted:
+            lines += [formatting.promotes(forecast), formatting.counts_after(forecast)]
+        elif event.waitlisted_count:
+            has_ended = forecast.inventory.has_ended(timezone.now())
+            lines.append(WAIT_UNTIL_OPEN if has_ended else WAIT_FOR_TICKETS)
+        return Preview(lines, fingerprint=sorted(claim.id for claim in forecast.promoted))
 
     def carry_out(self, form):
-        event = self.save(form, self.changes(form)).event
-        return Report([f"{event}: {sales_window(event.sales_start, event.sales_end)}"])
+        change = self.save(form, self.changes(form))
+        window = sales_window(change.event.sales_start, change.event.sales_end)
+        return Report([f"{change.event}: {window}", formatting.served(change.served, verb="Promoted")])
 
 
 class EditEvent(EventEdit):
@@ -254,7 +264,9 @@ class EditEvent(EventEdit):
             for name, value in edits.items()
         ]
         policy = edits.get("waitlist_policy", event.waitlist_policy)
-        forecast = self.forecast(ChangeTerms(event.total_tickets, policy))
+        forecast = self.forecast(ChangeTerms(event.total_tickets, policy, event.sales_end))
+        if "date" in edits and event.sales_end and event.sales_end != edits["date"]:
+            lines.append(f"Sales still end {exact_time(event.sales_end)}; “Open or close sales” changes that.")
         if edits.get("waitlist_enabled") is False and event.waitlisted_count:
             lines.append("No other booking can wait. Those that wait keep their places and are still served.")
         if forecast.promoted:

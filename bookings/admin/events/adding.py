@@ -34,7 +34,9 @@ Matinee,2031-01-01 14:30,Town hall,120,,,
 """
 HELP = (
     f"The first line names the columns: {', '.join(LABELS.values())}. Name and total tickets are needed. Dates are "
-    f"written as 2026-12-31 20:00, in UTC. At most {MAX_ROWS:,} events and 1 MB at once. An exported list of events "
+    "written as 2026-12-31 20:00, in UTC. Where the end of sales is empty, sales end at the event's date, if that lies "
+    "ahead; “never” is no end. "
+    f"At most {MAX_ROWS:,} events and 1 MB at once. An exported list of events "
     "has these columns too."
 )
 TOO_MANY = f"at most {MAX_LINES:,} lines with {MAX_COLUMNS} columns each can be read."

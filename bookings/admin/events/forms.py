@@ -7,15 +7,24 @@ from django.db import models
 from django.utils import timezone
 
 from bookings.admin.fields import MomentField, SwitchField
-from events.models import EDITABLE_FIELDS, Event
+from events.models import EDITABLE_FIELDS, STARTS_TOO_LATE, Event, default_sales_end
 from ticks.formatting import exact_time
 from ticks.forms import LineField, LinesField, WholeNumberField
+from ticks.parsing import is_day
 from ticks.staff_actions import ActionForm
 
 NUMBERS = [name for name in EDITABLE_FIELDS if isinstance(Event._meta.get_field(name), models.IntegerField)]
 # These fields have actions of their own.
 NOT_EDITED = ("total_tickets", "sales_start", "sales_end")
-EMPTY = {"max_tickets_per_booking": "no limit", "sales_start": "at once", "sales_end": "open"}
+NEVER = "never"
+EMPTY = {"max_tickets_per_booking": "no limit", "sales_start": "at once", "sales_end": NEVER}
+
+
+class SalesEndField(MomentField):
+    """A time, or the word "never" in a file. An empty field is something else: the event's date."""
+
+    def to_python(self, value):
+        return None if str(value).strip().casefold() == NEVER else super().to_python(value)
 
 
 class EventForm(forms.ModelForm, ActionForm):
@@ -28,10 +37,17 @@ class EventForm(forms.ModelForm, ActionForm):
         fields = EDITABLE_FIELDS
         field_classes = {
             **dict.fromkeys(("name", "venue"), LineField),
-            **dict.fromkeys(("date", "sales_start", "sales_end"), MomentField),
+            **dict.fromkeys(("date", "sales_start"), MomentField),
+            "sales_end": SalesEndField,
             **dict.fromkeys(NUMBERS, WholeNumberField),
             "description": LinesField,
             "waitlist_enabled": SwitchField,
+        }
+        help_texts = {
+            "sales_end": (
+                "UTC. Empty: at the event's date, if that lies ahead, or at the end of that day, if it has no time. "
+                "Sales can be opened without an end later."
+            )
         }
         widgets = {"description": LinesField.widget, "waitlist_policy": forms.RadioSelect}
 
@@ -42,9 +58,13 @@ class EventForm(forms.ModelForm, ActionForm):
 
     def clean(self):
         values = super().clean()
+        error = "Sales must end after they start."
+        if "sales_end" in self.fields and not self["sales_end"].data and values.get("date"):
+            values["sales_end"] = default_sales_end(values["date"], is_day=is_day(self["date"].data))
+            error = STARTS_TOO_LATE
         start, end = values.get("sales_start"), values.get("sales_end")
         if start and end and end <= start:
-            self.add_error("sales_end", "Sales must end after they start.")
+            self.add_error("sales_end", error)
         return values
 
     def values(self) -> dict:

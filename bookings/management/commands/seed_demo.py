@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.events import change_event, open_event
-from events.models import Event
+from events.models import Event, default_sales_end
 from ticks.db.migrations import refuse_other_schema
 
 PASSWORD_FILE = settings.LOCAL_DIR / "demo_admin_password"
@@ -102,11 +102,13 @@ def make_event(demo: Demo, *, admin: User, people: list[User]) -> bool:
     if Event.objects.filter(name=demo.name).exists():
         return False
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    date = midnight + timedelta(days=demo.day, hours=19)
     fields = {
         "name": demo.name,
         "venue": demo.venue,
         "description": demo.description,
-        "date": midnight + timedelta(days=demo.day, hours=19),
+        "date": date,
+        "sales_end": default_sales_end(date, is_day=False),
         "total_tickets": demo.tickets,
         **demo.terms,
     }

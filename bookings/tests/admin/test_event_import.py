@@ -62,9 +62,9 @@ def test_import_shows_what_will_be_created_and_creates_nothing_yet(box_office):
     assert lines(response) == ["2 events will be created."]
     policy = "First fit: the earliest booking that fits whole"
     assert table_of(response) == [
-        ["Line", "Name", "Date", "Total tickets", "Waitlist enabled", "Waitlist policy"],
-        ["2", "Concert", "31 Dec 2080, 20:00 UTC", "100", "on", policy],
-        ["3", "Matinee", "1 Jan 2081, 00:00 UTC", "20", "on", policy],
+        ["Line", "Name", "Date", "Total tickets", "Sales end", "Waitlist enabled", "Waitlist policy"],
+        ["2", "Concert", "31 Dec 2080, 20:00 UTC", "100", "31 Dec 2080, 20:00 UTC", "on", policy],
+        ["3", "Matinee", "1 Jan 2081, 00:00 UTC", "20", "1 Jan 2081, 23:59 UTC", "on", policy],
     ]
     assert fields_of(response)["text"] == [TWO.replace("\n", "\r\n")]
     assert Event.objects.count() == 0

@@ -40,6 +40,7 @@ def test_create_event_as_staff_opens_it(staff, admin_user):
             "maxTicketsPerBooking": None,
             "waitlistEnabled": True,
             "waitlistPolicy": "first_fit",
+            "salesOpen": True,
             "version": 1,
             "createdBy": admin_user.pk,
             "createdAt": stamp(event.created_at),

@@ -27,8 +27,11 @@ def standing_events(world: World) -> list[Event]:
 
 def create_event(world: World, login: Login | None, name: str, date: str, terms: dict) -> Answer:
     admin = admin_of(world, login)
-    fields = {NAMES[name]: value for name, value in terms.items()}
-    event = Event(name, created_by=admin, date=date, **fields)
+    # Dates lie in the far past or future only.
+    is_day, is_past = len(date) == len("2026-12-01"), date.startswith("20")
+    end = f"{date}T23:59:59.000Z" if is_day else date
+    fields = {"sales_end": None if is_past else end, **{NAMES[name]: value for name, value in terms.items()}}
+    event = Event(name, created_by=admin, date=f"{date}T00:00:00.000Z" if is_day else date, **fields)
     world.events.append(event)
     return said("Event created successfully.", event.told(), status=201)
 
@@ -51,7 +54,8 @@ def change_event(world: World, login: Login | None, event: Event, changes: dict,
         setattr(event, name, value)
     event.version += 1
     event.updated_at = this_moment()
-    serve(world, event, because_of="new policy" if "policy" in wanted else "new capacity")
+    causes = {"policy": "new policy", "total": "new capacity", "sales_end": "sales that go on"}
+    serve(world, event, because_of=next((why for name, why in causes.items() if name in wanted), "other terms"))
     return said("Event updated successfully.", event.told())
 
 

@@ -107,6 +107,20 @@ class Event:
     def available(self) -> int:
         return self.total - self.held
 
+    # Sales start and end in the far past or future only, never meanwhile.
+
+    @property
+    def has_started(self) -> bool:
+        return self.sales_start is None or self.sales_start.startswith("20")
+
+    @property
+    def has_ended(self) -> bool:
+        return self.sales_end is not None and self.sales_end.startswith("20")
+
+    @property
+    def sales_open(self) -> bool:
+        return self.has_started and not self.has_ended
+
     def told(self) -> dict:
         return {
             "id": self.id,
@@ -122,6 +136,7 @@ class Event:
             "maxTicketsPerBooking": self.limit,
             "waitlistEnabled": self.waitlist_enabled,
             "waitlistPolicy": self.policy,
+            "salesOpen": self.sales_open,
             "version": self.version,
             "createdBy": self.created_by.id,
             "createdAt": self.created_at,

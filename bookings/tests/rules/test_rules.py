@@ -36,6 +36,10 @@ def inventory(total=10, **terms):
     return Inventory(total=total, available=total, waitlisted=0, **terms)
 
 
+def new_terms(total=10, policy="first_fit", sales_end=None):
+    return ChangeTerms(total, policy, sales_end)
+
+
 def run(event, *commands):
     return allocate(event, commands, now=NOW)
 
@@ -331,7 +335,7 @@ def test_larger_event_serves_three_groups_at_once():
     event = inventory(10)
     groups = booked(event, 10, 6, 7, 4)[1:]
 
-    [outcome] = run(event, ChangeTerms(total=30, policy="first_fit"))
+    [outcome] = run(event, new_terms(total=30))
 
     assert [claim.status for claim in groups] == [COMPLETED] * 3
     assert entries(outcome) == [
@@ -346,7 +350,7 @@ def test_smaller_event_never_goes_below_what_is_held():
     event = inventory(10)
     booked(event, 6)
 
-    refused, allowed = run(event, ChangeTerms(total=5, policy="first_fit"), ChangeTerms(total=6, policy="first_fit"))
+    refused, allowed = run(event, new_terms(total=5), new_terms(total=6))
 
     assert isinstance(refused.error, CapacityBelowHeld)
     assert entries(allowed) == [(LedgerKind.CAPACITY_CHANGED, -4, 0, 0)]
@@ -357,7 +361,7 @@ def test_first_fit_after_strict_serves_those_who_now_fit():
     event = inventory(10, policy="strict")
     _, head, two = booked(event, 8, 5, 2)
 
-    [outcome] = run(event, ChangeTerms(total=10, policy="first_fit"))
+    [outcome] = run(event, new_terms(total=10))
 
     assert (head.status, two.status) == (WAITLISTED, COMPLETED)
     assert entries(outcome) == [(LedgerKind.PROMOTED, 2, 0, 1)]
@@ -491,13 +495,71 @@ def test_waited_for_tickets_follow_who_waits():
         Cancel(six.id, 2),
         Cancel(four.id),
         Cancel(holder.id, 4),
-        ChangeTerms(10, "first_fit"),
+        new_terms(10),
         CancelEvent(),
     ):
         run(event, command)
         wanted.append(event.waitlisted_tickets)
 
     assert wanted == [19, 17, 13, 9, 9, 0]
+
+
+@pytest.mark.parametrize("policy", ["first_fit", "strict"])
+@pytest.mark.parametrize(
+    "frees",
+    [
+        lambda holder, waiting: Cancel(holder.id),
+        lambda holder, waiting: Cancel(holder.id, 4),
+        lambda holder, waiting: Cancel(waiting.id, 3),
+        lambda holder, waiting: CancelSeat(5),
+        lambda holder, waiting: new_terms(14, sales_end=NOW),
+        lambda holder, waiting: Move(waiting.id, 99),
+    ],
+)
+def test_after_the_end_of_sales_nobody_is_promoted_by_itself(policy, frees):
+    event = inventory(10, policy=policy)
+    holder, waiting = booked(event, 8, 4)
+    holder.holder, event.claims_by_holder[5] = 5, [holder]
+    event.sales_end = NOW
+
+    [outcome] = run(event, frees(holder, waiting))
+
+    assert (outcome.error, outcome.promoted) == (None, [])
+    assert (waiting.status, event.waitlisted) == (WAITLISTED, 1)
+
+
+def test_after_the_end_of_sales_staff_serve_by_hand_and_only_that_booking():
+    event = inventory(10, sales_end=NOW + timedelta(seconds=1), policy="strict")
+    holder, second, third = booked(event, 10, 4, 2)
+    event.sales_end = NOW
+
+    outcomes = run(event, Cancel(holder.id), Serve(second.id))
+
+    assert [outcome.promoted for outcome in outcomes] == [[], [second]]
+    assert (second.status, third.status, event.available) == (COMPLETED, WAITLISTED, 6)
+
+
+@pytest.mark.parametrize("sales_end", [None, NOW + timedelta(microseconds=1)])
+def test_sales_that_go_on_promote_who_fits(sales_end):
+    event = inventory(10)
+    holder, large, small = booked(event, 10, 8, 3)
+    event.sales_end = NOW
+
+    freed, reopened = run(event, Cancel(holder.id, 4), new_terms(sales_end=sales_end))
+
+    assert (freed.promoted, reopened.promoted) == ([], [small])
+    assert (large.status, event.available, event.sales_end) == (WAITLISTED, 1, sales_end)
+
+
+def test_nothing_is_in_reach_after_the_end_of_sales_but_of_a_change_of_it():
+    event = inventory(10)
+    holder, waiting = booked(event, 10, 3)
+    event.sales_end = NOW
+    idle = [Book(Claim(1)), Cancel(holder.id), CancelSeat(5), Move(waiting.id, 99), Serve(waiting.id)]
+
+    assert reach(event, idle, now=NOW).tickets == 0
+    assert reach(event, idle, now=NOW - timedelta(microseconds=1)).tickets > 0
+    assert reach(event, [*idle, new_terms()], now=NOW).tickets > 0
 
 
 def test_commands_after_the_events_cancellation_are_refused():
@@ -515,10 +577,11 @@ def test_commands_after_the_events_cancellation_are_refused():
 # Random groups of commands are compared with the simplest correct implementation.
 
 SIZES = st.integers(1, 6)
+SALES_ENDS = st.sampled_from([None, NOW, NOW + timedelta(microseconds=1)])
 STEPS = st.one_of(
     st.tuples(st.just("book"), SIZES),
     st.tuples(st.just("cancel"), st.integers(0, 40), st.one_of(st.none(), st.integers(1, 6))),
-    st.tuples(st.just("terms"), st.integers(1, 30), st.sampled_from(["first_fit", "strict"])),
+    st.tuples(st.just("terms"), st.integers(1, 30), st.sampled_from(["first_fit", "strict"]), SALES_ENDS),
     st.tuples(st.just("serve"), st.integers(0, 40), st.booleans()),
     # Each entry has the booking to move and the place behind which it goes, which gives a free number.
     st.tuples(st.just("move"), st.integers(0, 40), st.integers(0, 12)),
@@ -531,6 +594,7 @@ class Plain:
     def __init__(self, total, policy):
         # These are the waiting bookings, in order.
         self.total, self.policy, self.bookings, self.waiting = total, policy, [], []
+        self.has_ended = False
 
     @property
     def available(self):
@@ -540,7 +604,7 @@ class Plain:
         kind, *rest = step
         if kind == "book":
             [size] = rest
-            if size > self.total:
+            if size > self.total or self.has_ended:
                 return
             fits = size <= self.available and not (self.policy == "strict" and self.waiting)
             self.bookings.append((size, COMPLETED if fits else WAITLISTED))
@@ -556,10 +620,10 @@ class Plain:
             self.bookings[number] = (size - tickets, status) if part else (size, CANCELLED)
             self.waiting = [other for other in self.waiting if part or other != number]
         elif kind == "terms":
-            total, policy = rest
+            total, policy, sales_end = rest
             if total < self.total - self.available:
                 return
-            self.total, self.policy = total, policy
+            self.total, self.policy, self.has_ended = total, policy, sales_end == NOW
         elif rest[0] in self.waiting:
             self.apply_to_line(kind, *rest)
         self.serve()
@@ -579,7 +643,7 @@ class Plain:
         self.waiting.remove(number)
 
     def serve(self):
-        served = True
+        served = not self.has_ended
         while served:
             served = False
             for number in self.waiting:
@@ -606,7 +670,7 @@ def test_any_groups_of_commands_match_the_plain_rules(total, policy, groups):
             if step[0] == "book":
                 commands.append(Book(Claim(step[1])))
             elif step[0] == "terms":
-                commands.append(ChangeTerms(step[1], step[2]))
+                commands.append(new_terms(*step[1:]))
             elif step[1] >= len(known):
                 continue
             elif step[0] == "cancel":
@@ -655,7 +719,7 @@ def number_behind(place, claim, waiting, state):
 
 
 def in_reach(state, commands, waiting):
-    within = reach(state, commands)
+    within = reach(state, commands, now=NOW)
     chosen = set()
     for policy in within.policies:
         if policy == "strict":
@@ -670,7 +734,7 @@ def test_reach_is_bounded_by_what_can_become_free():
     event = inventory(10)
     holder, waiting = booked(event, 10, 3)
 
-    within = reach(event, [Cancel(holder.id, 4), Cancel(waiting.id), ChangeTerms(total=12, policy="strict")])
+    within = reach(event, [Cancel(holder.id, 4), Cancel(waiting.id), new_terms(total=12, policy="strict")], now=NOW)
 
     assert (within.tickets, within.leaving, within.heads) == (6, 1, 8)
     assert [within.of_size(size) for size in (1, 2, 4, 7)] == [7, 4, 2, 1]

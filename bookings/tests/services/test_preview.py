@@ -77,7 +77,7 @@ ACTS = {
         lambda event, by: cancel_tickets(last_waiting(event), actor=by),
     ),
     "larger": (
-        lambda event, by: [ChangeTerms(16, event.waitlist_policy)],
+        lambda event, by: [ChangeTerms(16, event.waitlist_policy, None)],
         lambda event, by: change_event(event.pk, changes={"total_tickets": 16}, actor=by),
     ),
     "serve": (
@@ -126,7 +126,7 @@ def test_forecast_writes_and_locks_nothing(event, manager, act):
     ("command", "error"),
     [
         (lambda event: Book(Claim(11)), TooManyTickets),
-        (lambda event: ChangeTerms(3, "first_fit"), CapacityBelowHeld),
+        (lambda event: ChangeTerms(3, "first_fit", None), CapacityBelowHeld),
         (lambda event: Serve(Booking.objects.waitlisted().order_by("waitlist_number").first().pk), TooFewLeft),
     ],
 )

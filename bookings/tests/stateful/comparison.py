@@ -73,6 +73,8 @@ def compare_bookings(world: World) -> None:
         [[event.id, [booking.id for booking in event.waitlist]] for event in world.events if event.waitlist],
     )
     for event in world.events:
+        if event.has_ended:
+            continue
         next_ones = event.waitlist[:1] if event.policy == "strict" else event.waitlist
         compare(f"those who wait for {event.name} and would fit", fitting(next_ones, event), [])
 

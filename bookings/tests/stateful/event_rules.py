@@ -12,13 +12,14 @@ from bookings.tests.model.events import (
 from bookings.tests.model.one_ticket import initialize, read_event_plainly
 from bookings.tests.model.world import Event
 from bookings.tests.stateful.comparison import compare
-from bookings.tests.stateful.machine import CALLERS, CHOICES, EDITORS, MOSTLY, Machine, Sent, latest
+from bookings.tests.stateful.machine import CALLERS, CHOICES, DATE, EDITORS, MOSTLY, Machine, Sent, latest
 from bookings.tests.stateful.moves import move
 
 TOTALS = st.integers(2, 6)
 POLICIES = st.sampled_from(["first_fit", "strict"])
 LIMITS = st.sampled_from([None, None, None, None, 1, 2, 3])
 PAST, FUTURE = "2020-01-01T00:00:00.000Z", "9000-01-01T00:00:00.000Z"
+DATES = st.sampled_from([DATE, DATE, "9000-12-01", "2020-12-01", "2020-12-01T19:30:00.000Z"])
 SALES = st.sampled_from(
     [
         {"salesEnd": None},
@@ -41,12 +42,20 @@ class EventRules(Machine):
         deleted = [event for event in self.world.events if event.is_deleted]
         return latest(deleted[-1:] + standing_events(self.world), number)
 
-    @move(2, who=EDITORS, total=TOTALS, policy=POLICIES, enabled=st.sampled_from([True, True, False]), limit=LIMITS)
-    def create_an_event(self, who, total, policy, enabled, limit):
+    @move(
+        2,
+        who=EDITORS,
+        total=TOTALS,
+        policy=POLICIES,
+        enabled=st.sampled_from([True, True, False]),
+        limit=LIMITS,
+        date=DATES,
+    )
+    def create_an_event(self, who, total, policy, enabled, limit, date):
         if len(standing_events(self.world)) > 2:
             return
         terms = {"totalTickets": total, "waitlistPolicy": policy, "waitlistEnabled": enabled}
-        self.create_event(who, {**terms, "maxTicketsPerBooking": limit})
+        self.create_event(who, {**terms, "maxTicketsPerBooking": limit}, date)
 
     @move(1, who=EDITORS, total=TOTALS)
     def create_an_event_plainly(self, who, total):
@@ -85,9 +94,11 @@ class EventRules(Machine):
 
     @move(3, who=EDITORS, event=CHOICES, if_match=IF_MATCH, sales=SALES, is_brief=MOSTLY)
     def change_sales(self, who, event, if_match, sales, is_brief):
-        event = self.event_of(event)
+        event = self.queue_of(event)
         self.change("change sales", who, event, if_match, sales)
         self.book("book while sales change", None, event, 1, "late@example.org")
+        if event.has_ended:
+            self.change("larger after the end of sales", who, event, None, {"totalTickets": event.total + 1})
         if is_brief:
             self.change("change sales", who, event, None, {"salesStart": None, "salesEnd": None})
 

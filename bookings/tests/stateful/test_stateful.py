@@ -26,6 +26,8 @@ MUST_HAPPEN = {
     "promoted by part cancellation",
     "promoted by new capacity",
     "promoted by new policy",
+    "promoted by sales that go on",
+    "waits though it fits, since sales have ended",
     "passed over, kept its place",
     "passed the queue under first_fit",
     "queued behind the head though it fits",

@@ -1,0 +1,137 @@
+"""The end of sales on the staff's site: what new events get, and what a page says before sales close or go on."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from bookings.services.cancellation import cancel_tickets
+from bookings.tests.admin.confirming import confirm, counts, errors, fields_of, lines, look, said, url_of
+from bookings.tests.factories import BookingFactory, EventFactory
+from events.models import Event
+
+# The transactions are real, since adding events refuses to run inside another one.
+pytestmark = pytest.mark.django_db(transaction=True)
+ADD, IMPORT = "/admin/events/event/add/", "/admin/events/event/import/"
+TOO_LATE = "Sales would end at the event's date, before they start. Choose when they end."
+
+
+def add(client, **typed):
+    return client.post(ADD, fields_of(client.get(ADD)) | {"name": "Concert", "total_tickets": "10", **typed})
+
+
+def import_text(client, text):
+    shown = client.post(IMPORT, {"text": text, "key": "drawn"})
+    client.post(IMPORT, fields_of(shown) | {"confirm": "yes"})
+    return shown
+
+
+@pytest.fixture
+def ended():
+    """Two tickets came back after the end of sales, and a booking of two waits."""
+    event = EventFactory(total_tickets=4)
+    first, _ = BookingFactory(event=event, tickets=4), BookingFactory(event=event, tickets=2, first_name="Grace")
+    Event.objects.filter(pk=event.pk).update(sales_end=timezone.now() - timedelta(seconds=1))
+    cancel_tickets(first, tickets=2)
+    event.refresh_from_db()
+    return event
+
+
+@pytest.mark.parametrize(
+    ("date", "end", "window"),
+    [
+        ("2080-12-01T19:30", datetime(2080, 12, 1, 19, 30, tzinfo=UTC), "until 1 Dec 2080, 19:30 UTC"),
+        ("2020-12-01T19:30", None, ""),
+        ("", None, ""),
+    ],
+)
+def test_event_that_is_added_sells_until_its_date_where_that_lies_ahead(box_office, date, end, window):
+    shown = add(box_office, date=date)
+
+    assert lines(shown)[1] == f"Sales are open{window and f' {window}'}: anybody can book."
+    box_office.post(ADD, fields_of(shown) | {"confirm": "yes"})
+    assert Event.objects.get().sales_end == end
+
+
+def test_event_that_is_added_with_sales_after_its_date_must_say_when_they_end(box_office):
+    response = add(box_office, date="2080-12-01T19:30", sales_start="2080-12-02T00:00")
+
+    assert errors(response) == {"sales_end": [TOO_LATE]}
+
+
+@pytest.mark.parametrize(
+    ("date", "end", "stored"),
+    [
+        ("2080-12-01 19:30", "", datetime(2080, 12, 1, 19, 30, tzinfo=UTC)),
+        ("2080-12-01", "", datetime(2080, 12, 1, 23, 59, 59, tzinfo=UTC)),
+        ("2080-12-01", "Never", None),
+        ("2020-12-01", "", None),
+        ("2080-12-01", "2080-11-30 12:00", datetime(2080, 11, 30, 12, tzinfo=UTC)),
+    ],
+)
+def test_event_that_is_imported_sells_until_its_date_where_the_file_does_not_say_else(box_office, date, end, stored):
+    import_text(box_office, f"Name,Date,Total tickets,Sales end\nConcert,{date},10,{end}\n")
+
+    assert Event.objects.get().sales_end == stored
+
+
+def test_never_is_no_other_time_in_a_file(box_office):
+    response = import_text(box_office, "Name,Date,Total tickets\nConcert,never,10\n")
+
+    assert errors(response)["text"][1].startswith("Line 2, Date: Enter a date")
+
+
+def test_events_that_are_exported_end_as_before_when_they_are_imported(box_office):
+    date = datetime(2080, 12, 1, 19, 30, tzinfo=UTC)
+    EventFactory(date=date, sales_end=None)
+    EventFactory(date=date, sales_end=date - timedelta(hours=2))
+    text = b"".join(box_office.get("/admin/events/event/export/csv/").streaming_content).decode()
+
+    import_text(box_office, text)
+
+    ends = Event.objects.order_by("pk").values_list("sales_end", flat=True)
+    assert list(ends) == [None, date - timedelta(hours=2), date - timedelta(hours=2), None]
+
+
+@pytest.mark.parametrize("typed", [{"what": "open"}, {"what": "times", "sales_end": "2080-01-02T10:30"}])
+def test_sales_that_go_on_are_shown_with_whom_they_promote(box_office, ended, typed):
+    shown = look(box_office, ended, "sales", **typed)
+
+    assert lines(shown)[1:] == [
+        "Promotes 1 booking, 2 tickets: Grace Lovelace (2).",
+        "Then 0 tickets available, nobody waiting.",
+    ]
+    done = confirm(box_office, ended, "sales", shown)
+    assert said(done)[0].endswith("Promoted 1 booking, 2 tickets: Grace Lovelace (2).")
+    assert counts(ended) == (4, 0, 0, 0)
+
+
+def test_sales_that_are_closed_say_what_becomes_of_those_who_wait(box_office):
+    event = EventFactory(total_tickets=1)
+    BookingFactory.create_batch(2, event=event)
+
+    shown = look(box_office, event, "sales", what="close")
+
+    assert lines(shown)[1] == (
+        "Bookings that wait keep their places. While sales are closed, tickets that come back serve nobody by "
+        "themselves; you can serve a booking out of turn."
+    )
+
+
+def test_page_of_an_event_says_why_who_fits_still_waits(box_office, ended):
+    assert "would fit, but sales have ended; serve it out of turn" in box_office.get(url_of(ended)).content.decode()
+
+
+def test_larger_event_after_the_end_of_sales_is_shown_to_promote_nobody(box_office, ended):
+    shown = look(box_office, ended, "capacity", total="40")
+
+    assert "No waiting booking is served by it." in lines(shown)
+
+
+def test_another_date_is_shown_with_the_end_of_sales_that_stays(box_office):
+    end = datetime(2080, 1, 2, 10, 30, tzinfo=UTC)
+    event = EventFactory(date=end, sales_end=end)
+
+    shown = look(box_office, event, "edit", date="2080-02-02T10:30")
+
+    assert lines(shown)[1] == "Sales still end 2 Jan 2080, 10:30 UTC; “Open or close sales” changes that."
