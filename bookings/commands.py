@@ -1,5 +1,6 @@
-"""The commands that the rules carry out, the bookings that they are about, and the outcomes."""
+"""The commands that the rules carry out, the event and the bookings that they are about, and the outcomes."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -17,13 +18,59 @@ class Claim:
     waitlist_number: int | None = None
     # The id is None until the booking is written.
     id: int | None = None
-    # This is the account that the booking is for; None for a guest.
-    holder: int | None = None
+    # This is the person that the booking is for: the id of an account, or a guest's mail address. None is a guest
+    # without an address.
+    holder: int | str | None = None
     # The booking was made by the one-ticket contract, which allows an account one live booking of an event.
     is_one_ticket: bool = False
     booking: Any = None
     # This is the place in the waitlist, counted from 1, if the booking has just joined it.
     position: int | None = None
+
+
+@dataclass(slots=True)
+class Inventory:
+    """One event's locked state, and the bookings that the commands can get to."""
+
+    total: int
+    available: int
+    waitlisted: int
+    # This is how many tickets the waiting bookings want.
+    waitlisted_tickets: int = 0
+    # `bookings` counts all bookings ever made, `completed` those that hold tickets, and `asked` the tickets that the
+    # new ones asked for.
+    bookings: int = 0
+    completed: int = 0
+    asked: int = 0
+    sequence: int = 0
+    policy: str = "first_fit"
+    waitlist_enabled: bool = True
+    sales_start: datetime | None = None
+    sales_end: datetime | None = None
+    max_tickets_per_booking: int | None = None
+    max_tickets_per_person: int | None = None
+    is_deleted: bool = False
+    # These are waiting bookings in order: not all of them, only those that `reach` allows.
+    queue: list[Claim] = field(default_factory=list)
+    # These are the bookings that commands name, by id.
+    claims: dict[int, Claim] = field(default_factory=dict)
+    # For each person that a command asks about (`Claim.holder`), these are the bookings that were live when they were
+    # loaded, and the new ones.
+    claims_by_holder: dict[int | str, list[Claim]] = field(default_factory=dict)
+    # For each part of the waitlist, this counts how many bookings joined or left it. The key is the part's first
+    # number.
+    part_changes: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def held(self) -> int:
+        return self.total - self.available
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether sales have ended: nothing is booked, and nobody who waits is served except by staff."""
+        return self.sales_end is not None and now >= self.sales_end
+
+    def live_claims_of(self, holder: int | str | None) -> list[Claim]:
+        return [claim for claim in self.claims_by_holder.get(holder, ()) if claim.status != BookingStatus.CANCELLED]
 
 
 class Book(NamedTuple):
@@ -85,16 +132,24 @@ class Serve(NamedTuple):
     actor: Any = None
 
 
-class Note(NamedTuple):
-    """Writes into the ledger something that moves no ticket."""
+class Transfer(NamedTuple):
+    """Moves a live booking to another person, or to another name of the same person."""
 
-    kind: LedgerKind
-    note: str
-    claim: Claim | None = None
+    claim: Claim
+    holder: int | str | None
+    note: str = ""
     actor: Any = None
 
 
-Command = Book | Cancel | CancelSeat | ChangeTerms | CancelEvent | Move | Serve | Note
+class Note(NamedTuple):
+    """Writes into the ledger something that is about no booking."""
+
+    kind: LedgerKind
+    note: str
+    actor: Any = None
+
+
+Command = Book | Cancel | CancelSeat | ChangeTerms | CancelEvent | Move | Serve | Transfer | Note
 
 
 class Entry(NamedTuple):

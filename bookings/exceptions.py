@@ -32,6 +32,19 @@ class TooManyTickets(Refusal):
         super().__init__(f"This event sells at most {limit} {plural(limit, 'ticket')} a booking.")
 
 
+class PersonLimit(Refusal):
+    code = "person_limit"
+    field = "ticketsReserved"
+
+    def __init__(self, limit: int, has: int):
+        left = max(0, limit - has)
+        rest = "none is left" if not left else f"{left} {'is' if left == 1 else 'are'} left"
+        super().__init__(
+            f"This event gives at most {limit} {plural(limit, 'ticket')} to a person, waiting ones too. This person "
+            f"has {has}, so {rest}."
+        )
+
+
 class AlreadyCancelled(Refusal):
     code = "already_cancelled"
     message = "This booking is already cancelled."

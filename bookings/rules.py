@@ -8,9 +8,8 @@ A rule about other bookings belongs here too, since it must see the other comman
 field of `Inventory`. `load` in `bookings.services.inventory` fills that field for every caller, previews included."""
 
 from bisect import insort
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -24,10 +23,12 @@ from bookings.commands import (
     Claim,
     Command,
     Entry,
+    Inventory,
     Move,
     Note,
     Outcome,
     Serve,
+    Transfer,
 )
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import (
@@ -38,6 +39,7 @@ from bookings.exceptions import (
     CapacityBelowHeld,
     MoreThanReserved,
     NotWaiting,
+    PersonLimit,
     SalesClosed,
     SalesNotOpen,
     SoldOut,
@@ -57,50 +59,6 @@ ROOM = 2**20
 # the sum of the counts of the parts ahead and of the places within its own part. With a million arrivals these are
 # 4,000 rows and 128.
 NUMBERS_A_PART = 256 * ROOM
-
-
-@dataclass(slots=True)
-class Inventory:
-    """One event's locked state, and the bookings that the commands can get to."""
-
-    total: int
-    available: int
-    waitlisted: int
-    # This is how many tickets the waiting bookings want.
-    waitlisted_tickets: int = 0
-    # `bookings` counts all bookings ever made, `completed` those that hold tickets, and `asked` the tickets that the
-    # new ones asked for.
-    bookings: int = 0
-    completed: int = 0
-    asked: int = 0
-    sequence: int = 0
-    policy: str = "first_fit"
-    waitlist_enabled: bool = True
-    sales_start: datetime | None = None
-    sales_end: datetime | None = None
-    max_tickets_per_booking: int | None = None
-    is_deleted: bool = False
-    # These are waiting bookings in order: not all of them, only those that `reach` allows.
-    queue: list[Claim] = field(default_factory=list)
-    # These are the bookings that commands name, by id.
-    claims: dict[int, Claim] = field(default_factory=dict)
-    # For each account that a command asks about, these are its bookings that were live when they were loaded, and its
-    # new ones.
-    claims_by_holder: dict[int, list[Claim]] = field(default_factory=dict)
-    # For each part of the waitlist, this counts how many bookings joined or left it. The key is the part's first
-    # number.
-    part_changes: Counter[int] = field(default_factory=Counter)
-
-    @property
-    def held(self) -> int:
-        return self.total - self.available
-
-    def has_ended(self, now: datetime) -> bool:
-        """Whether sales have ended: nothing is booked, and nobody who waits is served except by staff."""
-        return self.sales_end is not None and now >= self.sales_end
-
-    def live_claims_of(self, holder: int | None) -> list[Claim]:
-        return [claim for claim in self.claims_by_holder.get(holder, ()) if claim.status != CANCELLED]
 
 
 @dataclass(slots=True, frozen=True)
@@ -125,9 +83,9 @@ class Reach:
 
 
 def reach(inventory: Inventory, commands: Sequence[Command], *, now: datetime) -> Reach:
-    # A new booking only takes tickets, and a note moves none. So neither can serve anybody who waits. After the end of
-    # sales only a change of that end can.
-    idle = Book | Note
+    # A new booking only takes tickets, and a transfer or a note moves none. So they serve nobody who waits. After the
+    # end of sales only a change of that end can.
+    idle = Book | Transfer | Note
     if inventory.has_ended(now):
         idle |= Cancel | CancelSeat | CancelEvent | Move | Serve
     if all(isinstance(command, idle) for command in commands):
@@ -182,24 +140,7 @@ def decide(inventory: Inventory, command: Command, outcome: Outcome, now: dateti
     if inventory.is_deleted:
         # The event's bookings were cancelled together with the event.
         raise AlreadyCancelled if isinstance(command, Cancel) else EventNotFound
-    match command:
-        case Book():
-            book(inventory, command, outcome, now)
-        case Cancel():
-            cancel(inventory, command, outcome, now)
-        case CancelSeat():
-            cancel_seat(inventory, command, outcome, now)
-        case ChangeTerms():
-            change_terms(inventory, command, outcome, now)
-        case CancelEvent():
-            cancel_event(inventory, command, outcome)
-        case Move():
-            move(inventory, command, outcome, now)
-        case Serve():
-            serve(inventory, command, outcome, now)
-        case Note(kind=kind, claim=claim):
-            tickets = claim.tickets if claim else 0
-            record(inventory, outcome, kind, tickets, command.actor, claim, note=command.note)
+    RULES[type(command)](inventory, command, outcome, now)
 
 
 def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -> None:
@@ -213,6 +154,7 @@ def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -
     limit = min(inventory.total, inventory.max_tickets_per_booking or inventory.total)
     if claim.tickets > limit:
         raise TooManyTickets(limit)
+    refuse_beyond_person_limit(inventory, claim.holder, claim.tickets)
     must_queue = inventory.policy == STRICT and inventory.waitlisted > 0
     if claim.tickets <= inventory.available and not must_queue:
         claim.status = COMPLETED
@@ -234,6 +176,18 @@ def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -
     if claim.holder in inventory.claims_by_holder:
         inventory.claims_by_holder[claim.holder].append(claim)
     record(inventory, outcome, kind, claim.tickets, command.actor, claim)
+
+
+def refuse_beyond_person_limit(inventory: Inventory, holder: int | str | None, tickets: int) -> None:
+    """Counts the live tickets of a person, waiting ones too, together with those of earlier commands of the batch.
+
+    A guest without a mail address is nobody who is known, so each of their bookings counts by itself.
+    """
+    limit = inventory.max_tickets_per_person
+    if limit is not None:
+        has = sum(claim.tickets for claim in inventory.live_claims_of(holder))
+        if has + tickets > limit:
+            raise PersonLimit(limit, has)
 
 
 def cancel(inventory: Inventory, command: Cancel, outcome: Outcome, now: datetime) -> None:
@@ -298,7 +252,7 @@ def change_terms(inventory: Inventory, command: ChangeTerms, outcome: Outcome, n
     promote(inventory, outcome, command.actor, now=now)
 
 
-def cancel_event(inventory: Inventory, command: CancelEvent, outcome: Outcome) -> None:
+def cancel_event(inventory: Inventory, command: CancelEvent, outcome: Outcome, now: datetime) -> None:
     """Takes the inventory to its state after the last booking is cancelled. There are too many bookings to load, so
     `cancel_next_bookings` in `bookings.services.events` writes their entries."""
     inventory.is_deleted = True
@@ -340,6 +294,31 @@ def serve(inventory: Inventory, command: Serve, outcome: Outcome, now: datetime)
     give_tickets(inventory, claim, outcome, command.actor, note=command.note)
     # Under strict the new head of the waitlist may fit.
     promote(inventory, outcome, command.actor, now=now)
+
+
+def transfer(inventory: Inventory, command: Transfer, outcome: Outcome, now: datetime) -> None:
+    claim = outcome.claim = command.claim
+    if command.holder != claim.holder:
+        refuse_beyond_person_limit(inventory, command.holder, claim.tickets)
+    record(inventory, outcome, LedgerKind.TRANSFERRED, claim.tickets, command.actor, claim, note=command.note)
+
+
+def note(inventory: Inventory, command: Note, outcome: Outcome, now: datetime) -> None:
+    record(inventory, outcome, command.kind, 0, command.actor, note=command.note)
+
+
+# The rule for each kind of command.
+RULES = {
+    Book: book,
+    Cancel: cancel,
+    CancelSeat: cancel_seat,
+    ChangeTerms: change_terms,
+    CancelEvent: cancel_event,
+    Move: move,
+    Serve: serve,
+    Transfer: transfer,
+    Note: note,
+}
 
 
 def find_claim(inventory: Inventory, booking_id: int, *, must_wait: bool = False) -> Claim:

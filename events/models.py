@@ -115,6 +115,12 @@ class Event(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(MAX_TICKETS)],
         help_text="Empty: as many as the event has.",
     )
+    max_tickets_per_person = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_TICKETS)],
+        help_text="Held and waiting, of an account or of a guest's mail address. Empty: no limit.",
+    )
     sales_start = models.DateTimeField(
         null=True, blank=True, validators=BOUNDS, help_text="UTC. Empty: on sale at once."
     )
@@ -175,6 +181,10 @@ class Event(models.Model):
             models.CheckConstraint(
                 condition=Q(max_tickets_per_booking=None) | Q(max_tickets_per_booking__gte=1),
                 name="event_booking_limit_from_one",
+            ),
+            models.CheckConstraint(
+                condition=Q(max_tickets_per_person=None) | Q(max_tickets_per_person__gte=1),
+                name="event_person_limit_from_one",
             ),
             models.CheckConstraint(
                 condition=Q(sales_start=None) | Q(sales_end=None) | Q(sales_end__gt=F("sales_start")),

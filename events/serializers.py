@@ -33,6 +33,15 @@ class EventFieldsSerializer(RequestSerializer):
         max_value=MAX_TICKETS,
         label="Tickets a booking, at most",
     )
+    maxTicketsPerPerson = WholeNumberField(
+        source="max_tickets_per_person",
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=MAX_TICKETS,
+        label="Tickets a person, at most",
+        help_text="Held and waiting, of an account or of a guest's mail address. null: no limit.",
+    )
     # An HTML form cannot leave out a checkbox: it starts with the model's default.
     waitlistEnabled = SwitchField(source="waitlist_enabled", required=False, initial=True, label="Waitlist")
     waitlistPolicy = serializers.ChoiceField(
@@ -95,6 +104,7 @@ class EventSerializer(serializers.Serializer):
     salesStart = MomentField(source="sales_start", allow_null=True)
     salesEnd = MomentField(source="sales_end", allow_null=True)
     maxTicketsPerBooking = serializers.IntegerField(source="max_tickets_per_booking", allow_null=True)
+    maxTicketsPerPerson = serializers.IntegerField(source="max_tickets_per_person", allow_null=True)
     waitlistEnabled = serializers.BooleanField(source="waitlist_enabled")
     waitlistPolicy = serializers.ChoiceField(source="waitlist_policy", choices=POLICIES)
     salesOpen = serializers.BooleanField(

@@ -67,6 +67,7 @@ EVENT_COLUMNS: dict[str, Callable[[Event], Cell]] = {
     "Waiting tickets": attrgetter("waitlisted_tickets"),
     "Bookings ever": attrgetter("booking_count"),
     "Max tickets per booking": attrgetter("max_tickets_per_booking"),
+    "Max tickets per person": attrgetter("max_tickets_per_person"),
     "Sales start (UTC)": attrgetter("sales_start"),
     # An import takes an empty cell for the event's date.
     "Sales end (UTC)": lambda event: event.sales_end or "never",

@@ -38,6 +38,7 @@ from ticks.api.filters import IdFilter, Search, StrictFilters, StrictOrdering, w
 from ticks.api.headers import IF_NONE_MATCH, NOT_MODIFIED, is_named
 from ticks.api.idempotency import IN_FLIGHT, key_headers, replay_headers
 from ticks.api.schema import describes, sent_header
+from ticks.api.throttling import GuestBookingThrottle
 from ticks.api.views import ViewSet
 from ticks.parsing import parse_id
 from ticks.text import normalise_email
@@ -80,6 +81,10 @@ class BookingViewSet(ViewSet):
     list_message = "Bookings retrieved successfully."
     keyed_actions = ("create", "destroy")
     tag = "Bookings"
+
+    def get_throttles(self):
+        throttles = super().get_throttles()
+        return [*throttles, GuestBookingThrottle()] if self.action == "create" else throttles
 
     @property
     def filterset_class(self):

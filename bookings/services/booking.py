@@ -9,6 +9,7 @@ from bookings.models import Booking
 from bookings.services import sql
 from bookings.services.batches import TicketJob, run_job
 from bookings.services.idempotency import digest_of, find_key, fingerprint_of
+from bookings.services.inventory import holder_of
 from bookings.services.references import guest_token, hash_token, is_token_of, new_nonce, new_reference
 from ticks.search import search_text
 from ticks.text import normalise_email
@@ -57,7 +58,7 @@ class BookingRequest:
 
     def command(self, booking: Booking | None = None) -> Book:
         """The command for the rules: for the new booking, or for a preview, which has no booking."""
-        holder = self.user.pk if self.user else None
+        holder = holder_of(self.user and self.user.pk, self.email)
         claim = Claim(self.tickets, holder=holder, is_one_ticket=self.is_only_one, booking=booking)
         return Book(claim, self.actor or self.user)
 
@@ -66,9 +67,9 @@ def book_tickets(request: BookingRequest, *, key: str | None = None) -> Receipt:
     """Books whole tickets of one event for one person, or puts the whole booking on the waitlist.
 
     With an idempotency `key` a repeated request gets the same answer, however often it is sent. Raises
-    `EventNotFound`, `TooManyTickets`, `SalesNotOpen`, `SalesClosed`, `SoldOut`, `KeyReused`, `KeyInFlight`,
-    `AlreadyBooked`, and what `in_one_transaction` raises; `OutcomeUnknown` with a key only when the database stays
-    away. Rules: docs/api.md, Bookings.
+    `EventNotFound`, `TooManyTickets`, `PersonLimit`, `SalesNotOpen`, `SalesClosed`, `SoldOut`, `KeyReused`,
+    `KeyInFlight`, `AlreadyBooked`, and what `in_one_transaction` raises; `OutcomeUnknown` with a key only when the
+    database stays away. Rules: docs/api.md, Bookings.
     """
     return run_job(BookingJob(request, digest=key and request.key_digest(key)))
 

@@ -8,10 +8,10 @@ from functools import cache
 
 from django.utils import timezone
 
-from bookings.commands import Book, Claim, Command, Outcome
+from bookings.commands import Book, CancelSeat, Claim, Command, Inventory, Outcome, Transfer
 from bookings.enums import BookingStatus
 from bookings.models import Booking, LinePart, SalesHour
-from bookings.rules import BY_NUMBER, STRICT, Inventory, Reach, allocate, reach
+from bookings.rules import BY_NUMBER, STRICT, Reach, allocate, reach
 from bookings.services import sql
 from events.exceptions import EventNotFound
 from events.models import Event
@@ -30,7 +30,7 @@ COUNTS = {
     "waitlisted_tickets": "waitlisted_tickets",
     "ledger_sequence": "sequence",
 }
-TERMS = ("waitlist_enabled", "sales_start", "sales_end", "max_tickets_per_booking")
+TERMS = ("waitlist_enabled", "sales_start", "sales_end", "max_tickets_per_booking", "max_tickets_per_person")
 # These are the columns of an event's row that the rules need, by the model's names. A model instance costs ten times as
 # much.
 LockedEvent = namedtuple("LockedEvent", ["pk", *COUNTS, *TERMS, "waitlist_policy", "deleted_at"])
@@ -127,35 +127,40 @@ def ask_rules(works: Sequence[EventWork], *, now: datetime, is_locking: bool = T
 
 def load(works: Sequence[EventWork], *, now: datetime, is_locking: bool) -> None:
     """Gives each work its inventory, with all bookings that the rules look at."""
-    ids, holders = set(), set()
+    ids = set()
     for work in works:
         work.inventory = inventory_of(work.event)
         for command in work.commands:
             ids.add(getattr(command, "booking_id", None))
-            if (holder := holder_asked_about(command)) is not None:
-                holders.add(holder)
+            if (holder := holder_asked_about(command, work.inventory)) is not None:
                 work.inventory.claims_by_holder[holder] = []
     ids.discard(None)
     inventories = {work.event.pk: work.inventory for work in works}
+    holders = {pk: list(one.claims_by_holder) for pk, one in inventories.items() if one.claims_by_holder}
     if ids:
         for booking in sql.read_bookings(sorted(ids), is_locking=is_locking):
             inventories[booking.event_id].claims[booking.pk] = claim_of(booking)
     if holders:
-        live = Booking.objects.live().filter(event__in=list(inventories), user__in=holders).order_by("pk")
-        for booking in live.select_for_update() if is_locking else live:
+        for booking in sql.read_live_bookings(holders):
             inventory = inventories[booking.event_id]
             claim = inventory.claims.setdefault(booking.pk, claim_of(booking))
-            inventory.claims_by_holder.setdefault(booking.user_id, []).append(claim)
+            inventory.claims_by_holder[claim.holder].append(claim)
     for work in works:
         if work.inventory.waitlisted:
             load_queue(work, now=now)
 
 
-def holder_asked_about(command: Command) -> int | None:
-    """The account whose live bookings of the event the rules read for this command; None for most commands."""
-    if isinstance(command, Book):
-        return command.claim.holder if command.claim.is_one_ticket else None
-    return getattr(command, "holder", None)
+def holder_asked_about(command: Command, inventory: Inventory) -> int | str | None:
+    """The person whose live bookings of the event the rules read for this command; None for most commands."""
+    has_limit = inventory.max_tickets_per_person is not None
+    match command:
+        case Book(claim=claim) if has_limit or claim.is_one_ticket:
+            return claim.holder
+        case Transfer(holder=holder) if has_limit:
+            return holder
+        case CancelSeat(holder=holder):
+            return holder
+    return None
 
 
 def inventory_of(event: Event | LockedEvent) -> Inventory:
@@ -173,10 +178,15 @@ def claim_of(booking: Booking) -> Claim:
         BookingStatus(booking.status),
         booking.waitlist_number,
         booking.pk,
-        booking.user_id,
+        holder_of(booking.user_id, booking.email),
         booking.one_ticket_holder_id is not None,
         booking,
     )
+
+
+def holder_of(account: int | None, email: str) -> int | str | None:
+    """The person that a booking is for, as `Claim.holder` has it."""
+    return account if account is not None else email or None
 
 
 def load_queue(work: EventWork, *, now: datetime) -> None:

@@ -35,6 +35,7 @@ WAITING = f"SELECT id, tickets_reserved, waitlist_number FROM {BOOKINGS} WHERE e
 # This column is set exactly while a booking waits.
 HEADS = f"{WAITING} AND waitlist_number IS NOT NULL ORDER BY waitlist_number LIMIT %s"
 HEADS_OF_SIZE = f"({WAITING} AND status = %s AND tickets_reserved = %s ORDER BY waitlist_number LIMIT %s)"
+LIVE_OF_EVENT = f"SELECT {', '.join(BOOKING_COLUMNS)} FROM {BOOKINGS} WHERE event_id = %s AND status IN (%s, %s)"  # noqa: S608
 NEXT_SIZE = (
     f"SELECT MIN(tickets_reserved) FROM {BOOKINGS}"  # noqa: S608
     " WHERE event_id = %s AND status = %s AND tickets_reserved > %s AND tickets_reserved <= %s"
@@ -114,12 +115,15 @@ def read_bookings(ids: Sequence[int], *, is_locking: bool = False) -> list[Booki
     """Bookings in the order of their ids. They can be locked until the transaction ends, if their events are."""
     bookings = []
     for some in batched(ids, ROWS_A_QUERY):
-        for row in run(booking_query(len(some), is_locking=is_locking), some):
-            booking = Booking.drafted(**dict(zip(BOOKING_COLUMNS, row, strict=True)))
-            booking._state.adding, booking._state.db = False, connection.alias
-            booking.created_at, booking.updated_at = aware(booking.created_at), aware(booking.updated_at)
-            bookings.append(booking)
+        bookings += map(booking_of, run(booking_query(len(some), is_locking=is_locking), some))
     return bookings
+
+
+def booking_of(row: tuple) -> Booking:
+    booking = Booking.drafted(**dict(zip(BOOKING_COLUMNS, row, strict=True)))
+    booking._state.adding, booking._state.db = False, connection.alias
+    booking.created_at, booking.updated_at = aware(booking.created_at), aware(booking.updated_at)
+    return booking
 
 
 @cache
@@ -128,6 +132,23 @@ def booking_query(bookings: int, *, is_locking: bool) -> str:
     if is_locking:
         chosen = chosen.select_for_update()
     return chosen.values_list(*BOOKING_COLUMNS).query.sql_with_params()[0]
+
+
+def read_live_bookings(holders: Mapping[int, Sequence[int | str]]) -> list[Booking]:
+    """The live bookings of some people for each event, in the order of their ids. People are accounts by id, and guests
+    by mail address.
+
+    It locks no row, since whoever changes one holds the lock of its event.
+    """
+    parts, values = [], []
+    for event_id, people in holders.items():
+        accounts = [person for person in people if isinstance(person, int)]
+        guests = [person for person in people if isinstance(person, str)]
+        for condition, chosen in (("user_id IN", accounts), ("user_id IS NULL AND email IN", guests)):
+            if chosen:
+                parts.append(f"{LIVE_OF_EVENT} AND {condition} ({marks(len(chosen))})")
+                values += [event_id, *LIVE, *chosen]
+    return sorted(map(booking_of, run(" UNION ALL ".join(parts), values)), key=attrgetter("pk"))
 
 
 def read_heads(event_id: int, limit: int) -> list[Claim]:

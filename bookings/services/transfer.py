@@ -4,11 +4,11 @@ from django.utils import timezone
 from django.utils.text import Truncator
 
 from accounts.models import User
-from bookings.commands import Note
-from bookings.enums import BookingStatus, LedgerKind
+from bookings.commands import Transfer
+from bookings.enums import BookingStatus
 from bookings.exceptions import AlreadyCancelled
 from bookings.models import MAX_NOTE, Booking
-from bookings.services.inventory import apply, claim_of, lock_event
+from bookings.services.inventory import apply, claim_of, holder_of, lock_event
 from bookings.services.sql import read_bookings
 from ticks.db.transactions import in_one_transaction
 from ticks.search import search_text
@@ -29,7 +29,8 @@ def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: s
     """Moves a booking to another name or mail address; its tickets and its place in the waitlist stay.
 
     If the booking goes to another person, neither the account that made it nor the guest's token opens it any more.
-    Values that the booking already has are no change. Raises `AlreadyCancelled`, `EventNotFound`, `Busy`.
+    Values that the booking already has are no change. Raises `AlreadyCancelled`, `PersonLimit`, `EventNotFound`,
+    `Busy`.
     """
     event = lock_event(booking.event_id)
     [booking] = read_bookings([booking.pk], is_locking=True)
@@ -41,13 +42,19 @@ def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: s
     now = timezone.now()
     summary = f"{transfer_summary(booking, changes)}{f': {reason}' if reason else ''}"
     note = Truncator(summary).chars(MAX_NOTE)
-    apply(event, [Note(LedgerKind.TRANSFERRED, note, claim_of(booking), actor)], now=now)
+    apply(event, [transfer_command(booking, changes, note=note, actor=actor)], now=now)
     for name, value in changes.items():
         setattr(booking, name, value)
     booking.updated_at = now
     booking.search_text = search_text(booking.first_name, booking.last_name, booking.email)
     booking.save(update_fields=[*changes, "updated_at", "search_text"])
     return booking
+
+
+def transfer_command(booking: Booking, changes: dict, *, note: str = "", actor: User | None = None) -> Transfer:
+    """The command for the rules: to move the booking, or for a preview."""
+    account, email = (changes.get(name, getattr(booking, name)) for name in ("user_id", "email"))
+    return Transfer(claim_of(booking), holder_of(account, email), note, actor)
 
 
 def changes_to(booking: Booking, holder: Holder) -> dict:

@@ -46,6 +46,7 @@ def event_json(event):
         "salesStart": event.sales_start and stamp(event.sales_start),
         "salesEnd": event.sales_end and stamp(event.sales_end),
         "maxTicketsPerBooking": event.max_tickets_per_booking,
+        "maxTicketsPerPerson": event.max_tickets_per_person,
         "waitlistEnabled": event.waitlist_enabled,
         "waitlistPolicy": event.waitlist_policy,
         "salesOpen": is_open(event),

@@ -40,6 +40,7 @@ def test_event_detail_has_every_field_and_etag(owner):
             "salesStart": None,
             "salesEnd": None,
             "maxTicketsPerBooking": None,
+            "maxTicketsPerPerson": None,
             "waitlistEnabled": True,
             "waitlistPolicy": "first_fit",
             "salesOpen": True,

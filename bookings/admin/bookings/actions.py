@@ -10,7 +10,7 @@ from bookings.exceptions import AlreadyCancelled, InvalidTerms, NotWaiting
 from bookings.models import Booking, show_cancelled
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.inventory import EventWork, simulate
-from bookings.services.transfer import Holder, changes_to, transfer_booking
+from bookings.services.transfer import Holder, changes_to, transfer_booking, transfer_command
 from bookings.services.waitlist import move_in_line, moves, serve_out_of_turn
 from events.models import Event
 from ticks.formatting import counted
@@ -121,6 +121,8 @@ class TransferBooking(BookingAction):
         changes = changes_to(booking, holder)
         if not changes:
             raise InvalidTerms("Nothing is different; change the name or the mail address.")
+        # The rules may refuse it.
+        simulate(booking.event, [transfer_command(booking, changes)])
         name = f"{holder.first_name} {holder.last_name}".strip()
         lines = [f"{booking.reference} is for {name}, {holder.email or 'without a mail address'}."]
         if "user_id" in changes:

@@ -23,6 +23,8 @@ from ticks.forms import LinesField
 from ticks.sheets import unescape_formulas
 from ticks.staff_actions import Action, ActionForm, Preview, Report, Table
 
+# The form proposes it, so that nobody forgets to limit a booking.
+PROPOSED_LIMIT = 10
 MAX_ROWS = 1000
 # A larger text is no table of events, and is refused before anything else reads it.
 MAX_COLUMNS, MAX_LINES, MAX_HEAD = 100, 20_000, 10_000
@@ -101,6 +103,9 @@ class AddEvent(AddEvents):
     name, title, button = "add", "Add event", "Add event"
     form_class = AddForm
     log_message = "Added."
+
+    def initial(self):
+        return {**super().initial(), "max_tickets_per_booking": PROPOSED_LIMIT}
 
     def preview(self, form):
         row = form.rows[1]

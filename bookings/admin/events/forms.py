@@ -17,7 +17,12 @@ NUMBERS = [name for name in EDITABLE_FIELDS if isinstance(Event._meta.get_field(
 # These fields have actions of their own.
 NOT_EDITED = ("total_tickets", "sales_start", "sales_end")
 NEVER = "never"
-EMPTY = {"max_tickets_per_booking": "no limit", "sales_start": "at once", "sales_end": NEVER}
+EMPTY = {
+    "max_tickets_per_booking": "no limit",
+    "max_tickets_per_person": "no limit",
+    "sales_start": "at once",
+    "sales_end": NEVER,
+}
 
 
 class SalesEndField(MomentField):

@@ -102,7 +102,8 @@ class Command(BaseCommand):
         copy = open_copy(event)
         buyers = make_buyers(number)
         server.refuse_another_database(copy, token=buyers[0][1])
-        limit = min(event.max_tickets_per_booking or event.total_tickets, event.total_tickets)
+        limits = (event.total_tickets, event.max_tickets_per_booking, event.max_tickets_per_person)
+        limit = min(filter(None, limits))
         low, high = options["tickets"]
         crowd = Crowd(buyers, server, copy, seconds=seconds, tickets=(min(low, limit), min(high, limit)))
         self.say(f"On sale for {seconds} s, and until the last buyer has an answer: {DRAIN_SECONDS} s more at most ...")

@@ -27,7 +27,8 @@ def fields(**changes):
         "total_tickets": 10,
         "waitlist_enabled": "on",
         "waitlist_policy": "first_fit",
-        **dict.fromkeys(("venue", "description", "max_tickets_per_booking", "date", "sales_start", "sales_end"), ""),
+        **dict.fromkeys(("venue", "description", "date", "sales_start", "sales_end"), ""),
+        **dict.fromkeys(("max_tickets_per_booking", "max_tickets_per_person"), ""),
         **changes,
     }
 
@@ -199,3 +200,7 @@ def test_event_add_of_counts_is_ignored(box_office):
 
     event = Event.objects.get()
     assert (event.available_tickets, event.waitlisted_count, event.ledger_sequence, event.version) == (10, 0, 1, 1)
+
+
+def test_event_add_proposes_ten_tickets_a_booking(box_office):
+    assert fields_of(box_office.get(ADD))["max_tickets_per_booking"] == ["10"]

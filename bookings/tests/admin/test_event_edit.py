@@ -50,6 +50,7 @@ EDITS = {
     "venue": ("", "Venue: Hall → nothing"),
     "description": ("One\r\nThree", "Description: One\nTwo → One\nThree"),
     "max_tickets_per_booking": ("3", "Max tickets per booking: no limit → 3"),
+    "max_tickets_per_person": ("6", "Max tickets per person: no limit → 6"),
     "waitlist_enabled": ([], "Waitlist enabled: on → off"),
     "waitlist_policy": ("strict", "Waitlist policy: {old} → {new}"),
 }

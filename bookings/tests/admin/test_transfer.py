@@ -5,15 +5,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.tests.factories import UserFactory
-from bookings.exceptions import AlreadyCancelled
+from bookings.exceptions import AlreadyCancelled, PersonLimit
 from bookings.models import MAX_NOTE, Booking, LedgerEntry
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.verification import verify_events
+from bookings.tests.admin.confirming import CALLER, errors, look
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import everything, ledger
+from events.models import Event
 
 pytestmark = pytest.mark.django_db
 GRACE = Holder("Grace", "Hopper", "grace@example.org")
@@ -178,3 +180,59 @@ def test_reason_of_any_length_fits_the_ledger(manager, event):
 
     assert len(note()) == MAX_NOTE
     assert note().startswith("Ada Lovelace → Grace Hopper, ")
+
+
+@pytest.fixture
+def limited():
+    event = EventFactory(total_tickets=20, max_tickets_per_person=4)
+    BookingFactory(event=event, user=None, tickets=3, email="grace@example.org")
+    return event
+
+
+def test_transfer_beyond_the_limit_of_a_person_is_refused(manager, limited):
+    booking = BookingFactory(event=limited, tickets=2)
+    before = everything()
+
+    with pytest.raises(PersonLimit):
+        transfer_booking(booking, holder=GRACE, actor=manager)
+
+    assert everything() == before
+    transfer_booking(booking, holder=GRACE._replace(email="g@example.org"), actor=manager)
+
+
+def test_transfer_to_another_address_of_the_same_guest_counts_there(manager, limited):
+    booking = BookingFactory(event=limited, user=None, tickets=2)
+
+    with pytest.raises(PersonLimit):
+        transfer_booking(booking, holder=GRACE._replace(is_same=True), actor=manager)
+
+
+def test_transfer_that_changes_a_name_alone_is_no_matter_of_the_limit(manager, limited):
+    booking = Booking.objects.get()
+    Event.objects.update(max_tickets_per_person=1)
+
+    moved = transfer_booking(booking, holder=GRACE, actor=manager)
+
+    assert moved.first_name == "Grace"
+
+
+def test_transfer_beyond_the_limit_is_refused_before_it_is_confirmed(box_office, limited):
+    booking = BookingFactory(event=limited, tickets=2)
+
+    shown = look(box_office, booking, "transfer", first_name="Grace", email="Grace@example.org", who="another")
+
+    assert errors(shown) == {
+        "__all__": [
+            "This event gives at most 4 tickets to a person, waiting ones too. This person has 3, so 1 is left."
+        ]
+    }
+
+
+def test_caller_gets_no_more_than_the_limit_of_a_person(box_office, limited):
+    shown = look(box_office, limited, "book", **{**CALLER, "email": "GRACE@example.org"})
+
+    assert errors(shown) == {
+        "tickets": [
+            "This event gives at most 4 tickets to a person, waiting ones too. This person has 3, so 1 is left."
+        ]
+    }

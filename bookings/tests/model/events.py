@@ -9,6 +9,7 @@ NAMES = {
     "waitlistPolicy": "policy",
     "waitlistEnabled": "waitlist_enabled",
     "maxTicketsPerBooking": "limit",
+    "maxTicketsPerPerson": "limit_of_a_person",
     "salesStart": "sales_start",
     "salesEnd": "sales_end",
 }

@@ -12,6 +12,7 @@ def take_in(world: World, booking: Booking) -> None:
     if booking.tickets > limit:
         message = f"This event sells at most {limit} ticket{'' if limit == 1 else 's'} a booking."
         raise Refused(400, "too_many_tickets", message, "ticketsReserved")
+    refuse_hoarding(world, booking)
     fits = booking.tickets <= event.available
     if fits and event.policy == "strict" and event.waitlist:
         world.note("queued behind the head though it fits")
@@ -34,6 +35,24 @@ def refuse_closed(event: Event) -> None:
         raise Refused(409, "sales_not_open", "Sales for this event have not opened yet.")
     if event.has_ended:
         raise Refused(409, "sales_closed", "Sales for this event are closed.")
+
+
+def refuse_hoarding(world: World, booking: Booking) -> None:
+    limit = booking.event.limit_of_a_person
+    if limit is None:
+        return
+    has = 0
+    for other in booking.event.bookings:
+        same = other.user is booking.user if booking.user or other.user else other.email == booking.email
+        has += other.tickets if other.is_live and same else 0
+    if has + booking.tickets > limit:
+        left = max(0, limit - has)
+        are_left = "none is" if left == 0 else "1 is" if left == 1 else f"{left} are"
+        at_most = f"at most {limit} ticket{'' if limit == 1 else 's'} to a person, waiting ones too"
+        message = f"This event gives {at_most}. This person has {has}, so {are_left} left."
+        raise Refused(409, "person_limit", message, "ticketsReserved")
+    if has:
+        world.note("another booking within the limit of a person")
 
 
 def give_back(world: World, booking: Booking, tickets: int | None, *, by: User | None) -> None:

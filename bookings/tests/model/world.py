@@ -83,6 +83,7 @@ class Event:
     policy: str = "first_fit"
     waitlist_enabled: bool = True
     limit: int | None = None
+    limit_of_a_person: int | None = None
     sales_start: str | None = None
     sales_end: str | None = None
     version: int = 1
@@ -134,6 +135,7 @@ class Event:
             "salesStart": self.sales_start,
             "salesEnd": self.sales_end,
             "maxTicketsPerBooking": self.limit,
+            "maxTicketsPerPerson": self.limit_of_a_person,
             "waitlistEnabled": self.waitlist_enabled,
             "waitlistPolicy": self.policy,
             "salesOpen": self.sales_open,

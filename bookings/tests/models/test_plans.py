@@ -13,6 +13,7 @@ from bookings.rules import NUMBERS_A_PART, ROOM, Reach, number_of_arrival, part_
 from bookings.services import events as event_service
 from bookings.services.events import cancel_event
 from bookings.services.inventory import waiting_claims
+from bookings.services.sql import read_live_bookings
 from bookings.tests.factories import EventFactory
 from bookings.tests.rows import delete_rows
 from events.models import Event
@@ -21,6 +22,7 @@ from ticks.search import search_text
 pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
 
 SOLD = 600
+HELD_BY = {"owner": {"user__username": "owner"}, "7@example.org": {"user": None, "email": "7@example.org"}}
 WAITING = 200
 ARRIVALS_A_PART = NUMBERS_A_PART // ROOM
 
@@ -136,6 +138,30 @@ def test_first_fit_heads_read_what_is_in_reach(event):
     assert len(returned) == 1
     # It reads one row for each size, found or not, from the index, and once more from the parts put together.
     assert read <= 12
+
+
+@pytest.mark.parametrize("person", ["owner", "7@example.org"])
+def test_what_a_person_has_of_an_event_is_read_alone(event, user, person):
+    holders = {event.pk: [user.pk if person == "owner" else person]}
+    found = read_live_bookings(holders)
+
+    read = rows_read(lambda: read_live_bookings(holders))
+
+    assert len(found) == Booking.objects.filter(event=event, **HELD_BY[person]).count() > 0
+    # Each of the two live statuses is a range of its own, with the row behind it.
+    assert read <= len(found) + 2
+
+
+def test_what_several_people_have_of_several_events_is_read_alone(event, user):
+    other = Event.objects.exclude(pk=event.pk).first()
+    holders = {event.pk: [user.pk, "11@example.org"], other.pk: ["11@example.org", "21@example.org"]}
+    found = read_live_bookings(holders)
+
+    read = rows_read(lambda: read_live_bookings(holders))
+
+    assert len(found) > 0
+    # They are read once more from the parts put together.
+    assert read <= 2 * (len(found) + 2 * 4) + 1
 
 
 LISTS = [

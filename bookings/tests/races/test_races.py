@@ -18,6 +18,7 @@ from bookings.services.batch_queue import Batch
 from bookings.services.booking import BookingJob, BookingRequest, Receipt, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import change_event
+from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.verification import verify_events
 from bookings.services.waitlist import move_in_line, serve_out_of_turn
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -230,6 +231,44 @@ def test_control_without_lock_one_user_gets_errors(monkeypatch, ask_unlocked, ad
     results = run_together(CROWD, lambda _: ask_unlocked(event, user=admin_user, is_only_one=True))
 
     assert Counter(map(type, results)) == {BookingStatus: 1, IntegrityError: CROWD - 1}
+
+
+@both_ways
+@pytest.mark.parametrize("is_guest", [True, False])
+def test_person_who_asks_many_times_at_once_gets_the_limit(admin_user, is_guest):
+    event = EventFactory(total_tickets=100, max_tickets_per_person=4)
+    person = {"email": "ada@example.org"} if is_guest else {"user": admin_user}
+    request = BookingRequest(event_id=event.pk, tickets=1, first_name="Ada", **person)
+
+    results = run_together(20, lambda _: book_tickets(request))
+
+    assert Counter(getattr(result, "code", "booked") for result in results) == {"booked": 4, "person_limit": 16}
+    assert held(event) == 4
+    assert findings() == []
+
+
+@pytest.mark.mariadb
+def test_control_without_lock_a_person_gets_more_than_the_limit(monkeypatch, ask_unlocked):
+    """Each request counts what the person had before any of the others wrote."""
+    monkeypatch.setattr(sql, "insert_entries", lambda *args: [])
+    event = EventFactory(total_tickets=100, max_tickets_per_person=4)
+
+    results = run_together(CROWD, lambda _: ask_unlocked(event, email="ada@example.org"))
+
+    assert Counter(results) == {"completed": CROWD}
+
+
+@both_ways
+def test_bookings_that_are_moved_to_one_person_at_once_keep_to_the_limit(admin_user):
+    event = EventFactory(total_tickets=100, max_tickets_per_person=4)
+    bookings = BookingFactory.create_batch(8, event=event, user=None)
+    grace = Holder("Grace", "Hopper", "grace@example.org")
+
+    results = run_together(8, lambda number: transfer_booking(bookings[number], holder=grace, actor=admin_user))
+
+    assert Counter(getattr(result, "code", "moved") for result in results) == {"moved": 4, "person_limit": 4}
+    assert Booking.objects.filter(event=event, email="grace@example.org").count() == 4
+    assert findings() == []
 
 
 @both_ways

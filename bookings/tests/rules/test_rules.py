@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookings.commands import Book, Cancel, CancelEvent, CancelSeat, ChangeTerms, Claim, Move, Note, Serve
+from bookings.commands import Book, Cancel, CancelEvent, CancelSeat, ChangeTerms, Claim, Move, Note, Serve, Transfer
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import (
     AlreadyBooked,
@@ -19,6 +19,7 @@ from bookings.exceptions import (
     CapacityBelowHeld,
     MoreThanReserved,
     NotWaiting,
+    PersonLimit,
     SalesClosed,
     SalesNotOpen,
     SoldOut,
@@ -473,16 +474,18 @@ def test_who_does_not_wait_is_neither_moved_nor_served(command):
     assert (event.total, event.available, event.sequence) == before
 
 
-def test_note_moves_no_ticket():
+def test_note_and_transfer_move_no_ticket():
     event = inventory(10)
     _, waiting = booked(event, 8, 4)
 
     outcomes = run(
-        event, Note(LedgerKind.EDITED, "name: A → B", actor="boss"), Note(LedgerKind.TRANSFERRED, "", waiting)
+        event,
+        Note(LedgerKind.EDITED, "name: A → B", actor="boss"),
+        Transfer(waiting, "grace@example.org", "why", "boss"),
     )
 
     told = [(entry.kind, entry.tickets, entry.note, entry.actor) for outcome in outcomes for entry in outcome.entries]
-    assert told == [(LedgerKind.EDITED, 0, "name: A → B", "boss"), (LedgerKind.TRANSFERRED, 4, "", None)]
+    assert told == [(LedgerKind.EDITED, 0, "name: A → B", "boss"), (LedgerKind.TRANSFERRED, 4, "why", "boss")]
     assert (event.available, event.waitlisted, event.sequence) == (2, 1, 4)
 
 
@@ -502,6 +505,89 @@ def test_waited_for_tickets_follow_who_waits():
         wanted.append(event.waitlisted_tickets)
 
     assert wanted == [19, 17, 13, 9, 9, 0]
+
+
+def limited(limit, *people, **terms):
+    """An event with a limit, on which the commands ask about these people, as `load` prepares it."""
+    return inventory(100, max_tickets_per_person=limit, claims_by_holder={person: [] for person in people}, **terms)
+
+
+@pytest.mark.parametrize("holder", [5, "ada@example.org"])
+def test_person_limit_counts_the_earlier_commands_of_the_batch(holder):
+    event = limited(4, holder)
+
+    outcomes = run(event, *(Book(Claim(1, holder=holder)) for _ in range(20)))
+
+    assert [type(outcome.error) for outcome in outcomes] == [type(None)] * 4 + [PersonLimit] * 16
+    assert (event.held, event.bookings) == (4, 4)
+
+
+def test_person_limit_counts_each_person_alone_and_an_account_apart_from_its_address():
+    event = limited(2, 5, 6, "ada@example.org")
+
+    outcomes = run(event, *(Book(Claim(2, holder=holder)) for holder in (5, 6, "ada@example.org", 5)))
+
+    assert [type(outcome.error) for outcome in outcomes] == [type(None)] * 3 + [PersonLimit]
+
+
+def test_person_limit_counts_waiting_tickets_and_not_those_that_were_given_back():
+    event = limited(4, 5, policy="strict")
+    event.available = 1
+    first, second = Claim(1, holder=5), Claim(3, holder=5)
+    run(event, Book(first), Book(second))
+    written(event, first, second)
+
+    outcomes = run(event, Book(Claim(1, holder=5)), Cancel(second.id, 2), Book(Claim(2, holder=5)))
+
+    assert [type(outcome.error) for outcome in outcomes] == [PersonLimit, type(None), type(None)]
+
+
+@pytest.mark.parametrize("policy", ["first_fit", "strict"])
+def test_nobody_waits_for_more_than_a_person_may_have_named_or_not(policy):
+    event = limited(4, 5, policy=policy)
+    event.available = 0
+
+    outcomes = run(event, Book(Claim(5, holder=5)), Book(Claim(5)), Book(Claim(4)))
+
+    assert [type(outcome.error) for outcome in outcomes] == [PersonLimit, PersonLimit, type(None)]
+    assert event.waitlisted_tickets == 4
+
+
+@pytest.mark.parametrize(
+    ("limit", "has", "sentence"),
+    [
+        (1, 1, "at most 1 ticket to a person, waiting ones too. This person has 1, so none is left."),
+        (4, 3, "at most 4 tickets to a person, waiting ones too. This person has 3, so 1 is left."),
+        (4, 0, "at most 4 tickets to a person, waiting ones too. This person has 0, so 4 are left."),
+        (2, 5, "at most 2 tickets to a person, waiting ones too. This person has 5, so none is left."),
+    ],
+)
+def test_person_limit_says_how_many_are_left(limit, has, sentence):
+    assert str(PersonLimit(limit, has)) == f"This event gives {sentence}"
+
+
+def test_transfer_to_another_person_keeps_to_the_limit():
+    event = limited(4, "grace@example.org")
+    hers, moved = booked(event, 2), booked(event, 3)
+
+    refused, allowed = run(
+        event, Transfer(moved[0], "grace@example.org"), Transfer(moved[0], "alan@example.org", "why", "boss")
+    )
+
+    event.claims_by_holder["grace@example.org"] = hers
+    [beyond] = run(event, Transfer(moved[0], "grace@example.org"))
+    assert (type(refused.error), type(allowed.error), type(beyond.error)) == (type(None), type(None), PersonLimit)
+    assert entries(allowed) == [(LedgerKind.TRANSFERRED, 3, 95, 0)]
+
+
+def test_transfer_of_the_same_person_is_no_matter_of_the_limit():
+    event = limited(None, 5)
+    [many] = booked(event, 9, holder=5)
+    event.max_tickets_per_person = 4
+
+    [outcome] = run(event, Transfer(many, 5))
+
+    assert outcome.error is None
 
 
 @pytest.mark.parametrize("policy", ["first_fit", "strict"])

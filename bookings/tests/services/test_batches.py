@@ -15,7 +15,15 @@ from accounts.models import LoginSession, User
 from accounts.services import open_session
 from accounts.tests.factories import UserFactory
 from bookings.commands import Cancel, CancelSeat
-from bookings.exceptions import AlreadyBooked, AlreadyCancelled, BookingNotFound, KeyReused, MoreThanReserved, SoldOut
+from bookings.exceptions import (
+    AlreadyBooked,
+    AlreadyCancelled,
+    BookingNotFound,
+    KeyReused,
+    MoreThanReserved,
+    PersonLimit,
+    SoldOut,
+)
 from bookings.models import Booking, IdempotencyKey
 from bookings.services import batches, sql
 from bookings.services.batch_queue import Batch, Contended
@@ -283,6 +291,42 @@ def test_batch_of_twenty_takes_as_many_statements_as_one_of_two():
         jobs = [booking_of(events[number % 2], key=f"k{size}.{number}") for number in range(size)]
         with CaptureQueriesContext(connection) as queries:
             assert served(*jobs, *map(cancelling, held)) == [BOOKED] * size + [0] * size
+        return len(queries)
+
+    assert statements(20) == statements(2)
+
+
+def test_batch_keeps_to_the_limit_of_each_person():
+    event, other = (EventFactory(total_tickets=100, max_tickets_per_person=limit) for limit in (4, None))
+    user = UserFactory()
+    BookingFactory(event=event, user=user, tickets=3)
+    of_user = [booking_of(event, user=user) for _ in range(10)]
+    of_guest = [booking_of(event, email=f"{name}@example.org") for name in ("ada", "ADA") * 5]
+    elsewhere = [booking_of(other, 9, user=user), booking_of(other, 9, email="ada@example.org")]
+
+    results = served(*of_user, *of_guest, *elsewhere)
+
+    assert results == [BOOKED, *[PersonLimit] * 9, *[BOOKED] * 4, *[PersonLimit] * 6, BOOKED, BOOKED]
+    assert counts(event) == (100, 92, 0, 8)
+    assert findings() == []
+
+
+def test_batch_counts_what_an_earlier_job_of_it_gave_back():
+    event = EventFactory(max_tickets_per_person=2)
+    held = BookingFactory(event=event, user=None, email="ada@example.org", tickets=2)
+    again = [booking_of(event, email="ada@example.org") for _ in range(2)]
+
+    assert served(cancelling(held, 1), *again) == [0, BOOKED, PersonLimit]
+
+
+def test_batch_of_twenty_people_reads_what_they_have_in_one_statement():
+    def statements(size):
+        events = [EventFactory(total_tickets=100, max_tickets_per_person=4) for _ in range(2)]
+        users = UserFactory.create_batch(size)
+        jobs = [booking_of(events[number % 2], user=user) for number, user in enumerate(users)]
+        jobs += [booking_of(events[number % 2], email=f"{number}@example.org") for number in range(size)]
+        with CaptureQueriesContext(connection) as queries:
+            assert served(*jobs) == [BOOKED] * 2 * size
         return len(queries)
 
     assert statements(20) == statements(2)

@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.tests.factories import UserFactory
 from bookings.commands import Book, Cancel, CancelEvent, ChangeTerms, Claim, Serve
-from bookings.exceptions import CapacityBelowHeld, TooFewLeft, TooManyTickets
+from bookings.exceptions import CapacityBelowHeld, PersonLimit, TooFewLeft, TooManyTickets
 from bookings.models import Booking, LedgerEntry
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
@@ -133,6 +133,16 @@ def test_forecast_writes_and_locks_nothing(event, manager, act):
 def test_refusal_is_foreseen(event, command, error):
     with pytest.raises(error):
         simulate(event, [command(event)])
+
+
+def test_person_limit_is_foreseen(event):
+    Event.objects.update(max_tickets_per_person=5)
+    event.refresh_from_db()
+    held = holder(event)
+
+    with pytest.raises(PersonLimit):
+        simulate(event, [Book(Claim(1, holder=held.user_id))])
+    simulate(event, [Book(Claim(1, holder=held.email))])
 
 
 def test_nothing_is_foreseen_of_a_cancelled_event(event, manager):

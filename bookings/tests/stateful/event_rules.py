@@ -17,6 +17,7 @@ from bookings.tests.stateful.moves import move
 
 TOTALS = st.integers(2, 6)
 POLICIES = st.sampled_from(["first_fit", "strict"])
+PERSON_LIMITS = st.sampled_from([None, None, None, None, None, 2, 3, 4])
 LIMITS = st.sampled_from([None, None, None, None, 1, 2, 3])
 PAST, FUTURE = "2020-01-01T00:00:00.000Z", "9000-01-01T00:00:00.000Z"
 DATES = st.sampled_from([DATE, DATE, "9000-12-01", "2020-12-01", "2020-12-01T19:30:00.000Z"])
@@ -49,13 +50,14 @@ class EventRules(Machine):
         policy=POLICIES,
         enabled=st.sampled_from([True, True, False]),
         limit=LIMITS,
+        each=PERSON_LIMITS,
         date=DATES,
     )
-    def create_an_event(self, who, total, policy, enabled, limit, date):
+    def create_an_event(self, who, total, policy, enabled, limit, each, date):
         if len(standing_events(self.world)) > 2:
             return
         terms = {"totalTickets": total, "waitlistPolicy": policy, "waitlistEnabled": enabled}
-        self.create_event(who, {**terms, "maxTicketsPerBooking": limit}, date)
+        self.create_event(who, {**terms, "maxTicketsPerBooking": limit, "maxTicketsPerPerson": each}, date)
 
     @move(1, who=EDITORS, total=TOTALS)
     def create_an_event_plainly(self, who, total):
@@ -87,9 +89,20 @@ class EventRules(Machine):
         policy = "first_fit" if event.policy == "strict" else "strict"
         self.change("change policy", who, event, if_match, {"waitlistPolicy": policy})
 
-    @move(3, who=EDITORS, event=CHOICES, if_match=IF_MATCH, terms=st.sampled_from(["waitlist", "limit"]), limit=LIMITS)
+    @move(
+        3,
+        who=EDITORS,
+        event=CHOICES,
+        if_match=IF_MATCH,
+        terms=st.sampled_from(["waitlist", "limit", "limit of a person"]),
+        limit=LIMITS,
+    )
     def change_terms(self, who, event, if_match, terms, limit):
-        changes = {"waitlist": {"waitlistEnabled": limit is None}, "limit": {"maxTicketsPerBooking": limit}}
+        changes = {
+            "waitlist": {"waitlistEnabled": limit is None},
+            "limit": {"maxTicketsPerBooking": limit},
+            "limit of a person": {"maxTicketsPerPerson": limit and limit + 1},
+        }
         self.change(f"change {terms}", who, self.event_of(event), if_match, changes[terms])
 
     @move(3, who=EDITORS, event=CHOICES, if_match=IF_MATCH, sales=SALES, is_brief=MOSTLY)

@@ -43,6 +43,7 @@ MUST_HAPPEN = {
     "404 booking_not_found",
     "409 already_cancelled",
     "409 capacity_below_held",
+    "409 person_limit",
     "409 sales_closed",
     "409 sold_out",
     "412 stale_version",

@@ -27,6 +27,7 @@ def made_world() -> SimpleNamespace:
         "strict": EventFactory(created_by=admin, total_tickets=1, waitlist_policy="strict"),
         "full without waitlist": EventFactory(created_by=admin, total_tickets=1, waitlist_enabled=False),
         "two a booking": EventFactory(created_by=admin, max_tickets_per_booking=2),
+        "two a person": EventFactory(created_by=admin, max_tickets_per_person=2),
         "not yet": EventFactory(created_by=admin, sales_start=now + DAY),
         "over": EventFactory(created_by=admin, sales_end=now - DAY),
         "deleted": EventFactory(created_by=admin),
