@@ -17,10 +17,10 @@ from bookings.tests.stateful.moves import move
 
 TOTALS = st.integers(2, 6)
 POLICIES = st.sampled_from(["first_fit", "strict"])
-PERSON_LIMITS = st.sampled_from([None, None, None, None, None, 2, 3, 4])
+PERSON_LIMITS = st.sampled_from([*[None] * 9, 2, 3, 4])
 LIMITS = st.sampled_from([None, None, None, None, 1, 2, 3])
 PAST, FUTURE = "2020-01-01T00:00:00.000Z", "9000-01-01T00:00:00.000Z"
-DATES = st.sampled_from([DATE, DATE, "9000-12-01", "2020-12-01", "2020-12-01T19:30:00.000Z"])
+DATES = st.sampled_from([*[DATE] * 5, "9000-12-01", "2020-12-01", "2020-12-01T19:30:00.000Z"])
 SALES = st.sampled_from(
     [
         {"salesEnd": None},
@@ -94,7 +94,7 @@ class EventRules(Machine):
         who=EDITORS,
         event=CHOICES,
         if_match=IF_MATCH,
-        terms=st.sampled_from(["waitlist", "limit", "limit of a person"]),
+        terms=st.sampled_from(["waitlist", "limit", "waitlist", "limit", "limit of a person"]),
         limit=LIMITS,
     )
     def change_terms(self, who, event, if_match, terms, limit):
