@@ -11,8 +11,7 @@ from ticks.search import APOSTROPHES, contains_words, fold_words
 
 # People say these words before a reference or a number.
 MARKS = {"ref", "reference", "booking", "no", "nr", "number", "id"}
-# A mail address, as in `Ada Lovelace <ada@example.org>` or in `mailto:ada@example.org?subject=Tickets`.
-ADDRESS = re.compile(r"[^\s<>()\[\],;:?\"]+@[^\s<>()\[\],;:?\"]+")
+# What stands around a mail address in `Ada Lovelace <ada@example.org>` or in `mailto:ada@example.org?subject=Tickets`.
 AROUND_ADDRESS = re.compile(r"\bmailto:|(?<=\S)\?\S*|[<>()\[\],;:\"]", re.IGNORECASE)
 
 
@@ -55,8 +54,7 @@ def without_mark(text: str) -> list[str]:
 
 def address_in(text: str) -> str | None:
     """The first mail address in a text, or what looks like one."""
-    found = ADDRESS.search(text)
-    return normalise_email(found[0].strip(f".{APOSTROPHES}")) if found else None
+    return next((part for part in parts_of_address(text) if "@" in part[1:-1]), None)
 
 
 def parts_of_address(text: str) -> list[str]:

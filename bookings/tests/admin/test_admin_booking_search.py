@@ -28,7 +28,7 @@ def found(client, term, **query):
 @pytest.fixture
 def booking():
     """A booking of José Núñez Carrión, between bookings of others."""
-    BookingFactory()
+    BookingFactory(email="ada@example.org")
     user = UserFactory(username="Grace")
     made = BookingFactory(
         event=EventFactory(name="Chamber night"),
@@ -38,7 +38,7 @@ def booking():
         email="jl.nunez_7@example.org",
     )
     Booking.objects.filter(pk=made.pk).update(reference="KQ4M7-X9PDRA")
-    BookingFactory()
+    BookingFactory(email="ada@example.org")
     return made
 
 
