@@ -30,9 +30,9 @@ class Profile(NamedTuple):
 
 
 PROFILES = {
-    "small": Profile(90, 30),
+    "small": Profile(60, 30),
     # This profile shows only that something fails, not why.
-    "unshortened": Profile(90, 30, is_shortened=False),
+    "unshortened": Profile(60, 30, is_shortened=False),
     "nightly": Profile(500, 50),
 }
 

@@ -123,7 +123,10 @@ def allocate(inventory: Inventory, commands: Sequence[Command], *, now: datetime
     for command in commands:
         outcome = Outcome()
         try:
-            decide(inventory, command, outcome, now)
+            if inventory.is_deleted:
+                # The event's bookings were cancelled together with the event.
+                raise AlreadyCancelled if isinstance(command, Cancel) else EventNotFound
+            RULES[type(command)](inventory, command, outcome, now)
         except Refusal as refusal:
             outcome.error = refusal
         outcomes.append(outcome)
@@ -134,13 +137,6 @@ def allocate(inventory: Inventory, commands: Sequence[Command], *, now: datetime
         for position, claim in enumerate(joined, inventory.waitlisted - len(joined) + 1):
             claim.position = position
     return outcomes
-
-
-def decide(inventory: Inventory, command: Command, outcome: Outcome, now: datetime) -> None:
-    if inventory.is_deleted:
-        # The event's bookings were cancelled together with the event.
-        raise AlreadyCancelled if isinstance(command, Cancel) else EventNotFound
-    RULES[type(command)](inventory, command, outcome, now)
 
 
 def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -> None:
@@ -300,6 +296,12 @@ def transfer(inventory: Inventory, command: Transfer, outcome: Outcome, now: dat
     claim = outcome.claim = command.claim
     if command.holder != claim.holder:
         refuse_beyond_person_limit(inventory, command.holder, claim.tickets)
+        known = inventory.claims_by_holder
+        if claim in known.get(claim.holder, ()):
+            known[claim.holder].remove(claim)
+        if command.holder in known:
+            known[command.holder].append(claim)
+        claim.holder = command.holder
     record(inventory, outcome, LedgerKind.TRANSFERRED, claim.tickets, command.actor, claim, note=command.note)
 
 

@@ -567,17 +567,21 @@ def test_person_limit_says_how_many_are_left(limit, has, sentence):
 
 
 def test_transfer_to_another_person_keeps_to_the_limit():
-    event = limited(4, "grace@example.org")
-    hers, moved = booked(event, 2), booked(event, 3)
+    event = limited(4, "grace@example.org", "alan@example.org")
+    first, second = booked(event, 3, 2)
 
-    refused, allowed = run(
-        event, Transfer(moved[0], "grace@example.org"), Transfer(moved[0], "alan@example.org", "why", "boss")
+    outcomes = run(
+        event,
+        Transfer(first, "grace@example.org", "why", "boss"),
+        Transfer(second, "grace@example.org"),
+        Book(Claim(2, holder="grace@example.org")),
+        Transfer(first, "alan@example.org"),
+        Transfer(second, "grace@example.org"),
     )
 
-    event.claims_by_holder["grace@example.org"] = hers
-    [beyond] = run(event, Transfer(moved[0], "grace@example.org"))
-    assert (type(refused.error), type(allowed.error), type(beyond.error)) == (type(None), type(None), PersonLimit)
-    assert entries(allowed) == [(LedgerKind.TRANSFERRED, 3, 95, 0)]
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), PersonLimit, PersonLimit, *[type(None)] * 2]
+    assert entries(outcomes[0]) == [(LedgerKind.TRANSFERRED, 3, 95, 0)]
+    assert (first.holder, second.holder) == ("alan@example.org", "grace@example.org")
 
 
 def test_transfer_of_the_same_person_is_no_matter_of_the_limit():

@@ -83,7 +83,7 @@ class EventRules(Machine):
         total = max(1, event.total + more)
         self.change("change capacity", who, event, if_match, {"totalTickets": total})
 
-    @move(7, who=EDITORS, event=CHOICES, if_match=IF_MATCH)
+    @move(9, who=EDITORS, event=CHOICES, if_match=IF_MATCH)
     def change_policy(self, who, event, if_match):
         event = self.queue_of(event)
         policy = "first_fit" if event.policy == "strict" else "strict"
