@@ -43,11 +43,12 @@ FAST_PATH = environment.switch("FAST_PATH", True)
 # A request's body must arrive in this time.
 BODY_SECONDS = environment.whole("BODY_SECONDS", 10, 1, 300)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
-# These limit a guest's or user's requests to the API, by address or account; and logins by address, including right
-# ones.
+# These limit a guest's or user's requests to the API, by address or account; a guest's bookings by address, besides;
+# and logins by address, including right ones.
 THROTTLE_RATES = {
     "guest": environment.rate("THROTTLE_GUEST", "300/min"),
     "user": environment.rate("THROTTLE_USER", "600/min"),
+    "guest_booking": environment.rate("THROTTLE_GUEST_BOOKING", "60/min"),
     "login": environment.rate("THROTTLE_LOGIN", "60/min"),
 }
 

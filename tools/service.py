@@ -23,7 +23,12 @@ STOP_SECONDS = 20
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 NOT_INHERITED = ("DB_", "DATABASE_URL", "THROTTLE_", "TRUSTED_PROXIES")
 # The throttles are on. They are high, since all clients of a tool come from one address, and few accounts buy much.
-HIGH_LIMITS = {"THROTTLE_ENABLED": "on", "THROTTLE_GUEST": "10000000/min", "THROTTLE_USER": "10000000/min"}
+HIGH_LIMITS = {
+    "THROTTLE_ENABLED": "on",
+    "THROTTLE_GUEST": "10000000/min",
+    "THROTTLE_USER": "10000000/min",
+    "THROTTLE_GUEST_BOOKING": "10000000/min",
+}
 
 
 class ServiceFailed(Exception):

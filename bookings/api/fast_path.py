@@ -28,7 +28,7 @@ from events.models import counts_of
 from ticks.api.envelope import success
 from ticks.api.idempotency import idempotency_key
 from ticks.api.parsers import parse
-from ticks.api.throttling import COUNTS, network_of, seconds_to_wait
+from ticks.api.throttling import is_counted_in_all, network_of, take_back
 from ticks.db.outage import drop_if_lost
 from ticks.db.transactions import OutcomeUnknown
 from ticks.exceptions import Refusal
@@ -99,9 +99,9 @@ class FastPath:
         except Exception:
             # Django will meet the same error, and has a message for it.
             return None
-        counted_as = ("user", str(caller.pk)) if caller else ("guest", network_of(address_parts(head)))
-        # Django answers a caller that is refused here, and does not count the request again.
-        if wanted is None or seconds_to_wait(*counted_as) is not None:
+        # Django answers a caller that is refused here, and counts the request as it does any other.
+        counted = scopes_of(head, caller)
+        if wanted is None or not is_counted_in_all(counted):
             return None
         try:
             if is_booking:
@@ -114,8 +114,7 @@ class FastPath:
             content = None if data is None else success(message, data)
         except Exception as error:
             if isinstance(error, SessionEnded) or not isinstance(error, Refusal):
-                scope, key = counted_as
-                COUNTS[scope].take_back(key)
+                take_back(counted)
                 return None
             status, headers, content = refusal_answer(head, error)
         user = caller and caller.pk
@@ -167,6 +166,14 @@ class FastPath:
 
     def refuse_late(self) -> None:
         queue().refuse_late()
+
+
+def scopes_of(head: Head, caller: Caller | None) -> list[tuple[str, str]]:
+    """The scopes of throttles that the request counts in, each with the caller's key."""
+    if caller:
+        return [("user", str(caller.pk))]
+    network = network_of(address_parts(head))
+    return [("guest", network), ("guest_booking", network)] if head.path == BOOKING_PATH else [("guest", network)]
 
 
 def address_parts(head: Head) -> dict[str, str]:

@@ -4,6 +4,7 @@ import math
 import time
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from threading import Lock
@@ -71,7 +72,7 @@ class MovingWindow:
                 times.pop()
 
 
-COUNTS = {scope: MovingWindow() for scope in ("guest", "user", "login")}
+COUNTS = {scope: MovingWindow() for scope in ("guest", "user", "guest_booking", "login")}
 
 
 @lru_cache(maxsize=64)
@@ -86,6 +87,21 @@ def seconds_to_wait(scope: str, key: str) -> float | None:
         return None
     limit, period = parse_rate(api_settings.DEFAULT_THROTTLE_RATES[scope])
     return COUNTS[scope].hit(key, limit=limit, period=period)
+
+
+def is_counted_in_all(counted: Sequence[tuple[str, str]]) -> bool:
+    """Counts a request in several scopes. If it is one too many in one of them, it is counted in none."""
+    for place, (scope, key) in enumerate(counted):
+        if seconds_to_wait(scope, key) is not None:
+            take_back(counted[:place])
+            return False
+    return True
+
+
+def take_back(counted: Sequence[tuple[str, str]]) -> None:
+    """Uncounts a request in these scopes, since it is about to be counted again."""
+    for scope, key in counted:
+        COUNTS[scope].take_back(key)
 
 
 def forget_all() -> None:
@@ -141,3 +157,12 @@ class CallerThrottle(BaseThrottle):
 
     def wait(self):
         return self.seconds
+
+
+class GuestBookingThrottle(CallerThrottle):
+    """Counts the bookings of guests by address, so that nobody without an account takes all tickets of an event."""
+
+    def allow_request(self, request, view):
+        is_guest = not request.user.is_authenticated
+        self.seconds = seconds_to_wait("guest_booking", network_of(request.META)) if is_guest else None
+        return self.seconds is None

@@ -131,8 +131,8 @@ def test_spoofed_forwarding_header_is_no_fresh_guest(anonymous, two_a_minute):
 def test_rates_are_those_of_the_settings():
     rates = django_settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
 
-    assert rates == {"guest": "300/min", "user": "600/min", "login": "60/min"}
-    assert [throttling.parse_rate(rate) for rate in rates.values()] == [(300, 60), (600, 60), (60, 60)]
+    assert rates == {"guest": "300/min", "user": "600/min", "guest_booking": "60/min", "login": "60/min"}
+    assert [throttling.parse_rate(rate) for rate in rates.values()] == [(300, 60), (600, 60), (60, 60), (60, 60)]
     assert set(rates) == set(COUNTS)
 
 
@@ -161,6 +161,32 @@ def test_nothing_to_take_back_is_nothing_amiss():
     COUNTS["user"].take_back("1")
 
     assert not COUNTS["user"].callers
+
+
+@pytest.mark.django_db
+def test_bookings_of_guests_have_a_rate_of_their_own(anonymous, owner, two_a_minute, monkeypatch):
+    monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, "guest", "300/min")
+    monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, "guest_booking", "2/min")
+    before = statuses(anonymous, "post", BOOKING, 2)
+
+    response = anonymous.post(BOOKING)
+
+    assert before == [400, 400]
+    assert_throttled(response, 60)
+    assert anonymous.post(BOOKING, REMOTE_ADDR="192.0.2.1").status_code == 400
+    # Other requests of guests, and bookings of accounts, do not count.
+    assert anonymous.get(STATUS).status_code == 404
+    assert statuses(owner, "post", BOOKING, 2) == [400, 400]
+
+
+def test_request_that_is_one_too_many_in_one_scope_is_counted_in_none(two_a_minute, monkeypatch):
+    monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, "guest_booking", "1/min")
+    scopes = [("guest", "1"), ("guest_booking", "1")]
+
+    counted = [throttling.is_counted_in_all(scopes) for _ in range(3)]
+
+    assert counted == [True, False, False]
+    assert {scope: len(COUNTS[scope].callers["1"]) for scope, _ in scopes} == {"guest": 1, "guest_booking": 1}
 
 
 @pytest.mark.django_db

@@ -42,6 +42,7 @@ TAKEN = {
     "waitlisted": Draft(event="full"),
     "sold out": Draft(event="full without waitlist"),
     "too many": Draft(event="two a booking", fields={"ticketsReserved": 3}),
+    "too many for a person": Draft(event="two a person", fields={"ticketsReserved": 3}),
     "not yet on sale": Draft(event="not yet"),
     "no event": Draft(event="none"),
     "behind a proxy": Draft(headers=BEHIND),
@@ -116,10 +117,10 @@ def test_any_request_is_answered_as_by_django(world, data, name, rate):
     assert fast == django
 
 
-def both_ways(world, *drafts, deployment="alone", rate="300/min"):
+def both_ways(world, *drafts, deployment="alone", **rates):
     """Which of the requests the fast path took, after its trace was compared with Django's; and its answers."""
     sent = [draft.sent(world) for draft in drafts]
-    with deployed(deployment, rate=rate):
+    with deployed(deployment, **rates):
         fast, taken = trace_of_fast_path(sent)
         assert fast == trace_of_django(sent)
     return taken, [status for status, _, _ in fast.answers]
@@ -165,6 +166,15 @@ def test_caller_over_the_rate_is_left_to_django(world):
 
     assert taken == [True, True, False] * 2
     assert statuses == [201, 201, 429] * 2
+
+
+def test_guest_over_the_rate_of_bookings_is_left_to_django(world):
+    guest, user, status = Draft(), Draft(authorization="good"), Draft(method="GET")
+
+    taken, statuses = both_ways(world, guest, guest, guest, user, status, guest_booking="2/min")
+
+    assert taken == [True, True, False, True, True]
+    assert statuses == [201, 201, 429, 201, 200]
 
 
 def test_ended_login_does_not_count_against_the_account(world):

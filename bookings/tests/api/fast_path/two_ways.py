@@ -75,13 +75,13 @@ class Trace(NamedTuple):
 
 
 @contextmanager
-def deployed(name: str, *, rate: str = "300/min"):
+def deployed(name: str, *, rate: str = "300/min", guest_booking: str = "60/min"):
     """Ticks with these settings; the middleware reads them when it is made, so it is made for each."""
     changes = DEPLOYMENTS[name]
     rest = {
         **django_settings.REST_FRAMEWORK,
         "NUM_PROXIES": changes.get("TRUSTED_PROXIES", 0),
-        "DEFAULT_THROTTLE_RATES": {"guest": rate, "user": rate},
+        "DEFAULT_THROTTLE_RATES": {"guest": rate, "user": rate, "guest_booking": guest_booking},
     }
     with (
         override_settings(THROTTLE_ENABLED=True, FAST_PATH=True, REST_FRAMEWORK=rest, **changes),
