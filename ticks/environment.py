@@ -12,6 +12,8 @@ from environ import Env
 SECRET_BYTES = 32
 # Django's ALLOWED_HOSTS can match these: names, their subdomains after a dot, addresses, everything.
 HOST_NAME = r"(\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\])"
+# An origin is a page's scheme, host and port, without a path: as a browser writes it into the header.
+ORIGIN = r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?"
 # A rate is written as in DRF: a whole number, a slash, a period.
 RATE = r"0*[1-9][0-9]{0,9}/[smhd].*"
 # The driver connects to "localhost" by the socket, whatever the port says.
@@ -42,6 +44,11 @@ class Environment:
     def hosts(self, name: str, default: str) -> list[str]:
         pattern = rf"[\s,]*{HOST_NAME}(\s*,[\s,]*{HOST_NAME})*[\s,]*"
         value = self.text(name, default, pattern, "write host names such as tickets.example.org")
+        return value.replace(",", " ").split()
+
+    def origins(self, name: str) -> list[str]:
+        pattern = rf"([\s,]*{ORIGIN}(\s*,[\s,]*{ORIGIN})*[\s,]*)?"
+        value = self.text(name, "", pattern, "write origins such as https://shop.example.org, without a path")
         return value.replace(",", " ").split()
 
     def rate(self, name: str, default: str) -> str:

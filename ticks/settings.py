@@ -43,6 +43,8 @@ FAST_PATH = environment.switch("FAST_PATH", True)
 # A request's body must arrive in this time.
 BODY_SECONDS = environment.whole("BODY_SECONDS", 10, 1, 300)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+# Pages of these origins may call the API from a browser.
+CORS_ALLOWED_ORIGINS = environment.origins("CORS_ALLOWED_ORIGINS")
 # These limit a guest's or user's requests to the API, by address or account; a guest's bookings by address, besides;
 # and logins by address, including right ones.
 THROTTLE_RATES = {
@@ -130,6 +132,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "corsheaders",
     "ticks.apps.StaffSiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -149,6 +152,11 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+if CORS_ALLOWED_ORIGINS:
+    # It stands before everything that refuses, so that a page can read refusals too.
+    MIDDLEWARE.insert(
+        MIDDLEWARE.index("django.middleware.security.SecurityMiddleware"), "corsheaders.middleware.CorsMiddleware"
+    )
 ROOT_URLCONF = "ticks.urls"
 TEMPLATES = [
     {
@@ -216,6 +224,15 @@ if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # API
+
+# The pages of other origins send a token, and no cookie. The docs are a page, which is for people.
+CORS_URLS_REGEX = r"^/api/(?!docs)"
+CORS_ALLOW_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PATCH", "DELETE"]
+CORS_ALLOW_HEADERS = [
+    *("accept", "authorization", "content-type", "booking-token", "idempotency-key", "if-match", "if-none-match"),
+    "x-request-id",
+]
+CORS_EXPOSE_HEADERS = ["ETag", "Location", "Retry-After", "Idempotent-Replayed", "X-Request-ID"]
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

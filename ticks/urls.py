@@ -4,7 +4,7 @@ from django.urls import include, path, re_path
 from django.views.generic import TemplateView
 
 from accounts.forms import LoginForm, StaffLoginForm, StaffPasswordChangeForm
-from ticks.api.views import Docs, SchemaView, UnknownRoute
+from ticks.api.views import Docs, Index, SchemaView, UnknownRoute
 
 admin.site.site_header = "Ticks"
 admin.site.site_title = "Ticks"
@@ -31,9 +31,10 @@ urlpatterns = [
     path("", TemplateView.as_view(template_name="ticks/index.html"), name="index"),
     path("admin/", admin.site.urls),
     path("api-auth/", include((browser_login, "rest_framework"))),
+    *(path(address, Index.as_view()) for address in ("api", "api/", "api/v1", "api/v1/")),
     path("api/schema", SchemaView.as_view(), name="schema"),
     path("api/docs", Docs.as_view(url_name="schema", title="Ticks API docs"), name="docs"),
     path("api/v1/auth/", include("accounts.urls")),
     path("api/", include("bookings.api.one_ticket")),
-    re_path(r"^api/", UnknownRoute.as_view()),
+    re_path(r"^api/.+", UnknownRoute.as_view()),
 ]

@@ -3,12 +3,15 @@
 from functools import cache
 
 from django.http import Http404, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
+from ticks.api.envelope import answer
 from ticks.api.errors import RefusesInJson, enveloped
 from ticks.api.headers import PAGE_POLICY
 from ticks.api.idempotency import KeyedActions
@@ -29,11 +32,38 @@ def rendered(renderer_class) -> bytes:
     return renderer_class().render(SchemaGenerator().get_schema(public=True), renderer_context={})
 
 
+class Index(KeyedActions, APIView):
+    """What is here, for a program or a person who tries the address that all others begin with."""
+
+    authentication_classes: list = []
+    permission_classes = [AllowAny]
+    throttle_classes: list = []
+    schema = None
+    http_method_names = ["get", "head", "options"]
+
+    def get(self, request):
+        if request.accepted_renderer.format == "api":
+            return redirect("docs")
+        addresses = {
+            "docs": reverse("docs"),
+            "schema": reverse("schema"),
+            "events": reverse("event-list"),
+            "bookings": reverse("booking-list"),
+            "login": reverse("auth-login"),
+            "oneTicketLogin": reverse("one-ticket-user-login"),
+            "oneTicketBook": reverse("one-ticket-event-book"),
+        }
+        urls = {name: request.build_absolute_uri(path) for name, path in addresses.items()}
+        return answer("The addresses of the API; /api/docs explains them.", urls)
+
+
 class SchemaView(RefusesInJson, KeyedActions, SpectacularAPIView):
     """Replaces drf-spectacular's method, which also keeps a translation for each `?lang=` in memory."""
 
     # The schema does not describe its own address.
     schema = None
+    # It is made once, and a person who reads the docs must not use up the requests of the API.
+    throttle_classes: list = []
     http_method_names = ["get", "head"]
 
     def get(self, request):
@@ -48,6 +78,7 @@ class Docs(RefusesInJson, KeyedActions, SpectacularSwaggerSplitView):
     """Swagger UI, whose script is an address of its own (`?script=`), since no page may have one inside."""
 
     http_method_names = ["get", "head"]
+    throttle_classes: list = []
     # The icons in its stylesheet are data: URLs.
     headers_of_page = {"Content-Security-Policy": PAGE_POLICY.replace("img-src 'self'", "img-src 'self' data:")}
 

@@ -21,7 +21,13 @@ PLAIN_HEADERS = {
     *("accept", "accept-encoding", "accept-language", "authorization", "connection", "content-length", "content-type"),
     *("forwarded", "host", "idempotency-key", "if-none-match", "traceparent", "tracestate", "user-agent", "via"),
     *("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip", "x-request-id"),
+    # Browsers add these. Django looks at `Referer` for the CSRF check alone, which is only for sessions.
+    *("cache-control", "dnt", "pragma", "priority", "referer", "sec-gpc"),
+    *("sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform"),
+    *("sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-fetch-user"),
 }
+# Where no origin may call from another site, Django looks at `Origin` for the CSRF check alone.
+PLAIN_HEADERS_WITHOUT_CORS = PLAIN_HEADERS | {"origin"}
 # All of these accept JSON.
 JSON_ACCEPTED = {"*/*", "application/json", "application/json, text/plain, */*"}
 # A DNS name has at most 253 characters; then comes the port.
@@ -57,7 +63,7 @@ def read_head(scope) -> Head | None:
         # A header that came twice is in the items twice; one with bytes beyond ASCII is not in them.
         len(headers) == len(items) == len(scope.headers)
         and not scope.query_string
-        and headers.keys() <= PLAIN_HEADERS
+        and headers.keys() <= (PLAIN_HEADERS if settings.CORS_ALLOWED_ORIGINS else PLAIN_HEADERS_WITHOUT_CORS)
         and headers.get("accept", "*/*") in JSON_ACCEPTED
         and len(host := headers.get("host", "")) <= MAX_HOST
         and is_our_host(host, tuple(settings.ALLOWED_HOSTS))
@@ -98,7 +104,8 @@ def whole_answer(
             tuple(headers.items()),
             has_body=body is not None,
             # The request has no token, so a session's cookie would have decided who the caller is.
-            vary="Accept, Cookie" if user is None else "Accept",
+            vary=("Accept, Cookie" if user is None else "Accept")
+            + (", origin" if settings.CORS_ALLOWED_ORIGINS else ""),
             allow=allow,
             hsts_seconds=head.scheme == "https" and settings.SECURE_HSTS_SECONDS,
         ),

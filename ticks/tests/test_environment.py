@@ -58,6 +58,13 @@ def check(tmp_path, **given):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        *[
+            (
+                {"CORS_ALLOWED_ORIGINS": origins},
+                f"CORS_ALLOWED_ORIGINS is {origins!r}; write origins such as https://shop.example.org, without a path.",
+            )
+            for origins in ("*", "shop.example.org", "https://shop.example.org/", "https://a.example https://b.example")
+        ],
         ({"DEBUG": "maybe"}, "DEBUG is 'maybe'; set it to on or off."),
         ({"DEBUG": "2"}, "DEBUG is '2'; set it to on or off."),
         ({"DEBUG": "a\nb"}, "DEBUG is 'a\\nb'; set it to on or off."),

@@ -16,7 +16,9 @@ def unflinching():
 
 
 @pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete", "options"])
-@pytest.mark.parametrize("path", ["/api/", "/api/v1/nothing", "/api/v1/event/1/nothing", "/api/v1/auth/", "/api/v2"])
+@pytest.mark.parametrize(
+    "path", ["/api/nothing", "/api/v1/nothing", "/api/v1/event/1/nothing", "/api/v1/auth/", "/api/v2"]
+)
 def test_unknown_route_is_enveloped_404(anonymous, path, method):
     response = getattr(anonymous, method)(path)
 

@@ -27,6 +27,28 @@ CLIENT = {
     "accept-language": "de",
     "connection": "close",
 }
+# What a browser sends with a fetch from a page of this host.
+BROWSER = {
+    "user-agent": "Mozilla/5.0",
+    "accept": "*/*",
+    "accept-encoding": "gzip, deflate, br, zstd",
+    "accept-language": "de,en;q=0.8",
+    "origin": "http://localhost",
+    "referer": "http://localhost/shop",
+    "sec-ch-ua": '"Chromium";v="140", "Not=A?Brand";v="24"',
+    "sec-ch-ua-mobile": "?0",
+    "sec-ch-ua-platform": '"Linux"',
+    "sec-fetch-dest": "empty",
+    "sec-fetch-mode": "cors",
+    "sec-fetch-site": "same-origin",
+    "sec-fetch-user": "?1",
+    "sec-gpc": "1",
+    "dnt": "1",
+    "priority": "u=1, i",
+    "cache-control": "no-cache",
+    "pragma": "no-cache",
+}
+OF_ANOTHER_SITE = {**BROWSER, "origin": "https://evil.example.org", "referer": "https://evil.example.org/"}
 TAKEN = {
     "guest": Draft(),
     "user": Draft(authorization="good"),
@@ -35,6 +57,11 @@ TAKEN = {
     "guest with a key": Draft(key="k1"),
     "user with a key": Draft(authorization="good", key='"k1"'),
     "usual client": Draft(headers=CLIENT),
+    "browser": Draft(headers=BROWSER),
+    "browser of a user": Draft(authorization="good", key="k1", headers=BROWSER),
+    "browser that polls": Draft(method="GET", headers={**BROWSER, "if-none-match": '"10-0"'}),
+    "page of another site": Draft(headers=OF_ANOTHER_SITE),
+    "page without an origin": Draft(headers={"origin": "null"}),
     "axios": Draft(headers={"accept": "application/json, text/plain, */*"}),
     "charset": Draft(headers={"content-type": f"{JSON}; charset=utf-8"}),
     "numbers as texts": Draft(fields={"ticketsReserved": "2"}),
@@ -139,6 +166,17 @@ def test_any_other_request_is_left_to_django(world, kind):
     taken, _ = both_ways(world, LEFT[kind])
 
     assert taken == [False]
+
+
+@pytest.mark.parametrize("origin", ["https://shop.example.org", "https://evil.example.org", "http://localhost"])
+def test_origin_is_left_to_django_where_a_page_of_another_site_may_call(world, origin):
+    with_origin = [Draft(headers={**BROWSER, "origin": origin}), Draft(method="GET", headers={"origin": origin})]
+    without = [Draft(), Draft(authorization="good"), Draft(method="GET")]
+
+    taken, statuses = both_ways(world, *with_origin, *without, deployment="open to a shop")
+
+    assert taken == [False, False, True, True, True]
+    assert statuses == [201, 200, 201, 201, 200]
 
 
 def test_token_that_is_not_good_is_left_to_django(world):

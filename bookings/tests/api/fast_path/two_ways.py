@@ -28,12 +28,22 @@ FACTS = ("method", "path", "status", "ms", "user")
 YEAR = 365 * 24 * 3600
 TLS = {"SECURE_SSL_REDIRECT": True, "SECURE_HSTS_SECONDS": YEAR}
 BELIEVED = {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https")}
+SECURITY = django_settings.MIDDLEWARE.index("django.middleware.security.SecurityMiddleware")
+CORS = {
+    "CORS_ALLOWED_ORIGINS": ["https://shop.example.org"],
+    "MIDDLEWARE": [
+        *django_settings.MIDDLEWARE[:SECURITY],
+        "corsheaders.middleware.CorsMiddleware",
+        *django_settings.MIDDLEWARE[SECURITY:],
+    ],
+}
 DEPLOYMENTS = {
     "alone": {},
     "behind a proxy": {"TRUSTED_PROXIES": 1, **BELIEVED},
     "https": {"TRUSTED_PROXIES": 1, **BELIEVED, **TLS},
     "https behind two": {"TRUSTED_PROXIES": 2, **BELIEVED, **TLS},
     "https without a proxy": TLS,
+    "open to a shop": CORS,
     "of one name": {"ALLOWED_HOSTS": ["tickets.example.org", ".example.com"]},
 }
 DRAWN = re.compile(
