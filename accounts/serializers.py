@@ -3,7 +3,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import HIDDEN_CHARACTER, MAX_USERNAME, User
-from ticks.api.fields import LineField, RequestSerializer, StringField, TextField
+from ticks.api.fields import IdField, LineField, RequestSerializer, StringField, TextField
 from ticks.text import MAX_NAME, fault_of_line, has_hidden_character, normalise_email, validate_email
 
 # Letters, digits and @ . + - _ in words that every dialect of patterns knows: which letters there are
@@ -90,15 +90,21 @@ class ProfileChangeSerializer(RequestSerializer):
 
 
 class AccountSerializer(serializers.Serializer):
-    id = serializers.IntegerField()
+    example = {"id": 1, "username": "ada", "email": "ada@example.org"}
+
+    id = IdField()
     username = serializers.CharField()
     email = serializers.EmailField(allow_null=True)
 
 
 class ProfileSerializer(AccountSerializer):
+    example = {**AccountSerializer.example, "isAdmin": False}
+
     isAdmin = serializers.BooleanField(source="is_staff")
 
 
 class TokenPairSerializer(serializers.Serializer):
+    example = {"token": "eyJhbGciOi...", "refreshToken": "eyJhbGciOi..."}
+
     token = serializers.CharField(help_text="Access token: Authorization: Bearer <token>, for 30 minutes.")
     refreshToken = serializers.CharField(help_text="Good for 14 days, and once: again only in the 10 seconds after.")

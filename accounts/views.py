@@ -3,7 +3,7 @@ from rest_framework.decorators import action
 from rest_framework.permissions import AllowAny, IsAuthenticated
 
 from accounts import tokens
-from accounts.exceptions import WrongCredentials
+from accounts.exceptions import EmailTaken, SessionEnded, UsernameTaken, WrongCredentials, WrongPassword
 from accounts.models import User
 from accounts.serializers import (
     AccountSerializer,
@@ -18,7 +18,7 @@ from accounts.serializers import (
 from accounts.services import change_password, change_profile, register_user
 from accounts.throttles import PASSWORD, REFRESH, REGISTER, limited, limited_login
 from ticks.api.envelope import answer
-from ticks.api.schema import describes
+from ticks.api.schema import PUBLIC_WRITE, WITH_LOGIN, WRITE, describes
 from ticks.api.views import ViewSet
 
 
@@ -49,7 +49,12 @@ class AuthViewSet(LoginMixin, ViewSet):
     tag = "Accounts"
 
     @describes(
-        "Register an account", request=RegistrationSerializer, success={201: AccountSerializer}, errors=[400, 409]
+        "register",
+        "Register an account",
+        request=RegistrationSerializer,
+        success={201: AccountSerializer},
+        message="User registered successfully.",
+        errors=[*PUBLIC_WRITE, UsernameTaken, EmailTaken],
     )
     @action(detail=False, methods=["post"], serializer_class=RegistrationSerializer)
     def register(self, request):
@@ -57,24 +62,38 @@ class AuthViewSet(LoginMixin, ViewSet):
         return answer("User registered successfully.", AccountSerializer(user).data, status=201)
 
     @describes(
-        "Log in by email or username", request=LoginSerializer, success={200: TokenPairSerializer}, errors=[400, 401]
+        "log_in",
+        "Log in by email or username",
+        request=LoginSerializer,
+        success={200: TokenPairSerializer},
+        message="Login successful.",
+        errors=[*PUBLIC_WRITE, WrongCredentials],
     )
     @action(detail=False, methods=["post"], serializer_class=LoginSerializer)
     def login(self, request):
         return answer("Login successful.", self.log_in(request))
 
     @describes(
+        "refresh_tokens",
         "Exchange a refresh token for a new pair",
         request=RefreshSerializer,
         success={200: TokenPairSerializer},
-        errors=[400, 401],
+        message="Token refreshed successfully.",
+        errors=[*PUBLIC_WRITE, SessionEnded],
     )
     @action(detail=False, methods=["post"], serializer_class=RefreshSerializer)
     def refresh(self, request):
         with limited(REFRESH, request):
             return answer("Token refreshed successfully.", tokens.refresh(self.valid_fields()["refreshToken"]))
 
-    @describes("End the login of a refresh token", request=RefreshSerializer, success={200: None}, errors=[400, 401])
+    @describes(
+        "log_out",
+        "End the login of a refresh token",
+        request=RefreshSerializer,
+        success={200: None},
+        message="Logged out successfully.",
+        errors=[*PUBLIC_WRITE, SessionEnded],
+    )
     @action(detail=False, methods=["post"], serializer_class=RefreshSerializer)
     def logout(self, request):
         with limited(REFRESH, request):
@@ -89,12 +108,23 @@ class ProfileViewSet(ViewSet):
     serializer_class = ProfileChangeSerializer
     tag = "Accounts"
 
-    @describes("Read the account", success={200: ProfileSerializer}, errors=[401])
+    @describes(
+        "get_account",
+        "Read the account",
+        success={200: ProfileSerializer},
+        message="User retrieved successfully.",
+        errors=WITH_LOGIN,
+    )
     def retrieve(self, request):
         return answer("User retrieved successfully.", ProfileSerializer(request.user).data)
 
     @describes(
-        "Change the account", request=ProfileChangeSerializer, success={200: ProfileSerializer}, errors=[400, 401, 409]
+        "update_account",
+        "Change the account",
+        request=ProfileChangeSerializer,
+        success={200: ProfileSerializer},
+        message="User updated successfully.",
+        errors=[*WITH_LOGIN, *WRITE, UsernameTaken, EmailTaken],
     )
     def partial_update(self, request):
         user = change_profile(request.user, changes=self.valid_fields())
@@ -110,10 +140,12 @@ class PasswordViewSet(ViewSet):
     tag = "Accounts"
 
     @describes(
+        "change_password",
         "Change the password and end every login",
         request=PasswordChangeSerializer,
         success={200: None},
-        errors=[400, 401],
+        message="Password changed successfully; log in again.",
+        errors=[*WITH_LOGIN, *WRITE, WrongPassword],
     )
     def create(self, request):
         with limited(PASSWORD, request, is_guess=True):

@@ -131,3 +131,7 @@ class KeyInFlight(Refusal):
     code = "idempotency_key_in_flight"
     message = "A request with this Idempotency-Key is being carried out; send it again in a second for its answer."
     retry_after = 1
+
+
+# Each request with an idempotency key can be answered with these.
+KEY_REFUSALS = [KeyInFlight, KeyReused]

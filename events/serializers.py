@@ -5,7 +5,15 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from events.models import STARTS_TOO_LATE, Event, default_sales_end
-from ticks.api.fields import LineField, MomentField, RequestSerializer, SwitchField, TextField, WholeNumberField
+from ticks.api.fields import (
+    IdField,
+    LineField,
+    MomentField,
+    RequestSerializer,
+    SwitchField,
+    TextField,
+    WholeNumberField,
+)
 from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import iso_milliseconds
 from ticks.parsing import is_day
@@ -13,9 +21,8 @@ from ticks.parsing import is_day
 POLICIES = Event.WaitlistPolicy.choices
 
 
+# The fields that staff may set.
 class EventFieldsSerializer(RequestSerializer):
-    """The fields that staff may set."""
-
     name = LineField(max_length=200, label="Name")
     date = MomentField(label="Date")
     totalTickets = WholeNumberField(
@@ -84,16 +91,37 @@ class EventCreateSerializer(EventFieldsSerializer):
 
 
 class EventChangeSerializer(EventFieldsSerializer):
-    """A partial change; the counts that follow from bookings cannot be set."""
+    # The counts that follow from bookings cannot be set.
 
     example = {"venue": "Town hall"}
     refused_names = {"availableTickets": "It follows from the bookings; change totalTickets instead."}
 
 
+# An event as the API answers it.
 class EventSerializer(serializers.Serializer):
-    """An event as the API answers it."""
+    example = {
+        "id": 1,
+        "name": "Concert",
+        "date": "2026-12-01T19:30:00.000Z",
+        "description": "",
+        "venue": "Town hall",
+        "totalTickets": 100,
+        "availableTickets": 98,
+        "waitlistedCount": 0,
+        "salesStart": None,
+        "salesEnd": "2026-12-01T19:30:00.000Z",
+        "maxTicketsPerBooking": None,
+        "maxTicketsPerPerson": None,
+        "waitlistEnabled": True,
+        "waitlistPolicy": "first_fit",
+        "salesOpen": True,
+        "version": 1,
+        "createdBy": 1,
+        "createdAt": "2026-11-28T19:00:00.000Z",
+        "updatedAt": "2026-11-28T19:00:00.000Z",
+    }
 
-    id = serializers.IntegerField()
+    id = IdField()
     name = serializers.CharField()
     date = MomentField(allow_null=True)
     description = serializers.CharField()
@@ -111,7 +139,7 @@ class EventSerializer(serializers.Serializer):
         source="sales_open", help_text="Whether it can be booked now; it may be sold out all the same."
     )
     version = serializers.IntegerField()
-    createdBy = serializers.IntegerField(source="created_by_id")
+    createdBy = IdField(source="created_by_id")
     createdAt = MomentField(source="created_at")
     updatedAt = MomentField(source="updated_at")
 

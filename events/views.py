@@ -9,7 +9,7 @@ from events.serializers import EventSerializer, event_data
 from ticks.api.envelope import answer
 from ticks.api.filters import MomentFilter, Search, StrictFilters, StrictOrdering, word_filter
 from ticks.api.headers import IF_NONE_MATCH, NOT_MODIFIED, not_modified
-from ticks.api.schema import describes, sent_header
+from ticks.api.schema import A_LIST, ID, WITH_LOGIN, describes, sent_header
 from ticks.api.views import ViewSet
 from ticks.parsing import find
 
@@ -53,9 +53,10 @@ class EventReadViewSet(ViewSet):
     tag = "Events"
 
     @describes(
+        "list_events",
         "List events",
         success={200: EventSerializer(many=True), 304: NOT_MODIFIED},
-        errors=[400, 401, 404],
+        errors=[*WITH_LOGIN, *A_LIST],
         parameters=[IF_NONE_MATCH, sent_header("ETag", "The state of this page.", on=[200, 304])],
         description=POLLED,
     )
@@ -72,10 +73,12 @@ class EventReadViewSet(ViewSet):
         return response
 
     @describes(
+        "get_event",
         "Read an event",
         success={200: EventSerializer, 304: NOT_MODIFIED},
-        errors=[401, 404],
-        parameters=[IF_NONE_MATCH, version_header(200, 304)],
+        message="Event retrieved successfully.",
+        errors=[*WITH_LOGIN, EventNotFound],
+        parameters=[ID, IF_NONE_MATCH, version_header(200, 304)],
         description=POLLED,
     )
     def retrieve(self, request, pk):

@@ -261,13 +261,19 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Ticks",
     "VERSION": "1.0.0",
-    "DESCRIPTION": "Book event tickets: never oversold, waitlists served in order, safe to retry.",
+    "DESCRIPTION": (
+        "Book event tickets: never oversold, waitlists served in order, safe to retry.\n\n"
+        "A number may also be sent as a decimal string, and a time as a bare date, which is its midnight UTC. Each "
+        "error lists the codes that its route can answer. Any route can also answer 400 `malformed` or `bad_host`, 405 "
+        "`method_not_allowed`, 408 `request_timeout` and 500 `server_error`."
+    ),
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/(v1/)?",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_SUFFIX": "",
     # The tags stand in the order of the page.
     "TAGS": [{"name": name} for name in ("Events", "Bookings", "Accounts", "One-ticket contract")],
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -6,6 +6,7 @@ the plain shapes in `ticks.api.errors`, `ticks.api.views` and `ticks.api.schema`
 date."""
 
 from django.urls import re_path
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -13,20 +14,30 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
+from accounts.exceptions import UsernameTaken, WrongCredentials
 from accounts.models import User
 from accounts.permissions import IsAdmin
 from accounts.serializers import PasswordField, UsernameField
 from accounts.views import LoginMixin
 from bookings.enums import BookingStatus
+from bookings.exceptions import (
+    KEY_REFUSALS,
+    AlreadyBooked,
+    BookingNotFound,
+    PersonLimit,
+    SalesClosed,
+    SalesNotOpen,
+    SoldOut,
+)
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_seat
 from bookings.services.events import open_event
 from bookings.services.idempotency import once
 from events.exceptions import EventNotFound
 from events.models import Event
-from ticks.api.fields import LineField, RequestSerializer, WholeNumberField
-from ticks.api.idempotency import IN_FLIGHT, key_headers, replay_headers
-from ticks.api.schema import describes
+from ticks.api.fields import IdField, LineField, RequestSerializer, WholeNumberField
+from ticks.api.idempotency import replay_headers
+from ticks.api.schema import ID, LOCATION, PUBLIC_WRITE, WITH_LOGIN, WRITE, describes, key_headers
 from ticks.api.views import UnknownRoute, ViewSet
 from ticks.db.fields import MAX_TICKETS
 from ticks.exceptions import Refusal
@@ -67,19 +78,34 @@ class PlainErrorSerializer(serializers.Serializer):
 
 
 class PlainMessageSerializer(serializers.Serializer):
+    example = {"message": "Booking cancelled, next in line assigned if applicable"}
+
     message = serializers.CharField()
 
 
 class NewUserSerializer(PlainMessageSerializer):
-    id = serializers.IntegerField()
+    example = {"message": "User created successfully", "id": 1}
+
+    id = IdField()
 
 
 class TokenSerializer(serializers.Serializer):
+    example = {"token": "eyJhbGciOi..."}
+
     token = serializers.CharField(help_text="Authorization: Bearer <token>, for 30 minutes.")
 
 
 class PlainEventSerializer(serializers.Serializer):
-    id = serializers.IntegerField()
+    example = {
+        "id": 1,
+        "name": "Concert",
+        "totalTickets": 100,
+        "availableTickets": 98,
+        "waitingListCount": 0,
+        "version": 1,
+    }
+
+    id = IdField()
     name = serializers.CharField()
     totalTickets = serializers.IntegerField(source="total_tickets")
     availableTickets = serializers.IntegerField(source="available_tickets")
@@ -88,17 +114,26 @@ class PlainEventSerializer(serializers.Serializer):
 
 
 class PlainBookingSerializer(serializers.Serializer):
-    id = serializers.IntegerField(source="pk")
-    eventId = serializers.IntegerField(source="event_id")
-    userId = serializers.IntegerField(source="user_id")
+    example = {"id": 61, "eventId": 1, "userId": 1, "status": "booked"}
+
+    id = IdField(source="pk")
+    eventId = IdField(source="event_id")
+    userId = IdField(source="user_id")
     status = serializers.SerializerMethodField()
 
     def get_status(self, booking) -> str:
         return STATUSES[booking.status]
 
 
-def describes_plainly(summary, **kwargs):
-    return describes(summary, wrap=False, error_body=PlainErrorSerializer, **kwargs)
+WAITING = OpenApiResponse(
+    PlainBookingSerializer,
+    description="No ticket is left; the user waits for one.",
+    examples=[OpenApiExample("example", value={**PlainBookingSerializer.example, "status": "waiting"})],
+)
+
+
+def describes_plainly(operation, summary, **kwargs):
+    return describes(f"one_ticket_{operation}", summary, error_body=PlainErrorSerializer, **kwargs)
 
 
 class OneTicketViewSet(ViewSet):
@@ -111,13 +146,25 @@ class UserViewSet(LoginMixin, OneTicketViewSet):
 
     serializer_class = CredentialsSerializer
 
-    @describes_plainly("Register", request=CredentialsSerializer, success={201: NewUserSerializer}, errors=[400, 409])
+    @describes_plainly(
+        "register",
+        "Register",
+        request=CredentialsSerializer,
+        success={201: NewUserSerializer},
+        errors=[*PUBLIC_WRITE, UsernameTaken],
+    )
     @action(detail=False, methods=["post"])
     def register(self, request):
         user = self.register_account(request)
         return Response({"message": "User created successfully", "id": user.pk}, status=201)
 
-    @describes_plainly("Log in", request=CredentialsSerializer, success={200: TokenSerializer}, errors=[400, 401])
+    @describes_plainly(
+        "log_in",
+        "Log in",
+        request=CredentialsSerializer,
+        success={200: TokenSerializer},
+        errors=[*PUBLIC_WRITE, WrongCredentials],
+    )
     @action(detail=False, methods=["post"])
     def login(self, request):
         return Response({"token": self.log_in(request)["token"]})
@@ -131,7 +178,13 @@ class PlainEventViewSet(OneTicketViewSet):
     serializer_class = SeatSerializer
     keyed_actions = ("initialize", "book", "cancel")
 
-    @describes_plainly("Read an event", success={200: PlainEventSerializer}, errors=[401, 404])
+    @describes_plainly(
+        "get_event",
+        "Read an event",
+        success={200: PlainEventSerializer},
+        errors=[*WITH_LOGIN, EventNotFound],
+        parameters=[ID],
+    )
     def retrieve(self, request, pk):
         event = find(self.get_queryset(), pk)
         if event is None:
@@ -139,26 +192,29 @@ class PlainEventViewSet(OneTicketViewSet):
         return Response(PlainEventSerializer(event).data)
 
     @describes_plainly(
+        "create_event",
         "Create an event",
         request=InitializeSerializer,
         success={201: PlainEventSerializer},
-        errors=[400, 401, 403, 409, 422],
-        parameters=key_headers(201),
-        codes={409: IN_FLIGHT},
+        errors=[*WITH_LOGIN, *WRITE, *KEY_REFUSALS],
+        parameters=[LOCATION, *key_headers(201)],
     )
     @action(detail=False, methods=["post"], permission_classes=[IsAdmin], serializer_class=InitializeSerializer)
     def initialize(self, request):
         receipt = once(open_event, self.valid_fields(), actor=request.user, key=self.sent_key())
-        headers = replay_headers(receipt.is_replayed)
+        headers = {"Location": f"/api/events/{receipt.event.pk}", **replay_headers(receipt.is_replayed)}
         return Response(PlainEventSerializer(receipt.event).data, status=201, headers=headers)
 
     @describes_plainly(
+        "book",
         "Book the user's ticket, or wait for one",
         request=SeatSerializer,
-        success={201: PlainBookingSerializer, 200: PlainBookingSerializer},
-        errors=[400, 401, 403, 404, 409, 422],
-        parameters=key_headers(201, 200),
-        codes={409: IN_FLIGHT},
+        success={201: PlainBookingSerializer, 200: WAITING},
+        errors=[
+            *(*WITH_LOGIN, *WRITE, EventNotFound, UserNotFound),
+            *(AlreadyBooked, SoldOut, SalesNotOpen, SalesClosed, PersonLimit(1, 1), *KEY_REFUSALS),
+        ],
+        parameters=[LOCATION, *key_headers(201, 200)],
     )
     @action(detail=False, methods=["post"])
     def book(self, request):
@@ -176,17 +232,20 @@ class PlainEventViewSet(OneTicketViewSet):
             ),
             key=self.sent_key(),
         )
-        status = 201 if receipt.booking.status == BookingStatus.COMPLETED else 200
-        headers = replay_headers(receipt.is_replayed)
-        return Response(PlainBookingSerializer(receipt.booking).data, status=status, headers=headers)
+        booking, headers = receipt.booking, replay_headers(receipt.is_replayed)
+        if booking.status != BookingStatus.COMPLETED:
+            return Response(PlainBookingSerializer(booking).data, headers=headers)
+        # This contract has no address of a booking, but the other has, and it shows the booking to its user.
+        headers["Location"] = f"/api/v1/booking/{booking.pk}"
+        return Response(PlainBookingSerializer(booking).data, status=201, headers=headers)
 
     @describes_plainly(
+        "cancel",
         "Cancel the user's booking",
         request=SeatSerializer,
         success={200: PlainMessageSerializer},
-        errors=[400, 401, 403, 404, 409, 422],
+        errors=[*WITH_LOGIN, *WRITE, EventNotFound, BookingNotFound, UserNotFound, *KEY_REFUSALS],
         parameters=key_headers(200),
-        codes={409: IN_FLIGHT},
     )
     @action(detail=False, methods=["post"])
     def cancel(self, request):

@@ -5,7 +5,7 @@ from rest_framework import serializers
 
 from accounts.serializers import EmailField
 from bookings.enums import BookingStatus
-from ticks.api.fields import LineField, MomentField, RequestSerializer, WholeNumberField
+from ticks.api.fields import IdField, LineField, MomentField, RequestSerializer, WholeNumberField
 from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import iso_milliseconds
 from ticks.parsing import MAX_ID
@@ -38,10 +38,25 @@ class CancellationSerializer(RequestSerializer):
 
 
 class BookingSerializer(serializers.Serializer):
-    id = serializers.IntegerField(source="pk")
+    example = {
+        "id": 61,
+        "reference": "4JYMC-YKT94T",
+        "eventId": 1,
+        "userId": None,
+        "firstName": "Ada",
+        "lastName": "Lovelace",
+        "email": "ada@example.org",
+        "ticketsReserved": 2,
+        "bookingStatus": "completed",
+        "waitlistPosition": None,
+        "createdAt": "2026-11-28T19:01:33.837Z",
+        "updatedAt": "2026-11-28T19:01:33.837Z",
+    }
+
+    id = IdField(source="pk")
     reference = serializers.CharField()
-    eventId = serializers.IntegerField(source="event_id")
-    userId = serializers.IntegerField(source="user_id", allow_null=True)
+    eventId = IdField(source="event_id")
+    userId = IdField(source="user_id", allow_null=True)
     firstName = serializers.CharField(source="first_name")
     lastName = serializers.CharField(source="last_name")
     email = serializers.EmailField()
@@ -107,12 +122,16 @@ def booking_data(booking) -> dict:
     }
 
 
-class ReceiptSerializer(BookingSerializer):
+class NewBookingSerializer(BookingSerializer):
+    example = {**BookingSerializer.example, "bookingToken": "k8Z0vqW3mQ1sXo7c2nYb5tLr9eUa4dHjGfKpIzTxVwE"}
+
     bookingToken = serializers.CharField(
         required=False, help_text="Guests only, shown once: the key to the booking (header Booking-Token)."
     )
 
 
 class EventStatusSerializer(serializers.Serializer):
+    example = {"availableTickets": 98, "waitlistedCount": 0}
+
     availableTickets = serializers.IntegerField()
     waitlistedCount = serializers.IntegerField()

@@ -15,12 +15,24 @@ from bookings.api.serializers import (
     BookingSerializer,
     CancellationSerializer,
     EventStatusSerializer,
-    ReceiptSerializer,
+    NewBookingSerializer,
     booking_data,
     validated_booking,
 )
 from bookings.enums import BookingStatus
-from bookings.exceptions import BookingNotFound
+from bookings.exceptions import (
+    KEY_REFUSALS,
+    AlreadyCancelled,
+    BookingNotFound,
+    CapacityBelowHeld,
+    MoreThanReserved,
+    PersonLimit,
+    SalesClosed,
+    SalesNotOpen,
+    SoldOut,
+    StaleVersion,
+    TooManyTickets,
+)
 from bookings.models import Booking, attach_positions, show_cancelled
 from bookings.services.booking import BookingRequest, Receipt, book_tickets
 from bookings.services.cancellation import cancel_tickets
@@ -36,8 +48,18 @@ from events.views import EventReadViewSet, version_header
 from ticks.api.envelope import answer
 from ticks.api.filters import IdFilter, Search, StrictFilters, StrictOrdering, word_filter
 from ticks.api.headers import IF_NONE_MATCH, NOT_MODIFIED, is_named
-from ticks.api.idempotency import IN_FLIGHT, key_headers, replay_headers
-from ticks.api.schema import describes, sent_header
+from ticks.api.idempotency import replay_headers
+from ticks.api.schema import (
+    A_LIST,
+    ID,
+    LOCATION,
+    WITH_LOGIN,
+    WITH_TOKEN,
+    WRITE,
+    describes,
+    key_headers,
+    sent_header,
+)
 from ticks.api.throttling import GuestBookingThrottle
 from ticks.api.views import ViewSet
 from ticks.parsing import parse_id
@@ -45,7 +67,6 @@ from ticks.text import normalise_email
 
 EVENT_TAG = re.compile(r'"(\d{1,9})(?:\.\d+(?:\.closed)?)?"')
 
-ID = OpenApiParameter("id", int, location="path")
 TOKEN = OpenApiParameter("Booking-Token", location="header", description="A guest's key to the booking.")
 TOKEN_QUERY = OpenApiParameter("token", location="query", description="The same, for links.")
 IF_MATCH = OpenApiParameter("If-Match", location="header", description="The `ETag` that the change is based on.")
@@ -93,12 +114,16 @@ class BookingViewSet(ViewSet):
         return AdminBookingFilters if is_admin else BookingFilters
 
     @describes(
+        "book_tickets",
         "Book tickets",
         request=BookingCreateSerializer,
-        success={201: ReceiptSerializer},
-        errors=[400, 401, 404, 409, 422],
-        parameters=key_headers(201),
-        codes={409: IN_FLIGHT},
+        success={201: NewBookingSerializer},
+        message="Booking created successfully.",
+        errors=[
+            *(*WITH_TOKEN, *WRITE, EventNotFound, TooManyTickets(4)),
+            *(SoldOut, SalesNotOpen, SalesClosed, PersonLimit(4, 4), *KEY_REFUSALS),
+        ],
+        parameters=[LOCATION, *key_headers(201)],
         description="What does not fit is waitlisted whole: look at `bookingStatus`.",
     )
     def create(self, request):
@@ -115,7 +140,11 @@ class BookingViewSet(ViewSet):
         return answer(message, data, status=201, headers=headers)
 
     @describes(
-        "List bookings", success={200: BookingSerializer(many=True)}, errors=[400, 401, 404], is_open_to_guests=False
+        "list_bookings",
+        "List bookings",
+        success={200: BookingSerializer(many=True)},
+        errors=[*WITH_LOGIN, *A_LIST],
+        is_open_to_guests=False,
     )
     def list(self, request):
         if not request.user.is_authenticated:
@@ -126,7 +155,12 @@ class BookingViewSet(ViewSet):
         return self.get_paginated_response([booking_data(booking) for booking in page])
 
     @describes(
-        "Read a booking", success={200: BookingSerializer}, errors=[401, 404], parameters=[ID, TOKEN, TOKEN_QUERY]
+        "get_booking",
+        "Read a booking",
+        success={200: BookingSerializer},
+        message="Booking retrieved successfully.",
+        errors=[*WITH_TOKEN, BookingNotFound],
+        parameters=[ID, TOKEN, TOKEN_QUERY],
     )
     def retrieve(self, request, pk):
         booking = self.get_object()
@@ -134,12 +168,13 @@ class BookingViewSet(ViewSet):
         return answer("Booking retrieved successfully.", booking_data(booking))
 
     @describes(
+        "cancel_booking",
         "Cancel a booking, or some of its tickets",
         request=CancellationSerializer,
         success={200: None},
-        errors=[400, 401, 404, 409, 422],
+        message="Booking cancelled successfully.",
+        errors=[*WITH_TOKEN, *WRITE, BookingNotFound, MoreThanReserved(2), AlreadyCancelled, *KEY_REFUSALS],
         parameters=[ID, TOKEN, TOKEN_QUERY, CancellationSerializer, *key_headers(200)],
-        codes={409: IN_FLIGHT},
         description="`bookingId` and `ticketsToCancel` may stand in the body or in the query string.",
     )
     def destroy(self, request, pk):
@@ -189,7 +224,8 @@ def receipt_answer(receipt: Receipt) -> tuple[str, dict, dict[str, str]]:
     data = booking_data(receipt.booking)
     if receipt.token:
         data["bookingToken"] = receipt.token
-    return "Booking created successfully.", data, replay_headers(receipt.is_replayed)
+    headers = {"Location": f"/api/v1/booking/{receipt.booking.id}", **replay_headers(receipt.is_replayed)}
+    return "Booking created successfully.", data, headers
 
 
 def cancellation_fields(request):
@@ -215,10 +251,12 @@ class EventStatusViewSet(ViewSet):
     tag = "Bookings"
 
     @describes(
+        "get_event_status",
         "How many tickets are left",
         success={200: EventStatusSerializer, 304: NOT_MODIFIED},
-        errors=[401, 404],
-        parameters=[IF_NONE_MATCH, sent_header("ETag", "The state of the counts.", on=[200, 304])],
+        message="Event status retrieved successfully.",
+        errors=[*WITH_TOKEN, EventNotFound],
+        parameters=[ID, IF_NONE_MATCH, sent_header("ETag", "The state of the counts.", on=[200, 304])],
         description="With an `ETag`; `If-None-Match` answers 304 while nothing changed.",
     )
     def retrieve(self, request, pk):
@@ -255,24 +293,28 @@ class EventViewSet(EventReadViewSet):
         return EventCreateSerializer
 
     @describes(
+        "create_event",
         "Create an event",
         request=EventCreateSerializer,
         success={201: EventSerializer},
-        errors=[400, 401, 403, 409, 422],
-        parameters=[version_header(201), *key_headers(201)],
-        codes={409: IN_FLIGHT},
+        message="Event created successfully.",
+        errors=[*WITH_LOGIN, *WRITE, *KEY_REFUSALS],
+        parameters=[version_header(201), LOCATION, *key_headers(201)],
     )
     def create(self, request):
         receipt = once(open_event, self.valid_fields(), actor=request.user, key=self.sent_key())
-        return event_answer("Event created successfully.", receipt, status=201)
+        response = event_answer("Event created successfully.", receipt, status=201)
+        response["Location"] = f"/api/v1/event/{receipt.event.pk}"
+        return response
 
     @describes(
+        "update_event",
         "Change an event",
         request=EventChangeSerializer,
         success={200: EventSerializer},
-        errors=[400, 401, 403, 404, 409, 412, 422],
-        parameters=[IF_MATCH, version_header(200), *key_headers(200)],
-        codes={409: IN_FLIGHT},
+        message="Event updated successfully.",
+        errors=[*WITH_LOGIN, *WRITE, EventNotFound, CapacityBelowHeld(60), StaleVersion, *KEY_REFUSALS],
+        parameters=[ID, IF_MATCH, version_header(200), *key_headers(200)],
         description=(
             "More `totalTickets`, and a later `salesEnd`, serve the waitlist at once; fewer tickets than are held are"
             " refused."
@@ -285,11 +327,12 @@ class EventViewSet(EventReadViewSet):
         return event_answer("Event updated successfully.", receipt)
 
     @describes(
+        "delete_event",
         "Delete an event",
         success={200: None},
-        errors=[401, 403, 404, 409, 412, 422],
-        parameters=[IF_MATCH, *key_headers(200)],
-        codes={409: IN_FLIGHT},
+        message="Event deleted successfully.",
+        errors=[*WITH_LOGIN, *WRITE, EventNotFound, StaleVersion, *KEY_REFUSALS],
+        parameters=[ID, IF_MATCH, *key_headers(200)],
         description="Its bookings are kept, cancelled with it.",
     )
     def destroy(self, request, pk):

@@ -63,7 +63,12 @@ class RequestSchema(OpenApiSerializerExtension):
 
     def map_serializer(self, auto_schema, direction):
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        # Its docstring is for those who read the code.
+        schema.pop("description", None)
         return {**schema, "additionalProperties": False}
+
+
+MAX_INT32 = 2**31 - 1
 
 
 class WholeNumberField(serializers.IntegerField):
@@ -82,19 +87,23 @@ class WholeNumberField(serializers.IntegerField):
         return value
 
 
+@extend_schema_field({"type": "integer", "format": "int64"})
+class IdField(serializers.IntegerField):
+    """An id in an answer."""
+
+
 class WholeNumberSchema(OpenApiSerializerFieldExtension):
     target_class = WholeNumberField
 
     def map_serializer_field(self, auto_schema, direction):
         low = 1 if self.target.min_value is None else self.target.min_value
         high = MAX_TICKETS if self.target.max_value is None else self.target.max_value
-        # The pattern allows one digit less than the maximum has, since a pattern cannot compare.
-        digits = f"[1-9][0-9]{{0,{len(str(high)) - 2}}}"
-        pattern = f"^{digits}$" if low else f"^(0|{digits})$"
-        return {"type": ["integer", "string"], "minimum": low, "maximum": high, "pattern": pattern}
+        # A decimal string is not published: with it the type would be a union, which few languages have.
+        schema = {"type": "integer", "minimum": low, "maximum": high}
+        return schema | ({"format": "int64"} if high > MAX_INT32 else {})
 
 
-@extend_schema_field({"anyOf": [{"type": "boolean"}, {"enum": ["true", "false"]}]})
+@extend_schema_field({"type": "boolean"})
 class SwitchField(serializers.BooleanField):
     """true or false, or one of these words (forms send them); no other word, no 0 or 1."""
 
@@ -186,6 +195,5 @@ class MomentSchema(OpenApiSerializerFieldExtension):
     target_class = MomentField
 
     def map_serializer_field(self, auto_schema, direction):
-        if direction == "response":
-            return {"type": "string", "format": "date-time"}
-        return {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}
+        # A bare date is not published: with it the type would be a union, which generators of clients turn into "any".
+        return {"type": "string", "format": "date-time"}

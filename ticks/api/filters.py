@@ -15,11 +15,6 @@ COMMON = {"page", "pageSize", "search", "ordering"}
 UNLISTED = {"after", "before", "format"}
 
 
-def filter_schema(schema: dict):
-    """Describes a filter. It may be empty, since forms send all filters and leave the unused ones empty."""
-    return extend_schema_field({"anyOf": [schema, {"const": ""}]})
-
-
 class IdFormField(forms.Field):
     def to_python(self, value):
         identity = parse_id(value) if value else None
@@ -36,12 +31,14 @@ class MomentFormField(forms.Field):
             raise forms.ValidationError(str(error)) from error
 
 
-@filter_schema({"type": "integer", "minimum": 0, "maximum": MAX_ID})
+# An empty filter is no filter, since forms send all filters and leave the unused ones empty. The schema does not have
+# this, since each type would be a union with it.
+@extend_schema_field({"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_ID})
 class IdFilter(django_filters.Filter):
     field_class = IdFormField
 
 
-@filter_schema({"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]})
+@extend_schema_field({"type": "string", "format": "date-time"})
 class MomentFilter(django_filters.Filter):
     field_class = MomentFormField
 
@@ -49,7 +46,9 @@ class MomentFilter(django_filters.Filter):
 def word_filter(choices: list[tuple[str, str]], **options) -> django_filters.ChoiceFilter:
     """A filter by one of a few words."""
     words = [word for word, _ in choices]
-    return filter_schema({"enum": words})(django_filters.ChoiceFilter(choices=choices, **options))
+    return extend_schema_field({"type": "string", "enum": words})(
+        django_filters.ChoiceFilter(choices=choices, **options)
+    )
 
 
 class StrictFilters(DjangoFilterBackend):

@@ -1,17 +1,13 @@
-"""The header `Idempotency-Key`: who takes it, how it is read, and how the schema describes it."""
+"""The header `Idempotency-Key`: who takes it, and how it is read."""
 
 import re
 
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import ValidationError
-
-from ticks.api.schema import SECONDS, sent_header
 
 HEADER = "Idempotency-Key"
 VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
+BAD_KEY = "Send 1 to 255 visible characters without spaces."
 NO_KEY = "This request takes no Idempotency-Key; leave the header out."
-# These are the codes of a 409, for the schema.
-IN_FLIGHT = {"idempotency_key_in_flight": "A request with this Idempotency-Key is being worked on; send it again."}
 
 
 class KeyedActions:
@@ -39,34 +35,9 @@ def idempotency_key(header: str | None) -> str | None:
     if len(key) >= 2 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if not VISIBLE.fullmatch(key):
-        raise ValidationError({HEADER: ["Send 1 to 255 visible characters without spaces."]})
+        raise ValidationError({HEADER: [BAD_KEY]})
     return key
 
 
 def replay_headers(is_replayed: bool) -> dict[str, str]:
     return {"Idempotent-Replayed": "true"} if is_replayed else {}
-
-
-def key_headers(*statuses: int) -> list[OpenApiParameter]:
-    """The headers of a keyed action in the schema. `statuses` are those of its successes."""
-    return [
-        OpenApiParameter(
-            HEADER,
-            {"type": "string", "pattern": r'^([\x21-\x7e]{1,255}|"[\x21-\x7e]{1,255}")$'},
-            location="header",
-            description=(
-                "1 to 255 visible characters, drawn at random for each request: a guest's is as good as the token. "
-                "The same key and request answer the same again, and are carried out once."
-            ),
-        ),
-        sent_header(
-            "Idempotent-Replayed",
-            "This is the first answer to this key again.",
-            on=list(statuses),
-            required=False,
-            schema={"const": "true"},
-        ),
-        sent_header(
-            "Retry-After", "Seconds; with `idempotency_key_in_flight`.", on=[409], required=False, schema=SECONDS
-        ),
-    ]

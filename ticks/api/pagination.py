@@ -158,10 +158,12 @@ class Pages(PageNumberPagination):
         ]
 
     def get_paginated_response_schema(self, schema):
-        link = {"type": ["string", "null"], "format": "uri"}
-        pagination = object_schema(count={"type": "integer"}, next=link, previous=link)
-        error = {"type": "boolean", "const": False}
-        return object_schema(message={"type": "string"}, data=schema, pagination=pagination, error=error)
+        # drf-spectacular writes the example of a page from the examples of its parts.
+        link = {"type": ["string", "null"], "format": "uri", "example": None}
+        pagination = object_schema(count={"type": "integer", "example": 1}, next=link, previous=link)
+        error = {"type": "boolean", "const": False, "example": False}
+        message = {"type": "string", "example": "Retrieved successfully."}
+        return object_schema(message=message, data=schema, pagination=pagination, error=error)
 
 
 def object_schema(**properties: dict) -> dict:

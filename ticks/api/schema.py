@@ -3,6 +3,7 @@
 from functools import cache
 
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
@@ -14,17 +15,29 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
+from ticks.api import idempotency
 from ticks.api.envelope import failure
+from ticks.api.envelope import success as enveloped_success
+from ticks.api.throttling import TooManyRequests
+from ticks.db.transactions import Busy, OutcomeUnknown, Unavailable
+from ticks.exceptions import Refusal
 
-ALWAYS_TRUE = extend_schema_field({"type": "boolean", "const": True})(serializers.BooleanField())
-ALWAYS_FALSE = extend_schema_field({"type": "boolean", "const": False})(serializers.BooleanField())
+
+@extend_schema_field({"type": "boolean", "const": True})
+class AlwaysTrue(serializers.BooleanField):
+    """The `error` of a failure."""
+
+
+@extend_schema_field({"type": "boolean", "const": False})
+class AlwaysFalse(serializers.BooleanField):
+    """The `error` of a success."""
 
 
 # Otherwise the errors of an action that is named `list` would be lists.
 @extend_schema_serializer(many=False)
 class ErrorSerializer(serializers.Serializer):
     message = serializers.CharField(help_text="A sentence for a person.")
-    error = ALWAYS_TRUE
+    error = AlwaysTrue()
     code = serializers.CharField(help_text="Stable, for programs.")
     errors = serializers.DictField(
         child=serializers.ListField(child=serializers.CharField()),
@@ -33,37 +46,47 @@ class ErrorSerializer(serializers.Serializer):
     )
 
 
-# Each status has its meaning and its codes, and each code has its sentence.
-ERRORS = {
-    400: ("Malformed or invalid; `errors` names the fields.", {"invalid": "email: Enter a valid email address."}),
-    401: ("Not logged in, or the token is no longer valid.", {"token_not_valid": "This token is no longer valid."}),
-    403: ("Logged in, but not allowed.", {"permission_denied": "Only an admin may do this."}),
-    404: ("There is no such thing, or it is not yours.", {"not_found": "There is nothing at this address."}),
-    406: ("The Accept header asks for what is not served.", {"not_acceptable": "Ask for application/json."}),
-    409: ("Valid, but the state says no.", {"sold_out": "The event is sold out and has no waitlist."}),
-    412: ("`If-Match` names an older version.", {"stale_version": "Somebody changed this event; read it again."}),
-    413: ("The body is larger than 1 MB.", {"too_large": "The request's body is larger than 1 MB; send less."}),
-    415: ("The body's content type is not JSON.", {"unsupported_media_type": "Send application/json."}),
-    422: ("The idempotency key was used with another request.", {"idempotency_key_reused": "Use a new key."}),
-    429: (
-        "Too many requests; `Retry-After` says when.",
-        {"throttled": "Too many requests; try again in 5 seconds."},
-    ),
+STATUSES = {
+    400: "Malformed or invalid; `errors` names the fields.",
+    401: "Not logged in, or the token is not valid, or no longer.",
+    403: "The account may not do this, or a browser's session came without its CSRF token.",
+    404: "There is no such thing, or it is not yours.",
+    406: "The `Accept` header asks for what is not served.",
+    409: "Valid, but the state says no.",
+    412: "`If-Match` names an older version.",
+    413: "The body is larger than 1 MB.",
+    415: "The body's content type is not JSON.",
+    422: "The idempotency key was used with another request.",
+    429: "Too many requests; `Retry-After` says when.",
     503: (
         "Busy or without its database; `Retry-After` says when. Nothing was changed, unless the code is "
-        "`outcome_unknown`: then it may or may not be done. With an `Idempotency-Key` send the same again, "
-        "else look first.",
-        {
-            "busy": "Too many people are at this at once; nothing was changed. Try again in a second.",
-            "database_unavailable": "The database does not answer; nothing was changed. Try again shortly.",
-            "outcome_unknown": "The connection to the database was lost; this may or may not have been done.",
-        },
+        "`outcome_unknown`: then it may or may not be done. With an `Idempotency-Key` send the same again, else look "
+        "first."
     ),
 }
-# Every request can have a bad `Idempotency-Key`, or one where none is taken.
-ALWAYS = [400, 406, 429, 503]
-WITH_BODY = [413, 415]
+# The codes that no refusal of a service has, except `invalid`: each has its status and a sentence.
+CODES = {
+    "parse_error": (400, "JSON parse error: it is not UTF-8."),
+    "not_authenticated": (401, "Authentication credentials were not provided."),
+    "token_not_valid": (401, "This token is not valid, or no longer; log in again."),
+    "bad_authorization_header": (401, "The Authorization header must read: Bearer <access token>."),
+    "permission_denied": (403, "Only an admin may do this."),
+    "not_found": (404, "Invalid page."),
+    "not_acceptable": (406, "Could not satisfy the request Accept header."),
+    "too_large": (413, "The request's body is larger than 1 MB; send less."),
+    "unsupported_media_type": (415, 'Unsupported media type "text/plain" in request.'),
+}
+# Groups of errors, for `errors` of `describes`: of every operation, of those with a body, of those that look at a
+# token, of those that need one, of writes by anybody, and of writes that a browser's session may send.
+ALWAYS = ["invalid", "not_acceptable", TooManyRequests(5), Busy, Unavailable]
+WITH_BODY = ["parse_error", "too_large", "unsupported_media_type"]
+WITH_TOKEN = ["token_not_valid", "bad_authorization_header"]
+WITH_LOGIN = ["not_authenticated", *WITH_TOKEN]
+PUBLIC_WRITE = [OutcomeUnknown]
+WRITE = ["permission_denied", OutcomeUnknown]
+A_LIST = ["not_found"]
 SECONDS = {"type": "string", "pattern": "^[0-9]+$"}
+ID = OpenApiParameter("id", OpenApiTypes.INT64, location="path")
 
 
 def sent_header(name: str, description: str, *, on, required=True, schema=str) -> OpenApiParameter:
@@ -76,6 +99,32 @@ SENT_HEADERS = [
     sent_header("Retry-After", "Seconds.", on=[429, 503], schema=SECONDS),
     sent_header("WWW-Authenticate", "Always `Bearer`.", on=[401]),
 ]
+LOCATION = sent_header("Location", "The path of what was made.", on=[201])
+
+
+def key_headers(*statuses: int) -> list[OpenApiParameter]:
+    """The headers of a keyed action in the schema. `statuses` are those of its successes."""
+    return [
+        OpenApiParameter(
+            idempotency.HEADER,
+            {"type": "string", "pattern": r'^([\x21-\x7e]{1,255}|"[\x21-\x7e]{1,255}")$'},
+            location="header",
+            description=(
+                "1 to 255 visible characters, drawn at random for each request: a guest's is as good as the token. "
+                "The same key and request answer the same again, and are carried out once."
+            ),
+        ),
+        sent_header(
+            "Idempotent-Replayed",
+            "This is the first answer to this key again.",
+            on=list(statuses),
+            required=False,
+            schema={"const": "true"},
+        ),
+        sent_header(
+            "Retry-After", "Seconds; with `idempotency_key_in_flight`.", on=[409], required=False, schema=SECONDS
+        ),
+    ]
 
 
 class Operation(AutoSchema):
@@ -83,6 +132,18 @@ class Operation(AutoSchema):
 
     def get_tags(self):
         return [getattr(self.view, "tag", "Ticks")]
+
+    def get_description(self):
+        # Without this the docstring of the view would be published; it is for those who read the code.
+        return ""
+
+    def get_operation(self, *args, **kwargs):
+        operation = super().get_operation(*args, **kwargs)
+        if operation and self.view.action == "list":
+            # drf-spectacular writes the example of a page. It does not know the list's own message.
+            for example in operation["responses"]["200"]["content"]["application/json"]["examples"].values():
+                example["value"]["message"] = self.view.list_message
+        return operation
 
     def _get_request_body(self, direction="request"):
         if self.method != "DELETE":
@@ -96,29 +157,33 @@ class Operation(AutoSchema):
 
 
 def describes(
+    operation: str,
     summary: str,
     *,
     success: dict,
-    errors: list[int] | None = None,
+    message: str = "",
+    errors: list | None = None,
     request=None,
     error_body=ErrorSerializer,
-    wrap=True,
     parameters=None,
     description="",
-    codes: dict[int, dict[str, str]] | None = None,
     is_open_to_guests: bool | None = None,
 ):
-    """Describes an operation: what it takes, its success (enveloped) and each error it can answer.
+    """Describes an operation: its id, what it takes, its success and each error that it can answer.
 
-    A request serializer's `example` is the request's example. `codes` adds to those of `ERRORS`.
+    `errors` has codes of `CODES` and refusals, as classes or with their arguments. The `example` of a serializer is the
+    example of the request or of the success. `message` is that of the envelope; a list names its own (`list_message`).
     """
     example = getattr(request, "example", None)
-    statuses = sorted({*(errors or []), *ALWAYS, *(WITH_BODY if request else [])})
+    errors = [*ALWAYS, *(WITH_BODY if request else []), *(errors or [])]
+    is_enveloped = error_body is ErrorSerializer
+    failures = failures_by_status(errors, invalid_part(example, parameters or []))
     responses = {
-        **{status: enveloped(body) if wrap else body for status, body in success.items()},
-        **{status: error_response(status, error_body, (codes or {}).get(status, {})) for status in statuses},
+        **{status: success_response(body, message, is_enveloped) for status, body in success.items()},
+        **{status: failure_response(status, failures[status], error_body) for status in sorted(failures)},
     }
     return extend_schema(
+        operation_id=operation,
         summary=summary,
         auth=[{"bearer": []}, {"cookieAuth": []}] if is_open_to_guests is False else None,
         description=description or None,
@@ -130,27 +195,56 @@ def describes(
     )
 
 
-def error_response(status: int, body, codes: dict[str, str]) -> OpenApiResponse:
-    description, usual = ERRORS[status]
+def invalid_part(example: dict | None, parameters: list) -> tuple[str, str]:
+    """A field or header that can be invalid in a request, and the sentence for it."""
+    if example:
+        return next(iter(example)), "This field may not be null."
+    takes_key = any(getattr(parameter, "name", "") == idempotency.HEADER for parameter in parameters)
+    return idempotency.HEADER, idempotency.BAD_KEY if takes_key else idempotency.NO_KEY
+
+
+def failures_by_status(errors: list, invalid: tuple[str, str]) -> dict[int, dict[str, dict]]:
+    """The body of each error by its code, by status. `invalid` is a field or header, and what is wrong with it."""
+    failures: dict[int, dict[str, dict]] = {}
+    for error in errors:
+        if error == "invalid":
+            status, body = 400, failure(": ".join(invalid), error, {invalid[0]: [invalid[1]]})
+        elif isinstance(error, str):
+            status, sentence = CODES[error]
+            body = failure(sentence, error)
+        else:
+            refusal: Refusal = error() if isinstance(error, type) else error
+            at_fault = {refusal.field: [refusal.message]} if refusal.field else None
+            status, body = refusal.status, failure(refusal.message, refusal.code, at_fault)
+        failures.setdefault(status, {})[body["code"]] = body
+    return failures
+
+
+def failure_response(status: int, failures: dict[str, dict], body) -> OpenApiResponse:
+    description, is_enveloped = STATUSES[status], body is ErrorSerializer
+    if is_enveloped:
+        description += f" Codes: {', '.join(f'`{code}`' for code in failures)}."
     examples = [
-        OpenApiExample(
-            code,
-            value=failure(message, code) if body is ErrorSerializer else {"error": message},
-            response_only=True,
-            status_codes=[str(status)],
-        )
-        for code, message in {**usual, **codes}.items()
+        OpenApiExample(code, value=value if is_enveloped else {"error": value["message"]})
+        for code, value in failures.items()
     ]
     return OpenApiResponse(body, description=description, examples=examples)
 
 
+def success_response(body, message: str, is_enveloped: bool) -> OpenApiResponse:
+    """A success with its example. It is wrapped in the envelope; the pages of a list are their own (`Pages`)."""
+    if isinstance(body, OpenApiResponse):
+        return body
+    is_list = isinstance(body, serializers.ListSerializer)
+    example = getattr(body.child if is_list else body, "example", None)
+    if is_enveloped and not is_list:
+        body, example = enveloped(body), enveloped_success(message, example)
+    return OpenApiResponse(body, examples=[OpenApiExample("example", value=example)])
+
+
 @cache
 def enveloped(body):
-    """Wraps an answer in the envelope: one object, or none. The pages of a list are its envelope. A response stays as
-    it is."""
-    if isinstance(body, serializers.ListSerializer | OpenApiResponse):
-        return body
-    fields = {"message": serializers.CharField(), "error": ALWAYS_FALSE}
+    fields = {"message": serializers.CharField(), "error": AlwaysFalse()}
     if body is None:
         return inline_serializer("Acknowledgement", fields)
     return inline_serializer(body.__name__.replace("Serializer", "Envelope"), {**fields, "data": body()})

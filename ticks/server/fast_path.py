@@ -99,6 +99,8 @@ def whole_answer(
 ) -> Answer:
     """The complete answer; it also writes the log line. Without a body the status is 304."""
     content = b"" if body is None else to_json(body)
+    # Each booking has an address of its own, so that it is no header that many answers have in common.
+    location = headers.pop("Location", None)
     all_headers = [
         *common_headers(
             tuple(headers.items()),
@@ -111,6 +113,7 @@ def whole_answer(
         ),
         ("Content-Length", str(len(content))),
         ("X-Request-ID", head.identity),
+        *([("Location", location)] if location else []),
     ]
     seconds = time.perf_counter() - began
     log_request(method=head.method, path=head.path, status=status, seconds=seconds, user=user, identity=head.identity)

@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -14,11 +15,13 @@ from django.core import signals
 from django.db import close_old_connections
 from hypothesis import HealthCheck, note, settings
 from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from accounts import tokens
 from accounts.tests.factories import UserFactory
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import undone
+from ticks.parsing import MAX_ID
 from ticks.server.app import django_application, made_readable
 
 pytestmark = pytest.mark.drawn
@@ -54,6 +57,9 @@ STAND_INS = {
     "refresh_tokens": ["refresh-token"],
     "etags": ["etag", "*"],
 }
+
+
+LENIENT = re.compile(r"\s*-?\d+\s*|\d{4}-\d\d-\d\d|(?i:\s*(true|false)\s*)")
 
 
 def often(name: str) -> dict:
@@ -166,7 +172,29 @@ def test_answers_are_as_the_schema_says(case, world):
         note(f"as {persona}")
         # Each request finds the same world, so that what fails once fails again.
         with undone():
-            case.call_and_validate(headers=world.headers[persona])
+            case.call_and_validate(
+                headers=world.headers[persona],
+                additional_checks=[code_is_one_of_the_route],
+                excluded_checks=not_checked(case),
+            )
+
+
+def code_is_one_of_the_route(context, response, case):
+    """The schema lists each code that a route can answer, under its status."""
+    is_this_method = case.method.upper() == case.operation.method.upper()
+    if response.status_code >= 400 and is_this_method and case.path.startswith("/api/v1/"):
+        answers = case.operation.definition.raw["responses"][str(response.status_code)]["content"]
+        codes = {example["value"]["code"] for example in answers["application/json"]["examples"].values()}
+
+        assert response.json()["code"] in codes
+
+
+def not_checked(case) -> list:
+    """Ticks also takes what the schema leaves out for the sake of plain types: an empty filter, a number as a decimal
+    string, a bare date, and a switch as a word."""
+    sent = [*case.query.values(), *(case.body.values() if hasattr(case.body, "values") else [])]
+    is_lenient = any(isinstance(value, str) and (not value or LENIENT.fullmatch(value)) for value in sent)
+    return [negative_data_rejection] if is_lenient else []
 
 
 def aim(case, world: World, number: int) -> None:
@@ -178,7 +206,8 @@ def aim(case, world: World, number: int) -> None:
                 sent[name] = int(value)
             elif isinstance(value, int | str) and not isinstance(value, bool):
                 sent[name] = world.real.get(value, value)
-    if type(case.path_parameters.get("id")) is int and number % 5:
+    identity = case.path_parameters.get("id")
+    if type(identity) is int and abs(identity) <= MAX_ID and number % 5:
         ids = world.ids["booking" if case.path == "/api/v1/booking/{id}" else "event"]
         case.path_parameters["id"] = ids[number % len(ids)]
 
@@ -204,7 +233,14 @@ def test_chains_of_requests_are_as_the_schema_says(world, persona):
 
         def validate_response(self, response, case, additional_checks=None, **sent):
             # The headers are passed again. Otherwise the token would count as made up, which must not be accepted.
-            case.validate_response(response, transport_kwargs=sent, recorder=self.recorder, **sent)
+            case.validate_response(
+                response,
+                transport_kwargs=sent,
+                recorder=self.recorder,
+                additional_checks=[code_is_one_of_the_route],
+                excluded_checks=not_checked(case),
+                **sent,
+            )
 
     Chain.run(
         settings=settings(

@@ -11,6 +11,13 @@ from jsonschema import Draft202012Validator
 pytestmark = pytest.mark.django_db
 
 AUTH = "/api/v1/auth/"
+OPERATIONS = [
+    *("register", "log_in", "refresh_tokens", "log_out", "get_account", "update_account", "change_password"),
+    *("list_events", "create_event", "get_event", "update_event", "delete_event", "get_event_status"),
+    *("list_bookings", "book_tickets", "get_booking", "cancel_booking"),
+    *("one_ticket_register", "one_ticket_log_in", "one_ticket_get_event", "one_ticket_create_event"),
+    *("one_ticket_book", "one_ticket_cancel"),
+]
 
 
 @pytest.fixture
@@ -105,6 +112,98 @@ def test_schema_examples_are_valid(schema):
         Draft202012Validator({**its_schema, "components": schema["components"]}).validate(value)
 
 
+def test_schema_has_an_example_of_every_request_and_answer(schema):
+    without = [
+        name
+        for name, operation in operations(schema)
+        for body in bodies(operation)
+        for content in body.get("content", {}).values()
+        if not content.get("examples")
+    ]
+
+    assert without == []
+
+
+def test_schema_types_are_plain(schema):
+    """Generators of clients turn other unions than those with null into "any", or into types of odd names."""
+    unions = [schema_ for schema_ in parts(schema) if "anyOf" in schema_ or len(set(types_of(schema_)) - {"null"}) > 1]
+    components = schema["components"]["schemas"]
+    ids = {
+        parameter["schema"]["type"]
+        for _, operation in operations(schema)
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "path"
+    }
+
+    assert unions == []
+    assert ids == {"integer"}
+    for name in ("date", "salesStart", "salesEnd"):
+        assert components["EventCreateRequest"]["properties"][name]["format"] == "date-time"
+
+
+def parts(node):
+    """Every object of the schema, however deep."""
+    if isinstance(node, dict):
+        yield node
+        for inner in node.values():
+            yield from parts(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from parts(inner)
+
+
+def types_of(node):
+    types = node.get("type")
+    return types if isinstance(types, list) else []
+
+
+def test_schema_says_whether_an_answer_is_a_failure(schema):
+    components = schema["components"]["schemas"]
+    said = {
+        name: component["properties"]["error"]
+        for name, component in components.items()
+        if "error" in component.get("properties", {}) and not name.startswith("Plain")
+    }
+
+    assert len(said) > 8
+    assert said.pop("Error") == {"type": "boolean", "const": True}
+    assert [(name, error["type"], error["const"]) for name, error in said.items() if error["const"] is not False] == []
+
+
+def test_schema_has_ids_of_operations_that_say_what_is_done(schema):
+    ids = [operation["operationId"] for _, operation in operations(schema)]
+
+    assert sorted(ids) == sorted(OPERATIONS)
+
+
+def test_schema_publishes_no_docstring(schema):
+    described = {name for name, component in schema["components"]["schemas"].items() if "description" in component}
+    views = [operation["description"] for _, operation in operations(schema) if "description" in operation]
+
+    # The words of a choice are described.
+    assert described == {"BookingStatus", "WaitlistPolicy"}
+    assert [text for text in views if "`" not in text and text != "Its bookings are kept, cancelled with it."] == []
+
+
+def test_schema_lists_the_codes_of_each_status(schema):
+    cancel = schema["paths"]["/api/v1/booking/{id}"]["delete"]["responses"]
+
+    assert {status: codes(response) for status, response in cancel.items() if status != "200"} == {
+        "400": ["invalid", "parse_error", "more_than_reserved"],
+        "401": ["token_not_valid", "bad_authorization_header"],
+        "403": ["permission_denied"],
+        "404": ["booking_not_found"],
+        "406": ["not_acceptable"],
+        "409": ["already_cancelled", "idempotency_key_in_flight"],
+        "413": ["too_large"],
+        "415": ["unsupported_media_type"],
+        "422": ["idempotency_key_reused"],
+        "429": ["throttled"],
+        "503": ["busy", "database_unavailable", "outcome_unknown"],
+    }
+    assert cancel["404"]["description"].endswith("Codes: `booking_not_found`.")
+
+
 def test_schema_requests_are_json(schema):
     kinds = {
         kind for _, operation in operations(schema) for kind in operation.get("requestBody", {}).get("content", [])
@@ -119,7 +218,7 @@ def test_schema_names_the_headers_of_every_answer(schema):
         for status, response in operation["responses"].items():
             required = {header for header, told in response["headers"].items() if told.get("required")}
 
-            assert required - {"ETag"} == {"X-Request-ID"} | promised.get(status, set()), (name, status)
+            assert required - {"ETag", "Location"} == {"X-Request-ID"} | promised.get(status, set()), (name, status)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +250,8 @@ def test_schema_says_how_a_booking_is_repeated(schema):
 
     assert responses["201"]["headers"]["Idempotent-Replayed"]["schema"] == {"const": "true"}
     assert "required" not in responses["409"]["headers"]["Retry-After"]
-    assert codes(responses["409"]) == ["sold_out", "idempotency_key_in_flight"]
+    refused = ["sold_out", "sales_not_open", "sales_closed", "person_limit", "idempotency_key_in_flight"]
+    assert codes(responses["409"]) == refused
     assert codes(responses["503"]) == ["busy", "database_unavailable", "outcome_unknown"]
 
 

@@ -18,7 +18,7 @@ UNTOUCHED = 5
 LOGIN = {"username": "rosalind", "password": "photograph 51"}
 DRAWN = re.compile(
     rb'(?<="id":)\d+|(?<="reference":")[^"]+|(?<=At":")[^"]+|(?<="bookingToken":")[^"]+|(?<=date: )[^\r]+'
-    rb"|(?<=content-length: )\d+",
+    rb"|(?<=content-length: )\d+|(?<=location: /api/v1/booking/)\d+",
     re.IGNORECASE,
 )
 STATUS_HEAD = b"GET /api/v1/booking/status/%d HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: mine\r\n\r\n" % UNTOUCHED

@@ -184,6 +184,9 @@ def plain(answer: Answer, sent: Sent, names: dict) -> tuple:
             header[1] = str(len(text))
         elif header[0] == "X-Request-ID":
             header[1] = identity(header[1], names)
+        elif header[0] == "Location" and status == 201:
+            address, _, pk = header[1].rpartition("/")
+            header[1] = f"{address}/{number_of('booking', int(pk), names)}"
         elif header[0] == "Set-Cookie":
             header[1] = header[1].partition("=")[0]
     return status, headers, text
