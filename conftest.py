@@ -30,9 +30,9 @@ class Profile(NamedTuple):
 
 
 PROFILES = {
-    "small": Profile(60, 30),
+    "small": Profile(50, 40),
     # This profile shows only that something fails, not why.
-    "unshortened": Profile(60, 30, is_shortened=False),
+    "unshortened": Profile(50, 40, is_shortened=False),
     "nightly": Profile(500, 50),
 }
 

@@ -25,6 +25,7 @@ MUST_HAPPEN = {
     "promoted by cancellation",
     "promoted by part cancellation",
     "promoted by new capacity",
+    "promoted by new policy",
     "promoted by sales that go on",
     "waits though it fits, since sales have ended",
     "passed over, kept its place",
