@@ -104,8 +104,6 @@ class Booking(models.Model):
             models.Index(fields=["event", "id"], name="booking_by_event"),
             models.Index(fields=["status"], name="booking_by_status"),
             models.Index(fields=["event", "status"], name="booking_by_event_and_status"),
-            # This index finds the live bookings of a person for an event: of an account, or of a guest's mail address.
-            models.Index(fields=["event", "user", "status", "email"], name="booking_by_event_and_person"),
             # This index finds the earliest waiting bookings of one size.
             models.Index(
                 fields=["event", "status", "tickets_reserved", "waitlist_number"], name="booking_waiting_by_size"
