@@ -144,7 +144,7 @@ def shape(request):
 
 
 def is_api(request) -> bool:
-    return request.path.startswith("/api/")
+    return request.path == "/api" or request.path.startswith("/api/")
 
 
 def bad_request(request, exception) -> HttpResponse:

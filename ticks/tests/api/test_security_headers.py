@@ -66,6 +66,7 @@ def expected(policy, cached="no-store"):
         ("/nothing", HTML, 404, PAGE, "no-store"),
         ("/api/v1/auth/login", JSON, 405, DATA, "no-store"),
         ("/api/v1/event", {**JSON, "Host": "evil.example"}, 400, DATA, "no-store"),
+        ("/api", {**JSON, "Host": "evil.example"}, 400, DATA, "no-store"),
         ("/admin/login/", {"Host": "evil.example"}, 400, PAGE, "no-store"),
         ("/healthz", {}, 200, DATA, NEVER),
         ("/readyz", {}, 200, DATA, NEVER),
