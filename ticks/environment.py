@@ -20,6 +20,22 @@ RATE = r"0*[1-9][0-9]{0,9}/[smhd].*"
 BY_PORT = "127.0.0.1"
 
 
+# A line of `.env` that is read: NAME=value, perhaps after the word export; a comment; nothing.
+LINE = re.compile(r"\s*((export\s+)?[A-Za-z_][A-Za-z_0-9]*=.*|#.*)?")
+
+
+def refuse_unreadable_lines(path: Path) -> None:
+    """Raises `ImproperlyConfigured` for a line that django-environ would pass over, which may be the database's. The
+    sentence does not show the line, which may have a password in it."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ImproperlyConfigured(f"{path} is not UTF-8; save it as UTF-8.") from error
+    for number, line in enumerate(lines, 1):
+        if not LINE.fullmatch(line):
+            raise ImproperlyConfigured(f"Line {number} of {path} cannot be read; write NAME=value, without spaces.")
+
+
 class Environment:
     """Reads settings by name and refuses wrong ones with one sentence (`ImproperlyConfigured`)."""
 
@@ -27,6 +43,7 @@ class Environment:
         self.base_dir = base_dir
         env_file = os.environ.get("TICKS_ENV_FILE", str(base_dir / ".env"))
         if Path(env_file).is_file():
+            refuse_unreadable_lines(Path(env_file))
             Env.read_env(env_file)
         elif os.environ.get("TICKS_ENV_FILE"):
             raise ImproperlyConfigured(f"TICKS_ENV_FILE is {env_file!r}; name a file that exists, or empty it.")

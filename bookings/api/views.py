@@ -237,8 +237,11 @@ def cancellation_fields(request):
         for source in (request.query_params, request.data)
     )
     differing = [name for name in query.keys() & body.keys() if str(query[name]).strip() != str(body[name]).strip()]
-    if differing:
-        raise ValidationError({name: ["The body and the query string say different things."] for name in differing})
+    errors = {name: ["The body and the query string say different things."] for name in differing}
+    repeated = [name for name in query if len(request.query_params.getlist(name)) > 1]
+    errors |= {name: ["It stands in the query string more than once."] for name in repeated}
+    if errors:
+        raise ValidationError(errors)
     return query | body
 
 

@@ -70,6 +70,9 @@ def moves(event: Event, booking: Booking, *, position: int, note: str, actor: Us
     if not 1 <= position <= event.waitlisted_count:
         raise NotInLine(event.waitlisted_count)
     now_at = booking.waitlist_position
+    if now_at is None:
+        # It has left the waitlist since it was read.
+        raise NotWaiting
     if position == now_at:
         return []
     # Without this booking, so many others stand ahead of the new place.

@@ -136,6 +136,33 @@ def test_env_file_is_read_and_the_environment_wins(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"PORT=8979\nDATABASE_URL = mysql://ada:secret@localhost/x\n", "Line 2 of {} cannot be read"),
+        (b"\xef\xbb\xbfPORT=8979\n", "Line 1 of {} cannot be read"),
+        (b"FOO BAR\n", "Line 1 of {} cannot be read"),
+        (b"PORT=8979\xff\n", "{} is not UTF-8"),
+    ],
+)
+def test_env_file_with_a_line_that_is_not_read_stops_the_start(tmp_path, content, sentence):
+    env_file = tmp_path / "settings"
+    env_file.write_bytes(content)
+
+    finished = check(tmp_path, TICKS_ENV_FILE=str(env_file))
+
+    assert finished.returncode != 0
+    assert finished.stderr.startswith(f"Ticks cannot start: {sentence.format(env_file)}")
+    assert "secret" not in finished.stderr
+
+
+def test_env_file_may_have_comments_and_exports(tmp_path):
+    env_file = tmp_path / "settings"
+    env_file.write_text("# a comment\n\nexport DEBUG=maybe\n")
+
+    assert "DEBUG is 'maybe'" in check(tmp_path, TICKS_ENV_FILE=str(env_file)).stderr
+
+
+@pytest.mark.parametrize(
     ("given", "on"),
     [("on", True), ("TRUE", True), ("yes", True), ("1", True), ("off", False), ("False", False), ("no", False),
      ("0", False), ("", True), (" ", True)],

@@ -202,6 +202,9 @@ class ServeOutOfTurn(WaitingAction):
 
     def preview(self, form):
         booking = self.subject
+        if booking.waitlist_position is None:
+            # It has left the waitlist since it was read.
+            raise NotWaiting
         forecast = simulate(booking.event, [Serve(booking.pk, adds=form.cleaned_data.get("adds", False))])
         added = forecast.inventory.total - booking.event.total_tickets
         ahead = booking.waitlist_position - 1

@@ -184,7 +184,8 @@ class ChangeCapacity(EventEdit):
         if total == event.total_tickets:
             return Preview([*lines, "That is what it has already; nothing would change."])
         lines += [formatting.promotes(forecast), formatting.counts_after(forecast)]
-        return Preview(lines, fingerprint=sorted(claim.id for claim in forecast.promoted))
+        # While an event sells, others join the waitlist all the time. They do not change what was decided.
+        return Preview(lines, fingerprint=bool(forecast.promoted))
 
     def carry_out(self, form):
         change = self.save(form, {"total_tickets": form.cleaned_data["total"]})
@@ -334,7 +335,9 @@ class CancelEvents(SelectionAction):
 
     def preview(self, form):
         rows = [self.described(event) for event in self.subject]
-        return Preview([*self.listed(rows), "This cannot be undone."], fingerprint=rows)
+        # The counts change all the time while an event sells, and all its bookings are cancelled in any case.
+        versions = [(event.pk, event.version) for event in self.subject]
+        return Preview([*self.listed(rows), "This cannot be undone."], fingerprint=versions)
 
     def described(self, event: Event) -> str:
         if event.deleted_at:

@@ -24,6 +24,16 @@ def url(booking):
     return f"/api/v1/booking/{booking.pk}"
 
 
+def test_cancel_with_a_name_twice_in_the_query_cancels_nothing(owner, user):
+    booking = BookingFactory(user=user, tickets=3)
+
+    response = owner.delete(f"{url(booking)}?ticketsToCancel=1&ticketsToCancel=2")
+
+    assert response.status_code == 400
+    assert response.json()["errors"] == {"ticketsToCancel": ["It stands in the query string more than once."]}
+    assert Booking.objects.get().tickets_reserved == 3
+
+
 def test_cancel_as_owner_gives_all_back(owner, user):
     event = EventFactory(total_tickets=10)
     booking = BookingFactory(event=event, user=user, tickets=3)
