@@ -19,6 +19,7 @@ from bookings.tests.admin.confirming import (
     said,
     url_of,
 )
+from bookings.tests.factories import BookingFactory
 from bookings.tests.state import digest_of_all_tables
 from ticks.db.transactions import Busy, OutcomeUnknown
 
@@ -102,6 +103,15 @@ def test_action_is_shown_then_done_and_told(box_office, gala, action):
     assert entries(gala, after=known) == ledger
     assert counts(gala) == then
     assert LogEntry.objects.get().user.username == "superuser"
+
+
+def test_capacity_is_changed_though_somebody_joined_the_waitlist_meanwhile(box_office, gala):
+    shown = look(box_office, gala, "capacity", total="12")
+    BookingFactory(event=gala, first_name="Kurt", tickets=1)
+
+    confirm(box_office, gala, "capacity", shown)
+
+    assert counts(gala) == (12, 2, 0, 0)
 
 
 @pytest.mark.parametrize("action", DONE)

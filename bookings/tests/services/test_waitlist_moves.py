@@ -184,6 +184,16 @@ def test_booking_that_was_cancelled_meanwhile_is_not_moved(manager):
     assert findings(event) == []
 
 
+def test_booking_that_left_between_two_reads_has_no_moves(manager):
+    event, [first, second] = event_of(manager, waiting=[2, 2])
+    stale = Booking.objects.get(pk=second.pk)
+    cancel_tickets(second)
+    event.refresh_from_db()
+
+    with pytest.raises(NotWaiting):
+        waitlist.moves(event, stale, position=1, note="", actor=manager)
+
+
 def test_booking_that_was_moved_meanwhile_is_moved_from_where_it_stands(manager):
     event, [first, second, third] = event_of(manager, waiting=[2, 2, 2])
     stale = Booking.objects.get(pk=first.pk)
