@@ -50,6 +50,7 @@ class AccountRules(Machine):
         token = latest(login.refresh_tokens, token)
         sent = Sent("refresh", "post", "/api/v1/auth/refresh", {"refreshToken": token.value})
         let_an_hour_pass()
+        self.digest = digest_of_all_tables()
         self.ask(sent, None, refresh, login, token)
         # The token is used again, as by a client that has lost the answer.
         self.ask(sent, None, refresh, login, token, is_repeated=not login.is_over)
