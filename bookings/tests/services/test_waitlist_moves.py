@@ -185,7 +185,7 @@ def test_booking_that_was_cancelled_meanwhile_is_not_moved(manager):
 
 
 def test_booking_that_left_between_two_reads_has_no_moves(manager):
-    event, [first, second] = event_of(manager, waiting=[2, 2])
+    event, [_, second] = event_of(manager, waiting=[2, 2])
     stale = Booking.objects.get(pk=second.pk)
     cancel_tickets(second)
     event.refresh_from_db()
