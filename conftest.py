@@ -8,6 +8,7 @@ from django.test import TransactionTestCase
 from rest_framework.test import APIClient
 
 from accounts import tokens
+from accounts.backends import OwaspArgon2
 from accounts.tests.factories import UserFactory
 from bookings.tests.rows import delete_rows
 from ticks.api import throttling
@@ -37,6 +38,11 @@ PROFILES = {
 }
 
 
+DATABASE_FIXTURES = {"_django_db_helper", "django_db_setup"}
+DATABASE_MARKERS = ("django_db", "mariadb", "galera")
+OWASP_COSTS = {name: getattr(OwaspArgon2, name) for name in ("time_cost", "memory_cost")}
+
+
 @pytest.fixture(scope="session")
 def hypothesis_profile():
     return PROFILES[os.environ.get("HYPOTHESIS_PROFILE") or "small"]
@@ -60,6 +66,21 @@ def _deleted_not_flushed():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_hashes():
+    """Hashes passwords in a hundredth of the time. Tests that ask for `owasp_hashes` hash them as production does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OwaspArgon2, "time_cost", 1)
+        patch.setattr(OwaspArgon2, "memory_cost", 8)
+        yield
+
+
+@pytest.fixture
+def owasp_hashes(monkeypatch):
+    for name, cost in OWASP_COSTS.items():
+        monkeypatch.setattr(OwaspArgon2, name, cost)
+
+
 @pytest.fixture(autouse=True)
 def _throttle_off(settings):
     """Turns throttles off and clears their counts. Tests of throttles turn them on."""
@@ -79,6 +100,9 @@ def pytest_collection_modifyitems(config, items):
         if "port" in item.fixturenames:
             # The test starts a server of its own, and mostly waits for it, so `tools/test.sh` runs it beside others.
             item.add_marker("served")
+        elif not (DATABASE_FIXTURES & set(item.fixturenames) or any(map(item.get_closest_marker, DATABASE_MARKERS))):
+            # One run is enough for a test that asks for no database.
+            item.add_marker("embedded")
     # The tests are deselected and not skipped, since on that database there is nothing for them to check.
     elsewhere = ["mariadb" if connection.vendor == "sqlite" else "embedded"]
     if os.environ.get("GALERA_TESTS") != "on":

@@ -8,12 +8,18 @@ def main():
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError
 
     try:
         _ = settings.SECRET_KEY
     except ImproperlyConfigured as error:
         sys.exit(f"Ticks cannot start: {error}")
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except OperationalError as error:
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(f"The database failed: {error}. What was not reported as done may be missing; run the command again.")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ class WeakPassword(Refusal):
 
 
 class WrongCredentials(Refusal):
-    """It does not tell which of the two was wrong."""
+    """The message does not say which of the two was wrong, so that nobody learns which names exist."""
 
     status = 401
     code = "wrong_credentials"

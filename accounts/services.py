@@ -15,7 +15,7 @@ from ticks.formatting import counted
 from ticks.text import composed, normalise_email
 
 # A client sends a refresh token again if it has lost the answer, and a browser if two tabs refresh at once. A used
-# token that comes later than this is in two hands.
+# token that comes later than this must have been stolen.
 REPEAT_SECONDS = 10
 # At most this many refresh tokens of a login are valid at once. Beyond it the oldest ones are not.
 MAX_REFRESH_TOKENS = 10

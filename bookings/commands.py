@@ -66,7 +66,7 @@ class Inventory:
         return self.total - self.available
 
     def has_ended(self, now: datetime) -> bool:
-        """Whether sales have ended: nothing is booked, and nobody who waits is served except by staff."""
+        """Whether sales have ended. Then nothing is booked, and only staff promote waiting bookings."""
         return self.sales_end is not None and now >= self.sales_end
 
     def live_claims_of(self, holder: int | str | None) -> list[Claim]:

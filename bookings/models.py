@@ -77,7 +77,7 @@ class Booking(models.Model):
     )
     # This is the SHA-256 of the guest's token.
     token_hash = ExactCharField(max_length=64, null=True, editable=False)
-    # These are the names and the mail address as lists search them (`ticks.search`). Whoever writes those writes this.
+    # The names and the mail address, folded for search (`ticks.search`). It must be written whenever they are.
     search_text = ExactTextField(null=True, editable=False)
     # This is set only while the booking is live and was made by the one-ticket contract, under which a user has at most
     # one booking of an event. It is a nullable column, since MySQL has no conditional unique index.

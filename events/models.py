@@ -221,7 +221,7 @@ class Event(models.Model):
         return has_started and not self.has_ended(now) and self.deleted_at is None
 
     def has_ended(self, now: datetime) -> bool:
-        """Whether sales have ended: nobody who waits is served any more, except by staff."""
+        """Whether sales have ended. Then nothing is booked, and only staff promote waiting bookings."""
         return self.sales_end is not None and self.sales_end <= now
 
     @property

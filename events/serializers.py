@@ -21,8 +21,9 @@ from ticks.parsing import is_day
 POLICIES = Event.WaitlistPolicy.choices
 
 
-# The fields that staff may set.
 class EventFieldsSerializer(RequestSerializer):
+    """The fields that staff may set."""
+
     name = LineField(max_length=200, label="Name")
     date = MomentField(label="Date")
     totalTickets = WholeNumberField(
@@ -91,13 +92,12 @@ class EventCreateSerializer(EventFieldsSerializer):
 
 
 class EventChangeSerializer(EventFieldsSerializer):
-    # The counts that follow from bookings cannot be set.
-
     example = {"venue": "Town hall"}
+    # The counts that follow from bookings cannot be set.
     refused_names = {"availableTickets": "It follows from the bookings; change totalTickets instead."}
 
 
-# An event as the API answers it.
+# An event as the API answers it. A docstring would be published in the schema.
 class EventSerializer(serializers.Serializer):
     example = {
         "id": 1,

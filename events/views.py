@@ -83,8 +83,9 @@ class EventReadViewSet(ViewSet):
     )
     def retrieve(self, request, pk):
         event = self.get_object()
-        answered = answer("Event retrieved successfully.", event_data(event), headers={"ETag": event.etag})
-        return not_modified(request, event.etag) or answered
+        return not_modified(request, event.etag) or answer(
+            "Event retrieved successfully.", event_data(event), headers={"ETag": event.etag}
+        )
 
     def get_object(self):
         event = find(self.get_queryset(), self.kwargs["pk"])

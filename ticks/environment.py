@@ -16,12 +16,10 @@ HOST_NAME = r"(\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\])"
 ORIGIN = r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?"
 # A rate is written as in DRF: a whole number, a slash, a period.
 RATE = r"0*[1-9][0-9]{0,9}/[smhd].*"
-# The driver connects to "localhost" by the socket, whatever the port says.
-BY_PORT = "127.0.0.1"
-
-
 # A line of `.env` that is read: NAME=value, perhaps after the word export; a comment; nothing.
 LINE = re.compile(r"\s*((export\s+)?[A-Za-z_][A-Za-z_0-9]*=.*|#.*)?")
+# The driver connects to "localhost" by the socket, whatever the port says.
+BY_PORT = "127.0.0.1"
 
 
 def refuse_unreadable_lines(path: Path) -> None:

@@ -10,9 +10,8 @@ from ticks.text import CONTROLS, composed, fault_of_line, normalise_email, valid
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,30}")
 # Several groups of digits, the last of three: 1.000, 1,000,000, 1 000, 1'000, 1_000 or 1,00,000.
 GROUPED_NUMBER = re.compile(r"[+-]?[0-9]{1,3}(?:[.,'\u2019_\s][0-9]{2,3})*[.,'\u2019_\s][0-9]{3}")
-
 SEPARATORS = re.compile(r"[^0-9-]")
-# What lines of text may have besides their letters.
+# Control characters that text of several lines may have.
 LAYOUT = dict.fromkeys(map(ord, "\n\t"))
 
 

@@ -110,7 +110,7 @@ async def _drive(address, clients, seconds, connections, answer_seconds) -> Tall
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(client(ask)) for client in clients]
             await asyncio.wait(tasks, timeout=seconds)
-            # A request that is under way holds its connection. With all of them in hand there is none.
+            # Each request holds a connection until it is answered. Once all connections are free, none is left.
             for _ in pool:
                 await free.get()
             for task in tasks:

@@ -93,7 +93,7 @@ def log_request(*, method: str, path: str, status: int, seconds: float, user: in
 
 
 class RequestRecord(logging.LogRecord):
-    """A request's record, which has only what its line shows. The standard one also finds out the thread, the process
+    """A request's record, which has only what its line shows. The standard one also looks up the thread, the process
     and the caller's file, and takes as long as the line itself."""
 
     name, levelno, levelname, msg, args = log.name, logging.INFO, "INFO", "request", ()

@@ -12,7 +12,7 @@ from django.db.models import Q
 MIN_PART = 3
 # People leave these out, or type another one of them: apostrophes, and primes and accents that stand for them.
 APOSTROPHES = "'`\u00b4\u2018\u2019\u201a\u201b\u02b9\u02bb\u02bc\u02bd\u02c8\u2032\uff07"
-# These letters have no accent that Unicode could take off.
+# Unicode does not decompose these letters into a plain letter and an accent.
 PLAIN = str.maketrans({"ł": "l", "đ": "d", "ð": "d", "ø": "o", "\u0131": "i", "ħ": "h", "ŧ": "t"})
 PLAIN |= str.maketrans({"æ": "ae", "œ": "oe", "þ": "th"})
 # Folded characters up to this one are kept: they are most of the alphabets of Europe and the Near East.
@@ -41,7 +41,8 @@ def fold_character(character: str) -> str:
 
 
 def kept(character: str) -> str:
-    """A letter, a digit, a mark that belongs to a letter, or a picture; nothing for what is invisible; or a space."""
+    """The character itself if it is a letter, a digit, a mark on a letter or a picture; nothing if it is invisible or
+    an apostrophe; otherwise a space."""
     category = unicodedata.category(character)
     if category == "Cf" or character in APOSTROPHES:
         return ""

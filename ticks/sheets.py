@@ -55,7 +55,7 @@ def escape_formulas(text: str) -> str:
 
 
 def unescape_formulas(text: str) -> str:
-    """The text that `escape_formulas` has made this of."""
+    """The text as it was before `escape_formulas`."""
     text = text[1:] if text.startswith("'") and LEADING_CONTROL.match(text) else text
     parts = SEPARATOR.split(text)
     return "".join(part[1:] if part.startswith("'") and FORMULA.match(part) else part for part in parts)

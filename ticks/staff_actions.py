@@ -281,12 +281,7 @@ class PageAdmin(SelectionActions):
     page_template: str
     page_subjects: QuerySet
     page_actions: list[type[Action]]
-    empty_value_display = ""
-    preserve_filters = False
-    ordering = ["-pk"]
     list_per_page = 50
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
 
     def has_delete_permission(self, request, obj=None):
         return False

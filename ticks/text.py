@@ -1,4 +1,4 @@
-"""Brings what people type into one spelling, and finds what misleads its readers."""
+"""Normalises text that people type, and finds characters in it that would mislead its readers."""
 
 import re
 import unicodedata
@@ -11,7 +11,7 @@ from django.core.validators import EmailValidator
 MAX_NAME = 254
 # No other text that is stored is longer than this.
 MAX_TEXT = 5000
-# For a long run of accents Python takes quadratic time, and no other request is served meanwhile.
+# Python takes quadratic time for many accents in a row, and serves no other request meanwhile.
 WORD = re.compile(r"[^ \n]{1,200}")
 # These ranges are the Default_Ignorable_Code_Points of Unicode, and other characters that show nothing: the blank of
 # Braille, the null note head, and interlinear annotations.
@@ -21,7 +21,7 @@ INVISIBLE = (
 )
 # The control characters, and the other characters that end a line.
 CONTROL = "\x00-\x1f\x7f-\x9f\u2028\u2029"
-# These characters change the direction of the text after them, so that it reads otherwise than it is stored.
+# These characters change the direction of the text after them, so that it is shown in another order than it is stored.
 BIDI_CONTROL = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 CONTROLS = re.compile(f"[{CONTROL}]")
 BIDI_CONTROLS = re.compile(f"[{BIDI_CONTROL}]")

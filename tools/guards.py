@@ -392,7 +392,7 @@ GUARDS = [
     Guard(
         "events: a key in flight",
         "bookings/services/idempotency.py",
-        "        if not is_in_hand:\n            raise KeyInFlight\n",
+        "        if not is_free:\n            raise KeyInFlight\n",
         "",
         "bookings/tests/services/test_idempotency_keys.py -k in_flight",
         on_mariadb=True,

@@ -32,6 +32,7 @@ def test_register_answers_the_account(anonymous):
     assert not LoginSession.objects.exists()
 
 
+@pytest.mark.usefixtures("owasp_hashes")
 def test_register_stores_argon2id_with_owasp_parameters(anonymous):
     anonymous.post(URL, body())
 

@@ -31,7 +31,7 @@ from ticks.sheets import Cell, write_csv, write_xlsx
 log = logging.getLogger("ticks.exports")
 TYPES = {"csv": "text/csv; charset=utf-8", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
 STATEMENT_SECONDS = 0.1
-# This lock is held while a file is made: one at a time in each worker.
+# The lock is held while a file is made, so that each worker makes one at a time.
 making = threading.Lock()
 TAKEN = "Another export is being made, and there is one at a time. Try again in half a minute."
 GIVEN_UP = (

@@ -70,13 +70,13 @@ def first_name(**options) -> LineField:
 
 
 def last_name() -> LineField:
-    """People with one name have none."""
+    """Optional, since some people have only one name."""
     widget = forms.TextInput(NO_AUTOCOMPLETE)
     return LineField(max_length=100, label="Last name", required=False, widget=widget)
 
 
 def email() -> EmailField:
-    """Callers may have none."""
+    """Optional, since some callers have no mail address."""
     return EmailField(max_length=MAX_NAME, label="Mail address", required=False)
 
 

@@ -17,7 +17,7 @@ from bookings.commands import Command, Outcome
 from bookings.exceptions import KeyInFlight
 from bookings.services import sql
 from bookings.services.batch_queue import Batch, BatchQueue, Contended, Job
-from bookings.services.idempotency import find_or_repeat, keys_in_hand, refuse_other_request
+from bookings.services.idempotency import find_or_repeat, lock_keys, refuse_other_request
 from bookings.services.inventory import EventWork, LockedEvent, lock_events, plan_writes, write
 from events.exceptions import EventNotFound
 from ticks.db.transactions import (
@@ -210,8 +210,8 @@ class Attempt:
         # A batch of several events gets one attempt, so that the others do not wait for the event that is locked.
         attempts = {"attempts": 1} if len(self.batch.event_ids()) > 1 else {}
         try:
-            with keys_in_hand({job.digest for job in self.batch.jobs if job.digest}) as in_hand:
-                return in_one_transaction(self.transact, **attempts)(in_hand)
+            with lock_keys({job.digest for job in self.batch.jobs if job.digest}) as free:
+                return in_one_transaction(self.transact, **attempts)(free)
         except Exception:
             raise
         except BaseException:
@@ -221,11 +221,11 @@ class Attempt:
                 refuse_all([self.batch], OutcomeUnknown)
             raise
 
-    def transact(self, in_hand: Collection[str]) -> dict[TicketJob, Any]:
+    def transact(self, free: Collection[str]) -> dict[TicketJob, Any]:
         self.is_committing = False
         results: dict[TicketJob, Any] = {}
         # This comes before any lock, so that a repeated request waits for nobody.
-        jobs = without_results(self.batch.jobs, results, {*in_hand, *self.late})
+        jobs = without_results(self.batch.jobs, results, {*free, *self.late})
         if jobs:
             events = lock_events(self.batch.event_ids())
             if late := self.batch.take_late_jobs():
@@ -237,13 +237,11 @@ class Attempt:
         return results
 
 
-def without_results(
-    jobs: Sequence[TicketJob], results: dict[TicketJob, Any], in_hand: Collection[str]
-) -> list[TicketJob]:
+def without_results(jobs: Sequence[TicketJob], results: dict[TicketJob, Any], free: Collection[str]) -> list[TicketJob]:
     """Gives results to the jobs whose logins have ended or whose keys are known. Returns the others."""
     if logins.are_first():
         refuse_ended_logins(jobs, results)
-    replay_known_keys(jobs, results, in_hand)
+    replay_known_keys(jobs, results, free)
     return [job for job in jobs if job not in results]
 
 
@@ -290,12 +288,12 @@ def refuse_ended_logins(jobs: Sequence[TicketJob], results: dict[TicketJob, Any]
         results |= {job: SessionEnded() for job in ended_logins(jobs, sql.run(*query))}
 
 
-def replay_known_keys(jobs: Sequence[TicketJob], results: dict[TicketJob, Any], in_hand: Collection[str]) -> None:
+def replay_known_keys(jobs: Sequence[TicketJob], results: dict[TicketJob, Any], free: Collection[str]) -> None:
     keyed = [job for job in jobs if job.digest and job not in results]
     if not keyed:
         return
     known = sql.read_keys([job.digest for job in keyed])
-    answered = [job for job in keyed if job.digest in known or job.digest not in in_hand]
+    answered = [job for job in keyed if job.digest in known or job.digest not in free]
     # Only the logged-in user may get the answer to a key, so these logins are checked now. Those of the other jobs are
     # looked up with the writes.
     if answered:

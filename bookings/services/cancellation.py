@@ -35,7 +35,9 @@ def cancel_tickets(
     tickets the booking must still have. With an idempotency `key` a repeated request frees them once. Raises
     `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `KeyReused`, `KeyInFlight`, `Busy`.
     """
-    return run_job(CancelJob(booking.event_id, Cancel(booking.pk, tickets, actor, expected), key=key))
+    return run_job(
+        CancelJob(booking.event_id, Cancel(booking.pk, tickets, actor, expected), digest=key and digest_of(key, actor))
+    )
 
 
 def cancel_seat(event_id: int, *, user: User, actor: User, key: str | None = None) -> Cancellation:
@@ -43,16 +45,14 @@ def cancel_seat(event_id: int, *, user: User, actor: User, key: str | None = Non
 
     Raises `EventNotFound`, `BookingNotFound`, `KeyReused`, `KeyInFlight`, `Busy`.
     """
-    return run_job(CancelJob(event_id, CancelSeat(user.pk, actor), key=key))
+    return run_job(CancelJob(event_id, CancelSeat(user.pk, actor), digest=key and digest_of(key, actor)))
 
 
 class CancelJob(TicketJob):
-    def __init__(self, event_id: int, command: Cancel | CancelSeat, *, key: str | None = None):
+    def __init__(self, event_id: int, command: Cancel | CancelSeat, *, digest: str | None = None):
         super().__init__(event_id)
-        self.cancel, self.idempotency_key = command, key
-        if key is not None:
-            self.digest = digest_of(key, command.actor)
-            self.fingerprint = fingerprint_of(self.asked())
+        self.cancel, self.digest = command, digest
+        self.fingerprint = fingerprint_of(self.asked()) if digest else None
 
     def asked(self) -> list:
         command = self.cancel
@@ -74,4 +74,4 @@ class CancelJob(TicketJob):
         return Cancellation(sql.read_booking(known.booking_id), json.loads(known.answer)["served"], is_replayed=True)
 
     def again(self) -> "CancelJob":
-        return CancelJob(self.event_id, self.cancel, key=self.idempotency_key)
+        return CancelJob(self.event_id, self.cancel, digest=self.digest)

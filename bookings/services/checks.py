@@ -47,7 +47,7 @@ def quick_findings(events: Iterable[Event]) -> dict[int, list[str]]:
     findings = {}
     for event in found:
         if event.deleted_at and (event.last_sequence or 0) < event.ledger_sequence:
-            # Its bookings are being cancelled, and their entries are on their way.
+            # Its bookings are being cancelled part by part, so their entries are not all there yet.
             continue
         counts = (
             ("entries", event.ledger_sequence, event.last_sequence),

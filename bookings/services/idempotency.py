@@ -40,8 +40,8 @@ def fingerprint_of(asked: Sequence) -> str:
 
 
 @contextmanager
-def keys_in_hand(digests: Collection[str]) -> Iterator[Collection[str]]:
-    """The keys that nobody else is using. Each key is locked by name, and the lock ends with the connection.
+def lock_keys(digests: Collection[str]) -> Iterator[Collection[str]]:
+    """Locks each key by name, and yields those that no other request has locked. A lock ends with the connection.
 
     The unique index alone makes sure that what one key asks for is done once. The lock only saves the second of two
     simultaneous requests the wait. If the lock is not available (some clusters refuse it), the second request waits for
@@ -156,9 +156,9 @@ class KeyedRequest(NamedTuple):
             return self.attempt()
 
     def attempt(self) -> EventReceipt:
-        with keys_in_hand([self.digest]) as in_hand:
+        with lock_keys([self.digest]) as free:
             try:
-                return in_one_transaction(self.transact)(is_in_hand=self.digest in in_hand)
+                return in_one_transaction(self.transact)(is_free=self.digest in free)
             except Refusal as refusal:
                 # Another node of a cluster may have carried out the same request while this one waited for the event's
                 # lock. Then this one may be refused because of it.
@@ -166,10 +166,10 @@ class KeyedRequest(NamedTuple):
                     return receipt
                 raise
 
-    def transact(self, *, is_in_hand: bool) -> EventReceipt:
+    def transact(self, *, is_free: bool) -> EventReceipt:
         if receipt := self.find():
             return receipt
-        if not is_in_hand:
+        if not is_free:
             raise KeyInFlight
         events = events_in(self.service())
         key = sql.NewKey(self.digest, self.fingerprint, json.loads(serializers.serialize("json", events)))

@@ -51,7 +51,7 @@ def new_nonce() -> str:
 
 def new_reference() -> str:
     """Draws a reference such as `KQ4M7-X9PDRA`. Eleven characters out of 23 make 49 bits."""
-    # Of 32 bytes too few are left once in 10**35 times.
+    # The chance that fewer than eleven letters remain of 32 bytes is 10**-35.
     return hyphenated(randomness.draw(32).translate(LETTERS, UNEVEN).decode()[:REFERENCE_LENGTH])
 
 

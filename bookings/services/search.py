@@ -4,10 +4,10 @@ import re
 
 from django.db.models import Q, QuerySet
 
-from accounts.models import normalise_email
 from bookings.services.references import ALPHABET, REFERENCE_LENGTH, hyphenated
 from ticks.parsing import parse_id
 from ticks.search import APOSTROPHES, contains_words, fold_words
+from ticks.text import normalise_email
 
 # People say these words before a reference or a number.
 MARKS = {"ref", "reference", "booking", "no", "nr", "number", "id"}

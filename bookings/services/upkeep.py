@@ -1,4 +1,4 @@
-"""What has to be done from time to time, by the server or by `manage.py prune`."""
+"""The regular work of the server and of `manage.py prune`."""
 
 import logging
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ def keep_up() -> None:
         if settings.EMBEDDED and has_expired(timezone.now() - DAY):
             prune()
     except Exception:
-        # Nobody waits for the result, and the next minute tries again.
+        # No caller waits for the result, and the upkeep runs again after a minute.
         log.warning("The upkeep was interrupted and is tried again.", exc_info=True)
 
 

@@ -124,7 +124,7 @@ def verify_counts(report: Report) -> None:
 def verify_waitlist(report: Report) -> None:
     event = report.event
     if event.deleted_at or event.has_ended(report.began):
-        # Nobody is served by itself any more, so somebody may wait who would fit.
+        # Bookings are no longer promoted automatically, so one that would fit may be waiting.
         return
     waiting = Booking.objects.filter(event=event).waitlisted()
     if event.waitlist_policy == Event.WaitlistPolicy.STRICT:

@@ -50,7 +50,7 @@ class Pages(PageNumberPagination):
         self.request, self.message = request, view.list_message
         numbers = {name: self.number_of(name) for name in NUMBERS if name in request.query_params}
         self.number, self.size = numbers.get("page", 1), numbers.get("pageSize", self.page_size)
-        # What has one value in the whole list says nothing about a position.
+        # A column with one value in the whole list says nothing about a position.
         fixed = fixed_columns(view)
         self.columns = [column for column in queryset.query.order_by if column.removeprefix("-") not in fixed]
         at = {

@@ -33,7 +33,7 @@ def rendered(renderer_class) -> bytes:
 
 
 class Index(KeyedActions, APIView):
-    """What is here, for a program or a person who tries the address that all others begin with."""
+    """The addresses of the docs, the schema and both contracts, for those who open the root of the API."""
 
     authentication_classes: list = []
     permission_classes = [AllowAny]

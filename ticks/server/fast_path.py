@@ -99,7 +99,7 @@ def whole_answer(
 ) -> Answer:
     """The complete answer; it also writes the log line. Without a body the status is 304."""
     content = b"" if body is None else to_json(body)
-    # Each booking has an address of its own, so that it is no header that many answers have in common.
+    # It differs for each booking. The other headers are the same in many answers, so they are cached.
     location = headers.pop("Location", None)
     all_headers = [
         *common_headers(

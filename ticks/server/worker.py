@@ -74,7 +74,7 @@ class Worker:
 
     def __rsgi_del__(self, loop) -> None:
         faulthandler.cancel_dump_traceback_later()
-        # What threads still log after this is written at once.
+        # Lines that threads log after this are written at once.
         self.log.most_lines = 1
         self.log.flush()
 

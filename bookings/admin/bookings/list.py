@@ -166,7 +166,7 @@ def search_bookings(term: str) -> tuple[list[int], list[str]]:
     address, parts, words = address_in(term), parts_of_address(term), search_words(term)
     addressed_ids = ids_by_index(email=address) if address else []
     if 0 < len(addressed_ids) < MAX_INDEXED:
-        # These are all of them.
+        # The index has found every booking of this address, so nothing is left to scan for.
         return addressed_ids, []
     indexed_ids = ids_by_parts(parts, words)
     if len(parts) == 1:

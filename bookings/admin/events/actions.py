@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.models import User
 from bookings.admin import fields, formatting
 from bookings.admin.events.forms import LABELS, EditForm, VersionForm, format_value, sales_window
-from bookings.commands import CancelEvent, ChangeTerms, Command
+from bookings.commands import CancelEvent, ChangeTerms
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import InvalidTerms, KeyReused, StaleVersion
 from bookings.models import Booking, LedgerEntry
@@ -22,7 +22,7 @@ from bookings.services.events import (
     sales_closed,
     sales_opened,
 )
-from bookings.services.inventory import EventWork, simulate
+from bookings.services.inventory import simulate
 from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.formatting import counted, exact_time, format_time
@@ -49,9 +49,6 @@ class EventAction(Action):
 
     def closed_reason(self):
         return "This event is cancelled; nothing was changed." if self.subject.deleted_at else None
-
-    def forecast(self, command: Command) -> EventWork:
-        return simulate(self.subject, [command])
 
 
 class CallerForm(ActionForm):
@@ -90,7 +87,7 @@ class BookForCaller(EventAction):
         return {"tickets": 1, "key": secrets.token_hex(16)}
 
     def preview(self, form):
-        forecast = self.forecast(self.booking_request(form).command())
+        forecast = simulate(self.subject, [self.booking_request(form).command()])
         claim = forecast.outcomes[0].claim
         tickets = counted(claim.tickets, "ticket")
         name = f"{form.cleaned_data['first_name']} {form.cleaned_data['last_name']}".strip()
@@ -179,7 +176,7 @@ class ChangeCapacity(EventEdit):
     def preview(self, form):
         event, total = self.subject, form.cleaned_data["total"]
         self.refuse_stale(form)
-        forecast = self.forecast(ChangeTerms(total, event.waitlist_policy, event.sales_end))
+        forecast = simulate(self.subject, [ChangeTerms(total, event.waitlist_policy, event.sales_end)])
         lines = [f"Capacity {event.total_tickets:,} to {total:,}."]
         if total == event.total_tickets:
             return Preview([*lines, "That is what it has already; nothing would change."])
@@ -231,7 +228,9 @@ class OpenOrCloseSales(EventEdit):
         changes = self.changes(form)
         refuse_empty_sales_window(**changes)
         event, lines = self.subject, [sales_window(**changes)]
-        forecast = self.forecast(ChangeTerms(event.total_tickets, event.waitlist_policy, changes["sales_end"]))
+        forecast = simulate(
+            self.subject, [ChangeTerms(event.total_tickets, event.waitlist_policy, changes["sales_end"])]
+        )
         if forecast.promoted:
             lines += [formatting.promotes(forecast), formatting.counts_after(forecast)]
         elif event.waitlisted_count:
@@ -265,7 +264,7 @@ class EditEvent(EventEdit):
             for name, value in edits.items()
         ]
         policy = edits.get("waitlist_policy", event.waitlist_policy)
-        forecast = self.forecast(ChangeTerms(event.total_tickets, policy, event.sales_end))
+        forecast = simulate(self.subject, [ChangeTerms(event.total_tickets, policy, event.sales_end)])
         if "date" in edits and event.sales_end and event.sales_end != edits["date"]:
             lines.append(f"Sales still end {exact_time(event.sales_end)}; “Open or close sales” changes that.")
         if edits.get("waitlist_enabled") is False and event.waitlisted_count:
@@ -307,7 +306,7 @@ class CancelWholeEvent(EventEdit):
 
     def preview(self, form):
         self.refuse_stale(form)
-        event, forecast = self.subject, self.forecast(CancelEvent())
+        event, forecast = self.subject, simulate(self.subject, [CancelEvent()])
         held = f"{counted(event.completed_count, 'booking')} with {counted(event.held_tickets, 'ticket')}"
         return Preview(
             [

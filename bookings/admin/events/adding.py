@@ -118,7 +118,10 @@ class AddEvent(AddEvents):
 
 class ImportForm(OnceForm):
     file = forms.FileField(
-        label="A file", required=False, widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,text/csv"})
+        label="A file",
+        required=False,
+        help_text="It takes the place of the text below.",
+        widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,text/csv"}),
     )
     text = LinesField(
         label="Or the text itself",

@@ -42,8 +42,8 @@ class Command(BaseCommand):
     help = (
         "Rehearses an on-sale: made-up buyers storm a copy of the event over HTTP, on this deployment, and you read "
         "how fast it was, what was refused, and that nothing was oversold. Real buyers wait longer meanwhile. The copy "
-        "is in the list of events, as 'Rehearsal of ...'; who books on it by mistake loses that booking. Afterwards "
-        "copy, bookings and accounts are deleted."
+        "is in the list of events, as 'Rehearsal of ...'. Afterwards it is deleted with the made-up accounts and with "
+        "all its bookings, also those that other people made on it by mistake."
     )
 
     def add_arguments(self, parser):
@@ -190,7 +190,7 @@ def broken_promises(rows: list[tuple], by_buyer: dict) -> list[str]:
             stored.get(pk, booking) != booking for pk, booking in answered.items()
         ),
         "second bookings of a buyer who asked for one": len(rows) - len({user for _, user, _ in rows}),
-        "bookings stored of buyers who were refused": sum(by_buyer[user].outcome == "refused" for _, user, _ in rows),
+        "bookings stored for buyers who were refused": sum(by_buyer[user].outcome == "refused" for _, user, _ in rows),
     }
     return [f"{what}: {count:,}" for what, count in counts.items() if count]
 
@@ -208,7 +208,7 @@ def report(event: Event, crowd: Crowd, found: Comparison) -> Iterator[str]:
     yield "NOT IN ORDER" if found.findings else in_order
     yield from (f"  {finding}" for finding in found.findings)
     if found.by_others:
-        yield f"  {counted(found.by_others, 'booking')} on the copy by others than the buyers; they do not stand."
+        yield f"  {counted(found.by_others, 'booking')} made on the copy by other people; they are deleted with it."
     yield ""
     yield row("Tickets sold", f"{found.held:,} of {total:,} ({100 * found.held / total:.0f} %)")
     yield row("Sold out after", "not sold out" if found.sold_out_after is None else f"{found.sold_out_after:.1f} s")

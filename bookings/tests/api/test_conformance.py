@@ -120,8 +120,7 @@ class World:
 
 
 @pytest.fixture
-def world(db, settings):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def world(db):
     # Django's own test client does this too, since the connection is the test's.
     for signal in (signals.request_started, signals.request_finished):
         signal.disconnect(close_old_connections)

@@ -189,7 +189,7 @@ def test_one_key_on_two_events_books_one_of_them():
 @pytest.mark.mariadb
 def test_control_without_lock_one_key_gets_errors(monkeypatch, ask_unlocked):
     """No request finds the key. Its unique index is the last guard, and the retries get no answer."""
-    monkeypatch.setattr(batches, "keys_in_hand", nullcontext)
+    monkeypatch.setattr(batches, "lock_keys", nullcontext)
     monkeypatch.setattr(sql, "insert_entries", lambda *args: [])
     event = EventFactory(total_tickets=100)
 

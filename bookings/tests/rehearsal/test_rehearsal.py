@@ -230,4 +230,4 @@ def test_broken_promises_are_counted_by_kind(copy):
         "bookings stored for another buyer or number of tickets than was answered: 1"
     ]
     assert broken(*kept, (14, 1, 2)) == ["second bookings of a buyer who asked for one: 1"]
-    assert broken(*kept, (14, 4, 2)) == ["bookings stored of buyers who were refused: 1"]
+    assert broken(*kept, (14, 4, 2)) == ["bookings stored for buyers who were refused: 1"]

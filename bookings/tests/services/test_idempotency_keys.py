@@ -317,8 +317,8 @@ def test_key_in_flight_is_refused_until_it_is_done(at, staff, admin_user, route)
     before = everything()
 
     def meanwhile(_):
-        with idempotency.keys_in_hand([digest]) as in_hand:
-            assert in_hand == {digest}
+        with idempotency.lock_keys([digest]) as free:
+            assert free == {digest}
             other = APIClient()
             other.credentials(**staff._credentials)
             [response] = run_together(1, lambda _: send(other, route, route.right(at)))
@@ -351,8 +351,8 @@ def crowd(client, route, asked, key):
 def test_one_key_sent_at_once_is_carried_out_once(at, staff, monkeypatch, route, has_lock):
     if not has_lock:
         # As in a cluster that refuses such locks. The unique index alone decides.
-        monkeypatch.setattr(idempotency, "keys_in_hand", nullcontext)
-        monkeypatch.setattr(batches, "keys_in_hand", nullcontext)
+        monkeypatch.setattr(idempotency, "lock_keys", nullcontext)
+        monkeypatch.setattr(batches, "lock_keys", nullcontext)
     entries = sum(len(ledger(event)) for event in Event.objects.all())
 
     responses = crowd(staff, route, route.right(at), "k1")

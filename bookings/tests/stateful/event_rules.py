@@ -103,7 +103,10 @@ class EventRules(Machine):
             "limit": {"maxTicketsPerBooking": limit},
             "limit of a person": {"maxTicketsPerPerson": limit and limit + 1},
         }
-        self.change(f"change {terms}", who, self.event_of(event), if_match, changes[terms])
+        event = self.event_of(event)
+        self.change(f"change {terms}", who, event, if_match, changes[terms])
+        if not event.waitlist_enabled:
+            self.book("book without a waitlist", None, event, event.available + 1, "late@example.org")
 
     @move(3, who=EDITORS, event=CHOICES, if_match=IF_MATCH, sales=SALES, is_brief=MOSTLY)
     def change_sales(self, who, event, if_match, sales, is_brief):

@@ -68,9 +68,7 @@ def walk(tally: Tally, number: int) -> type:
 
 
 @pytest.fixture
-def _quick(settings, caplog):
-    # The cost of a password is not tested here, and the test logs in hundreds of times.
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def _quick(caplog):
     # The lines of all requests would cost more than the requests, if they were kept for pytest's report.
     caplog.set_level(logging.CRITICAL, "ticks.request")
 

@@ -260,20 +260,43 @@ def test_host_that_is_no_address_of_this_machine_is_refused(settings, port, host
         serve.free_address()
 
 
-@pytest.mark.embedded
-def test_serve_without_its_database_says_so_in_one_sentence(tmp_path, port):
+def errors_without_database(directory, *arguments):
+    """What `manage.py` writes to stderr, line by line, if there is no server at its database's address."""
     secrets = {"SECRET_KEY": "s" * 32, "JWT_SECRET": "j" * 32}
-    url = f"mysql://root@localhost/ticks?unix_socket={tmp_path}/none.sock"
-    environment = os.environ | secrets | {"TICKS_ENV_FILE": "", "PORT": str(port), "DATABASE_URL": url}
+    url = f"mysql://root@localhost/ticks?unix_socket={directory}/none.sock"
+    environment = os.environ | secrets | {"TICKS_ENV_FILE": "", "DATABASE_URL": url}
 
     ended = subprocess.run(
-        [sys.executable, "manage.py", "serve"], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True
+        [sys.executable, "manage.py", *arguments],
+        cwd=settings.BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
 
     assert ended.returncode == 1
-    [sentence] = ended.stderr.splitlines()
+    return ended.stderr.splitlines()
+
+
+@pytest.mark.embedded
+def test_serve_without_its_database_says_so_in_one_sentence(tmp_path, monkeypatch, port):
+    monkeypatch.setenv("PORT", str(port))
+
+    [sentence] = errors_without_database(tmp_path, "serve")
+
     assert sentence.startswith("CommandError: The database cannot be reached (")
     assert sentence.endswith("); check DATABASE_URL or DB_*.")
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("command", ["migrate", "prune", "verify_inventory", "seed_demo"])
+def test_command_without_its_database_ends_without_traceback_unless_asked_for(tmp_path, command):
+    [sentence] = errors_without_database(tmp_path, command)
+    lines = errors_without_database(tmp_path, command, "--traceback")
+
+    assert sentence.startswith("The database failed: (2002, ")
+    assert sentence.endswith("). What was not reported as done may be missing; run the command again.")
+    assert lines[0].startswith("Traceback ")
 
 
 def refusal_of_limits(monkeypatch, max_connections, max_user_connections):
