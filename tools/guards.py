@@ -299,7 +299,7 @@ GUARDS = [
         "accounts/models.py",
         "            self.reserve_names()\n",
         "",
-        "accounts/tests/test_login_names.py -k twice_at_once",
+        "accounts/tests/test_login_names.py -k one_name_at_once",
         on_mariadb=True,
     ),
     # Throttles

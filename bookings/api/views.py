@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotAuthenticated, ValidationError
 from rest_framework.permissions import AllowAny
 
+from accounts.authentication import StatelessWrites
 from accounts.permissions import IsAdmin
 from bookings.api.serializers import (
     CANCELLATION,
@@ -86,7 +87,7 @@ class AdminBookingFilters(BookingFilters):
     )
 
 
-class BookingViewSet(ViewSet):
+class BookingViewSet(StatelessWrites, ViewSet):
     """Anybody can book, with or without an account. Only the owner of a booking sees or cancels it."""
 
     queryset = Booking.objects.all()
@@ -135,7 +136,8 @@ class BookingViewSet(ViewSet):
             self.valid_fields()
             raise
         user = request.user if request.user.is_authenticated else None
-        receipt = book_tickets(BookingRequest(**fields, user=user), key=key)
+        session_id = request.auth and request.auth.session_id
+        receipt = book_tickets(BookingRequest(**fields, user=user), key=key, session_id=session_id)
         message, data, headers = receipt_answer(receipt)
         return answer(message, data, status=201, headers=headers)
 
@@ -183,7 +185,8 @@ class BookingViewSet(ViewSet):
         if fields.get("bookingId", booking.pk) != booking.pk:
             raise ValidationError({"bookingId": ["Must be the id in the URL, or be left out."]})
         actor = request.user if request.user.is_authenticated else None
-        cancelled = cancel_tickets(booking, tickets=fields.get("tickets"), actor=actor, key=key)
+        session_id = request.auth and request.auth.session_id
+        cancelled = cancel_tickets(booking, tickets=fields.get("tickets"), actor=actor, key=key, session_id=session_id)
         return answer("Booking cancelled successfully.", headers=replay_headers(cancelled.is_replayed))
 
     def get_queryset(self):
@@ -207,13 +210,15 @@ class BookingViewSet(ViewSet):
         """The booking, if the caller may see it. Otherwise raises `BookingNotFound`, also if the booking exists."""
         identity = parse_id(self.kwargs["pk"])
         booking = None if identity is None else read_booking(identity)
-        if booking is None or not self.may_see(booking):
+        if booking is not None and self.is_holders(booking):
+            return booking
+        if not self.account().is_staff or booking is None:
             raise BookingNotFound
         return booking
 
-    def may_see(self, booking: Booking) -> bool:
+    def is_holders(self, booking: Booking) -> bool:
         user = self.request.user
-        if user.is_authenticated and (booking.user_id == user.pk or user.is_staff):
+        if user.is_authenticated and booking.user_id == user.pk:
             return True
         token = self.request.headers.get("Booking-Token") or self.request.query_params.get("token", "")
         return is_token_of(booking, token)

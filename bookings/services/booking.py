@@ -63,15 +63,16 @@ class BookingRequest:
         return Book(claim, self.actor or self.user)
 
 
-def book_tickets(request: BookingRequest, *, key: str | None = None) -> Receipt:
+def book_tickets(request: BookingRequest, *, key: str | None = None, session_id: int | None = None) -> Receipt:
     """Books whole tickets of one event for one person, or puts the whole booking on the waitlist.
 
-    With an idempotency `key` a repeated request gets the same answer, however often it is sent. Raises
+    With an idempotency `key` a repeated request gets the same answer, however often it is sent. The login `session_id`
+    is looked up in the same transaction, for a caller whom only a token names. Raises `SessionEnded`,
     `EventNotFound`, `TooManyTickets`, `PersonLimit`, `SalesNotOpen`, `SalesClosed`, `SoldOut`, `KeyReused`,
     `KeyInFlight`, `AlreadyBooked`, and what `in_one_transaction` raises; `OutcomeUnknown` with a key only when the
     database stays away. Rules: docs/api.md, Bookings.
     """
-    return run_job(BookingJob(request, digest=key and request.key_digest(key)))
+    return run_job(BookingJob(request, digest=key and request.key_digest(key), session_id=session_id))
 
 
 def find_booked(request: BookingRequest, *, key: str) -> Receipt | None:

@@ -28,16 +28,17 @@ def cancel_tickets(
     actor: User | None = None,
     expected: int | None = None,
     key: str | None = None,
+    session_id: int | None = None,
 ) -> Cancellation:
     """Gives back `tickets` of a booking, or all of them, and serves the waitlist with the freed tickets.
 
     A waiting booking that gets smaller keeps its place, and is served at once if it now fits. `expected` is how many
-    tickets the booking must still have. With an idempotency `key` a repeated request frees them once. Raises
-    `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `KeyReused`, `KeyInFlight`, `Busy`.
+    tickets the booking must still have. With an idempotency `key` a repeated request frees them once. The
+    login `session_id` of the actor is looked up in the same transaction, for a caller whom only a token names. Raises
+    `SessionEnded`, `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `KeyReused`, `KeyInFlight`, `Busy`.
     """
-    return run_job(
-        CancelJob(booking.event_id, Cancel(booking.pk, tickets, actor, expected), digest=key and digest_of(key, actor))
-    )
+    command = Cancel(booking.pk, tickets, actor, expected)
+    return run_job(CancelJob(booking.event_id, command, digest=key and digest_of(key, actor), session_id=session_id))
 
 
 def cancel_seat(event_id: int, *, user: User, actor: User, key: str | None = None) -> Cancellation:
@@ -49,9 +50,17 @@ def cancel_seat(event_id: int, *, user: User, actor: User, key: str | None = Non
 
 
 class CancelJob(TicketJob):
-    def __init__(self, event_id: int, command: Cancel | CancelSeat, *, digest: str | None = None):
+    def __init__(
+        self,
+        event_id: int,
+        command: Cancel | CancelSeat,
+        *,
+        digest: str | None = None,
+        session_id: int | None = None,
+    ):
         super().__init__(event_id)
-        self.cancel, self.digest = command, digest
+        self.cancel, self.digest, self.session_id = command, digest, session_id
+        self.user_id = command.actor and command.actor.pk
         self.fingerprint = fingerprint_of(self.asked()) if digest else None
 
     def asked(self) -> list:
@@ -74,4 +83,4 @@ class CancelJob(TicketJob):
         return Cancellation(sql.read_booking(known.booking_id), json.loads(known.answer)["served"], is_replayed=True)
 
     def again(self) -> "CancelJob":
-        return CancelJob(self.event_id, self.cancel, digest=self.digest)
+        return CancelJob(self.event_id, self.cancel, digest=self.digest, session_id=self.session_id)
