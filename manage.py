@@ -10,13 +10,15 @@ def main():
     from django.core.management import execute_from_command_line
     from django.db import OperationalError
 
+    from ticks.exceptions import Refusal
+
     try:
         _ = settings.SECRET_KEY
     except ImproperlyConfigured as error:
         sys.exit(f"Ticks cannot start: {error}")
     try:
         execute_from_command_line(sys.argv)
-    except OperationalError as error:
+    except (OperationalError, Refusal) as error:
         if "--traceback" in sys.argv:
             raise
         sys.exit(f"The database failed: {error}. What was not reported as done may be missing; run the command again.")

@@ -26,8 +26,6 @@ BOUNDS = [
     MaxValueValidator(LATEST, "Choose a time before the year 9999."),
 ]
 
-STARTS_TOO_LATE = "Sales would end at the event's date, before they start. Choose when they end."
-
 
 def is_on_sale(now: datetime) -> Q:
     has_opened = Q(sales_start=None) | Q(sales_start__lte=now)
@@ -232,13 +230,9 @@ class Event(models.Model):
         return f'"{self.version}.{self.ledger_sequence}{closed}"'
 
 
-def default_sales_end(date: datetime, *, is_day: bool) -> datetime | None:
-    """When sales of a new event end unless staff choose: at its date, or at the end of that day if it has no time.
-
-    None if that is past, since such an event is entered afterwards and stays on sale.
-    """
-    end = date + timedelta(days=1, seconds=-1) if is_day else date
-    return end if end > timezone.now() else None
+def default_sales_end(date: datetime, *, is_day: bool) -> datetime:
+    """When sales of a new event end unless staff choose: at its date, or at the end of that day if it has no time."""
+    return date + timedelta(days=1, seconds=-1) if is_day else date
 
 
 EDITABLE_FIELDS = [field.name for field in Event._meta.concrete_fields if field.editable and not field.primary_key]

@@ -4,7 +4,7 @@ from operator import attrgetter
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from events.models import STARTS_TOO_LATE, Event, default_sales_end
+from events.models import Event, default_sales_end
 from ticks.api.fields import (
     IdField,
     LineField,
@@ -84,10 +84,8 @@ class EventCreateSerializer(EventFieldsSerializer):
             raise ValidationError({"availableTickets": ["Must equal totalTickets, or be left out."]})
         # An HTML form cannot leave out a field: it sends an empty text.
         if self.initial_data.get("salesEnd", "") == "":
-            attrs["sales_end"] = end = default_sales_end(attrs["date"], is_day=is_day(self.initial_data["date"]))
-            start = attrs.get("sales_start")
-            if start and end and end <= start:
-                raise ValidationError({"salesStart": [STARTS_TOO_LATE]})
+            attrs.pop("sales_end", None)
+            attrs["default_sales_end"] = default_sales_end(attrs["date"], is_day=is_day(self.initial_data["date"]))
         return attrs
 
 

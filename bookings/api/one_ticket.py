@@ -201,7 +201,7 @@ class PlainEventViewSet(OneTicketViewSet):
     )
     @action(detail=False, methods=["post"], permission_classes=[IsAdmin], serializer_class=InitializeSerializer)
     def initialize(self, request):
-        receipt = once(open_event, self.valid_fields(), actor=request.user, key=self.sent_key())
+        receipt = once("create event", open_event, self.valid_fields(), actor=request.user, key=self.sent_key())
         headers = {"Location": f"/api/events/{receipt.event.pk}", **replay_headers(receipt.is_replayed)}
         return Response(PlainEventSerializer(receipt.event).data, status=201, headers=headers)
 

@@ -37,7 +37,7 @@ from bookings.exceptions import (
 from bookings.models import Booking, attach_positions, show_cancelled
 from bookings.services.booking import BookingRequest, Receipt, book_tickets
 from bookings.services.cancellation import cancel_tickets
-from bookings.services.events import cancel_what_is_left, change_event, close_event, open_event
+from bookings.services.events import cancel_event, change_event, open_event
 from bookings.services.idempotency import EventReceipt, once
 from bookings.services.references import is_token_of
 from bookings.services.search import find_bookings
@@ -66,6 +66,7 @@ from ticks.api.views import ViewSet
 from ticks.parsing import parse_id
 from ticks.text import normalise_email
 
+ONE_TAG = re.compile(r'(?:W/)?"[^"]*"')
 EVENT_TAG = re.compile(r'"(\d{1,9})(?:\.\d+(?:\.closed)?)?"')
 
 TOKEN = OpenApiParameter("Booking-Token", location="header", description="A guest's key to the booking.")
@@ -310,7 +311,7 @@ class EventViewSet(EventReadViewSet):
         parameters=[version_header(201), LOCATION, *key_headers(201)],
     )
     def create(self, request):
-        receipt = once(open_event, self.valid_fields(), actor=request.user, key=self.sent_key())
+        receipt = once("create event", open_event, self.valid_fields(), actor=request.user, key=self.sent_key())
         response = event_answer("Event created successfully.", receipt, status=201)
         response["Location"] = f"/api/v1/event/{receipt.event.pk}"
         return response
@@ -331,7 +332,9 @@ class EventViewSet(EventReadViewSet):
     def partial_update(self, request, pk):
         pk, changes = self.event_id(), self.valid_fields(partial=True)
         version = required_version(request)
-        receipt = once(change_event, pk, changes=changes, actor=request.user, version=version, key=self.sent_key())
+        receipt = once(
+            "change event", change_event, pk, changes=changes, actor=request.user, version=version, key=self.sent_key()
+        )
         return event_answer("Event updated successfully.", receipt)
 
     @describes(
@@ -345,14 +348,11 @@ class EventViewSet(EventReadViewSet):
     )
     def destroy(self, request, pk):
         version = required_version(request)
-        receipt = once(close_event, self.event_id(), actor=request.user, version=version, key=self.sent_key())
-        cancel_what_is_left(receipt.event.pk)
+        receipt = cancel_event(self.event_id(), actor=request.user, version=version, key=self.sent_key())
         return answer("Event deleted successfully.", headers=replay_headers(receipt.is_replayed))
 
     def event_id(self) -> int:
-        """The id of an event that exists, or that an earlier request with the same key has deleted."""
-        if self.sent_key() is None:
-            return self.get_object().pk
+        """The id in the URL. The service says whether there is such an event, or was when the key was first sent."""
         event_id = parse_id(self.kwargs["pk"])
         if event_id is None:
             raise EventNotFound
@@ -368,11 +368,14 @@ def event_answer(message: str, receipt: EventReceipt, *, status: int = 200):
 def required_version(request) -> int | None:
     """The event's version that `If-Match` asks for; None if any version is accepted.
 
-    Only the part of the tag before the dot counts: a booking in between is no reason to refuse an edit.
+    Only the part of the tag before the dot counts: a booking in between is no reason to refuse an edit. A tag may be
+    weak, since proxies that compress answers make it so. Raises `ValidationError` for what is no tag.
     """
     header = request.META.get("HTTP_IF_MATCH", "*").strip()
     if header == "*":
         return None
+    if not ONE_TAG.fullmatch(header):
+        raise ValidationError({"If-Match": ["Send the event's ETag as it came, with its quotes; or *."]})
     tag = EVENT_TAG.fullmatch(header.removeprefix("W/"))
     # No event has version 0. So a tag that is not ours is always stale.
     return int(tag[1]) if tag else 0

@@ -3,6 +3,7 @@ import time
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from django.db import Error
 from django.db.models import Exists, Max, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.text import Truncator
@@ -13,6 +14,7 @@ from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import InvalidTerms, StaleVersion
 from bookings.models import MAX_NOTE, Booking, LedgerEntry, LinePart
 from bookings.services import sql
+from bookings.services.idempotency import EventReceipt, once
 from bookings.services.inventory import apply, lock_event
 from events.exceptions import EventNotFound
 from events.models import Event
@@ -29,11 +31,13 @@ BOOKINGS_A_PART = 2_000
 # (`bookings.services.upkeep`).
 CANCEL_SECONDS = 5
 CANCELLED_WITH_EVENT = "the event was cancelled"
+STARTS_TOO_LATE = "Sales would end at the event's date, before they start. Choose when they end."
 
 
 @in_one_transaction
 def open_event(fields: dict, *, actor: User) -> Event:
-    """Creates an event with all its tickets available. `fields` are those of the model. Raises `InvalidTerms`."""
+    """Creates an event with all its tickets available. `fields` are those of `new_event_fields`. Raises
+    `InvalidTerms`."""
     return insert_event(fields, actor=actor, now=timezone.now())
 
 
@@ -45,8 +49,7 @@ def open_events(rows: list[dict], *, actor: User) -> list[Event]:
 
 
 def insert_event(fields: dict, *, actor: User, now: datetime) -> Event:
-    event = Event(**fields, created_by=actor, created_at=now, updated_at=now)
-    refuse_empty_sales_window(event.sales_start, event.sales_end)
+    event = Event(**new_event_fields(fields, now=now), created_by=actor, created_at=now, updated_at=now)
     event.available_tickets = event.total_tickets
     event.ledger_sequence = 1
     event.save(force_insert=True)
@@ -61,6 +64,23 @@ def insert_event(fields: dict, *, actor: User, now: datetime) -> Event:
         created_at=now,
     )
     return event
+
+
+def new_event_fields(fields: dict, *, now: datetime) -> dict:
+    """The fields of the model for a new event. Raises `InvalidTerms`.
+
+    If nobody has chosen when sales end, `default_sales_end` stands among the fields. If that is past, the event is
+    entered afterwards, and stays on sale. It is decided here, so that a request is the same when it is repeated later.
+    """
+    end = fields.get("default_sales_end")
+    fields = {name: value for name, value in fields.items() if name != "default_sales_end"}
+    start = fields.get("sales_start")
+    if end and end > now:
+        if start and end <= start:
+            raise InvalidTerms(STARTS_TOO_LATE, field="salesEnd")
+        fields["sales_end"] = end
+    refuse_empty_sales_window(start, fields.get("sales_end"))
+    return fields
 
 
 class EventChange(NamedTuple):
@@ -121,16 +141,17 @@ def sales_closed(event: Event, *, now: datetime) -> dict:
     return {"sales_start": start, "sales_end": now}
 
 
-def cancel_event(event_id: int, *, actor: User, version: int | None = None) -> Event:
+def cancel_event(event_id: int, *, actor: User, version: int | None = None, key: str | None = None) -> EventReceipt:
     """Hides an event from every reader and cancels its bookings. The bookings and the ledger are kept.
 
     From the first transaction on nobody can book, and the event's counts are those of an event without live bookings.
     The rows and ledger entries of more than `BOOKINGS_A_PART` bookings follow in transactions of their own; until then
-    readers see these bookings as cancelled (`show_cancelled`). Raises `EventNotFound`, `StaleVersion`, `Busy`.
+    readers see these bookings as cancelled (`show_cancelled`). Raises `EventNotFound`, `StaleVersion`, `Busy`, and with
+    an idempotency `key` what `once` raises.
     """
-    event = close_event(event_id, actor=actor, version=version)
-    cancel_what_is_left(event.pk)
-    return event
+    receipt = once("cancel event", close_event, event_id, actor=actor, version=version, key=key)
+    cancel_what_is_left(event_id)
+    return receipt
 
 
 @in_one_transaction
@@ -150,12 +171,12 @@ def close_event(event_id: int, *, actor: User, version: int | None = None) -> Ev
 
 def cancel_what_is_left(event_id: int) -> None:
     """Cancels the bookings that are left of a cancelled event, as far as the time of a request allows."""
-    if unfinished_cancellations().filter(pk=event_id).exists():
-        try:
+    try:
+        if unfinished_cancellations().filter(pk=event_id).exists():
             finish_cancellation(event_id, seconds=CANCEL_SECONDS)
-        except Refusal:
-            # The event is cancelled all the same.
-            log.warning("Bookings of the cancelled event %s are left for later.", event_id, exc_info=True)
+    except (Refusal, Error):
+        # The event is cancelled all the same.
+        log.warning("Bookings of the cancelled event %s are left for later.", event_id, exc_info=True)
 
 
 def unfinished_cancellations() -> QuerySet[Event]:

@@ -24,6 +24,8 @@ from ticks.exceptions import Refusal
 # another attempt, since it would take as long again.
 ATTEMPTS = 3
 RETRY_SECONDS = 0.8
+# A replay answers these columns of an event. The column for searches is as long as all texts of the event.
+ANSWERED = [field.name for field in Event._meta.concrete_fields if field.name != "search_text"]
 # `json.dumps` with these options would build an encoder for each booking.
 ENCODER = json.JSONEncoder(default=str, sort_keys=True)
 
@@ -116,15 +118,16 @@ class EventReceipt(NamedTuple):
         return self.events[0]
 
 
-def once(service: Callable, *asked, actor: User, key: str | None, **options) -> EventReceipt:
+def once(name: str, service: Callable, *asked, actor: User, key: str | None, **options) -> EventReceipt:
     """Calls a service that writes events: `service(*asked, actor=actor, **options)`.
 
+    `name` says what is asked for. It is stored with the key, so it must not change.
     With an idempotency `key` a repeated request gets the same events, however often it is sent. Raises `KeyReused`,
     `KeyInFlight`, and what the service raises; `OutcomeUnknown` with a key only when the database stays away.
     """
     if key is None:
         return EventReceipt(events_in(service(*asked, actor=actor, **options)))
-    return KeyedRequest.of(service, *asked, actor=actor, key=key, **options).carry_out()
+    return KeyedRequest.of(name, service, *asked, actor=actor, key=key, **options).carry_out()
 
 
 class KeyedRequest(NamedTuple):
@@ -136,12 +139,12 @@ class KeyedRequest(NamedTuple):
     service: Callable
 
     @classmethod
-    def of(cls, service: Callable, *asked, actor: User, key: str, **options) -> "KeyedRequest":
+    def of(cls, name: str, service: Callable, *asked, actor: User, key: str, **options) -> "KeyedRequest":
         # The version says when to refuse, not what is asked for.
         wanted = {name: value for name, value in options.items() if name != "version"}
         return cls(
             digest_of(key, actor),
-            fingerprint_of([service.__name__, *asked, wanted]),
+            fingerprint_of([name, *asked, wanted]),
             partial(service.__wrapped__, *asked, actor=actor, **options),
         )
 
@@ -172,7 +175,10 @@ class KeyedRequest(NamedTuple):
         if not is_free:
             raise KeyInFlight
         events = events_in(self.service())
-        key = sql.NewKey(self.digest, self.fingerprint, json.loads(serializers.serialize("json", events)))
+        rows = json.loads(serializers.serialize("json", events, fields=ANSWERED))
+        # Whether sales are open is part of the answer, and depends on the clock.
+        answer = [{**row, "sales_open": event.sales_open} for row, event in zip(rows, events, strict=True)]
+        key = sql.NewKey(self.digest, self.fingerprint, answer)
         sql.run_all(sql.insert_keys([key], {}, timezone.now()))
         return EventReceipt(events)
 
@@ -181,9 +187,13 @@ class KeyedRequest(NamedTuple):
         known = find_key(self.digest, self.fingerprint)
         if known is None:
             return None
+        rows = json.loads(known.answer)
         # An answer from before an upgrade may have columns that are gone.
-        kept = serializers.deserialize("json", known.answer, ignorenonexistent=True)
-        return EventReceipt([row.object for row in kept], is_replayed=True)
+        events = [kept.object for kept in serializers.deserialize("python", rows, ignorenonexistent=True)]
+        for event, row in zip(events, rows, strict=True):
+            if "sales_open" in row:
+                event.sales_open = row["sales_open"]
+        return EventReceipt(events, is_replayed=True)
 
 
 def events_in(result) -> list[Event]:

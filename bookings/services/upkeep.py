@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.services import expired_rows, prune_accounts
 from bookings.models import IdempotencyKey
-from bookings.services.events import finish_cancellation, unfinished_cancellations
+from bookings.services.events import CANCEL_SECONDS, finish_cancellation, unfinished_cancellations
 from ticks.db.transactions import delete_in_batches
 
 log = logging.getLogger("bookings.upkeep")
@@ -22,7 +22,8 @@ def keep_up() -> None:
     Every worker calls it once a minute, in a thread that otherwise answers requests.
     """
     try:
-        finish_cancellations()
+        # Requests wait for this thread, so what takes longer is left to the next time.
+        finish_cancellations(seconds=CANCEL_SECONDS)
         if settings.EMBEDDED and has_expired(timezone.now() - DAY):
             prune()
     except Exception:
@@ -30,9 +31,14 @@ def keep_up() -> None:
         log.warning("The upkeep was interrupted and is tried again.", exc_info=True)
 
 
-def finish_cancellations() -> None:
+def finish_cancellations(*, seconds: float = float("inf")) -> None:
+    """Cancels the bookings that are left of cancelled events, for at most so many seconds of each event."""
     for event in unfinished_cancellations():
-        finish_cancellation(event.pk)
+        try:
+            finish_cancellation(event.pk, seconds=seconds)
+        except Exception:
+            # The other events do not wait for this one.
+            log.warning("Bookings of the cancelled event %s are left for later.", event.pk, exc_info=True)
 
 
 def prune() -> tuple[int, int]:

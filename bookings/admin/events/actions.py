@@ -317,7 +317,7 @@ class CancelWholeEvent(EventEdit):
         )
 
     def carry_out(self, form):
-        event = cancel_event(self.subject.pk, actor=self.request.user, version=form.cleaned_data["version"])
+        event = cancel_event(self.subject.pk, actor=self.request.user, version=form.cleaned_data["version"]).event
         self.model_admin.log_change(self.request, event, "Cancelled, with all its bookings.")
         freed = LedgerEntry.objects.get(event=event, booking=None, kind=LedgerKind.EVENT_CANCELLED).tickets
         lines = [f"{event} is cancelled, with all its bookings.", f"{counted(freed, 'ticket')} came back."]
@@ -345,7 +345,7 @@ class CancelEvents(SelectionAction):
         return f"Cancels {event} with all its bookings: {held} held, {waiting} waiting."
 
     def carry_out_on(self, row):
-        event = cancel_event(row.pk, actor=self.request.user)
+        event = cancel_event(row.pk, actor=self.request.user).event
         self.model_admin.log_change(self.request, event, "Cancelled, with all its bookings.")
 
     def summary(self, results, already):

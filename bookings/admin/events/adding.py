@@ -10,12 +10,13 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from django.utils.text import Truncator
 
 from bookings.admin.events.forms import LABELS, EventForm, format_value, sales_window
 from bookings.admin.formatting import event_url
 from bookings.exceptions import KeyReused
-from bookings.services.events import open_events
+from bookings.services.events import new_event_fields, open_events
 from bookings.services.idempotency import EventReceipt, KeyedRequest
 from events.models import EDITABLE_FIELDS, Event
 from ticks.formatting import counted
@@ -65,7 +66,7 @@ class AddEvents(Action):
 
     def keyed_request(self, form) -> KeyedRequest:
         rows, key = list(form.rows.values()), form.cleaned_data["key"]
-        return KeyedRequest.of(open_events, rows, actor=self.request.user, key=key)
+        return KeyedRequest.of("add events", open_events, rows, actor=self.request.user, key=key)
 
     def earlier_report(self, form):
         try:
@@ -108,7 +109,7 @@ class AddEvent(AddEvents):
         return {**super().initial(), "max_tickets_per_booking": PROPOSED_LIMIT}
 
     def preview(self, form):
-        row = form.rows[1]
+        row = new_event_fields(form.rows[1], now=timezone.now())
         moment = f", {format_value('date', row['date'])}," if row["date"] else ""
         warnings = [text for _, text in double_warnings(form.rows)]
         created = f"{row['name']}{moment} is created with {counted(row['total_tickets'], 'ticket')}."
@@ -168,8 +169,10 @@ class ImportEvents(AddEvents):
         if form.unknown_titles:
             lines.append(f"These columns are not read: {', '.join(form.unknown_titles)}.")
         lines += [f"Line {line}: {text}" for line, text in warnings]
-        names = [name for name in EDITABLE_FIELDS if any(row[name] not in (None, "") for row in form.rows.values())]
-        cells = [[str(line), *(format_value(name, row[name]) for name in names)] for line, row in form.rows.items()]
+        now = timezone.now()
+        rows = {line: new_event_fields(row, now=now) for line, row in form.rows.items()}
+        names = [name for name in EDITABLE_FIELDS if any(row[name] not in (None, "") for row in rows.values())]
+        cells = [[str(line), *(format_value(name, row[name]) for name in names)] for line, row in rows.items()]
         self.table = Table("As the lines were read.", ["Line", *(LABELS[name] for name in names)], cells)
         return Preview(lines, fingerprint=warnings)
 

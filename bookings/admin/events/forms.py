@@ -7,7 +7,9 @@ from django.db import models
 from django.utils import timezone
 
 from bookings.admin.fields import MomentField, SwitchField
-from events.models import EDITABLE_FIELDS, STARTS_TOO_LATE, Event, default_sales_end
+from bookings.exceptions import InvalidTerms
+from bookings.services.events import new_event_fields
+from events.models import EDITABLE_FIELDS, Event, default_sales_end
 from ticks.formatting import exact_time
 from ticks.forms import LineField, LinesField, WholeNumberField
 from ticks.parsing import is_day
@@ -63,17 +65,21 @@ class EventForm(forms.ModelForm, ActionForm):
 
     def clean(self):
         values = super().clean()
-        error = "Sales must end after they start."
         if "sales_end" in self.fields and not self["sales_end"].data and values.get("date"):
-            values["sales_end"] = default_sales_end(values["date"], is_day=is_day(self["date"].data))
-            error = STARTS_TOO_LATE
-        start, end = values.get("sales_start"), values.get("sales_end")
-        if start and end and end <= start:
-            self.add_error("sales_end", error)
+            values["default_sales_end"] = default_sales_end(values["date"], is_day=is_day(self["date"].data))
+        try:
+            new_event_fields(values, now=timezone.now())
+        except InvalidTerms as error:
+            self.add_error("sales_end", error.message)
         return values
 
     def values(self) -> dict:
-        return {name: self.cleaned_data[name] for name in self.Meta.fields}
+        """The fields for `new_event_fields`."""
+        return {
+            name: self.cleaned_data[name]
+            for name in (*self.Meta.fields, "default_sales_end")
+            if name in self.cleaned_data
+        }
 
 
 class VersionForm(ActionForm):

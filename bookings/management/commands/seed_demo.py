@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.events import change_event, open_event
-from events.models import Event, default_sales_end
+from events.models import Event
 from ticks.db.migrations import refuse_other_schema
 
 PASSWORD_FILE = settings.LOCAL_DIR / "demo_admin_password"
@@ -108,7 +108,7 @@ def make_event(demo: Demo, *, admin: User, people: list[User]) -> bool:
         "venue": demo.venue,
         "description": demo.description,
         "date": date,
-        "sales_end": default_sales_end(date, is_day=False),
+        "default_sales_end": date,
         "total_tickets": demo.tickets,
         **demo.terms,
     }

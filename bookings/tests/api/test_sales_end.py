@@ -94,7 +94,7 @@ def test_new_event_whose_sales_start_after_its_date_must_say_when_they_end(staff
     made = create(staff, date="2080-06-01", salesStart="2080-06-02", salesEnd=None)
 
     assert refused.status_code == 400
-    assert refused.json() == failure(f"salesStart: {TOO_LATE}", "invalid", salesStart=[TOO_LATE])
+    assert refused.json() == failure(TOO_LATE, "invalid", salesEnd=[TOO_LATE])
     assert made.status_code == 201
     assert Event.objects.count() == 1
 

@@ -4,7 +4,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 
 from bookings.services import events as event_service
 from bookings.services.cancellation import cancel_tickets
@@ -105,12 +105,13 @@ def test_small_event_is_cancelled_in_one_transaction(event, monkeypatch):
     assert_is_finished(event)
 
 
-@pytest.mark.parametrize("error", [Unavailable, OutcomeUnknown, Busy])
-def test_cancellation_that_is_interrupted_is_answered_all_the_same(event, staff, monkeypatch, error):
-    def fail(event_id):
+@pytest.mark.parametrize("place", ["cancel_part", "unfinished_cancellations"])
+@pytest.mark.parametrize("error", [Unavailable, OutcomeUnknown, Busy, OperationalError])
+def test_cancellation_that_is_interrupted_is_answered_all_the_same(event, staff, monkeypatch, error, place):
+    def fail(*arguments):
         raise error
 
-    monkeypatch.setattr(event_service, "cancel_part", fail)
+    monkeypatch.setattr(event_service, place, fail)
 
     response = staff.delete(f"/api/v1/event/{event.pk}")
 
@@ -141,6 +142,25 @@ def test_interrupted_cancellation_is_finished(half_cancelled, finish):
     finish()
 
     assert_is_finished(half_cancelled)
+
+
+def test_event_that_cannot_be_finished_keeps_no_other_one_waiting(half_cancelled, user, monkeypatch):
+    later = EventFactory(total_tickets=100)
+    BookingFactory.create_batch(5, event=later)
+    with monkeypatch.context() as patch:
+        patch.setattr(event_service, "cancel_part", unavailable)
+        cancel_event(later.pk, actor=user)
+    part = event_service.cancel_part
+
+    def fail_for_the_first(event_id):
+        if event_id == half_cancelled.pk:
+            raise Busy
+        return part(event_id)
+
+    monkeypatch.setattr(event_service, "cancel_part", fail_for_the_first)
+    keep_up()
+
+    assert (live(half_cancelled), live(later)) == (5, 0)
 
 
 def test_part_whose_commit_was_not_answered_is_not_done_twice(half_cancelled, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -192,6 +193,36 @@ def test_known_key_replays_whatever_came_after(at, staff, route):
 
     again = send(staff, route, route.right(at))
 
+    assert_replays(first, again)
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "sales",
+    [
+        # The replay comes after the date, after the default end of sales, after the start and after the end of sales.
+        {"date": "2080-01-01T10:02:00Z"},
+        {"date": "2080-01-01T10:02:00Z", "salesEnd": None},
+        {"salesStart": "2080-01-01T10:02:00Z"},
+        {"salesEnd": "2080-01-01T10:02:00Z"},
+    ],
+)
+@pytest.mark.parametrize("route", ["create event", "change event"])
+def test_known_key_replays_whatever_the_time(at, staff, admin_user, route, sales, monkeypatch):
+    now = [datetime(2080, 1, 1, 10, tzinfo=UTC)]
+    monkeypatch.setattr("django.utils.timezone.now", lambda: now[0])
+    body = NEW_EVENT | sales if route == "create event" else sales
+    send_it = getattr(staff, ROUTES[route].method)
+    path, headers = ROUTES[route].right(at)[0], {"Idempotency-Key": "k1"}
+    # A token would end with the time that passes.
+    staff.force_authenticate(admin_user)
+    first = send_it(path, body, format="json", headers=headers)
+    before = everything()
+    now[0] += timedelta(minutes=5)
+
+    again = send_it(path, body, format="json", headers=headers)
+
+    assert_first(first, ROUTES[route])
     assert_replays(first, again)
     assert everything() == before
 

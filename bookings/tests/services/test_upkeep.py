@@ -96,11 +96,17 @@ def test_another_database_is_pruned_by_its_own_schedule(settings, add, now):
 
 
 def test_upkeep_without_its_database_is_tried_again(monkeypatch, caplog):
-    def fail():
-        raise OperationalError(2006, "gone")
+    tries = []
 
-    monkeypatch.setattr(upkeep, "finish_cancellations", fail)
+    def fail_at_first(**options):
+        tries.append(options)
+        if len(tries) == 1:
+            raise OperationalError(2006, "gone")
 
+    monkeypatch.setattr(upkeep, "finish_cancellations", fail_at_first)
+
+    keep_up()
     keep_up()
 
     assert "The upkeep was interrupted and is tried again." in caplog.text
+    assert len(tries) == 2
