@@ -4,13 +4,14 @@ from rest_framework.exceptions import ValidationError
 
 from accounts.models import HIDDEN_CHARACTER, MAX_USERNAME, User
 from ticks.api.fields import IdField, LineField, RequestSerializer, StringField, TextField
-from ticks.text import MAX_NAME, fault_of_line, has_hidden_character, normalise_email, validate_email
+from ticks.text import MAX_NAME, has_hidden_character, normalise_email, validate_email
 
 # Letters, digits and @ . + - _ in words that every dialect of patterns knows: which letters there are
 # beyond ASCII it leaves to Django's validator.
 USERNAME = r"^\s*[^\s\x00-*,/:-?\[-^`{-\x9f]+\s*$"
 # This is longer than any passphrase, and limits what is hashed.
 MAX_PASSWORD = 1000
+STRENGTH = "8 to 1,000 characters; not a common password, not only digits, not like the username or the address."
 
 
 class PasswordField(StringField):
@@ -41,10 +42,7 @@ class EmailField(TextField):
 
     def to_internal_value(self, value):
         # This checks the form that is stored, since lower case can be longer.
-        email = normalise_email(super().to_internal_value(value)) or ""
-        if fault := fault_of_line(email):
-            raise ValidationError(fault)
-        return email
+        return normalise_email(super().to_internal_value(value)) or ""
 
 
 class RegistrationSerializer(RequestSerializer):
@@ -52,13 +50,13 @@ class RegistrationSerializer(RequestSerializer):
 
     username = UsernameField()
     email = EmailField()
-    password = PasswordField()
+    password = PasswordField(help_text=STRENGTH)
 
 
 class LoginSerializer(RequestSerializer):
     example = {"email": "ada@example.org", "password": "nine lovely engines"}
 
-    email = TextField(required=False, max_length=MAX_NAME, help_text="The account's email, or:")
+    email = TextField(required=False, max_length=MAX_NAME, help_text="The account's address. Send it or the username.")
     username = TextField(required=False, max_length=MAX_NAME)
     password = PasswordField()
 
@@ -79,7 +77,7 @@ class PasswordChangeSerializer(RequestSerializer):
     example = {"currentPassword": "nine lovely engines", "newPassword": "ten lovelier ones"}
 
     currentPassword = PasswordField()
-    newPassword = PasswordField()
+    newPassword = PasswordField(help_text=STRENGTH)
 
 
 class ProfileChangeSerializer(RequestSerializer):
@@ -107,4 +105,6 @@ class TokenPairSerializer(serializers.Serializer):
     example = {"token": "eyJhbGciOi...", "refreshToken": "eyJhbGciOi..."}
 
     token = serializers.CharField(help_text="Access token: Authorization: Bearer <token>, for 30 minutes.")
-    refreshToken = serializers.CharField(help_text="Good for 14 days, and once: again only in the 10 seconds after.")
+    refreshToken = serializers.CharField(
+        help_text="Valid for 14 days and one exchange, which can be repeated for 10 seconds."
+    )

@@ -1,5 +1,7 @@
+from datetime import datetime
+
 from ticks.exceptions import Refusal
-from ticks.formatting import plural
+from ticks.formatting import exact_time, plural
 
 
 class BookingNotFound(Refusal):
@@ -15,7 +17,9 @@ class SoldOut(Refusal):
 
 class SalesNotOpen(Refusal):
     code = "sales_not_open"
-    message = "Sales for this event have not opened yet."
+
+    def __init__(self, start: datetime):
+        super().__init__(f"Sales for this event open on {exact_time(start)}.")
 
 
 class SalesClosed(Refusal):

@@ -8,11 +8,12 @@ from events.models import Event, default_sales_end
 from ticks.api.fields import (
     IdField,
     LineField,
+    LinesField,
     MomentField,
     RequestSerializer,
     SwitchField,
-    TextField,
     WholeNumberField,
+    WordField,
 )
 from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import iso_milliseconds
@@ -29,7 +30,7 @@ class EventFieldsSerializer(RequestSerializer):
     totalTickets = WholeNumberField(
         source="total_tickets", min_value=1, max_value=MAX_TICKETS, label="Tickets in total"
     )
-    description = TextField(required=False, allow_blank=True, max_length=5000)
+    description = LinesField(required=False, allow_blank=True, max_length=5000)
     venue = LineField(required=False, allow_blank=True, max_length=200)
     salesStart = MomentField(source="sales_start", required=False, allow_null=True, label="Sales start")
     salesEnd = MomentField(source="sales_end", required=False, allow_null=True, label="Sales end")
@@ -39,7 +40,8 @@ class EventFieldsSerializer(RequestSerializer):
         allow_null=True,
         min_value=1,
         max_value=MAX_TICKETS,
-        label="Tickets a booking, at most",
+        label="Most tickets of a booking",
+        help_text="Empty or null: no limit.",
     )
     maxTicketsPerPerson = WholeNumberField(
         source="max_tickets_per_person",
@@ -47,13 +49,17 @@ class EventFieldsSerializer(RequestSerializer):
         allow_null=True,
         min_value=1,
         max_value=MAX_TICKETS,
-        label="Tickets a person, at most",
-        help_text="Held and waiting, of an account or of a guest's mail address. null: no limit.",
+        label="Most tickets of a person",
+        help_text="Held and waiting, of an account or of a guest's mail address. Empty or null: no limit.",
     )
     # An HTML form cannot leave out a checkbox: it starts with the model's default.
     waitlistEnabled = SwitchField(source="waitlist_enabled", required=False, initial=True, label="Waitlist")
-    waitlistPolicy = serializers.ChoiceField(
-        source="waitlist_policy", required=False, choices=POLICIES, label="Waitlist policy"
+    waitlistPolicy = WordField(
+        source="waitlist_policy",
+        required=False,
+        choices=POLICIES,
+        label="Waitlist policy",
+        help_text="first_fit: the earliest booking that fits whole. strict: nobody passes the head of the waitlist.",
     )
 
 
@@ -64,8 +70,8 @@ class EventCreateSerializer(EventFieldsSerializer):
         allow_null=True,
         label="Sales end",
         help_text=(
-            "Left out: the event's date, where that lies ahead (the end of the day, where only a day is sent). "
-            "null: never."
+            "If it is not sent, sales end at the event's date (at the end of the day, if only a day is sent), unless "
+            "that is past. null: never."
         ),
     )
     # This field is not stored. The count starts as totalTickets and then follows from the bookings.
@@ -121,22 +127,28 @@ class EventSerializer(serializers.Serializer):
 
     id = IdField()
     name = serializers.CharField()
-    date = MomentField(allow_null=True)
+    date = MomentField(allow_null=True, help_text="null: made by the one-ticket contract.")
     description = serializers.CharField()
     venue = serializers.CharField()
     totalTickets = serializers.IntegerField(source="total_tickets")
-    availableTickets = serializers.IntegerField(source="available_tickets")
-    waitlistedCount = serializers.IntegerField(source="waitlisted_count")
-    salesStart = MomentField(source="sales_start", allow_null=True)
-    salesEnd = MomentField(source="sales_end", allow_null=True)
-    maxTicketsPerBooking = serializers.IntegerField(source="max_tickets_per_booking", allow_null=True)
-    maxTicketsPerPerson = serializers.IntegerField(source="max_tickets_per_person", allow_null=True)
-    waitlistEnabled = serializers.BooleanField(source="waitlist_enabled")
+    availableTickets = serializers.IntegerField(source="available_tickets", help_text="Tickets that nobody holds.")
+    waitlistedCount = serializers.IntegerField(source="waitlisted_count", help_text="Bookings that wait.")
+    salesStart = MomentField(source="sales_start", allow_null=True, help_text="null: on sale at once.")
+    salesEnd = MomentField(source="sales_end", allow_null=True, help_text="null: never.")
+    maxTicketsPerBooking = serializers.IntegerField(
+        source="max_tickets_per_booking", allow_null=True, help_text="null: no limit."
+    )
+    maxTicketsPerPerson = serializers.IntegerField(
+        source="max_tickets_per_person", allow_null=True, help_text="null: no limit."
+    )
+    waitlistEnabled = serializers.BooleanField(
+        source="waitlist_enabled", help_text="Whether a booking that does not fit waits; otherwise it is refused."
+    )
     waitlistPolicy = serializers.ChoiceField(source="waitlist_policy", choices=POLICIES)
     salesOpen = serializers.BooleanField(
         source="sales_open", help_text="Whether it can be booked now; it may be sold out all the same."
     )
-    version = serializers.IntegerField()
+    version = serializers.IntegerField(help_text="Rises with every edit by staff.")
     createdBy = IdField(source="created_by_id")
     createdAt = MomentField(source="created_at")
     updatedAt = MomentField(source="updated_at")

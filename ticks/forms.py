@@ -5,14 +5,12 @@ import re
 from django import forms
 from django.core.exceptions import ValidationError
 
-from ticks.text import CONTROLS, composed, fault_of_line, normalise_email, validate_email
+from ticks.text import composed, fault_of_line, fault_of_text, normalise_email, validate_email
 
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,30}")
 # Several groups of digits, the last of three: 1.000, 1,000,000, 1 000, 1'000, 1_000 or 1,00,000.
 GROUPED_NUMBER = re.compile(r"[+-]?[0-9]{1,3}(?:[.,'\u2019_\s][0-9]{2,3})*[.,'\u2019_\s][0-9]{3}")
 SEPARATORS = re.compile(r"[^0-9-]")
-# Control characters that text of several lines may have.
-LAYOUT = dict.fromkeys(map(ord, "\n\t"))
 
 
 class LineField(forms.CharField):
@@ -39,8 +37,8 @@ class LinesField(forms.CharField):
 
     def clean(self, value):
         text = super().clean(value)
-        if CONTROLS.search(text.translate(LAYOUT)):
-            raise ValidationError("Control characters other than line breaks and tabs are not allowed.")
+        if fault := fault_of_text(text):
+            raise ValidationError(fault)
         return text
 
 
@@ -51,12 +49,6 @@ class EmailField(forms.EmailField):
 
     def to_python(self, value):
         return normalise_email(super().to_python(value)) or self.empty_value
-
-    def clean(self, value):
-        email = super().clean(value)
-        if fault := fault_of_line(email or ""):
-            raise ValidationError(fault)
-        return email
 
 
 class WholeNumberField(forms.IntegerField):

@@ -13,6 +13,9 @@ EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC)
 NO_TIME = "Send a date or time in ISO 8601, such as 2024-12-01 or 2024-12-01T19:30:00Z."
 OUT_OF_RANGE = "Send a time from the year 1900 to the year 9998."
+# Python accepts any character between the date and the time, so it reads a date with a time zone as a date with a time.
+MISREAD_ZONE = re.compile(r"\s*[\dW-]{7,10}+(?![Tt ]|\s*$)")
+NO_SEPARATOR = "Write a T or a space between the date and the time; a date alone takes no time zone."
 # A fraction of hours or minutes. Python reads 20.30 as twenty hours and a fraction of a second.
 MISREAD_TIME = re.compile(r"\s*[\dW-]{7,10}[T\s]+(\d{1,2})(:?\d\d)?[.,](\d\d)?")
 
@@ -33,6 +36,8 @@ def find(queryset, text: str):
 
 def refuse_misread_time(text: str) -> None:
     """Raises ValueError if Python reads another time than the one that was meant, with a sentence for the sender."""
+    if MISREAD_ZONE.match(text):
+        raise ValueError(NO_SEPARATOR)
     if misread := MISREAD_TIME.match(text):
         hour, minute_before, minute = misread.groups()
         example = f"{hour:0>2}:{minute}" if minute and not minute_before else "20:30 or 20:30:00"

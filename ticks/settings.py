@@ -274,6 +274,10 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/(v1/)?",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_SUFFIX": "",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "ticks.api.schema.merge_empty_texts",
+    ],
     # The tags stand in the order of the page.
     "TAGS": [{"name": name} for name in ("Events", "Bookings", "Accounts", "One-ticket contract")],
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -11,6 +11,7 @@ from django.core.validators import EmailValidator
 MAX_NAME = 254
 # No other text that is stored is longer than this.
 MAX_TEXT = 5000
+NO_LAYOUT = "Control characters other than line breaks and tabs are not allowed."
 # Python takes quadratic time for many accents in a row, and serves no other request meanwhile.
 WORD = re.compile(r"[^ \n]{1,200}")
 # These ranges are the Default_Ignorable_Code_Points of Unicode, and other characters that show nothing: the blank of
@@ -21,9 +22,12 @@ INVISIBLE = (
 )
 # The control characters, and the other characters that end a line.
 CONTROL = "\x00-\x1f\x7f-\x9f\u2028\u2029"
+# Text of several lines may have tabs and line breaks.
+CONTROL_IN_TEXT = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029"
 # These characters change the direction of the text after them, so that it is shown in another order than it is stored.
 BIDI_CONTROL = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 CONTROLS = re.compile(f"[{CONTROL}]")
+CONTROLS_IN_TEXT = re.compile(f"[{CONTROL_IN_TEXT}]")
 BIDI_CONTROLS = re.compile(f"[{BIDI_CONTROL}]")
 HIDDEN = re.compile(f"[{INVISIBLE}]")
 SHOWN = re.compile(rf"[^\s{INVISIBLE}]")
@@ -57,6 +61,11 @@ def fault_of_line(text: str) -> str | None:
     if BIDI_CONTROLS.search(text):
         return OTHER_DIRECTION
     return None if SHOWN.search(text) or not text else NOTHING_SHOWN
+
+
+def fault_of_text(text: str) -> str | None:
+    """A sentence that says why a text of several lines cannot be read; None if it can."""
+    return NO_LAYOUT if CONTROLS_IN_TEXT.search(text) else None
 
 
 def normalise_email(email: str | None) -> str | None:
@@ -94,7 +103,10 @@ def readable_email(email: str) -> str:
 
 def validate_email(email: str) -> None:
     """Raises `ValidationError` unless the normalised address is valid. Django's own validator accepts domains that the
-    DNS cannot have, and letters such as the long s that only look like those of a mailbox."""
+    DNS cannot have, and letters such as the long s that only look like those of a mailbox. It also accepts quotation
+    marks, with which each mailbox has thousands of spellings (RFC 5321, section 4.1.2)."""
+    if email.startswith('"'):
+        raise ValidationError("Write the address without quotation marks.")
     is_address(email)
     if not email.isascii():
         raise ValidationError(INVALID_EMAIL)

@@ -7,7 +7,7 @@ pytestmark = pytest.mark.django_db
 
 URL = "/api/v1/auth/me"
 UNKNOWN_CALLER = {
-    "message": "Authentication credentials were not provided.",
+    "message": "Log in first, and send the header Authorization: Bearer <access token>.",
     "error": True,
     "code": "not_authenticated",
 }

@@ -6,7 +6,7 @@ the plain shapes in `ticks.api.errors`, `ticks.api.views` and `ticks.api.schema`
 date."""
 
 from django.urls import re_path
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -37,7 +37,7 @@ from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.api.fields import IdField, LineField, RequestSerializer, WholeNumberField
 from ticks.api.idempotency import replay_headers
-from ticks.api.schema import ID, LOCATION, PUBLIC_WRITE, WITH_LOGIN, WRITE, describes, key_headers
+from ticks.api.schema import ID, LOCATION, PUBLIC_WRITE, SOME_TIME, WITH_LOGIN, WRITE, describes, key_headers
 from ticks.api.views import UnknownRoute, ViewSet
 from ticks.db.fields import MAX_TICKETS
 from ticks.exceptions import Refusal
@@ -121,7 +121,8 @@ class PlainBookingSerializer(serializers.Serializer):
     userId = IdField(source="user_id")
     status = serializers.SerializerMethodField()
 
-    def get_status(self, booking) -> str:
+    @extend_schema_field({"type": "string", "enum": list(STATUSES.values())})
+    def get_status(self, booking):
         return STATUSES[booking.status]
 
 
@@ -212,7 +213,7 @@ class PlainEventViewSet(OneTicketViewSet):
         success={201: PlainBookingSerializer, 200: WAITING},
         errors=[
             *(*WITH_LOGIN, *WRITE, EventNotFound, UserNotFound),
-            *(AlreadyBooked, SoldOut, SalesNotOpen, SalesClosed, PersonLimit(1, 1), *KEY_REFUSALS),
+            *(AlreadyBooked, SoldOut, SalesNotOpen(SOME_TIME), SalesClosed, PersonLimit(1, 1), *KEY_REFUSALS),
         ],
         parameters=[LOCATION, *key_headers(201, 200)],
     )

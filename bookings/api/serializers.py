@@ -31,9 +31,15 @@ class BookingCreateSerializer(RequestSerializer):
 class CancellationSerializer(RequestSerializer):
     example = {"ticketsToCancel": 1}
 
-    bookingId = WholeNumberField(required=False, min_value=1, max_value=MAX_ID, help_text="If sent, the URL's.")
+    bookingId = WholeNumberField(
+        required=False, min_value=1, max_value=MAX_ID, help_text="If it is sent, it must be the id in the path."
+    )
     ticketsToCancel = WholeNumberField(
-        source="tickets", required=False, min_value=1, max_value=MAX_TICKETS, help_text="Left out: all."
+        source="tickets",
+        required=False,
+        min_value=1,
+        max_value=MAX_TICKETS,
+        help_text="If it is not sent, all tickets are cancelled.",
     )
 
 
@@ -59,10 +65,14 @@ class BookingSerializer(serializers.Serializer):
     userId = IdField(source="user_id", allow_null=True)
     firstName = serializers.CharField(source="first_name")
     lastName = serializers.CharField(source="last_name")
-    email = serializers.EmailField()
+    email = serializers.CharField(help_text="Empty if the booking has none.")
     ticketsReserved = serializers.IntegerField(source="tickets_reserved")
     bookingStatus = serializers.ChoiceField(source="status", choices=BookingStatus.choices)
-    waitlistPosition = serializers.IntegerField(source="waitlist_position", allow_null=True, help_text="From 1.")
+    waitlistPosition = serializers.IntegerField(
+        source="waitlist_position",
+        allow_null=True,
+        help_text="The place in the waitlist, from 1; null if it does not wait.",
+    )
     createdAt = MomentField(source="created_at")
     updatedAt = MomentField(source="updated_at")
 

@@ -3,7 +3,7 @@
 import re
 
 import django_filters
-from django.http import HttpResponseNotModified
+from django.http import HttpResponseNotModified, QueryDict
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotAuthenticated, ValidationError
 from rest_framework.permissions import AllowAny
@@ -47,6 +47,7 @@ from events.models import Event, counts_of
 from events.serializers import EventChangeSerializer, EventCreateSerializer, EventSerializer, event_data
 from events.views import EventReadViewSet, version_header
 from ticks.api.envelope import answer
+from ticks.api.fields import RequestSerializer
 from ticks.api.filters import IdFilter, Search, StrictFilters, StrictOrdering, word_filter
 from ticks.api.headers import IF_NONE_MATCH, NOT_MODIFIED, is_named
 from ticks.api.idempotency import replay_headers
@@ -54,6 +55,8 @@ from ticks.api.schema import (
     A_LIST,
     ID,
     LOCATION,
+    SOME_TIME,
+    WITH_BODY,
     WITH_LOGIN,
     WITH_TOKEN,
     WRITE,
@@ -71,14 +74,26 @@ EVENT_TAG = re.compile(r'"(\d{1,9})(?:\.\d+(?:\.closed)?)?"')
 
 TOKEN = OpenApiParameter("Booking-Token", location="header", description="A guest's key to the booking.")
 TOKEN_QUERY = OpenApiParameter("token", location="query", description="The same, for links.")
-IF_MATCH = OpenApiParameter("If-Match", location="header", description="The `ETag` that the change is based on.")
-# These names may stand beside the fields: the guest's token, and what forms and DRF's renderers add.
-NOT_FIELDS = {"token", "format", "csrfmiddlewaretoken"}
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    {"type": "string", "pattern": r'^(\*|(W/)?"[\x21\x23-\x7e]*")$'},
+    location="header",
+    description="The `ETag` that the change is based on.",
+)
+# These names may stand beside the fields: the guest's token and DRF's choice of a renderer in the query string, and
+# what the browsable API adds to its forms.
+NOT_IN_QUERY, NOT_IN_FORM = {"token", "format"}, {"csrfmiddlewaretoken"}
 
 
 class BookingFilters(django_filters.FilterSet):
-    eventId = IdFilter(method=lambda bookings, name, value: bookings.of_event(value))
-    bookingStatus = word_filter(BookingStatus.choices, method=lambda bookings, name, value: bookings.with_status(value))
+    eventId = IdFilter(
+        method=lambda bookings, name, value: bookings.of_event(value), help_text="The bookings of this event."
+    )
+    bookingStatus = word_filter(
+        BookingStatus.choices,
+        method=lambda bookings, name, value: bookings.with_status(value),
+        help_text="Only bookings with this status.",
+    )
 
 
 class AdminBookingFilters(BookingFilters):
@@ -123,7 +138,7 @@ class BookingViewSet(StatelessWrites, ViewSet):
         message="Booking created successfully.",
         errors=[
             *(*WITH_TOKEN, *WRITE, EventNotFound, TooManyTickets(4)),
-            *(SoldOut, SalesNotOpen, SalesClosed, PersonLimit(4, 4), *KEY_REFUSALS),
+            *(SoldOut, SalesNotOpen(SOME_TIME), SalesClosed, PersonLimit(4, 4), *KEY_REFUSALS),
         ],
         parameters=[LOCATION, *key_headers(201)],
         description="What does not fit is waitlisted whole: look at `bookingStatus`.",
@@ -238,10 +253,9 @@ def cancellation_fields(request):
     """The fields of the body and of the query string together. A name with two values is refused."""
     if not hasattr(request.data, "items"):
         return request.data
-    query, body = (
-        {name: value for name, value in source.items() if name not in NOT_FIELDS}
-        for source in (request.query_params, request.data)
-    )
+    query = {name: value for name, value in request.query_params.items() if name not in NOT_IN_QUERY}
+    is_form = isinstance(request.data, QueryDict)
+    body = {name: value for name, value in request.data.items() if not (is_form and name in NOT_IN_FORM)}
     differing = [name for name in query.keys() & body.keys() if str(query[name]).strip() != str(body[name]).strip()]
     errors = {name: ["The body and the query string say different things."] for name in differing}
     repeated = [name for name in query if len(request.query_params.getlist(name)) > 1]
@@ -342,11 +356,13 @@ class EventViewSet(EventReadViewSet):
         "Delete an event",
         success={200: None},
         message="Event deleted successfully.",
-        errors=[*WITH_LOGIN, *WRITE, EventNotFound, StaleVersion, *KEY_REFUSALS],
+        errors=[*WITH_BODY, *WITH_LOGIN, *WRITE, EventNotFound, StaleVersion, *KEY_REFUSALS],
         parameters=[ID, IF_MATCH, *key_headers(200)],
         description="Its bookings are kept, cancelled with it.",
     )
     def destroy(self, request, pk):
+        # A cancellation of tickets that is sent here by mistake must not cancel the event.
+        RequestSerializer().run_validation(request.data or {})
         version = required_version(request)
         receipt = cancel_event(self.event_id(), actor=request.user, version=version, key=self.sent_key())
         return answer("Event deleted successfully.", headers=replay_headers(receipt.is_replayed))

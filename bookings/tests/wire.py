@@ -81,7 +81,7 @@ def invalid(field, sentence):
     }
 
 
-NOT_LOGGED_IN = failure("Authentication credentials were not provided.", "not_authenticated")
+NOT_LOGGED_IN = failure("Log in first, and send the header Authorization: Bearer <access token>.", "not_authenticated")
 NOT_ADMIN = failure("Only an admin may do this.", "permission_denied")
 NO_EVENT = failure("There is no such event.", "event_not_found")
 NO_BOOKING = failure("There is no such booking.", "booking_not_found")

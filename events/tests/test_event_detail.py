@@ -79,7 +79,7 @@ def test_event_detail_as_anonymous_is_refused(anonymous):
 
     assert response.status_code == 401
     assert response.json() == {
-        "message": "Authentication credentials were not provided.",
+        "message": "Log in first, and send the header Authorization: Bearer <access token>.",
         "error": True,
         "code": "not_authenticated",
     }

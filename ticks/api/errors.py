@@ -20,6 +20,7 @@ from ticks.db.transactions import Busy, ValueRefused, refusal_of_database
 from ticks.exceptions import Refusal
 
 log = logging.getLogger("ticks.errors")
+NOT_LOGGED_IN = "Log in first, and send the header Authorization: Bearer <access token>."
 BEARER_CHALLENGE = 'Bearer realm="ticks"'
 
 
@@ -116,8 +117,9 @@ def describe_refusal(error: Refusal) -> Failure:
 
 def describe_api_exception(error: exceptions.APIException) -> Failure:
     code = getattr(error.detail, "code", error.default_code)
+    message = NOT_LOGGED_IN if isinstance(error, exceptions.NotAuthenticated) else str(error.detail)
     headers = {"WWW-Authenticate": error.auth_header} if getattr(error, "auth_header", None) else {}
-    return Failure(error.status_code, str(error.detail), str(code), headers=headers)
+    return Failure(error.status_code, message, str(code), headers=headers)
 
 
 def flatten(detail, at: str = "body") -> dict[str, list[str]]:

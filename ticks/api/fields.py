@@ -13,7 +13,7 @@ from rest_framework.fields import empty
 from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import iso_milliseconds
 from ticks.parsing import parse_time
-from ticks.text import BIDI_CONTROL, CONTROL, INVISIBLE, composed, fault_of_line
+from ticks.text import BIDI_CONTROL, CONTROL, CONTROL_IN_TEXT, INVISIBLE, composed, fault_of_line, fault_of_text
 
 # An answer names this many unknown names, each cut to this length.
 MAX_UNKNOWN, MAX_UNKNOWN_LENGTH = 20, 100
@@ -23,6 +23,7 @@ class RequestSerializer(serializers.Serializer):
     """The fields of a request. A name that is not among them is refused: an event whose limit is misspelt would go on
     sale without it."""
 
+    default_error_messages = {"invalid": "Send a JSON object: names and values in curly brackets."}
     # Sentences for names that clients may expect here.
     refused_names: dict[str, str] = {}
 
@@ -49,7 +50,9 @@ class RequestSerializer(serializers.Serializer):
         names = {plain_name(field): field for field in self.fields}
         for close in get_close_matches(plain_name(name), names, n=1):
             return f"There is no such field; did you mean {names[close]}?"
-        return f"There is no such field; use {', '.join(self.fields)}."
+        return (
+            f"There is no such field; use {', '.join(self.fields)}." if self.fields else "This request has no fields."
+        )
 
 
 def plain_name(name: str) -> str:
@@ -105,7 +108,13 @@ class WholeNumberSchema(OpenApiSerializerFieldExtension):
 
 @extend_schema_field({"type": "boolean"})
 class SwitchField(serializers.BooleanField):
-    """true or false, or one of these words (forms send them); no other word, no 0 or 1."""
+    """true or false, or one of these words (forms send them); no other word, no 0 or 1.
+
+    A form that does not name it has not answered, as in JSON. The browsable API names it in each of its forms.
+    """
+
+    default_error_messages = {"invalid": "Send true or false."}
+    default_empty_html = empty
 
     def to_internal_value(self, value):
         if isinstance(value, str):
@@ -113,6 +122,14 @@ class SwitchField(serializers.BooleanField):
         if not isinstance(value, bool):
             self.fail("invalid", input=value)
         return value
+
+
+class WordField(serializers.ChoiceField):
+    """One of a few words."""
+
+    def __init__(self, choices, **kwargs):
+        super().__init__(choices, **kwargs)
+        self.error_messages["invalid_choice"] = f"Send one of these: {', '.join(self.choices)}."
 
 
 class StringField(serializers.CharField):
@@ -140,6 +157,16 @@ class TextField(StringField):
         return composed(super().to_internal_value(value))
 
 
+class LinesField(TextField):
+    """Text of several lines that people can read."""
+
+    def to_internal_value(self, value):
+        text = super().to_internal_value(value)
+        if fault := fault_of_text(text):
+            raise ValidationError(fault)
+        return text
+
+
 class LineField(TextField):
     """One line of text that people can read, without lone surrogates (DRF refuses those)."""
 
@@ -164,6 +191,8 @@ class StringSchema(OpenApiSerializerFieldExtension):
 def pattern_of(field: StringField) -> str:
     """The pattern of the texts that are accepted, with the white space around them."""
     least = "*" if field.allow_blank else "+"
+    if isinstance(field, LinesField):
+        return rf"^[^{CONTROL_IN_TEXT}]{least}$"
     if not isinstance(field, LineField):
         return rf"^[^\x00]{least}$"
     refused = rf"{CONTROL}{BIDI_CONTROL}"

@@ -1,5 +1,7 @@
 """Filters, search and ordering of lists that refuse what they do not know."""
 
+import re
+
 import django_filters
 from django import forms
 from django_filters.rest_framework import DjangoFilterBackend
@@ -15,6 +17,10 @@ COMMON = {"page", "pageSize", "search", "ordering"}
 UNLISTED = {"after", "before", "format"}
 
 
+# A plus sign in an address stands for a space.
+PLUS_LOST = re.compile(r":\d\d(?:\.\d+)? \d\d:?\d\d$")
+
+
 class IdFormField(forms.Field):
     def to_python(self, value):
         identity = parse_id(value) if value else None
@@ -28,7 +34,9 @@ class MomentFormField(forms.Field):
         try:
             return parse_time(value) if value else None
         except ValueError as error:
-            raise forms.ValidationError(str(error)) from error
+            # django-filter formats the sentence once more, so the percent sign stands twice.
+            hint = " In an address, write %%2B for a plus sign." if PLUS_LOST.search(value) else ""
+            raise forms.ValidationError(f"{error}{hint}") from error
 
 
 # An empty filter is no filter, since forms send all filters and leave the unused ones empty. The schema does not have
@@ -43,12 +51,23 @@ class MomentFilter(django_filters.Filter):
     field_class = MomentFormField
 
 
-def word_filter(choices: list[tuple[str, str]], **options) -> django_filters.ChoiceFilter:
-    """A filter by one of a few words."""
+class WordFormField(django_filters.fields.ChoiceField):
+    def to_python(self, value):
+        # Some languages write a truth value as "True".
+        return super().to_python(value).lower()
+
+
+class WordFilter(django_filters.ChoiceFilter):
+    """A filter by one of a few lower-case words."""
+
+    field_class = WordFormField
+
+
+def word_filter(choices: list[tuple[str, str]], **options) -> WordFilter:
     words = [word for word, _ in choices]
-    return extend_schema_field({"type": "string", "enum": words})(
-        django_filters.ChoiceFilter(choices=choices, **options)
-    )
+    sentences = {"invalid_choice": f"Send one of these: {', '.join(words)}."}
+    schema = {"type": "boolean"} if words == ["true", "false"] else {"type": "string", "enum": words}
+    return extend_schema_field(schema)(WordFilter(choices=choices, error_messages=sentences, **options))
 
 
 class StrictFilters(DjangoFilterBackend):
@@ -132,5 +151,6 @@ class Search(SearchFilter):
 
     def get_schema_operation_parameters(self, view):
         [parameter] = super().get_schema_operation_parameters(view)
+        parameter["description"] = "Words to look for, whatever their case and accents; each of them must be found."
         parameter["schema"] |= {"maxLength": MAX_SEARCH, "pattern": r"^[^\x00]*$"}
         return [parameter]

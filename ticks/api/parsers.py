@@ -6,13 +6,14 @@ import re
 
 from django.conf import settings
 from rest_framework import parsers
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
 
 from ticks.api.errors import TooLarge
 
 # The pattern matches a string, which is kept, or a comma between a value and a closing bracket. It is possessive, so
 # that a long string costs neither memory nor a second look.
 TRAILING_COMMA = re.compile(r"""(?s)("(?:[^"\\]++|\\.)*+"?)|(?<![{\[,\s]),(\s*+[}\]])""")
+JSON_AS_FORM = "The body looks like JSON; send it with the header Content-Type: application/json."
 MAX_MENDED = 64 * 1024
 
 
@@ -57,7 +58,16 @@ class LimitedBody:
 
 
 class FormParser(LimitedBody, parsers.FormParser):
-    """Parses a form of at most 1 MB."""
+    """Parses a form of at most 1 MB. Raises `UnsupportedMediaType` for JSON that is sent as a form.
+
+    Some clients name a form as the type of every body, if nobody tells them its type.
+    """
+
+    def parse(self, stream, media_type=None, parser_context=None):
+        form = super().parse(stream, media_type, parser_context)
+        if next(iter(form), "").lstrip().startswith(("{", "[")):
+            raise UnsupportedMediaType(media_type, JSON_AS_FORM)
+        return form
 
 
 class MultiPartParser(LimitedBody, parsers.MultiPartParser):

@@ -1,5 +1,6 @@
 """Describes the envelope and the errors of each operation to drf-spectacular."""
 
+from datetime import UTC, datetime
 from functools import cache
 
 from drf_spectacular.openapi import AutoSchema
@@ -18,6 +19,7 @@ from rest_framework import serializers
 from ticks.api import idempotency
 from ticks.api.envelope import failure
 from ticks.api.envelope import success as enveloped_success
+from ticks.api.errors import NOT_LOGGED_IN
 from ticks.api.throttling import TooManyRequests
 from ticks.db.transactions import Busy, OutcomeUnknown, Unavailable
 from ticks.exceptions import Refusal
@@ -47,7 +49,7 @@ class ErrorSerializer(serializers.Serializer):
 
 
 STATUSES = {
-    400: "Malformed or invalid; `errors` names the fields.",
+    400: "Malformed or invalid.",
     401: "Not logged in, or the token is not valid, or no longer.",
     403: "The account may not do this, or a browser's session came without its CSRF token.",
     404: "There is no such thing, or it is not yours.",
@@ -67,7 +69,7 @@ STATUSES = {
 # The codes that no refusal of a service has, except `invalid`: each has its status and a sentence.
 CODES = {
     "parse_error": (400, "JSON parse error: it is not UTF-8."),
-    "not_authenticated": (401, "Authentication credentials were not provided."),
+    "not_authenticated": (401, NOT_LOGGED_IN),
     "token_not_valid": (401, "This token is not valid, or no longer; log in again."),
     "bad_authorization_header": (401, "The Authorization header must read: Bearer <access token>."),
     "permission_denied": (403, "Only an admin may do this."),
@@ -86,7 +88,9 @@ PUBLIC_WRITE = [OutcomeUnknown]
 WRITE = ["permission_denied", OutcomeUnknown]
 A_LIST = ["not_found"]
 SECONDS = {"type": "string", "pattern": "^[0-9]+$"}
-ID = OpenApiParameter("id", OpenApiTypes.INT64, location="path")
+ID = OpenApiParameter("id", OpenApiTypes.INT64, location="path", description="The id that its creation answered.")
+# For the examples of refusals that name a time.
+SOME_TIME = datetime(2026, 12, 1, 10, tzinfo=UTC)
 
 
 def sent_header(name: str, description: str, *, on, required=True, schema=str) -> OpenApiParameter:
@@ -110,8 +114,8 @@ def key_headers(*statuses: int) -> list[OpenApiParameter]:
             {"type": "string", "pattern": r'^([\x21-\x7e]{1,255}|"[\x21-\x7e]{1,255}")$'},
             location="header",
             description=(
-                "1 to 255 visible characters, drawn at random for each request: a guest's is as good as the token. "
-                "The same key and request answer the same again, and are carried out once."
+                "1 to 255 visible characters, drawn at random for each request, since whoever knows a guest's key "
+                "gets the booking's token. The same key and request answer the same again, and are carried out once."
             ),
         ),
         sent_header(
@@ -223,12 +227,17 @@ def failures_by_status(errors: list, invalid: tuple[str, str]) -> dict[int, dict
 def failure_response(status: int, failures: dict[str, dict], body) -> OpenApiResponse:
     description, is_enveloped = STATUSES[status], body is ErrorSerializer
     if is_enveloped:
+        description += " `errors` names the fields." if status == 400 else ""
         description += f" Codes: {', '.join(f'`{code}`' for code in failures)}."
     examples = [
-        OpenApiExample(code, value=value if is_enveloped else {"error": value["message"]})
+        OpenApiExample(code, value=value) if is_enveloped else plain_example(value["message"])
         for code, value in failures.items()
     ]
     return OpenApiResponse(body, description=description, examples=examples)
+
+
+def plain_example(sentence: str) -> OpenApiExample:
+    return OpenApiExample(sentence, value={"error": sentence})
 
 
 def success_response(body, message: str, is_enveloped: bool) -> OpenApiResponse:
@@ -248,3 +257,18 @@ def enveloped(body):
     if body is None:
         return inline_serializer("Acknowledgement", fields)
     return inline_serializer(body.__name__.replace("Serializer", "Envelope"), {**fields, "data": body()})
+
+
+def merge_empty_texts(result, generator, request, public):
+    """A hook of drf-spectacular. It lets a field have one pattern for texts that may be empty.
+
+    drf-spectacular offers the empty text beside the pattern, which accepts it as well. So an empty text would fit two
+    schemas where `oneOf` wants one.
+    """
+    for component in result["components"]["schemas"].values():
+        for field in component.get("properties", {}).values():
+            match field:
+                case {"oneOf": [text, {"type": "string", "maxLength": 0}]}:
+                    del field["oneOf"]
+                    field.update(text)
+    return result

@@ -64,10 +64,6 @@ def test_address_of_nothing_visible_is_empty(field, typed):
     assert field.clean(typed) == field.empty_value
 
 
-def test_address_with_a_control_character_is_refused():
-    assert refused(EmailField(), '"a\x01b"@example.org') == ["Control characters such as line breaks are not allowed."]
-
-
 def test_line_is_composed_and_checked():
     assert LineField(max_length=4).clean(" Noe\u0308l ") == "Noël"
     assert refused(LineField(), "\u3164") == ["Write at least one character that can be seen."]

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
     [
         ({"waitlist_enabled": False}, "Not enough tickets are left, and this event has no waitlist."),
         ({"sales_end": datetime(2020, 1, 1, tzinfo=UTC)}, "Sales for this event are closed."),
-        ({"sales_start": datetime(2100, 1, 1, tzinfo=UTC)}, "Sales for this event have not opened yet."),
+        ({"sales_start": datetime(2100, 1, 1, tzinfo=UTC)}, "Sales for this event open on 1 Jan 2100, 00:00 UTC."),
     ],
 )
 def test_booking_against_the_event_s_terms_is_refused(box_office, gala, terms, message):

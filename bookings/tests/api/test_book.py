@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -308,13 +308,13 @@ def test_book_without_waitlist_what_is_left(anonymous):
 
 
 def test_book_before_sales_open_is_refused(anonymous):
-    event = EventFactory(sales_start=timezone.now() + timedelta(minutes=1))
+    event = EventFactory(sales_start=datetime(2100, 1, 1, 10, 30, tzinfo=UTC))
     before = everything()
 
     response = book(anonymous, event)
 
     assert response.status_code == 409
-    assert response.json() == failure("Sales for this event have not opened yet.", "sales_not_open")
+    assert response.json() == failure("Sales for this event open on 1 Jan 2100, 10:30 UTC.", "sales_not_open")
     assert everything() == before
 
 

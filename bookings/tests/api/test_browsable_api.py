@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
@@ -147,10 +148,41 @@ def test_event_form_as_it_stands_opens_an_event_with_a_waitlist(browser):
     browser.force_login(UserFactory(is_staff=True))
     page = browser.get("/api/v1/event")
     content = page.content.decode()
-    [checkbox] = re.findall(r'<input[^>]*name="waitlistEnabled"[^>]*>', content)
+    [checkbox] = re.findall(r'<input type="checkbox" name="waitlistEnabled"[^>]*>', content)
 
     assert "checked" in checkbox
     assert "Tickets in total" in content
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_enabled"), [([], True), (["false"], False), (["false", "true"], True)], ids=["left out", "off", "on"]
+)
+@pytest.mark.parametrize("encoding", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+def test_event_form_sets_the_waitlist_as_its_box_says(staff, sent, is_enabled, encoding):
+    fields = [
+        ("name", "E"),
+        ("date", "2080-01-01"),
+        ("totalTickets", "5"),
+        *(("waitlistEnabled", word) for word in sent),
+    ]
+    parts = "".join(
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields
+    )
+    body = f"{parts}--x--\r\n" if encoding.startswith("multipart") else urlencode(fields)
+
+    response = staff.post("/api/v1/event", body, content_type=encoding)
+
+    assert response.status_code == 201
+    assert response.json()["data"]["waitlistEnabled"] is is_enabled
+
+
+def test_event_form_sends_a_box_without_its_tick(browser):
+    browser.force_login(UserFactory(is_staff=True))
+
+    content = browser.get("/api/v1/event").content.decode()
+
+    hidden, box = re.findall(r'<input type="(\w+)" name="waitlistEnabled"', content)
+    assert (hidden, box) == ("hidden", "checkbox")
 
 
 def test_booking_page_of_a_guest_shows_it_with_its_token(browser):

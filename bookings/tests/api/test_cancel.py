@@ -17,6 +17,7 @@ NULL = "This field may not be null."
 AT_LEAST_ONE = "Ensure this value is greater than or equal to 1."
 OTHER_ID = "Must be the id in the URL, or be left out."
 
+NO_FIELD = "There is no such field; use bookingId, ticketsToCancel."
 DIFFERENT = "The body and the query string say different things."
 
 
@@ -502,6 +503,14 @@ def test_cancel_takes_as_many_statements_however_many_are_sold(owner, user, sold
     [
         ("", {"tickets": 1}, "tickets", "There is no such field; did you mean ticketsToCancel?"),
         ("?ticketToCancel=1", None, "ticketToCancel", "There is no such field; did you mean ticketsToCancel?"),
+        ("", {"token": "x"}, "token", "There is no such field; use bookingId, ticketsToCancel."),
+        ("", {"format": "json"}, "format", "There is no such field; use bookingId, ticketsToCancel."),
+        (
+            "",
+            {"csrfmiddlewaretoken": "x"},
+            "csrfmiddlewaretoken",
+            "There is no such field; use bookingId, ticketsToCancel.",
+        ),
         ("?ticketsToCancel=1", {"ticketsToCancel": 2}, "ticketsToCancel", DIFFERENT),
     ],
 )

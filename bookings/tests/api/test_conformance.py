@@ -55,7 +55,7 @@ STAND_INS = {
     "emails": ["ada@example.org"],
     "passwords": [PASSWORD],
     "refresh_tokens": ["refresh-token"],
-    "etags": ["etag", "*"],
+    "etags": ['"etag"', "*"],
 }
 
 
@@ -155,7 +155,7 @@ def furnished() -> World:
             **dict(zip(STAND_INS["events"], [event.pk, full.pk], strict=True)),
             **dict(zip(STAND_INS["users"], [ada.pk, charles.pk], strict=True)),
             "refresh-token": refresh_token,
-            "etag": event.etag,
+            '"etag"': event.etag,
         },
     )
 

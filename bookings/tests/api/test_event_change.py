@@ -269,8 +269,8 @@ def test_change_event_to_sales_that_end_before_they_start_is_refused(staff, body
         ("name", " ", "This field may not be blank."),
         ("date", None, "This field may not be null."),
         ("maxTicketsPerBooking", 0, "Ensure this value is greater than or equal to 1."),
-        ("waitlistPolicy", "random", '"random" is not a valid choice.'),
-        ("waitlistEnabled", "maybe", "Must be a valid boolean."),
+        ("waitlistPolicy", "random", "Send one of these: first_fit, strict."),
+        ("waitlistEnabled", "maybe", "Send true or false."),
     ],
 )
 def test_change_event_with_bad_field_is_refused(staff, field, value, sentence):

@@ -154,7 +154,9 @@ def test_create_event_keeps_any_letters(staff):
         ("availableTickets", 0, NOT_AVAILABLE),
         ("availableTickets", True, WHOLE),
         ("description", "x" * 5001, "Ensure this field has no more than 5000 characters."),
-        ("description", "\x00", "Null characters are not allowed."),
+        ("description", "\x00", "Control characters other than line breaks and tabs are not allowed."),
+        ("description", "a\x1bb", "Control characters other than line breaks and tabs are not allowed."),
+        ("description", "a\u2028b", "Control characters other than line breaks and tabs are not allowed."),
         ("venue", "x" * 201, "Ensure this field has no more than 200 characters."),
         ("salesStart", "soon", ISO),
         ("salesEnd", "later", ISO),
@@ -164,9 +166,9 @@ def test_create_event_keeps_any_letters(staff):
         ("maxTicketsPerPerson", 0, AT_LEAST_ONE),
         ("maxTicketsPerPerson", "two", WHOLE),
         ("maxTicketsPerPerson", 1_000_001, AT_MOST_A_MILLION),
-        ("waitlistEnabled", "perhaps", "Must be a valid boolean."),
+        ("waitlistEnabled", "perhaps", "Send true or false."),
         ("waitlistEnabled", None, NULL),
-        ("waitlistPolicy", "lottery", '"lottery" is not a valid choice.'),
+        ("waitlistPolicy", "lottery", "Send one of these: first_fit, strict."),
     ],
 )
 def test_create_event_with_bad_field_is_refused(staff, field, value, sentence):

@@ -136,6 +136,33 @@ def test_delete_event_twice_at_once_deletes_it_once(staff, admin_user):
     assert everything() == before
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        ('{"bookingId": 5, "ticketsToCancel": 1}', "application/json", 400),
+        ("[1]", "application/json", 400),
+        ("{{{", "application/json", 400),
+        ("a=1", "application/x-www-form-urlencoded", 400),
+        ("not json", "text/plain", 415),
+    ],
+)
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "k1"}])
+def test_delete_event_with_a_body_is_refused(staff, body, content_type, status, key):
+    event = EventFactory()
+    before = everything()
+
+    response = staff.delete(f"/api/v1/event/{event.pk}", body, content_type=content_type, headers=key)
+
+    assert response.status_code == status
+    assert everything() == before
+
+
+def test_delete_event_names_the_field_that_it_does_not_have(staff):
+    response = staff.delete(f"/api/v1/event/{EventFactory().pk}", {"ticketsToCancel": 1}, format="json")
+
+    assert response.json()["errors"] == {"ticketsToCancel": ["This request has no fields."]}
+
+
 @pytest.mark.parametrize("tag", ['"1.1"', "*"])
 def test_delete_event_if_match_fits(staff, tag):
     event = EventFactory()

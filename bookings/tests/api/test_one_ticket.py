@@ -11,7 +11,7 @@ from bookings.tests.wire import CHALLENGE, NO_IDS, NOTHING_HERE
 from events.models import Event
 
 pytestmark = pytest.mark.django_db
-NOT_LOGGED_IN = {"error": "Authentication credentials were not provided."}
+NOT_LOGGED_IN = {"error": "Log in first, and send the header Authorization: Bearer <access token>."}
 NOT_YOURS = {"error": "userId must be your own."}
 NO_EVENT = {"error": "There is no such event."}
 NO_USER = {"error": "There is no such user."}
@@ -60,7 +60,7 @@ def test_register_taken_name_is_refused(anonymous):
         ({"username": "", "password": PASSWORD}, "username: This field may not be blank."),
         ({"username": None, "password": PASSWORD}, "username: This field may not be null."),
         ({"username": "ada", "password": ["x"]}, "password: Not a valid string."),
-        ([], "body: Invalid data. Expected a dictionary, but got list."),
+        ([], "body: Send a JSON object: names and values in curly brackets."),
     ],
 )
 @pytest.mark.parametrize("action", ["register", "login"])

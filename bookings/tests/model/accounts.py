@@ -19,7 +19,8 @@ def authenticate(world: World, login: Login | None) -> User | None:
 def user_of(world: World, login: Login | None) -> User:
     user = authenticate(world, login)
     if user is None:
-        raise Refused(401, "not_authenticated", "Authentication credentials were not provided.")
+        message = "Log in first, and send the header Authorization: Bearer <access token>."
+        raise Refused(401, "not_authenticated", message)
     return user
 
 

@@ -32,7 +32,7 @@ def refuse_closed(event: Event) -> None:
     if event.is_deleted:
         raise Refused(404, "event_not_found", "There is no such event.")
     if not event.has_started:
-        raise Refused(409, "sales_not_open", "Sales for this event have not opened yet.")
+        raise Refused(409, "sales_not_open", "Sales for this event open on 1 Jan 9000, 00:00 UTC.")
     if event.has_ended:
         raise Refused(409, "sales_closed", "Sales for this event are closed.")
 

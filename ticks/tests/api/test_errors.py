@@ -107,7 +107,7 @@ def test_anonymous_where_an_account_is_needed_is_401(anonymous):
 
     assert (enveloped.status_code, plain.status_code) == (401, 401)
     assert enveloped["WWW-Authenticate"] == plain["WWW-Authenticate"] == 'Bearer realm="ticks"'
-    message = "Authentication credentials were not provided."
+    message = "Log in first, and send the header Authorization: Bearer <access token>."
     assert enveloped.json() == {"message": message, "error": True, "code": "not_authenticated"}
     assert plain.json() == {"error": message}
 

@@ -102,6 +102,16 @@ def test_moment_refuses_a_time_that_would_be_misread(given, meant):
     assert refused.value.detail == [f"Write the time with colons, as {meant}."]
 
 
+@pytest.mark.parametrize("between", ["-", "+", "x", "\u202e", "_", "\xa0"])
+def test_moment_refuses_a_zone_in_the_place_of_the_time(between):
+    with pytest.raises(ValidationError) as refused:
+        MomentField().run_validation(f"2024-12-01{between}05:00")
+
+    assert refused.value.detail == [
+        "Write a T or a space between the date and the time; a date alone takes no time zone."
+    ]
+
+
 @pytest.mark.parametrize("given", ["2024-12-01T20:30:15.5", "20241201T203015,5", "2024-12-01T203015.500Z"])
 def test_moment_takes_a_fraction_of_seconds(given):
     assert MomentField().run_validation(given) == datetime(2024, 12, 1, 20, 30, 15, 500_000, tzinfo=UTC)
@@ -213,4 +223,4 @@ def test_switch_refuses(given):
     with pytest.raises(ValidationError) as refused:
         SwitchField().run_validation(given)
 
-    assert refused.value.detail == ["Must be a valid boolean."]
+    assert refused.value.detail == ["Send true or false."]

@@ -139,6 +139,16 @@ def test_broken_strings_are_refused_in_linear_time(anonymous):
     assert time.process_time() - began < 2
 
 
+@pytest.mark.parametrize("body", ['{"eventId": 1}', ' [1, "a=b&c"]'])
+def test_json_that_is_sent_as_a_form_is_415(anonymous, body):
+    response = anonymous.post(URL, body, content_type=FORM)
+
+    assert response.status_code == 415
+    assert response.json()["message"] == (
+        "The body looks like JSON; send it with the header Content-Type: application/json."
+    )
+
+
 def test_body_shorter_than_its_length_is_400():
     request = {"CONTENT_LENGTH": 5000, "wsgi.input": BytesIO(b'{"username": "a", "password": "b"}')}
 
