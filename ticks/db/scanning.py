@@ -82,25 +82,20 @@ def scan(
     """
     width = FIRST_WIDTH
     while positions:
-        part = positions[:width]
-        end, began = part[-1], time.monotonic()
+        part, began = positions[:width], time.monotonic()
         try:
             with time_limit(8 * seconds):
-                found = list(rows.filter(**{f"{column}__range": sorted((part[0], end))})[:limit])
+                found = list(rows.filter(**{f"{column}__range": sorted((part[0], part[-1]))})[:limit])
         except TookTooLong:
             if width == 1:
                 raise
-            width = max(width // 8, 1)
+            width = max(1, width // 8)
             continue
-        took = time.monotonic() - began
-        if len(found) == limit:
-            end = getattr(found[-1], column)
-        elif took < seconds / 2:
-            width *= 4
-        if took > 1.5 * seconds:
-            width = max(width // 2, 1)
+        end = getattr(found[-1], column) if len(found) == limit else part[-1]
+        read = part.index(end) + 1
+        width = max(1, int(read * min(4, seconds / max(time.monotonic() - began, 0.001))))
         yield found, end
-        positions = positions[positions.index(end) + 1 :]
+        positions = positions[read:]
 
 
 def range_of(
