@@ -108,7 +108,7 @@ def describe_entry(entry: LedgerEntry) -> str:
         sentence = SERVED_BY_HAND
     sentence = sentence.format(
         actor=entry.actor.username if entry.actor else "A guest",
-        holder=booking and (booking.full_name or booking.reference),
+        holder=booking and booking.full_name,
         tickets=counted(entry.tickets, "ticket"),
         number=f"{abs(entry.tickets):,}",
     )
