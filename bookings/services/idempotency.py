@@ -20,10 +20,10 @@ from ticks.db.transactions import OutcomeUnknown, in_one_transaction
 from ticks.exceptions import Refusal
 
 # If the COMMIT of a request with a key was not answered, the request is carried out again: once to find what it has
-# done, and once more in case that answer is lost too. A caller who has already waited for a time-out does not get
-# another attempt, since it would take as long again.
-ATTEMPTS = 3
-RETRY_SECONDS = 0.8
+# done, and once more in case that answer is lost too. A caller who has already waited for a time-out gets no
+# repetition, since it would take as long again.
+REPETITIONS = 2
+REPEAT_SECONDS = 0.8
 # `json.dumps` with these options would build an encoder for each booking.
 ENCODER = json.JSONEncoder(default=str, sort_keys=True)
 
@@ -91,8 +91,8 @@ def find_or_repeat(attempt: Callable[[], Any], unknown: OutcomeUnknown, *, since
     The request has a key. If it was committed, the key is there: the attempt finds it and changes nothing.
     """
     try:
-        for _ in range(ATTEMPTS - 1):
-            if time.monotonic() - since > RETRY_SECONDS:
+        for _ in range(REPETITIONS):
+            if time.monotonic() - since > REPEAT_SECONDS:
                 break
             try:
                 return attempt()

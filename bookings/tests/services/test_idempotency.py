@@ -358,7 +358,7 @@ def test_book_with_key_whose_commits_are_never_answered_is_unknown_and_can_be_se
 
 
 def test_book_with_key_whose_commit_timed_out_is_not_kept_waiting_again(anonymous, commits, monkeypatch):
-    monkeypatch.setattr(idempotency, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(idempotency, "REPEAT_SECONDS", 0)
     event = EventFactory()
     done = commits(LOST)
 
