@@ -16,7 +16,7 @@ from accounts.models import User
 from bookings.exceptions import KeyInFlight, KeyReused
 from bookings.services import sql
 from events.models import Event
-from ticks.db.transactions import OutcomeUnknown, in_one_transaction
+from ticks.db.transactions import OutcomeUnknown, in_one_transaction, lock_name
 from ticks.exceptions import Refusal
 
 # If the COMMIT of a request with a key was not answered, the request is carried out again: once to find what it has
@@ -50,9 +50,7 @@ def lock_keys(digests: Collection[str]) -> Iterator[Collection[str]]:
     if not digests or connection.vendor != "mysql":
         yield digests
         return
-    # Lock names are shared by all databases of the server, so they include the database's name. They have at most 64
-    # characters, so they are hashed.
-    names = {digest: sha256(f"{connection.settings_dict['NAME']} {digest}".encode()).hexdigest() for digest in digests}
+    names = {digest: lock_name(connection.settings_dict["NAME"], digest) for digest in digests}
     answers = call_for_each("GET_LOCK(%s, 0)", list(names.values()))
     locked = [name for name, answer in zip(names.values(), answers, strict=True) if answer]
     try:
