@@ -32,7 +32,7 @@ from bookings.services.checks import badge_of, quick_findings, start_check
 from bookings.services.reports import sales_over_time
 from bookings.services.search import number_in
 from bookings.services.waitlist import number_at
-from events.models import EDITABLE_FIELDS, STATES, Event, state_of
+from events.models import EDITABLE_FIELDS, STATES, Event
 from ticks.exceptions import Refusal
 from ticks.formatting import badge, counted, fill, time_tag, with_unit
 from ticks.parsing import parse_id
@@ -101,8 +101,7 @@ class WaitlistRow(NamedTuple):
 
 @admin.display(description="state")
 def state_badge(event: Event) -> str:
-    state = state_of(event.deleted_at, event.sales_start, event.sales_end, event.available_tickets)
-    return badge(state, TONES[state])
+    return badge(event.state, TONES[event.state])
 
 
 @admin.register(Event)
