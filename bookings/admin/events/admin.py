@@ -25,10 +25,10 @@ from bookings.admin.events.adding import AddEvent, ImportEvents
 from bookings.admin.events.forms import LABELS, format_value
 from bookings.admin.exports import Exportable
 from bookings.admin.filters import FilteredList, FilterForm, day_field, search_field
-from bookings.admin.formatting import event_url, waiting_reason
+from bookings.admin.formatting import event_url, inventory_badge, waiting_reason
 from bookings.exceptions import NotInLine
 from bookings.models import Booking, LedgerEntry
-from bookings.services.checks import badge_of, quick_findings, start_check
+from bookings.services.checks import quick_findings, start_check
 from bookings.services.reports import sales_over_time
 from bookings.services.search import number_in
 from bookings.services.waitlist import number_at
@@ -140,7 +140,7 @@ class EventAdmin(Exportable, PageAdmin):
             "event": event,
             "state": state_badge(event),
             "fill": fill(event.held_tickets, event.total_tickets),
-            "badge": badge_of(event, getattr(event, "inventory_check", None), quick=findings),
+            "badge": inventory_badge(event, getattr(event, "inventory_check", None), quick=findings),
             "terms": [(LABELS[name], format_value(name, getattr(event, name))) for name in terms],
             "sales": sales,
             "chart_data": {**sales._asdict(), "capacity": event.total_tickets},
