@@ -55,7 +55,7 @@ SENTENCES = {
     LedgerKind.EDITED: "{actor} edited the event",
     LedgerKind.EVENT_CANCELLED: "{actor} cancelled the event, with {tickets} held",
 }
-SERVED_BY_HAND = "{actor} served {holder} out of turn, {tickets}"
+PROMOTED_BY_HAND = "{actor} served {holder} out of turn, {tickets}"
 CAPACITY_RAISED = "{actor} raised the capacity by {number}"
 CAPACITY_LOWERED = "{actor} lowered the capacity by {number}"
 
@@ -116,7 +116,7 @@ def describe_entry(entry: LedgerEntry) -> str:
         sentence = CAPACITY_RAISED if entry.tickets > 0 else CAPACITY_LOWERED
     elif entry.kind == LedgerKind.PROMOTED and entry.note:
         # Only staff who serve a booking out of turn give a reason.
-        sentence = SERVED_BY_HAND
+        sentence = PROMOTED_BY_HAND
     sentence = sentence.format(
         actor=entry.actor.username if entry.actor else "A guest",
         holder=booking and booking.full_name,
@@ -126,7 +126,7 @@ def describe_entry(entry: LedgerEntry) -> str:
     return f"{sentence}: {entry.note}" if entry.note else sentence
 
 
-def served(claims: Sequence[Claim], *, verb: str) -> str:
+def promoted(claims: Sequence[Claim], *, verb: str) -> str:
     """A sentence such as "Promotes 3 bookings, 17 tickets: Ada Lovelace (4), ..."; empty if nobody is promoted."""
     if not claims:
         return ""
@@ -141,7 +141,7 @@ def served(claims: Sequence[Claim], *, verb: str) -> str:
 def promotes(forecast: EventWork) -> str:
     """The bookings that a preview promotes from the waitlist."""
     if forecast.promoted or not forecast.event.waitlisted_count:
-        return served(forecast.promoted, verb="Promotes")
+        return promoted(forecast.promoted, verb="Promotes")
     return "No waiting booking is served by it."
 
 

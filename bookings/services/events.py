@@ -64,10 +64,10 @@ def insert_event(fields: dict, *, actor: User, now: datetime) -> Event:
 
 
 class EventChange(NamedTuple):
-    """An event after an edit, and the waiting bookings that it served (their claims)."""
+    """An event after an edit, and the claims of the waiting bookings that it promoted."""
 
     event: Event
-    served: list[Claim]
+    promoted: list[Claim]
 
 
 @in_one_transaction

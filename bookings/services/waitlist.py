@@ -21,26 +21,26 @@ PAGE = 50
 MADE_ROOM = "Made room for another"
 
 
-class Served(NamedTuple):
-    """A booking after a change by staff, and the claims that were served by it, including its own."""
+class WaitlistChange(NamedTuple):
+    """A booking after a change by staff, and the claims that were promoted by it, perhaps its own too."""
 
     booking: Booking
-    served: list[Claim]
+    promoted: list[Claim]
 
 
 @in_one_transaction
-def move_in_line(booking: Booking, *, position: int, reason: str, actor: User) -> Served:
+def move_in_line(booking: Booking, *, position: int, reason: str, actor: User) -> WaitlistChange:
     """Moves a waiting booking to a place in its event's waitlist, from 1. The booking there then waits behind it.
 
-    Under strict the new head is served at once if it fits. Raises `NotWaiting`, `NotInLine`, `EventNotFound`, `Busy`.
+    Under strict the new head is promoted at once if it fits. Raises `NotWaiting`, `NotInLine`, `EventNotFound`, `Busy`.
     """
     event = lock_event(booking.event_id)
     booking = read_booking(booking.pk)
-    return served_by(event, booking, moves(event, booking, position=position, note=reason, actor=actor))
+    return change_waitlist(event, booking, moves(event, booking, position=position, note=reason, actor=actor))
 
 
 @in_one_transaction
-def serve_out_of_turn(booking: Booking, *, reason: str, actor: User, adds: bool = False) -> Served:
+def serve_out_of_turn(booking: Booking, *, reason: str, actor: User, adds: bool = False) -> WaitlistChange:
     """Gives a waiting booking its tickets, even if others wait ahead. `adds` first adds the missing tickets to the
     capacity.
 
@@ -48,19 +48,19 @@ def serve_out_of_turn(booking: Booking, *, reason: str, actor: User, adds: bool 
     """
     event = lock_event(booking.event_id)
     total = event.total_tickets
-    served = served_by(event, booking, [Serve(booking.pk, adds=adds, note=reason, actor=actor)])
+    change = change_waitlist(event, booking, [Serve(booking.pk, adds=adds, note=reason, actor=actor)])
     if event.total_tickets != total:
         # A page that edits the event shows the total from before, so the version must change too.
         event.version += 1
         event.updated_at = timezone.now()
         event.save(update_fields=["version", "updated_at"])
-    return served
+    return change
 
 
-def served_by(event: Event, booking: Booking, commands: list[Command]) -> Served:
+def change_waitlist(event: Event, booking: Booking, commands: list[Command]) -> WaitlistChange:
     work = apply(event, commands, now=timezone.now())
     claim = work.inventory.claims.get(booking.pk)
-    return Served(claim.booking if claim else booking, work.promoted)
+    return WaitlistChange(claim.booking if claim else booking, work.promoted)
 
 
 def moves(event: Event, booking: Booking, *, position: int, note: str, actor: User) -> list[Command]:
@@ -93,7 +93,7 @@ def moves(event: Event, booking: Booking, *, position: int, note: str, actor: Us
         numbers = [number - 1 for number in numbers]
     # The bookings move from the end on, so that each gets a number that nobody has any more.
     return [
-        Move(one.pk, number, note if one is booking else MADE_ROOM, actor, serves=one is booking)
+        Move(one.pk, number, note if one is booking else MADE_ROOM, actor, promotes=one is booking)
         for one, number in reversed(list(zip(moved, numbers, strict=True)))
     ]
 

@@ -74,7 +74,7 @@ def said(result):
     if isinstance(result, Receipt):
         return str(result.booking.status), result.booking.waitlist_position
     if isinstance(result, Cancellation):
-        return result.served
+        return result.promoted
     return type(result)
 
 

@@ -96,7 +96,7 @@ def test_strict_line_serves_the_new_head_that_fits(manager):
 
     moved = move_in_line(small, position=1, reason="Fits", actor=manager)
 
-    assert [claim.booking.pk for claim in moved.served] == [small.pk]
+    assert [claim.booking.pk for claim in moved.promoted] == [small.pk]
     assert Booking.objects.get(pk=small.pk).status == "completed"
     assert line(event) == [large.pk]
     assert findings(event) == []
@@ -108,7 +108,7 @@ def test_strict_line_serves_who_follows_a_head_that_is_moved_back(manager):
 
     moved = move_in_line(large, position=3, reason="Comes later", actor=manager)
 
-    assert len(moved.served) == 1
+    assert len(moved.promoted) == 1
     assert Booking.objects.get(pk=small.pk).status == "completed"
     assert line(event) == [last.pk, large.pk]
     assert findings(event) == []
@@ -215,7 +215,7 @@ def test_strict_line_serves_nobody_while_room_is_made(manager, monkeypatch):
 
     moved = move_in_line(small, position=1, reason="Fits", actor=manager)
 
-    assert [claim.booking.pk for claim in moved.served] == [small.pk]
+    assert [claim.booking.pk for claim in moved.promoted] == [small.pk]
     assert line(event) == [head.pk, last.pk]
     told = LedgerEntry.objects.filter(event=event, sequence__gt=6).order_by("sequence")
     assert list(told.values_list("kind", "booking")) == [
@@ -265,7 +265,7 @@ def test_out_of_turn_with_added_tickets_serves_it_alone(manager):
     served = serve_out_of_turn(second, reason="House seats", actor=manager, adds=True)
 
     event.refresh_from_db()
-    assert [claim.booking.pk for claim in served.served] == [second.pk]
+    assert [claim.booking.pk for claim in served.promoted] == [second.pk]
     assert (event.total_tickets, event.available_tickets, event.version) == (3, 0, 2)
     assert line(event) == [first.pk]
     assert list(
