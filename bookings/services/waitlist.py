@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from bookings.commands import Claim, Command, Move, Serve
-from bookings.exceptions import NotInLine, NotWaiting
+from bookings.exceptions import NoSuchPlace, NotWaiting
 from bookings.models import Booking, LinePart
 from bookings.rules import number_of_arrival, numbers_between
 from bookings.services.inventory import apply, lock_event
@@ -29,10 +29,11 @@ class WaitlistChange(NamedTuple):
 
 
 @in_one_transaction
-def move_in_line(booking: Booking, *, position: int, reason: str, actor: User) -> WaitlistChange:
+def move_in_waitlist(booking: Booking, *, position: int, reason: str, actor: User) -> WaitlistChange:
     """Moves a waiting booking to a place in its event's waitlist, from 1. The booking there then waits behind it.
 
-    Under strict the new head is promoted at once if it fits. Raises `NotWaiting`, `NotInLine`, `EventNotFound`, `Busy`.
+    Under strict the new head is promoted at once if it fits. Raises `NotWaiting`, `NoSuchPlace`, `EventNotFound`,
+    `Busy`.
     """
     event = lock_event(booking.event_id)
     booking = read_booking(booking.pk)
@@ -68,7 +69,7 @@ def moves(event: Event, booking: Booking, *, position: int, note: str, actor: Us
     if booking.waitlist_number is None:
         raise NotWaiting
     if not 1 <= position <= event.waitlisted_count:
-        raise NotInLine(event.waitlisted_count)
+        raise NoSuchPlace(event.waitlisted_count)
     now_at = booking.waitlist_position
     if now_at is None:
         # It has left the waitlist since it was read.
@@ -101,8 +102,8 @@ def moves(event: Event, booking: Booking, *, position: int, note: str, actor: Us
 def following(event: Event, before: int) -> Iterator[Booking]:
     """The bookings that wait behind a number, in order."""
     while True:
-        line = Booking.objects.filter(event=event, waitlist_number__gt=before).order_by("waitlist_number")
-        page = list(line[:PAGE])
+        waiting = Booking.objects.filter(event=event, waitlist_number__gt=before).order_by("waitlist_number")
+        page = list(waiting[:PAGE])
         yield from page
         if len(page) < PAGE:
             return
@@ -112,7 +113,7 @@ def following(event: Event, before: int) -> Iterator[Booking]:
 def number_at(event: Event, position: int) -> int:
     """The number of the booking at a position: it is found by the counts of the parts, then row by row.
 
-    Raises `NotInLine` if fewer wait. Without the event's lock, some may have left since the event was read.
+    Raises `NoSuchPlace` if fewer wait. Without the event's lock, some may have left since the event was read.
     """
     waiting = Booking.objects.filter(event=event).waitlisted().order_by("waitlist_number")
     parts = LinePart.objects.filter(event=event).order_by("first_number").values_list("first_number", "waiting")
@@ -124,4 +125,4 @@ def number_at(event: Event, position: int) -> int:
                 return number
             break
         left -= count
-    raise NotInLine(waiting.count())
+    raise NoSuchPlace(waiting.count())

@@ -11,7 +11,7 @@ from bookings.models import Booking, show_cancelled
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.inventory import EventWork, simulate
 from bookings.services.transfer import Holder, changes_to, transfer_booking, transfer_command
-from bookings.services.waitlist import move_in_line, moves, serve_out_of_turn
+from bookings.services.waitlist import move_in_waitlist, moves, serve_out_of_turn
 from events.models import Event
 from ticks.formatting import counted
 from ticks.forms import WholeNumberField
@@ -151,7 +151,7 @@ class MoveForm(ActionForm):
     reason = fields.reason()
 
 
-class MoveInLine(WaitingAction):
+class MoveBooking(WaitingAction):
     name, title, button = "move", "Move in the waitlist", "Move"
     form_class = MoveForm
 
@@ -175,7 +175,7 @@ class MoveInLine(WaitingAction):
 
     def carry_out(self, form):
         position, reason = form.cleaned_data["position"], form.cleaned_data["reason"]
-        moved = move_in_line(self.subject, position=position, reason=reason, actor=self.request.user)
+        moved = move_in_waitlist(self.subject, position=position, reason=reason, actor=self.request.user)
         self.log(f"Moved to place {position} in line.")
         place = f"{self.subject.full_name} now has place {position:,} in line."
         return Report([place, formatting.promoted(moved.promoted, verb="Promoted")])

@@ -26,7 +26,7 @@ from bookings.admin.events.forms import LABELS, format_value
 from bookings.admin.exports import Exportable
 from bookings.admin.filters import FilteredList, FilterForm, day_field, search_field
 from bookings.admin.formatting import event_url, inventory_badge, waiting_reason
-from bookings.exceptions import NotInLine
+from bookings.exceptions import NoSuchPlace
 from bookings.models import Booking, LedgerEntry
 from bookings.services.checks import quick_findings, start_check
 from bookings.services.reports import sales_over_time
@@ -211,7 +211,7 @@ def waitlist_rows(event: Event, first: int) -> list[WaitlistRow]:
     if first > 1:
         try:
             bookings = bookings.filter(waitlist_number__gte=number_at(event, first))
-        except NotInLine:
+        except NoSuchPlace:
             return waitlist_rows(event, 1)
     return [
         WaitlistRow(position, booking, waiting_reason(event, tickets=booking.tickets_reserved, position=position))
