@@ -14,15 +14,15 @@ THREADS = 3
 
 
 class Named(Job):
-    """An empty job. `told` has each result that the job was finished with."""
+    """An empty job. `results` has each result that the job was finished with."""
 
     def __init__(self, event_id=1, name="", *, digest=None):
         super().__init__(event_id)
         self.name, self.digest = name, digest
-        self.told = []
+        self.results = []
 
     def finish(self):
-        self.told.append(self.result)
+        self.results.append(self.result)
         super().finish()
 
     def __repr__(self):
@@ -88,7 +88,7 @@ def until(condition):
         time.sleep(0.001)
 
 
-def told(futures):
+def results_of(futures):
     """The result of each job, or the class of its error."""
     errors = [future.exception(PATIENCE_SECONDS) for future in futures]
     return [type(error) if error else future.result() for error, future in zip(errors, futures, strict=True)]
