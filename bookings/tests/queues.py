@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from bookings.services.batch_queue import Batch, BatchQueue, Job
 
 # This allows for a busy machine: the work itself takes milliseconds.
-PATIENCE_SECONDS = 10
+TIMEOUT_SECONDS = 10
 
 
 THREADS = 3
@@ -45,7 +45,7 @@ class Shop:
         self.has_begun.release()
         for event_id in batch.event_ids():
             if event_id in self.doors:
-                assert self.doors[event_id].wait(PATIENCE_SECONDS)
+                assert self.doors[event_id].wait(TIMEOUT_SECONDS)
         self.before(batch)
         for job in batch.jobs:
             job.result = f"done {job}"
@@ -64,7 +64,7 @@ class Shop:
         self.doors[event_id] = threading.Event()
         self.has_begun = threading.Semaphore(0)
         [future] = self.submit(Named(event_id, "first"))
-        assert self.has_begun.acquire(timeout=PATIENCE_SECONDS)
+        assert self.has_begun.acquire(timeout=TIMEOUT_SECONDS)
         return future
 
     def open(self):
@@ -82,7 +82,7 @@ def names(jobs):
 
 
 def until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -90,5 +90,5 @@ def until(condition):
 
 def results_of(futures):
     """The result of each job, or the class of its error."""
-    errors = [future.exception(PATIENCE_SECONDS) for future in futures]
+    errors = [future.exception(TIMEOUT_SECONDS) for future in futures]
     return [type(error) if error else future.result() for error, future in zip(errors, futures, strict=True)]

@@ -22,7 +22,7 @@ from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.verification import verify_events
 from bookings.services.waitlist import move_in_waitlist, serve_out_of_turn
 from bookings.tests.factories import BookingFactory, EventFactory
-from bookings.tests.threads import PATIENCE_SECONDS, run_together
+from bookings.tests.threads import TIMEOUT_SECONDS, run_together
 from events.models import Event
 from ticks.exceptions import Refusal
 
@@ -86,8 +86,8 @@ def ask_unlocked(monkeypatch):
     write = batches.write
 
     def write_when_all_have_read(*args, **kwargs):
-        everybody_has_read.wait(PATIENCE_SECONDS)
-        writing.acquire(timeout=PATIENCE_SECONDS)
+        everybody_has_read.wait(TIMEOUT_SECONDS)
+        writing.acquire(timeout=TIMEOUT_SECONDS)
         return write(*args, **kwargs)
 
     monkeypatch.setattr(batches, "lock_events", Event.objects.in_bulk)

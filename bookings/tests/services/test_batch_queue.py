@@ -7,7 +7,7 @@ import pytest
 
 from bookings.services import batch_queue
 from bookings.services.batch_queue import Batch, BatchQueue, Contended
-from bookings.tests.queues import PATIENCE_SECONDS, THREADS, Named, Shop, names, results_of, until
+from bookings.tests.queues import THREADS, TIMEOUT_SECONDS, Named, Shop, names, results_of, until
 from ticks.db.transactions import Busy, OutcomeUnknown
 
 
@@ -35,7 +35,7 @@ def shop(shop_with):
 
 @pytest.fixture
 def never_slow(monkeypatch):
-    monkeypatch.setattr(batch_queue, "SLOW_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(batch_queue, "SLOW_SECONDS", TIMEOUT_SECONDS)
 
 
 @pytest.fixture
@@ -327,7 +327,7 @@ def test_event_whose_lock_is_held_long_shares_no_batch(shop, never_slow, monkeyp
     shop.open()
     results_of(futures)
     until(shop.is_empty)
-    monkeypatch.setattr(batch_queue, "SLOW_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(batch_queue, "SLOW_SECONDS", TIMEOUT_SECONDS)
     again = [shop.keep_busy(3), *shop.submit(Named(1, "b"), Named(2, "b"))]
     shop.open()
 
@@ -343,13 +343,13 @@ def test_free_events_are_carried_out_while_a_contended_one_is_stuck(shop, soon_s
         Locked(2)(batch)
         if batch.event_ids() == [2]:
             is_stuck.set()
-            may_go_on.wait(PATIENCE_SECONDS)
+            may_go_on.wait(TIMEOUT_SECONDS)
 
     shop.before = lock
     shop.keep_busy(9)
     stuck, *others = shop.submit(*(Named(event, "a") for event in (2, 3, 4)))
     shop.open()
-    assert is_stuck.wait(PATIENCE_SECONDS)
+    assert is_stuck.wait(TIMEOUT_SECONDS)
 
     assert results_of(others) == ["done 3a", "done 4a"]
     assert not stuck.done()
@@ -365,7 +365,7 @@ def endless(shop, monkeypatch):
     may_end, got = threading.Event(), []
 
     def last(batch):
-        may_end.wait(PATIENCE_SECONDS)
+        may_end.wait(TIMEOUT_SECONDS)
         if shop.is_contended:
             shop.is_contended = False
             raise Contended
@@ -387,7 +387,7 @@ def endless(shop, monkeypatch):
 @pytest.mark.parametrize("is_contended", [False, True])
 def test_batch_that_does_not_end_is_unknown_to_who_waits_for_it(shop, endless, is_contended):
     caller, got, may_end = endless
-    caller.join(PATIENCE_SECONDS)
+    caller.join(TIMEOUT_SECONDS)
 
     assert got == [OutcomeUnknown]
     # Nobody waits for the job any more, so it is not put back.

@@ -9,7 +9,7 @@ import pytest
 
 from bookings.services import batch_queue
 from bookings.services.batch_queue import BatchQueue, Contended
-from bookings.tests.queues import PATIENCE_SECONDS, THREADS, Named, until
+from bookings.tests.queues import THREADS, TIMEOUT_SECONDS, Named, until
 from ticks.db.transactions import Busy
 
 
@@ -77,11 +77,11 @@ class Crowd:
         for thread in [looking, *guests]:
             thread.start()
         for thread in guests:
-            thread.join(PATIENCE_SECONDS)
+            thread.join(TIMEOUT_SECONDS)
         until(lambda: all(job.results for job in self.left))
         self.queue.stop()
         self.is_over = True
-        looking.join(PATIENCE_SECONDS)
+        looking.join(TIMEOUT_SECONDS)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -30,7 +30,7 @@ from events.exceptions import EventNotFound
 from events.models import Event
 
 pytestmark = pytest.mark.django_db
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 
 
 def sold(**options):
@@ -53,7 +53,7 @@ def finish(event):
     """Waits for the check's thread."""
     for thread in threading.enumerate():
         if thread.name == "inventory-check":
-            thread.join(PATIENCE_SECONDS)
+            thread.join(TIMEOUT_SECONDS)
             assert not thread.is_alive()
     return check_of(event.pk)
 
@@ -206,7 +206,7 @@ def test_check_runs_while_it_runs_and_is_begun_once(admin_user, monkeypatch):
     held, verify = threading.Event(), checks.verify_events
 
     def verify_when_told(event_id):
-        assert held.wait(PATIENCE_SECONDS)
+        assert held.wait(TIMEOUT_SECONDS)
         return verify(event_id)
 
     monkeypatch.setattr(checks, "verify_events", verify_when_told)
