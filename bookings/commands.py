@@ -111,7 +111,7 @@ class CancelEvent(NamedTuple):
 class Move(NamedTuple):
     """Gives a waiting booking a free waitlist number. This breaks the order of arrival, so the `note` says why.
 
-    `serves` is false while other bookings still have to move, since the head of the waitlist may be another one
+    `promotes` is false while other bookings still have to move, since the head of the waitlist may be another one
     afterwards.
     """
 
@@ -119,7 +119,7 @@ class Move(NamedTuple):
     number: int
     note: str = ""
     actor: Any = None
-    serves: bool = True
+    promotes: bool = True
 
 
 class Serve(NamedTuple):

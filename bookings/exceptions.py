@@ -73,7 +73,7 @@ class NotWaiting(Refusal):
     message = "This booking does not wait any more."
 
 
-class NotInLine(Refusal):
+class NoSuchPlace(Refusal):
     status = 400
     code = "not_in_line"
     field = "position"

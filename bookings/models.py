@@ -14,13 +14,9 @@ from bookings.enums import BookingStatus, LedgerKind
 from bookings.rules import part_of_waitlist
 from events.models import Event
 from ticks.db.fields import ExactCharField, ExactEmailField, ExactTextField
+from ticks.text import MISLEADING
 
 MAX_NOTE = 1000
-# These characters control the direction of writing, or are spaces without width. The joiners are not among them, since
-# letters need them.
-MISLEADING = dict.fromkeys(
-    [0x061C, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
-)
 LIVE = [BookingStatus.COMPLETED, BookingStatus.WAITLISTED]
 
 
@@ -139,7 +135,7 @@ class Booking(models.Model):
     @property
     def full_name(self) -> str:
         """The text as staff read it, without characters that reverse the text around them or that are invisible."""
-        name = f"{self.first_name} {self.last_name}".translate(MISLEADING).strip()
+        name = MISLEADING.sub("", f"{self.first_name} {self.last_name}").strip()
         return name or self.reference
 
     @classmethod

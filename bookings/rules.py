@@ -271,7 +271,7 @@ def move(inventory: Inventory, command: Move, outcome: Outcome, now: datetime) -
     claim.waitlist_number = number
     insort(inventory.queue, claim, key=BY_NUMBER)
     record(inventory, outcome, LedgerKind.MOVED, claim.tickets, command.actor, claim, note=command.note, place=number)
-    if command.serves:
+    if command.promotes:
         # Under strict the new head of the waitlist may fit.
         promote(inventory, outcome, command.actor, now=now)
 

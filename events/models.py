@@ -223,6 +223,18 @@ class Event(models.Model):
         return self.sales_end is not None and self.sales_end <= now
 
     @property
+    def state(self) -> str:
+        """The name of its state, one of `STATES`."""
+        now = timezone.now()
+        if self.deleted_at:
+            return "Cancelled"
+        if self.has_ended(now):
+            return "Closed"
+        if self.sales_start and self.sales_start > now:
+            return "Not open yet"
+        return "On sale" if self.available_tickets else "Sold out"
+
+    @property
     def etag(self) -> str:
         """Changes with every staff edit, with every ticket, and when sales open or close. `If-Match` compares the part
         before the first dot."""
@@ -236,18 +248,6 @@ def default_sales_end(date: datetime, *, is_day: bool) -> datetime:
 
 
 EDITABLE_FIELDS = [field.name for field in Event._meta.concrete_fields if field.editable and not field.primary_key]
-
-
-def state_of(deleted_at: datetime | None, start: datetime | None, end: datetime | None, available: int) -> str:
-    """The state of an event as staff name it. It takes columns, so that lists need no model instance."""
-    now = timezone.now()
-    if deleted_at:
-        return "Cancelled"
-    if end and end <= now:
-        return "Closed"
-    if start and start > now:
-        return "Not open yet"
-    return "On sale" if available else "Sold out"
 
 
 COUNTS_SQL = (

@@ -16,6 +16,8 @@ from typing import BinaryIO
 from xlsxwriter import Workbook
 from xlsxwriter.worksheet import Worksheet
 
+from ticks.text import INVISIBLE
+
 Cell = str | int | datetime | None
 Rows = Iterable[Sequence[Cell]]
 
@@ -24,7 +26,7 @@ Rows = Iterable[Sequence[Cell]]
 SEPARATOR = re.compile(r"([;\t\r\n])")
 # A formula begins with one of these signs, in full width too (OWASP's list), behind anything that does not show. Texts
 # with apostrophes before it are matched as well: they get one more, so that one can be taken away again from each.
-FORMULA = re.compile(r"'*[\s\0\u00ad\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+FORMULA = re.compile(rf"'*[\s\0{INVISIBLE}]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 LEADING_CONTROL = re.compile(r"'*[\t\r\n\0]")
 # A sheet has this many rows besides its titles.
 ROWS_A_SHEET = 1_048_575

@@ -26,9 +26,12 @@ CONTROL = "\x00-\x1f\x7f-\x9f\u2028\u2029"
 CONTROL_IN_TEXT = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029"
 # These characters change the direction of the text after them, so that it is shown in another order than it is stored.
 BIDI_CONTROL = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+# These are spaces without width. The joiners, which have no width either, are not among them: letters need them.
+NO_WIDTH = "\u200b\u2060\ufeff"
 CONTROLS = re.compile(f"[{CONTROL}]")
 CONTROLS_IN_TEXT = re.compile(f"[{CONTROL_IN_TEXT}]")
 BIDI_CONTROLS = re.compile(f"[{BIDI_CONTROL}]")
+MISLEADING = re.compile(f"[{BIDI_CONTROL}{NO_WIDTH}]")
 HIDDEN = re.compile(f"[{INVISIBLE}]")
 SHOWN = re.compile(rf"[^\s{INVISIBLE}]")
 CONTROL_CHARACTERS = "Control characters such as line breaks are not allowed."

@@ -23,7 +23,7 @@ from xlsxwriter.exceptions import XlsxWriterException
 
 from bookings.admin.filters import FilteredAdmin
 from bookings.models import Booking, LedgerEntry, show_cancelled
-from events.models import Event, state_of
+from events.models import Event
 from ticks.db.scanning import TookTooLong, range_of, scan
 from ticks.server.stopping import GivenUp, check_wanted
 from ticks.sheets import Cell, write_csv, write_xlsx
@@ -59,7 +59,7 @@ EVENT_COLUMNS: dict[str, Callable[[Event], Cell]] = {
     "Name": attrgetter("name"),
     "Date (UTC)": attrgetter("date"),
     "Venue": attrgetter("venue"),
-    "State": lambda event: state_of(event.deleted_at, event.sales_start, event.sales_end, event.available_tickets),
+    "State": attrgetter("state"),
     "Total tickets": attrgetter("total_tickets"),
     "Held": attrgetter("held_tickets"),
     "Available": attrgetter("available_tickets"),

@@ -16,9 +16,8 @@ from events.models import Event
 from ticks.parsing import EARLIEST, LATEST, MAX_SEARCH
 from ticks.search import fold_words, search_text
 
-# These parameters are the positions in the links of pages.
-AFTER, BEFORE = "after", "before"
-NOT_FILTERS = {*IGNORED_PARAMS, AFTER, BEFORE} - {SEARCH_VAR}
+# Positions stand in the links of pages only.
+NOT_FILTERS = {*IGNORED_PARAMS, "after", "before"} - {SEARCH_VAR}
 MAX_CHOICES = 10
 
 
@@ -119,7 +118,7 @@ class FilteredList(ChangeList):
 
     def link(self, **changes) -> str:
         """The link to this list from its beginning, with some filters changed; None removes a filter."""
-        return self.get_query_string({**dict.fromkeys((AFTER, BEFORE, PAGE_VAR, ALL_VAR)), **changes})
+        return self.get_query_string({**dict.fromkeys(("after", "before", PAGE_VAR, ALL_VAR)), **changes})
 
     @property
     def event_links(self) -> list[tuple]:

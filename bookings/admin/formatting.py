@@ -2,7 +2,9 @@
 
 Templates load the filters of this module as `staff`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from django import template
 from django.urls import reverse
@@ -11,7 +13,8 @@ from django.utils.html import format_html
 
 from bookings.commands import Claim
 from bookings.enums import BookingStatus, LedgerKind
-from bookings.models import Booking, LedgerEntry
+from bookings.models import Booking, InventoryCheck, LedgerEntry
+from bookings.services.checks import is_running
 from bookings.services.inventory import EventWork
 from events.models import Event
 from ticks.formatting import badge, bar, counted, format_duration, time_tag
@@ -52,9 +55,17 @@ SENTENCES = {
     LedgerKind.EDITED: "{actor} edited the event",
     LedgerKind.EVENT_CANCELLED: "{actor} cancelled the event, with {tickets} held",
 }
-SERVED_BY_HAND = "{actor} served {holder} out of turn, {tickets}"
+PROMOTED_BY_HAND = "{actor} served {holder} out of turn, {tickets}"
 CAPACITY_RAISED = "{actor} raised the capacity by {number}"
 CAPACITY_LOWERED = "{actor} lowered the capacity by {number}"
+
+
+class InventoryBadge(NamedTuple):
+    """The state of an inventory for people. `tone` is good, bad or quiet."""
+
+    tone: str
+    message: str
+    findings: list[str] = []
 
 
 def event_url(event_id: int) -> str:
@@ -105,17 +116,17 @@ def describe_entry(entry: LedgerEntry) -> str:
         sentence = CAPACITY_RAISED if entry.tickets > 0 else CAPACITY_LOWERED
     elif entry.kind == LedgerKind.PROMOTED and entry.note:
         # Only staff who serve a booking out of turn give a reason.
-        sentence = SERVED_BY_HAND
+        sentence = PROMOTED_BY_HAND
     sentence = sentence.format(
         actor=entry.actor.username if entry.actor else "A guest",
-        holder=booking and (booking.full_name or booking.reference),
+        holder=booking and booking.full_name,
         tickets=counted(entry.tickets, "ticket"),
         number=f"{abs(entry.tickets):,}",
     )
     return f"{sentence}: {entry.note}" if entry.note else sentence
 
 
-def served(claims: Sequence[Claim], *, verb: str) -> str:
+def promoted(claims: Sequence[Claim], *, verb: str) -> str:
     """A sentence such as "Promotes 3 bookings, 17 tickets: Ada Lovelace (4), ..."; empty if nobody is promoted."""
     if not claims:
         return ""
@@ -130,7 +141,7 @@ def served(claims: Sequence[Claim], *, verb: str) -> str:
 def promotes(forecast: EventWork) -> str:
     """The bookings that a preview promotes from the waitlist."""
     if forecast.promoted or not forecast.event.waitlisted_count:
-        return served(forecast.promoted, verb="Promotes")
+        return promoted(forecast.promoted, verb="Promotes")
     return "No waiting booking is served by it."
 
 
@@ -160,3 +171,24 @@ def counts_of(event: Event) -> str:
 def counts_after(forecast: EventWork) -> str:
     inventory = forecast.inventory
     return f"Then {counts(inventory.available, inventory.waitlisted, inventory.waitlisted_tickets)}."
+
+
+def inventory_badge(
+    event: Event, check: InventoryCheck | None, *, quick: Iterable[str] = (), now: datetime | None = None
+) -> InventoryBadge:
+    """The badge to show beside an event, from its latest whole check and from the findings of a quick look."""
+    findings = list(quick)
+    if findings:
+        return InventoryBadge("bad", "Differs from its ledger", findings)
+    if is_running(check, now=now or timezone.now()):
+        return InventoryBadge("quiet", "Being verified")
+    if check is None or check.finished_at is None:
+        return InventoryBadge("quiet", "Not verified yet" if check is None else "Its last check did not end")
+    at = f"at entry {check.sequence:,}"
+    # The page may have read the event before the check did, so the difference can be negative.
+    since = max(0, event.ledger_sequence - check.sequence)
+    if since:
+        at += f", {since:,} {'entry' if since == 1 else 'entries'} since"
+    if check.findings:
+        return InventoryBadge("bad", f"Differed {at}", check.findings)
+    return InventoryBadge("good", f"Verified {at}")

@@ -7,8 +7,8 @@ from operator import attrgetter
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import QuerySet, prefetch_related_objects
 
-from bookings.admin.filters import AFTER, BEFORE, FilteredList
-from ticks.db.scanning import TookTooLong, range_of, rows_beside, scan
+from bookings.admin.filters import FilteredList
+from ticks.db.scanning import TookTooLong, beside, range_of, scan
 from ticks.formatting import time_tag
 from ticks.parsing import parse_id
 
@@ -68,11 +68,11 @@ class KeysetList(FilteredList):
     def read_page(self) -> list:
         """The page after or before the position in the query string. Without one it is the first page, and before 0
         the last."""
-        names = [name for name in (AFTER, BEFORE) if name in self.params]
+        names = [name for name in ("after", "before") if name in self.params]
         position = parse_id(self.params[names[0]]) if names else None
         if len(names) > 1 or (names and position is None):
             raise IncorrectLookupParameters
-        is_before, size = BEFORE in names, self.list_per_page
+        is_before, size = "before" in names, self.list_per_page
         rows, scan_end = self.read_rows(position, size + 1, is_before)
         if is_before and len(rows) <= size and scan_end is None:
             # Rows were deleted since the link was made, or all rows fit on one page. So this is the beginning.
@@ -98,7 +98,8 @@ class KeysetList(FilteredList):
     def read_rows(self, position: int | None, wanted: int, is_before: bool) -> tuple[list, int | None]:
         """The nearest rows, at most `wanted`, and where the scan for them ran out of time."""
         rows = self.queryset.filter(pk__in=self.indexed_ids) if self.is_scanned else self.queryset
-        found = list(rows_beside(rows, position, self.column, is_before=is_before)[:wanted])
+        at = None if position is None else [position]
+        found = list(beside(rows, [f"-{self.column}"], at, is_before=is_before)[:wanted])
         if not self.is_scanned:
             return found, None
         low, high = self.bounds or range_of(self.all_rows(), self.column)

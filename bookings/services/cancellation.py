@@ -11,13 +11,13 @@ from bookings.services.idempotency import digest_of, fingerprint_of
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """A booking after tickets of it were given back, and the number of waiting bookings that they served.
+    """A booking after tickets of it were given back, and the number of waiting bookings that were promoted by it.
 
     `is_replayed` is true if the key was known; then the booking is as it is now.
     """
 
     booking: Booking
-    served: int
+    promoted: int
     is_replayed: bool = False
 
 
@@ -76,6 +76,7 @@ class CancelJob(TicketJob):
         return Cancellation(outcome.claim.booking, len(outcome.promoted))
 
     def key(self, outcome: Outcome) -> sql.NewKey:
+        # The stored name is that of the rows of earlier versions, which are replayed too.
         answer = {"served": len(outcome.promoted)}
         return sql.NewKey(self.digest, self.fingerprint, answer, outcome.claim.booking)
 

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from django.db import Error, connection
 from django.db.models import OuterRef, Q, Subquery
@@ -25,14 +24,6 @@ STALE = timedelta(minutes=10)
 STATEMENT_SECONDS = 120
 # Each worker runs one check at a time, since a check takes all the Python time that it can get.
 checking = threading.Lock()
-
-
-class Badge(NamedTuple):
-    """The state of an inventory for people. `tone` is good, bad or quiet."""
-
-    tone: str
-    message: str
-    findings: list[str] = []
 
 
 def quick_findings(events: Iterable[Event]) -> dict[int, list[str]]:
@@ -85,7 +76,7 @@ def store_report(report: Report) -> InventoryCheck:
 
 
 def start_check(event_id: int, *, actor: User) -> None:
-    """Begins a check in a thread of its own; `badge_of` tells how it went.
+    """Begins a check in a thread of its own, which stores its result (`check_of`).
 
     Raises `EventNotFound`. Raises `AlreadyChecking` while any worker checks this event, and `OtherCheckRuns` while this
     worker checks another event.
@@ -150,22 +141,3 @@ def check_of(event_id: int) -> InventoryCheck | None:
 
 def is_running(check: InventoryCheck | None, *, now: datetime) -> bool:
     return check is not None and check.finished_at is None and check.started_at >= now - STALE
-
-
-def badge_of(
-    event: Event, check: InventoryCheck | None, *, quick: Iterable[str] = (), now: datetime | None = None
-) -> Badge:
-    """The badge to show beside an event, from its latest whole check and from the findings of a quick look."""
-    findings = list(quick)
-    if findings:
-        return Badge("bad", "Differs from its ledger", findings)
-    if is_running(check, now=now or timezone.now()):
-        return Badge("quiet", "Being verified")
-    if check is None or check.finished_at is None:
-        return Badge("quiet", "Not verified yet" if check is None else "Its last check did not end")
-    at = f"at entry {check.sequence:,}"
-    # The page may have read the event before the check did, so the difference can be negative.
-    since = max(0, event.ledger_sequence - check.sequence)
-    if since:
-        at += f", {since:,} {'entry' if since == 1 else 'entries'} since"
-    return Badge("bad", f"Differed {at}", check.findings) if check.findings else Badge("good", f"Verified {at}")

@@ -84,10 +84,10 @@ def new_event_fields(fields: dict, *, now: datetime) -> dict:
 
 
 class EventChange(NamedTuple):
-    """An event after an edit, and the waiting bookings that it served (their claims)."""
+    """An event after an edit, and the claims of the waiting bookings that it promoted."""
 
     event: Event
-    served: list[Claim]
+    promoted: list[Claim]
 
 
 @in_one_transaction

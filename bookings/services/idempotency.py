@@ -16,14 +16,14 @@ from accounts.models import User
 from bookings.exceptions import KeyInFlight, KeyReused
 from bookings.services import sql
 from events.models import Event
-from ticks.db.transactions import OutcomeUnknown, in_one_transaction
+from ticks.db.transactions import OutcomeUnknown, in_one_transaction, lock_name
 from ticks.exceptions import Refusal
 
 # If the COMMIT of a request with a key was not answered, the request is carried out again: once to find what it has
-# done, and once more in case that answer is lost too. A caller who has already waited for a time-out does not get
-# another attempt, since it would take as long again.
-ATTEMPTS = 3
-RETRY_SECONDS = 0.8
+# done, and once more in case that answer is lost too. A caller who has already waited for a time-out gets no
+# repetition, since it would take as long again.
+REPETITIONS = 2
+REPEAT_SECONDS = 0.8
 # A replay answers these columns of an event. The column for searches is as long as all texts of the event.
 ANSWERED = [field.name for field in Event._meta.concrete_fields if field.name != "search_text"]
 # `json.dumps` with these options would build an encoder for each booking.
@@ -52,9 +52,7 @@ def lock_keys(digests: Collection[str]) -> Iterator[Collection[str]]:
     if not digests or connection.vendor != "mysql":
         yield digests
         return
-    # Lock names are shared by all databases of the server, so they include the database's name. They have at most 64
-    # characters, so they are hashed.
-    names = {digest: sha256(f"{connection.settings_dict['NAME']} {digest}".encode()).hexdigest() for digest in digests}
+    names = {digest: lock_name(connection.settings_dict["NAME"], digest) for digest in digests}
     answers = call_for_each("GET_LOCK(%s, 0)", list(names.values()))
     locked = [name for name, answer in zip(names.values(), answers, strict=True) if answer]
     try:
@@ -93,8 +91,8 @@ def find_or_repeat(attempt: Callable[[], Any], unknown: OutcomeUnknown, *, since
     The request has a key. If it was committed, the key is there: the attempt finds it and changes nothing.
     """
     try:
-        for _ in range(ATTEMPTS - 1):
-            if time.monotonic() - since > RETRY_SECONDS:
+        for _ in range(REPETITIONS):
+            if time.monotonic() - since > REPEAT_SECONDS:
                 break
             try:
                 return attempt()

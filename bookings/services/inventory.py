@@ -62,7 +62,7 @@ class Plan:
     now: datetime
     new: list[Booking] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
-    served: list[int] = field(default_factory=list)
+    promoted: list[int] = field(default_factory=list)
     reduced: list[tuple[int, int]] = field(default_factory=list)
     moved: list[tuple[int, int]] = field(default_factory=list)
     keys: list[sql.NewKey] = field(default_factory=list)
@@ -222,8 +222,8 @@ def plan_writes(works: Sequence[EventWork], *, now: datetime) -> Plan:
 def plan_booking(plan: Plan, claim: Claim) -> None:
     booking = claim.booking
     if booking is None:
-        # The claim was loaded only for the queue, so the only change that it can have is that it was served.
-        plan.served.append(claim.id)
+        # The claim was loaded only for the queue, so the only change that it can have is that it was promoted.
+        plan.promoted.append(claim.id)
         return
     if claim.id is None:
         plan.new.append(booking)
@@ -231,7 +231,7 @@ def plan_booking(plan: Plan, claim: Claim) -> None:
         booking.waitlist_position = claim.position
     else:
         if claim.status != booking.status:
-            (plan.cancelled if claim.status == BookingStatus.CANCELLED else plan.served).append(claim.id)
+            (plan.cancelled if claim.status == BookingStatus.CANCELLED else plan.promoted).append(claim.id)
         elif claim.waitlist_number != booking.waitlist_number:
             plan.moved.append((claim.id, claim.waitlist_number))
         if claim.tickets != booking.tickets_reserved:
@@ -276,7 +276,7 @@ def statements_of(plan: Plan) -> list[sql.Statement]:
         *sql.update_each("tickets_reserved", plan.reduced, now),
         # Each move is a statement of its own, since the unique index is checked after every one.
         *(statement for move in plan.moved for statement in sql.update_each("waitlist_number", [move], now)),
-        *sql.update_bookings(plan.served, now, status=BookingStatus.COMPLETED, waitlist_number=None),
+        *sql.update_bookings(plan.promoted, now, status=BookingStatus.COMPLETED, waitlist_number=None),
         *sql.insert_entries(entries, new_ids, now),
         *sql.insert_keys(plan.keys, new_ids, now),
         sql.update_counts(counts),

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from bookings.commands import Claim, Command, Move, Serve
-from bookings.exceptions import NotInLine, NotWaiting
+from bookings.exceptions import NoSuchPlace, NotWaiting
 from bookings.models import Booking, LinePart
 from bookings.rules import number_of_arrival, numbers_between
 from bookings.services.inventory import apply, lock_event
@@ -21,26 +21,27 @@ PAGE = 50
 MADE_ROOM = "Made room for another"
 
 
-class Served(NamedTuple):
-    """A booking after a change by staff, and the claims that were served by it, including its own."""
+class WaitlistChange(NamedTuple):
+    """A booking after a change by staff, and the claims that were promoted by it, perhaps its own too."""
 
     booking: Booking
-    served: list[Claim]
+    promoted: list[Claim]
 
 
 @in_one_transaction
-def move_in_line(booking: Booking, *, position: int, reason: str, actor: User) -> Served:
+def move_in_waitlist(booking: Booking, *, position: int, reason: str, actor: User) -> WaitlistChange:
     """Moves a waiting booking to a place in its event's waitlist, from 1. The booking there then waits behind it.
 
-    Under strict the new head is served at once if it fits. Raises `NotWaiting`, `NotInLine`, `EventNotFound`, `Busy`.
+    Under strict the new head is promoted at once if it fits. Raises `NotWaiting`, `NoSuchPlace`, `EventNotFound`,
+    `Busy`.
     """
     event = lock_event(booking.event_id)
     booking = read_booking(booking.pk)
-    return served_by(event, booking, moves(event, booking, position=position, note=reason, actor=actor))
+    return change_waitlist(event, booking, moves(event, booking, position=position, note=reason, actor=actor))
 
 
 @in_one_transaction
-def serve_out_of_turn(booking: Booking, *, reason: str, actor: User, adds: bool = False) -> Served:
+def serve_out_of_turn(booking: Booking, *, reason: str, actor: User, adds: bool = False) -> WaitlistChange:
     """Gives a waiting booking its tickets, even if others wait ahead. `adds` first adds the missing tickets to the
     capacity.
 
@@ -48,19 +49,19 @@ def serve_out_of_turn(booking: Booking, *, reason: str, actor: User, adds: bool 
     """
     event = lock_event(booking.event_id)
     total = event.total_tickets
-    served = served_by(event, booking, [Serve(booking.pk, adds=adds, note=reason, actor=actor)])
+    change = change_waitlist(event, booking, [Serve(booking.pk, adds=adds, note=reason, actor=actor)])
     if event.total_tickets != total:
         # A page that edits the event shows the total from before, so the version must change too.
         event.version += 1
         event.updated_at = timezone.now()
         event.save(update_fields=["version", "updated_at"])
-    return served
+    return change
 
 
-def served_by(event: Event, booking: Booking, commands: list[Command]) -> Served:
+def change_waitlist(event: Event, booking: Booking, commands: list[Command]) -> WaitlistChange:
     work = apply(event, commands, now=timezone.now())
     claim = work.inventory.claims.get(booking.pk)
-    return Served(claim.booking if claim else booking, work.promoted)
+    return WaitlistChange(claim.booking if claim else booking, work.promoted)
 
 
 def moves(event: Event, booking: Booking, *, position: int, note: str, actor: User) -> list[Command]:
@@ -68,7 +69,7 @@ def moves(event: Event, booking: Booking, *, position: int, note: str, actor: Us
     if booking.waitlist_number is None:
         raise NotWaiting
     if not 1 <= position <= event.waitlisted_count:
-        raise NotInLine(event.waitlisted_count)
+        raise NoSuchPlace(event.waitlisted_count)
     now_at = booking.waitlist_position
     if now_at is None:
         # It has left the waitlist since it was read.
@@ -93,7 +94,7 @@ def moves(event: Event, booking: Booking, *, position: int, note: str, actor: Us
         numbers = [number - 1 for number in numbers]
     # The bookings move from the end on, so that each gets a number that nobody has any more.
     return [
-        Move(one.pk, number, note if one is booking else MADE_ROOM, actor, serves=one is booking)
+        Move(one.pk, number, note if one is booking else MADE_ROOM, actor, promotes=one is booking)
         for one, number in reversed(list(zip(moved, numbers, strict=True)))
     ]
 
@@ -101,8 +102,8 @@ def moves(event: Event, booking: Booking, *, position: int, note: str, actor: Us
 def following(event: Event, before: int) -> Iterator[Booking]:
     """The bookings that wait behind a number, in order."""
     while True:
-        line = Booking.objects.filter(event=event, waitlist_number__gt=before).order_by("waitlist_number")
-        page = list(line[:PAGE])
+        waiting = Booking.objects.filter(event=event, waitlist_number__gt=before).order_by("waitlist_number")
+        page = list(waiting[:PAGE])
         yield from page
         if len(page) < PAGE:
             return
@@ -112,7 +113,7 @@ def following(event: Event, before: int) -> Iterator[Booking]:
 def number_at(event: Event, position: int) -> int:
     """The number of the booking at a position: it is found by the counts of the parts, then row by row.
 
-    Raises `NotInLine` if fewer wait. Without the event's lock, some may have left since the event was read.
+    Raises `NoSuchPlace` if fewer wait. Without the event's lock, some may have left since the event was read.
     """
     waiting = Booking.objects.filter(event=event).waitlisted().order_by("waitlist_number")
     parts = LinePart.objects.filter(event=event).order_by("first_number").values_list("first_number", "waiting")
@@ -124,4 +125,4 @@ def number_at(event: Event, position: int) -> int:
                 return number
             break
         left -= count
-    raise NotInLine(waiting.count())
+    raise NoSuchPlace(waiting.count())

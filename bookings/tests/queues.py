@@ -7,22 +7,22 @@ from concurrent.futures import Future
 from bookings.services.batch_queue import Batch, BatchQueue, Job
 
 # This allows for a busy machine: the work itself takes milliseconds.
-PATIENCE_SECONDS = 10
+TIMEOUT_SECONDS = 10
 
 
 THREADS = 3
 
 
 class Named(Job):
-    """An empty job. `told` has each result that the job was finished with."""
+    """An empty job. `results` has each result that the job was finished with."""
 
     def __init__(self, event_id=1, name="", *, digest=None):
         super().__init__(event_id)
         self.name, self.digest = name, digest
-        self.told = []
+        self.results = []
 
     def finish(self):
-        self.told.append(self.result)
+        self.results.append(self.result)
         super().finish()
 
     def __repr__(self):
@@ -45,7 +45,7 @@ class Shop:
         self.has_begun.release()
         for event_id in batch.event_ids():
             if event_id in self.doors:
-                assert self.doors[event_id].wait(PATIENCE_SECONDS)
+                assert self.doors[event_id].wait(TIMEOUT_SECONDS)
         self.before(batch)
         for job in batch.jobs:
             job.result = f"done {job}"
@@ -64,7 +64,7 @@ class Shop:
         self.doors[event_id] = threading.Event()
         self.has_begun = threading.Semaphore(0)
         [future] = self.submit(Named(event_id, "first"))
-        assert self.has_begun.acquire(timeout=PATIENCE_SECONDS)
+        assert self.has_begun.acquire(timeout=TIMEOUT_SECONDS)
         return future
 
     def open(self):
@@ -82,13 +82,13 @@ def names(jobs):
 
 
 def until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
 
-def told(futures):
+def results_of(futures):
     """The result of each job, or the class of its error."""
-    errors = [future.exception(PATIENCE_SECONDS) for future in futures]
+    errors = [future.exception(TIMEOUT_SECONDS) for future in futures]
     return [type(error) if error else future.result() for error, future in zip(errors, futures, strict=True)]

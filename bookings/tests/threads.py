@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.db import connection
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 def run_together(threads: int, work: Callable[[int], object]) -> list:
@@ -16,7 +16,7 @@ def run_together(threads: int, work: Callable[[int], object]) -> list:
     def run(number: int):
         try:
             connection.ensure_connection()
-            start.wait(PATIENCE_SECONDS)
+            start.wait(TIMEOUT_SECONDS)
             return work(number)
         except Exception as error:
             return error

@@ -1,13 +1,13 @@
 """Reads from tables with a million rows: the rows next to a position, in short statements, or between two moments."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import takewhile
 
 from django.db import DatabaseError, connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 # These are the errors of MariaDB and MySQL for a statement that was interrupted because it took too long.
 INTERRUPTED = {1969, 3024}
@@ -17,6 +17,7 @@ ROWS_A_STATEMENT = 2_000
 SAMPLES = 400
 # A row gets its time first and its number later. Rows that wait for a lock in between are overtaken by others.
 DISORDER = timedelta(minutes=2)
+NO_ROW = Q(pk__in=[])
 
 
 class TookTooLong(Exception):
@@ -49,14 +50,25 @@ def time_limit(seconds: float) -> Iterator[None]:
             cursor.execute(f"SET SESSION {name} = DEFAULT")
 
 
-def rows_beside(rows: QuerySet, position: int | None, column: str = "pk", *, is_before: bool = False) -> QuerySet:
-    """The rows after a position in a list that is ordered by `column`, or those before it; the nearest come first.
+def beside(rows: QuerySet, columns: Sequence[str], position: Sequence | None, *, is_before: bool) -> QuerySet:
+    """The rows after a position in a list ordered by these columns, or those before it; the nearest come first.
 
-    Without a position, the rows are read from the beginning or from the end of the list.
+    A position is a row's values in the columns. Without one, the rows are read from the list's beginning or its end.
     """
-    is_ascending = rows.query.order_by[0].startswith("-") == is_before
     rows = rows.reverse() if is_before else rows
-    return rows if position is None else rows.filter(**{f"{column}__{'gt' if is_ascending else 'lt'}": position})
+    if position is None:
+        return rows
+    chosen, same = NO_ROW, Q()
+    for column, value in zip(columns, position, strict=True):
+        name = column.removeprefix("-")
+        # Both databases take NULL for the lowest value.
+        if column.startswith("-") == is_before:
+            beyond = Q(**{f"{name}__isnull": False} if value is None else {f"{name}__gt": value})
+        else:
+            beyond = NO_ROW if value is None else Q(**{f"{name}__lt": value}) | Q(**{name: None})
+        chosen |= same & beyond
+        same &= Q(**{name: value})
+    return rows.filter(chosen)
 
 
 def scan(
@@ -70,25 +82,20 @@ def scan(
     """
     width = FIRST_WIDTH
     while positions:
-        part = positions[:width]
-        end, began = part[-1], time.monotonic()
+        part, began = positions[:width], time.monotonic()
         try:
             with time_limit(8 * seconds):
-                found = list(rows.filter(**{f"{column}__range": sorted((part[0], end))})[:limit])
+                found = list(rows.filter(**{f"{column}__range": sorted((part[0], part[-1]))})[:limit])
         except TookTooLong:
             if width == 1:
                 raise
-            width = max(width // 8, 1)
+            width = max(1, width // 8)
             continue
-        took = time.monotonic() - began
-        if len(found) == limit:
-            end = getattr(found[-1], column)
-        elif took < seconds / 2:
-            width *= 4
-        if took > 1.5 * seconds:
-            width = max(width // 2, 1)
+        end = getattr(found[-1], column) if len(found) == limit else part[-1]
+        read = part.index(end) + 1
+        width = max(1, int(read * min(4, seconds / max(time.monotonic() - began, 0.001))))
         yield found, end
-        positions = positions[positions.index(end) + 1 :]
+        positions = positions[read:]
 
 
 def range_of(

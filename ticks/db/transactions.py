@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from functools import wraps
+from hashlib import sha256
 
 from django.db import (
     DatabaseError,
@@ -112,6 +113,14 @@ def in_one_transaction(service: Callable, *, attempts: int = ATTEMPTS) -> Callab
         raise refusal
 
     return run
+
+
+def lock_name(database: str, what: str) -> str:
+    """The name of a lock of the database server (GET_LOCK).
+
+    All databases of a server share these names, so it includes the database's name. It may have 64 characters at most.
+    """
+    return sha256(f"{database} {what}".encode()).hexdigest()
 
 
 def refuse_to_nest() -> None:

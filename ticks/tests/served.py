@@ -25,7 +25,7 @@ OF_MIGRATIONS = (
     "auth_group",
     "auth_group_permissions",
 )
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def launch(directory, environment, *options, stdout=subprocess.PIPE):
 
 
 def await_ready(process, port):
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if request(port, "GET", "/readyz")[0] == 200:
@@ -156,11 +156,11 @@ def await_ready(process, port):
 def end(process):
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=PATIENCE_SECONDS)
+    process.communicate(timeout=TIMEOUT_SECONDS)
 
 
 def request(port, method, path, body=None):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
         response = connection.getresponse()
@@ -174,7 +174,7 @@ def booking(tickets):
 
 
 def dial(port):
-    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
+    return socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS)
 
 
 @pytest.fixture

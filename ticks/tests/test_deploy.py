@@ -19,7 +19,7 @@ import time
 import pytest
 from django.conf import settings
 
-from ticks.tests.served import PATIENCE_SECONDS, booking, dial, free_port
+from ticks.tests.served import TIMEOUT_SECONDS, booking, dial, free_port
 
 DEPLOY = settings.BASE_DIR / "deploy"
 HOST = "tickets.example.org"
@@ -37,7 +37,7 @@ def program(name):
 
 
 def run(*command, **kwargs):
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, **kwargs)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False, **kwargs)
     return ended.returncode, ended.stdout + ended.stderr
 
 
@@ -105,7 +105,7 @@ def nginx(nginx_config):
         yield ports
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=PATIENCE_SECONDS)
+        process.wait(timeout=TIMEOUT_SECONDS)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def served(start, nginx):
 
 
 def await_port(port):
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         try:
             dial(port).close()
@@ -131,7 +131,7 @@ def ask(method, path, *, https_port, body=None, **headers):
     """Status, headers and text of an answer over TLS."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection("127.0.0.1", https_port, timeout=PATIENCE_SECONDS, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", https_port, timeout=TIMEOUT_SECONDS, context=context)
     try:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, {"Host": HOST, "Content-Type": "application/json", **headers})
@@ -179,7 +179,7 @@ def test_caller_behind_nginx_cannot_choose_an_address(served):
 
 
 def test_plain_http_is_sent_to_https(nginx):
-    connection = http.client.HTTPConnection("127.0.0.1", nginx["http_port"], timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", nginx["http_port"], timeout=TIMEOUT_SECONDS)
     connection.request("GET", "/admin/?a=1", headers={"Host": HOST})
     response = connection.getresponse()
     connection.close()

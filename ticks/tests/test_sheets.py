@@ -38,6 +38,8 @@ CELLS = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
         " =1+1",
         "\u00a0\u3000=1+1",
         "\u200b=1+1",
+        "\u3164=1+1",
+        "\ufe0f=1+1",
         "\ufeff=1+1",
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from django.test import RequestFactory
 
 from ticks.server.app import respond
-from ticks.tests.served import PATIENCE_SECONDS, answer_of, request
+from ticks.tests.served import TIMEOUT_SECONDS, answer_of, request
 
 BUNDLE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
 READERS = 10
@@ -98,7 +98,7 @@ def dial_to_read_slowly(port):
     """Connects with a buffer so small that the kernel takes in little of an answer."""
     reader = socket.socket()
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    reader.settimeout(PATIENCE_SECONDS)
+    reader.settimeout(TIMEOUT_SECONDS)
     reader.connect(("127.0.0.1", port))
     return reader
 

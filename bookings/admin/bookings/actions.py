@@ -11,7 +11,7 @@ from bookings.models import Booking, show_cancelled
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.inventory import EventWork, simulate
 from bookings.services.transfer import Holder, changes_to, transfer_booking, transfer_command
-from bookings.services.waitlist import move_in_line, moves, serve_out_of_turn
+from bookings.services.waitlist import move_in_waitlist, moves, serve_out_of_turn
 from events.models import Event
 from ticks.formatting import counted
 from ticks.forms import WholeNumberField
@@ -81,8 +81,8 @@ class CancelTickets(BookingAction):
         booking = cancellation.booking
         is_cancelled = booking.status == BookingStatus.CANCELLED
         rest = "The booking is cancelled." if is_cancelled else f"{booking.tickets_reserved:,} left."
-        served = f"Waiting bookings served with them: {cancellation.served}."
-        return Report([f"Cancelled {tickets} of {self.subject.full_name}. {rest}", served])
+        promoted = f"Waiting bookings served with them: {cancellation.promoted}."
+        return Report([f"Cancelled {tickets} of {self.subject.full_name}. {rest}", promoted])
 
 
 class TransferForm(ActionForm):
@@ -151,7 +151,7 @@ class MoveForm(ActionForm):
     reason = fields.reason()
 
 
-class MoveInLine(WaitingAction):
+class MoveBooking(WaitingAction):
     name, title, button = "move", "Move in the waitlist", "Move"
     form_class = MoveForm
 
@@ -175,10 +175,10 @@ class MoveInLine(WaitingAction):
 
     def carry_out(self, form):
         position, reason = form.cleaned_data["position"], form.cleaned_data["reason"]
-        moved = move_in_line(self.subject, position=position, reason=reason, actor=self.request.user)
+        moved = move_in_waitlist(self.subject, position=position, reason=reason, actor=self.request.user)
         self.log(f"Moved to place {position} in line.")
         place = f"{self.subject.full_name} now has place {position:,} in line."
-        return Report([place, formatting.served(moved.served, verb="Promoted")])
+        return Report([place, formatting.promoted(moved.promoted, verb="Promoted")])
 
 
 class ServeForm(ActionForm):
@@ -218,11 +218,11 @@ class ServeOutOfTurn(WaitingAction):
 
     def carry_out(self, form):
         reason, adds = form.cleaned_data["reason"], form.cleaned_data.get("adds", False)
-        served = serve_out_of_turn(self.subject, reason=reason, actor=self.request.user, adds=adds)
+        change = serve_out_of_turn(self.subject, reason=reason, actor=self.request.user, adds=adds)
         self.log("Served out of turn.")
-        others = [claim for claim in served.served if claim.id != self.subject.pk]
-        holds = f"{served.booking.full_name} has {counted(served.booking.tickets_reserved, 'ticket')} now."
-        return Report([holds, formatting.served(others, verb="Promoted as well:")])
+        others = [claim for claim in change.promoted if claim.id != self.subject.pk]
+        holds = f"{change.booking.full_name} has {counted(change.booking.tickets_reserved, 'ticket')} now."
+        return Report([holds, formatting.promoted(others, verb="Promoted as well:")])
 
 
 class CancelBookings(SelectionAction):
@@ -260,9 +260,9 @@ class CancelBookings(SelectionAction):
         return f"Cancels {name}: {counted(booking.tickets_reserved, 'ticket')}, {status}."
 
     def carry_out_on(self, row):
-        served = cancel_tickets(row, actor=self.request.user).served
+        promoted = cancel_tickets(row, actor=self.request.user).promoted
         self.model_admin.log_change(self.request, row, "Cancelled.")
-        return served
+        return promoted
 
     def summary(self, results, already):
         return [

@@ -5,7 +5,7 @@ from django.http import HttpResponseRedirect
 from django.utils.html import format_html
 
 from bookings.admin import formatting
-from bookings.admin.bookings.actions import CancelBookings, CancelTickets, MoveInLine, ServeOutOfTurn, TransferBooking
+from bookings.admin.bookings.actions import CancelBookings, CancelTickets, MoveBooking, ServeOutOfTurn, TransferBooking
 from bookings.admin.bookings.list import BookingFilterForm, BookingList
 from bookings.admin.exports import Exportable
 from bookings.admin.formatting import booking_url, event_link, status_badge
@@ -22,7 +22,7 @@ class BookingAdmin(Exportable, PageAdmin):
 
     page_prefix, page_template = "bookings_booking", "bookings/admin/booking.html"
     page_subjects = Booking.objects.select_related("event", "user")
-    page_actions = [CancelTickets, TransferBooking, MoveInLine, ServeOutOfTurn]
+    page_actions = [CancelTickets, TransferBooking, MoveBooking, ServeOutOfTurn]
     selection_actions = [CancelBookings]
     list_display = ["reference", "holder_name", "tickets", "short_status", "position", "event_name", "email", "made"]
     list_class, filter_form = BookingList, BookingFilterForm

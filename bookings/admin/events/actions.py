@@ -188,7 +188,7 @@ class ChangeCapacity(EventEdit):
         change = self.save(form, {"total_tickets": form.cleaned_data["total"]})
         event = change.event
         counts = f"{event} now has {counted(event.total_tickets, 'ticket')}, {formatting.counts_of(event)}."
-        return Report([counts, formatting.served(change.served, verb="Promoted")])
+        return Report([counts, formatting.promoted(change.promoted, verb="Promoted")])
 
 
 class SalesForm(VersionForm):
@@ -241,7 +241,7 @@ class OpenOrCloseSales(EventEdit):
     def carry_out(self, form):
         change = self.save(form, self.changes(form))
         window = sales_window(change.event.sales_start, change.event.sales_end)
-        return Report([f"{change.event}: {window}", formatting.served(change.served, verb="Promoted")])
+        return Report([f"{change.event}: {window}", formatting.promoted(change.promoted, verb="Promoted")])
 
 
 class EditEvent(EventEdit):
@@ -275,7 +275,7 @@ class EditEvent(EventEdit):
 
     def carry_out(self, form):
         change = self.save(form, form.edits())
-        return Report([f"Saved {change.event}.", formatting.served(change.served, verb="Promoted")])
+        return Report([f"Saved {change.event}.", formatting.promoted(change.promoted, verb="Promoted")])
 
 
 def two_versions(event: Event, form: EditForm) -> Table:

@@ -25,14 +25,14 @@ from bookings.admin.events.adding import AddEvent, ImportEvents
 from bookings.admin.events.forms import LABELS, format_value
 from bookings.admin.exports import Exportable
 from bookings.admin.filters import FilteredList, FilterForm, day_field, search_field
-from bookings.admin.formatting import event_url, waiting_reason
-from bookings.exceptions import NotInLine
+from bookings.admin.formatting import event_url, inventory_badge, waiting_reason
+from bookings.exceptions import NoSuchPlace
 from bookings.models import Booking, LedgerEntry
-from bookings.services.checks import badge_of, quick_findings, start_check
+from bookings.services.checks import quick_findings, start_check
 from bookings.services.reports import sales_over_time
 from bookings.services.search import number_in
 from bookings.services.waitlist import number_at
-from events.models import EDITABLE_FIELDS, STATES, Event, state_of
+from events.models import EDITABLE_FIELDS, STATES, Event
 from ticks.exceptions import Refusal
 from ticks.formatting import badge, counted, fill, time_tag, with_unit
 from ticks.parsing import parse_id
@@ -101,8 +101,7 @@ class WaitlistRow(NamedTuple):
 
 @admin.display(description="state")
 def state_badge(event: Event) -> str:
-    state = state_of(event.deleted_at, event.sales_start, event.sales_end, event.available_tickets)
-    return badge(state, TONES[state])
+    return badge(event.state, TONES[event.state])
 
 
 @admin.register(Event)
@@ -141,7 +140,7 @@ class EventAdmin(Exportable, PageAdmin):
             "event": event,
             "state": state_badge(event),
             "fill": fill(event.held_tickets, event.total_tickets),
-            "badge": badge_of(event, getattr(event, "inventory_check", None), quick=findings),
+            "badge": inventory_badge(event, getattr(event, "inventory_check", None), quick=findings),
             "terms": [(LABELS[name], format_value(name, getattr(event, name))) for name in terms],
             "sales": sales,
             "chart_data": {**sales._asdict(), "capacity": event.total_tickets},
@@ -212,7 +211,7 @@ def waitlist_rows(event: Event, first: int) -> list[WaitlistRow]:
     if first > 1:
         try:
             bookings = bookings.filter(waitlist_number__gte=number_at(event, first))
-        except NotInLine:
+        except NoSuchPlace:
             return waitlist_rows(event, 1)
     return [
         WaitlistRow(position, booking, waiting_reason(event, tickets=booking.tickets_reserved, position=position))

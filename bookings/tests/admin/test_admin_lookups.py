@@ -127,7 +127,7 @@ def guesses(path, field):
     }
 
 
-def told(client, url):
+def effect_of(client, url):
     response = client.get(url)
     listed = (getattr(response, "context_data", None) or {}).get("cl")
     return response.status_code, response.get("Location"), listed and listed.result_count
@@ -157,7 +157,7 @@ def test_list_tells_nothing_of_hidden_columns(client, hidden, model, name):
     for path, field in secrets(model, hops=hops).items():
         pairs = guesses(path, field)
         for lookup in lookups:
-            true, false = (told(client, f"{LISTS[model]}?{condition}") for condition in pairs[lookup])
+            true, false = (effect_of(client, f"{LISTS[model]}?{condition}") for condition in pairs[lookup])
 
             assert true == false, path
             assert true in REFUSALS[model], path
@@ -170,7 +170,7 @@ def test_export_tells_nothing_of_hidden_columns(client, hidden, model, kind):
 
     for path, field in secrets(model, hops=1).items():
         true, false = guesses(path, field)["startswith"]
-        answers = [told(client, f"{LISTS[model]}export/{kind}/?{condition}") for condition in (true, false)]
+        answers = [effect_of(client, f"{LISTS[model]}export/{kind}/?{condition}") for condition in (true, false)]
 
         assert answers == [(302, f"{LISTS[model]}?e=1", None)] * 2, path
 

@@ -192,7 +192,7 @@ def test_database_that_does_not_do_it_is_told_with_input_kept(box_office, line, 
 
     name, typed, *_ = DONE[case]
     shown = shown_of(box_office, line, case)
-    for service in ("cancel_tickets", "transfer_booking", "move_in_line", "serve_out_of_turn"):
+    for service in ("cancel_tickets", "transfer_booking", "move_in_waitlist", "serve_out_of_turn"):
         monkeypatch.setattr(actions, service, refuse)
     response = confirm(box_office, line[name], action_of(case), shown)
 

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import pytest
 from django.conf import settings
 
-from ticks.tests.served import PATIENCE_SECONDS, answer_of, request
+from ticks.tests.served import TIMEOUT_SECONDS, answer_of, request
 
 # These tests take long, and their subject is the same on SQLite.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mariadb]
@@ -97,7 +97,7 @@ def cookie(port, tmp_path):
 
 
 def page_of(port, path, headers, form=None):
-    client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     kind = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
     client.request("POST" if form else "GET", path, form, headers | kind)
     response = client.getresponse()
@@ -115,7 +115,7 @@ def ask(port):
     def send(path, cookie, *, receives=None):
         client = socket.socket()
         opened.append(client)
-        client.settimeout(PATIENCE_SECONDS)
+        client.settimeout(TIMEOUT_SECONDS)
         if receives:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
         client.connect(("127.0.0.1", port))
@@ -129,7 +129,7 @@ def ask(port):
 
 def lines_of(tmp_path, path):
     """The log lines of requests for this path, once there are any."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         lines = [json.loads(line) for line in (tmp_path / "logs" / "combined.log").read_text().splitlines()]
         found = [line for line in lines if line.get("path") == path]
@@ -148,7 +148,7 @@ def megabytes_of(worker):
 
 
 def wait_until_being_made(made):
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not list(made.glob("ticks-export-*/*")) and time.monotonic() < deadline:
         time.sleep(0.02)
 
@@ -213,7 +213,7 @@ def test_flood_of_exports_without_login_leaves_the_turn_to_staff(start, ask, coo
     finally:
         is_over.set()
         for one in crowd:
-            one.join(PATIENCE_SECONDS)
+            one.join(TIMEOUT_SECONDS)
 
     assert statuses == [200] * 20
     assert set(answers) == {(302, "/admin/login/")}
@@ -275,7 +275,7 @@ def test_stop_gives_an_export_up_and_says_so(serve_bookings, ask, cookie, made):
 
     process.send_signal(signal.SIGTERM)
     status, headers, body = answer_of(asking)
-    process.communicate(timeout=PATIENCE_SECONDS)
+    process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert (status, headers["retry-after"], headers["connection"]) == (503, "30", "close")
     assert b"The export was given up: the server is about to stop" in body
@@ -291,14 +291,14 @@ def test_stop_cuts_a_slow_reader_off_who_can_tell(serve_long_events, ask, cookie
     began = time.monotonic()
 
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=PATIENCE_SECONDS)
+    process.communicate(timeout=TIMEOUT_SECONDS)
 
     took = time.monotonic() - began
     assert head == b"HTTP/1.1 200"
     received = []
     reader = threading.Thread(target=lambda: received.append(rest_of(slow)))
     reader.start()
-    reader.join(PATIENCE_SECONDS)
+    reader.join(TIMEOUT_SECONDS)
     length = int(re.search(rb"content-length: (\d+)", received[0], re.IGNORECASE)[1])
     assert len(received[0]) < length
     assert took < 10

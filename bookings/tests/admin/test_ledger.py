@@ -7,7 +7,7 @@ from bookings.rules import ROOM
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
 from bookings.services.transfer import Holder, transfer_booking
-from bookings.services.waitlist import move_in_line
+from bookings.services.waitlist import move_in_waitlist
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import everything, ledger
 
@@ -19,8 +19,8 @@ def test_ledger_of_a_whole_event_tells_all_without_gaps(user, admin_user):
     first = BookingFactory(event=event, user=user, tickets=3)
     guest = BookingFactory(event=event, user=None, tickets=2)
     third = BookingFactory(event=event, user=user, tickets=2)
-    move_in_line(third, position=1, reason="Comes first", actor=admin_user)
-    move_in_line(guest, position=1, reason="Was first", actor=admin_user)
+    move_in_waitlist(third, position=1, reason="Comes first", actor=admin_user)
+    move_in_waitlist(guest, position=1, reason="Was first", actor=admin_user)
     cancel_tickets(first, tickets=1, actor=user)
     cancel_tickets(third, tickets=1, actor=admin_user)
     change_event(event.pk, changes={"total_tickets": 6}, actor=admin_user)

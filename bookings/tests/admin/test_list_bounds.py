@@ -5,7 +5,7 @@ import pytest
 from bookings.models import Booking
 from bookings.tests.factories import EventFactory
 from ticks.db import scanning
-from ticks.db.scanning import range_of
+from ticks.db.scanning import range_of, scan
 
 pytestmark = pytest.mark.django_db
 
@@ -74,3 +74,18 @@ def test_bounds_take_three_queries(rows, django_assert_num_queries):
 
 def test_bounds_of_no_rows_are_nothing():
     assert range_of(Booking.objects.all(), "pk", BEGAN, None) == (0, 0)
+
+
+def test_scan_that_is_quick_reads_four_times_as_much_each_time(rows, monkeypatch):
+    monkeypatch.setattr(scanning, "FIRST_WIDTH", 10)
+
+    parts = list(scan(rows.order_by("-pk"), range(9999, 999, -1), seconds=60))
+
+    assert [end for _, end in parts] == [9990, 9950, 9790, 9150, 6590, 1000]
+    assert [row.pk for found, _ in parts for row in found] == list(range(9997, 999, -3))
+
+
+def test_scan_goes_on_behind_the_last_row_of_a_full_statement(rows):
+    parts = list(scan(rows.order_by("-pk"), range(9999, 999, -1), limit=1000, seconds=60))
+
+    assert [(len(found), end) for found, end in parts] == [(1000, 7000), (1000, 4000), (1000, 1000)]

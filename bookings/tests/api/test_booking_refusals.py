@@ -14,7 +14,7 @@ NOTHING_SHOWN = ["Write at least one character that can be seen."]
 # The small letters of the address are longer than the address was typed.
 TOO_LONG = ["Enter a valid email address.", "Ensure this value has at most 254 characters (it has 256)."]
 REQUIRED = ["This field is required."]
-NOT_IN_LINE = ["3 bookings wait; choose a place from 1 on."]
+NO_SUCH_PLACE = ["3 bookings wait; choose a place from 1 on."]
 AT_LEAST_ONE = ["Ensure this value is greater than or equal to 1."]
 REFUSED = [
     ("Ada", "cancel", {"tickets": "5"}, {"tickets": ["This booking has 4 tickets; cancel at most that many."]}),
@@ -37,8 +37,8 @@ REFUSED = [
     ("Ada", "transfer", {"who": "same", "last_name": "\u2800"}, {"last_name": NOTHING_SHOWN}),
     ("Ada", "transfer", {"who": "same", "reason": "a\0b"}, {"reason": NO_NUL}),
     ("Alan", "move", {"position": "1"}, {"reason": REQUIRED}),
-    ("Alan", "move", {"position": "4", "reason": "x"}, {"position": NOT_IN_LINE}),
-    ("Alan", "move", {"position": HUGE, "reason": "x"}, {"position": NOT_IN_LINE}),
+    ("Alan", "move", {"position": "4", "reason": "x"}, {"position": NO_SUCH_PLACE}),
+    ("Alan", "move", {"position": HUGE, "reason": "x"}, {"position": NO_SUCH_PLACE}),
     ("Alan", "move", {"position": "1.000", "reason": "x"}, {"position": ["Write 1000, without separators."]}),
     ("Alan", "move", {"position": "0", "reason": "x"}, {"position": AT_LEAST_ONE}),
     ("Alan", "move", {"position": "2", "reason": "x"}, {"position": ["It stands there already."]}),

@@ -157,7 +157,7 @@ def test_after_the_end_staff_serve_by_hand(staff, admin_user, ended):
 
     served = serve_out_of_turn(last, reason="A friend", actor=admin_user)
 
-    assert [claim.id for claim in served.served] == [last.pk]
+    assert [claim.id for claim in served.promoted] == [last.pk]
     first.refresh_from_db()
     assert first.status == "waitlisted"
     assert findings() == []

@@ -5,7 +5,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
 
 HEIGHT = 900
-PATIENCE_SECONDS = 15
+TIMEOUT_SECONDS = 15
 # The script counts from the first paint on, and names the elements that moved.
 WATCH_SHIFTS = """
 window.ticksShifts = [];
@@ -25,7 +25,7 @@ class Window:
     def __init__(self, browser: Browser, origin: str):
         self.origin = origin
         self.context: BrowserContext = browser.new_context(base_url=origin)
-        self.context.set_default_timeout(PATIENCE_SECONDS * 1000)
+        self.context.set_default_timeout(TIMEOUT_SECONDS * 1000)
         # The driver runs this past the pages' Content-Security-Policy.
         self.context.add_init_script(WATCH_SHIFTS)
         self.findings: list[str] = []

@@ -14,7 +14,7 @@ def book(world: World, login: Login | None, event: Event | None, asked: dict, ke
         return replay(world, known, asked)
     booking = Booking(user=caller, **asked)
     take_in(world, booking)
-    data = booking.told()
+    data = booking.body()
     if caller is None:
         data["bookingToken"] = booking.token = a_guest_token()
     answer = said("Booking created successfully.", data, status=201)
@@ -53,7 +53,7 @@ def visible(world: World, login: Login | None, booking: Booking | None, token: s
 
 
 def read_booking(world: World, login: Login | None, booking: Booking | None, token: str | None) -> Answer:
-    return said("Booking retrieved successfully.", visible(world, login, booking, token).told())
+    return said("Booking retrieved successfully.", visible(world, login, booking, token).body())
 
 
 def cancel(
@@ -76,7 +76,7 @@ def list_bookings(
 ) -> Answer:
     user = user_of(world, login)
     listed = [
-        booking.told()
+        booking.body()
         for booking in reversed(world.bookings)
         if (user.is_admin or booking.user is user)
         and (event is None or booking.event is event)

@@ -34,7 +34,7 @@ def create_event(world: World, login: Login | None, name: str, date: str, terms:
     fields = {"sales_end": None if is_past else end, **{NAMES[name]: value for name, value in terms.items()}}
     event = Event(name, created_by=admin, date=f"{date}T00:00:00.000Z" if is_day else date, **fields)
     world.events.append(event)
-    return said("Event created successfully.", event.told(), status=201)
+    return said("Event created successfully.", event.body(), status=201)
 
 
 def change_event(world: World, login: Login | None, event: Event, changes: dict, version: int | None) -> Answer:
@@ -44,7 +44,7 @@ def change_event(world: World, login: Login | None, event: Event, changes: dict,
     refuse_stale(event, version)
     wanted = {NAMES[name]: value for name, value in changes.items() if getattr(event, NAMES[name]) != value}
     if not wanted:
-        return said("Event updated successfully.", event.told())
+        return said("Event updated successfully.", event.body())
     if wanted.get("total", event.total) < event.held:
         message = f"{event.held} tickets are held; the total cannot be lower. Cancel bookings first."
         raise Refused(409, "capacity_below_held", message, "totalTickets")
@@ -57,7 +57,7 @@ def change_event(world: World, login: Login | None, event: Event, changes: dict,
     event.updated_at = this_moment()
     causes = {"policy": "new policy", "total": "new capacity", "sales_end": "sales that go on"}
     serve(world, event, because_of=next((why for name, why in causes.items() if name in wanted), "other terms"))
-    return said("Event updated successfully.", event.told())
+    return said("Event updated successfully.", event.body())
 
 
 def refuse_stale(event: Event, version: int | None) -> None:
@@ -82,12 +82,12 @@ def delete_event(world: World, login: Login | None, event: Event, version: int |
 
 def read_event(world: World, login: Login | None, event: Event) -> Answer:
     user_of(world, login)
-    return said("Event retrieved successfully.", standing(event).told())
+    return said("Event retrieved successfully.", standing(event).body())
 
 
 def list_events(world: World, login: Login | None) -> Answer:
     user_of(world, login)
-    events = [event.told() for event in standing_events(world)]
+    events = [event.body() for event in standing_events(world)]
     pages = {"count": len(events), "next": None, "previous": None}
     return said("Events retrieved successfully.", events, pagination=pages)
 

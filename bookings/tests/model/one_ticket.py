@@ -18,7 +18,7 @@ def log_in_plainly(world: World, username: str, password: str) -> Answer:
     return Answer(200, {"token": login.tokens[0]})
 
 
-def told(event: Event) -> dict:
+def body_of(event: Event) -> dict:
     return {
         "id": event.id,
         "name": event.name,
@@ -32,12 +32,12 @@ def told(event: Event) -> dict:
 def initialize(world: World, login: Login | None, name: str, total: int) -> Answer:
     event = Event(name, total, admin_of(world, login))
     world.events.append(event)
-    return Answer(201, told(event))
+    return Answer(201, body_of(event))
 
 
 def read_event_plainly(world: World, login: Login | None, event: Event) -> Answer:
     user_of(world, login)
-    return Answer(200, told(standing(event)))
+    return Answer(200, body_of(standing(event)))
 
 
 def holder(world: World, login: Login | None, user: User | None) -> User:

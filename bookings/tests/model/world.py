@@ -122,7 +122,7 @@ class Event:
     def sales_open(self) -> bool:
         return self.has_started and not self.has_ended
 
-    def told(self) -> dict:
+    def body(self) -> dict:
         return {
             "id": self.id,
             "name": self.name,
@@ -176,7 +176,7 @@ class Booking:
     def position(self) -> int | None:
         return self.event.waitlist.index(self) + 1 if self.status == WAITLISTED else None
 
-    def told(self) -> dict:
+    def body(self) -> dict:
         return {
             "id": self.id,
             "reference": self.reference,

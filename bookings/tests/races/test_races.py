@@ -20,9 +20,9 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import change_event
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.verification import verify_events
-from bookings.services.waitlist import move_in_line, serve_out_of_turn
+from bookings.services.waitlist import move_in_waitlist, serve_out_of_turn
 from bookings.tests.factories import BookingFactory, EventFactory
-from bookings.tests.threads import PATIENCE_SECONDS, run_together
+from bookings.tests.threads import TIMEOUT_SECONDS, run_together
 from events.models import Event
 from ticks.exceptions import Refusal
 
@@ -86,8 +86,8 @@ def ask_unlocked(monkeypatch):
     write = batches.write
 
     def write_when_all_have_read(*args, **kwargs):
-        everybody_has_read.wait(PATIENCE_SECONDS)
-        writing.acquire(timeout=PATIENCE_SECONDS)
+        everybody_has_read.wait(TIMEOUT_SECONDS)
+        writing.acquire(timeout=TIMEOUT_SECONDS)
         return write(*args, **kwargs)
 
     monkeypatch.setattr(batches, "lock_events", Event.objects.in_bulk)
@@ -346,7 +346,7 @@ def test_waitlist_by_hand_beside_the_public_keeps_every_promise():
             return "booked"
         booking = chance.choice(waiting)
         if dice < 0.6:
-            move_in_line(booking, position=chance.randint(1, 8), reason="Why", actor=manager)
+            move_in_waitlist(booking, position=chance.randint(1, 8), reason="Why", actor=manager)
             return "moved"
         if dice < 0.75:
             serve_out_of_turn(booking, reason="Why", actor=manager, adds=chance.random() < 0.3)

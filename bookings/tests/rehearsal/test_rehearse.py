@@ -18,7 +18,7 @@ from bookings.rehearsal import crowd as crowds
 from bookings.tests.rehearsal.rehearsing import refused, rehearse
 from bookings.tests.state import digest_of_all_tables
 from events.models import Event
-from ticks.tests.served import DATABASE, PATIENCE_SECONDS
+from ticks.tests.served import DATABASE, TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -156,14 +156,14 @@ def test_interrupted_or_killed_rehearsal_is_cleaned_up(served, tmp_path, setting
         output = ""
         while "On sale" not in output:
             line = process.stdout.readline()
-            assert line, process.communicate(timeout=PATIENCE_SECONDS)
+            assert line, process.communicate(timeout=TIMEOUT_SECONDS)
             output += line
         return process, output
 
     process, _ = begin()
     output = refused(event.pk, url=served)
     process.kill()
-    process.communicate(timeout=PATIENCE_SECONDS)
+    process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert output == "Another rehearsal is running here; wait until it ends."
     assert User.objects.filter(username__startswith="rehearsal:").count() == 51
@@ -171,7 +171,7 @@ def test_interrupted_or_killed_rehearsal_is_cleaned_up(served, tmp_path, setting
 
     process, output = begin()
     process.send_signal(signal.SIGTERM)
-    rest, error = process.communicate(timeout=PATIENCE_SECONDS)
+    rest, error = process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert re.match(r"Deleted what an earlier rehearsal had left: 1 event, \d+ bookings?, 51 accounts\.\n", output)
     assert rest == "Removing what was made ...\n"

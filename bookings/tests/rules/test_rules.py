@@ -424,7 +424,7 @@ def test_move_that_is_one_of_several_serves_nobody_yet():
     event = inventory(10, policy="strict")
     _, _, small = booked(event, 8, 4, 2)
 
-    [outcome] = run(event, Move(small.id, 1, serves=False))
+    [outcome] = run(event, Move(small.id, 1, promotes=False))
 
     assert (small.status, outcome.promoted) == (WAITLISTED, [])
 

@@ -7,7 +7,7 @@ import pytest
 
 from bookings.services import batch_queue
 from bookings.services.batch_queue import Batch, BatchQueue, Contended
-from bookings.tests.queues import PATIENCE_SECONDS, THREADS, Named, Shop, names, told, until
+from bookings.tests.queues import THREADS, TIMEOUT_SECONDS, Named, Shop, names, results_of, until
 from ticks.db.transactions import Busy, OutcomeUnknown
 
 
@@ -35,7 +35,7 @@ def shop(shop_with):
 
 @pytest.fixture
 def never_slow(monkeypatch):
-    monkeypatch.setattr(batch_queue, "SLOW_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(batch_queue, "SLOW_SECONDS", TIMEOUT_SECONDS)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_jobs_that_come_meanwhile_are_one_batch_in_order(shop, never_slow):
     futures = shop.submit_while_one_is_busy(Named(1, "a"), Named(2, "x"), Named(1, "b"), Named(2, "y"))
     shop.open()
 
-    assert told(futures) == ["done 1first", "done 1a", "done 2x", "done 1b", "done 2y"]
+    assert results_of(futures) == ["done 1first", "done 1a", "done 2x", "done 1b", "done 2y"]
     assert shop.batches[0] == ["1first"]
     assert [sorted(batch) for batch in shop.batches[1:]] == [["1a", "1b", "2x", "2y"]]
     assert [name for name in shop.batches[1] if name[0] == "1"] == ["1a", "1b"]
@@ -66,7 +66,7 @@ def test_batch_takes_no_more_than_the_limit(shop_with, never_slow):
     futures = shop.submit_while_one_is_busy(*(Named(1, name) for name in "abcde"))
     shop.open()
 
-    told(futures)
+    results_of(futures)
 
     assert shop.batches == [["1first"], ["1a", "1b"], ["1c", "1d"], ["1e"]]
 
@@ -76,7 +76,7 @@ def test_job_waits_for_the_next_batch_where_its_key_is_in_this_one(shop, never_s
     futures = shop.submit_while_one_is_busy(*jobs)
     shop.open()
 
-    told(futures)
+    results_of(futures)
 
     assert [set(batch) for batch in shop.batches] == [{"1first"}, {"1a", "2x"}, {"1b", "1c"}]
     assert shop.batches[2] == ["1b", "1c"]
@@ -86,7 +86,7 @@ def test_job_of_another_event_with_the_same_key_waits(shop, never_slow):
     futures = shop.submit_while_one_is_busy(Named(2, "a", digest="key"), Named(3, "x", digest="key"))
     shop.open()
 
-    told(futures)
+    results_of(futures)
 
     assert shop.batches == [["1first"], ["2a"], ["3x"]]
 
@@ -97,7 +97,7 @@ def test_late_jobs_join_once_the_events_are_locked(shop):
     futures = shop.submit_while_one_is_busy(Named(1, "a"), Named(1, "b"))
     shop.open()
 
-    assert told(futures) == ["done 1first", "done 1a", "done 1b"]
+    assert results_of(futures) == ["done 1first", "done 1a", "done 1b"]
     assert shop.batches == [["1first"]]
     assert late == [["1a", "1b"]]
 
@@ -110,7 +110,7 @@ def test_late_jobs_do_not_join_where_their_key_is_or_the_batch_is_full(shop_with
     futures = shop.submit_while_one_is_busy(*jobs)
     shop.open()
 
-    told(futures)
+    results_of(futures)
 
     assert late == [["1a"], [], []]
     assert shop.batches == [["1first"], ["1b", "1c", "1d"], ["1e"]]
@@ -142,7 +142,7 @@ def test_more_than_the_queue_holds_are_busy_at_once(shop_with, never_slow):
 
     assert time.monotonic() - began < 1
     shop.open()
-    assert told(futures)[0] == "done 1first"
+    assert results_of(futures)[0] == "done 1first"
     assert sorted(name for batch in shop.batches for name in batch) == ["1a", "1first", "2b"]
 
 
@@ -155,8 +155,8 @@ def test_one_event_fills_no_more_than_half_of_the_queue(shop_with, never_slow):
     others = shop.submit(*(Named(2, name) for name in "abc"))
 
     shop.open()
-    assert told(futures) == ["done 1first", "done 1a", "done 1b", "done 1c"]
-    assert told(others) == ["done 2a", "done 2b", "done 2c"]
+    assert results_of(futures) == ["done 1first", "done 1a", "done 1b", "done 1c"]
+    assert results_of(others) == ["done 2a", "done 2b", "done 2c"]
 
 
 def test_job_that_waits_too_long_is_busy_and_never_carried_out(shop_with, never_slow):
@@ -169,10 +169,10 @@ def test_job_that_waits_too_long_is_busy_and_never_carried_out(shop_with, never_
 
     shop.queue.refuse_late()
 
-    assert told([late, other]) == [Busy, Busy]
+    assert results_of([late, other]) == [Busy, Busy]
     assert shop.queue.waiting == 1
     shop.open()
-    assert told([first, young]) == ["done 1first", "done 1young"]
+    assert results_of([first, young]) == ["done 1first", "done 1young"]
     assert shop.batches == [["1first"], ["1young"]]
 
 
@@ -189,7 +189,7 @@ def test_batch_that_fails_leaves_nobody_hanging(shop, never_slow, error):
     shop.open()
 
     # c and d have the same key, so that d is in another batch.
-    assert told(futures) == ["done 1first", Busy, "stood already", Busy, "done 1d"]
+    assert results_of(futures) == ["done 1first", Busy, "stood already", Busy, "done 1d"]
     assert shop.batches == [["1first"], ["1a", "1b", "1c"], ["1d"]]
 
 
@@ -206,9 +206,9 @@ def test_each_job_is_finished_once_though_another_cannot_be(shop, never_slow):
     jobs[0].future.cancel()
     shop.open()
 
-    told([futures[0], futures[2]])
+    results_of([futures[0], futures[2]])
 
-    assert [job.told for job in jobs] == [["done 1a"], ["done 1b"]]
+    assert [job.results for job in jobs] == [["done 1a"], ["done 1b"]]
 
 
 def test_job_that_cannot_be_told_leaves_the_others_told_and_the_worker_at_work(shop, never_slow):
@@ -220,14 +220,14 @@ def test_job_that_cannot_be_told_leaves_the_others_told_and_the_worker_at_work(s
     _, _, other = shop.submit_while_one_is_busy(broken, Named(1, "b"))
     shop.open()
 
-    assert told([other]) == ["done 1b"]
-    assert told(shop.submit(Named(1, "c"))) == ["done 1c"]
+    assert results_of([other]) == ["done 1b"]
+    assert results_of(shop.submit(Named(1, "c"))) == ["done 1c"]
 
 
 def test_others_events_are_carried_out_while_one_is_stuck(shop, soon_slow):
     stuck, behind = shop.submit_while_one_is_busy(Named(1, "behind"))
 
-    assert told(shop.submit(Named(2, "a"), Named(2, "b"))) == ["done 2a", "done 2b"]
+    assert results_of(shop.submit(Named(2, "a"), Named(2, "b"))) == ["done 2a", "done 2b"]
     assert not stuck.done()
     assert not behind.done()
 
@@ -236,7 +236,7 @@ def test_job_that_waited_before_the_worker_was_slow_is_carried_out_too(shop, mon
     monkeypatch.setattr(batch_queue, "SLOW_SECONDS", 0.05)
     stuck, other = shop.submit_while_one_is_busy(Named(2, "a"))
 
-    assert told([other]) == ["done 2a"]
+    assert results_of([other]) == ["done 2a"]
     assert not stuck.done()
 
 
@@ -261,8 +261,8 @@ def test_batches_at_once_are_bounded(shop, soon_slow):
 
     shop.open()
 
-    assert told([one_more]) == [f"done {THREADS}more"]
-    told(stuck)
+    assert results_of([one_more]) == [f"done {THREADS}more"]
+    results_of(stuck)
 
 
 def test_one_worker_is_woken_for_many_jobs(shop, never_slow):
@@ -298,7 +298,7 @@ def test_contended_batch_is_put_back_in_order_and_each_event_tried_alone(shop, n
     futures = shop.submit_while_one_is_busy(*(Named(event, name) for name in "ab" for event in (1, 2, 3)))
     shop.open()
 
-    assert told(futures) == ["done 1first", "done 1a", "done 2a", "done 3a", "done 1b", "done 2b", "done 3b"]
+    assert results_of(futures) == ["done 1first", "done 1a", "done 2a", "done 3a", "done 1b", "done 2b", "done 3b"]
     assert sorted(shop.batches[1]) == ["1a", "1b", "2a", "2b", "3a", "3b"]
     assert sorted(shop.batches[2:]) == [["1a", "1b"], ["2a", "2b"], ["3a", "3b"]]
 
@@ -307,13 +307,13 @@ def test_events_that_were_contended_share_a_batch_again_once_they_are_quick(shop
     shop.before = Locked(2)
     futures = shop.submit_while_one_is_busy(Named(1, "a"), Named(2, "a"))
     shop.open()
-    told(futures)
+    results_of(futures)
     shop.before = lambda batch: None
     until(shop.is_empty)
     again = [shop.keep_busy(), *shop.submit(Named(1, "b"), Named(2, "b"))]
     shop.open()
 
-    told(again)
+    results_of(again)
 
     assert sorted(shop.batches[1]) == ["1a", "2a"]
     assert sorted(shop.batches[-1]) == ["1b", "2b"]
@@ -325,13 +325,13 @@ def test_event_whose_lock_is_held_long_shares_no_batch(shop, never_slow, monkeyp
     # No batch is quick from here on.
     monkeypatch.setattr(batch_queue, "SLOW_SECONDS", 0)
     shop.open()
-    told(futures)
+    results_of(futures)
     until(shop.is_empty)
-    monkeypatch.setattr(batch_queue, "SLOW_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(batch_queue, "SLOW_SECONDS", TIMEOUT_SECONDS)
     again = [shop.keep_busy(3), *shop.submit(Named(1, "b"), Named(2, "b"))]
     shop.open()
 
-    told(again)
+    results_of(again)
 
     assert sorted(shop.batches[-2:]) == [["1b"], ["2b"]]
 
@@ -343,18 +343,18 @@ def test_free_events_are_carried_out_while_a_contended_one_is_stuck(shop, soon_s
         Locked(2)(batch)
         if batch.event_ids() == [2]:
             is_stuck.set()
-            may_go_on.wait(PATIENCE_SECONDS)
+            may_go_on.wait(TIMEOUT_SECONDS)
 
     shop.before = lock
     shop.keep_busy(9)
     stuck, *others = shop.submit(*(Named(event, "a") for event in (2, 3, 4)))
     shop.open()
-    assert is_stuck.wait(PATIENCE_SECONDS)
+    assert is_stuck.wait(TIMEOUT_SECONDS)
 
-    assert told(others) == ["done 3a", "done 4a"]
+    assert results_of(others) == ["done 3a", "done 4a"]
     assert not stuck.done()
     may_go_on.set()
-    assert told([stuck]) == ["done 2a"]
+    assert results_of([stuck]) == ["done 2a"]
 
 
 @pytest.fixture
@@ -365,7 +365,7 @@ def endless(shop, monkeypatch):
     may_end, got = threading.Event(), []
 
     def last(batch):
-        may_end.wait(PATIENCE_SECONDS)
+        may_end.wait(TIMEOUT_SECONDS)
         if shop.is_contended:
             shop.is_contended = False
             raise Contended
@@ -387,7 +387,7 @@ def endless(shop, monkeypatch):
 @pytest.mark.parametrize("is_contended", [False, True])
 def test_batch_that_does_not_end_is_unknown_to_who_waits_for_it(shop, endless, is_contended):
     caller, got, may_end = endless
-    caller.join(PATIENCE_SECONDS)
+    caller.join(TIMEOUT_SECONDS)
 
     assert got == [OutcomeUnknown]
     # Nobody waits for the job any more, so it is not put back.

@@ -9,7 +9,7 @@ import pytest
 
 from bookings.services import batch_queue
 from bookings.services.batch_queue import BatchQueue, Contended
-from bookings.tests.queues import PATIENCE_SECONDS, THREADS, Named, until
+from bookings.tests.queues import THREADS, TIMEOUT_SECONDS, Named, until
 from ticks.db.transactions import Busy
 
 
@@ -35,7 +35,7 @@ class Crowd:
     def __init__(self, seed):
         self.dice = random.Random(seed)  # noqa: S311 (the same dice each run)
         self.queue = Watched(self.run_batch, limit=8, length=10, seconds=0.1, threads=THREADS)
-        self.done, self.told, self.left = [], {}, []
+        self.done, self.results, self.left = [], {}, []
         self.is_over = False
 
     def run_batch(self, batch):
@@ -66,9 +66,9 @@ class Crowd:
                     self.left.append(job)
                     time.sleep(0.002)
                 else:
-                    self.told[job] = self.queue.run(job)
+                    self.results[job] = self.queue.run(job)
             except Busy as error:
-                self.told[job] = error
+                self.results[job] = error
 
     def run(self):
         self.queue.start()
@@ -77,11 +77,11 @@ class Crowd:
         for thread in [looking, *guests]:
             thread.start()
         for thread in guests:
-            thread.join(PATIENCE_SECONDS)
-        until(lambda: all(job.told for job in self.left))
+            thread.join(TIMEOUT_SECONDS)
+        until(lambda: all(job.results for job in self.left))
         self.queue.stop()
         self.is_over = True
-        looking.join(PATIENCE_SECONDS)
+        looking.join(TIMEOUT_SECONDS)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -95,12 +95,12 @@ def test_crowd_is_told_once_each_what_became_of_it(seed, monkeypatch):
     finally:
         sys.setswitchinterval(interval)
 
-    assert {len(job.told) for job in crowd.left} == {1}
-    told_by = {**crowd.told, **{job: job.told[0] for job in crowd.left}}
-    assert len(told_by) == crowd.THREADS * crowd.JOBS
+    assert {len(job.results) for job in crowd.left} == {1}
+    results = {**crowd.results, **{job: job.results[0] for job in crowd.left}}
+    assert len(results) == crowd.THREADS * crowd.JOBS
     # If a caller was told that a job is done, that is right, and the job was done once.
     assert len(crowd.done) == len(set(crowd.done))
-    assert {job for job, said in told_by.items() if said == f"done {job}"} == set(crowd.done)
+    assert {job for job, said in results.items() if said == f"done {job}"} == set(crowd.done)
     for event_id in range(3):
         admitted = [job for job in crowd.queue.admitted if job.event_id == event_id]
         done = [job for job in crowd.done if job.event_id == event_id]

@@ -35,7 +35,7 @@ from bookings.services.verification import verify_events
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.queues import until
 from bookings.tests.state import counts, everything, ledger, statuses
-from bookings.tests.threads import PATIENCE_SECONDS, run_together
+from bookings.tests.threads import TIMEOUT_SECONDS, run_together
 from events.exceptions import EventNotFound
 from ticks.db import transactions
 from ticks.db.transactions import Busy, OutcomeUnknown
@@ -74,7 +74,7 @@ def said(result):
     if isinstance(result, Receipt):
         return str(result.booking.status), result.booking.waitlist_position
     if isinstance(result, Cancellation):
-        return result.served
+        return result.promoted
     return type(result)
 
 
@@ -558,7 +558,7 @@ def test_who_comes_while_the_events_are_locked_is_told_after_the_same_commit(eve
 
     assert said(run_job(booking_of(event))) == BOOKED
     for thread in threads:
-        thread.join(PATIENCE_SECONDS)
+        thread.join(TIMEOUT_SECONDS)
 
     assert [said(job.result) for job in followers] == [BOOKED, BOOKED]
     assert locked == [[event.pk]]
@@ -579,17 +579,17 @@ def lock_held_elsewhere(event):
         with transaction.atomic():
             lock_event(event.pk)
             is_held.set()
-            may_end.wait(PATIENCE_SECONDS)
+            may_end.wait(TIMEOUT_SECONDS)
         connection.close()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert is_held.wait(PATIENCE_SECONDS)
+    assert is_held.wait(TIMEOUT_SECONDS)
     try:
         yield
     finally:
         may_end.set()
-        thread.join(PATIENCE_SECONDS)
+        thread.join(TIMEOUT_SECONDS)
 
 
 @pytest.mark.mariadb

@@ -1,4 +1,4 @@
-"""The badge of an event's inventory: quick checks, whole checks, and the permission to begin one."""
+"""Quick checks and whole checks of an event's inventory, and the permission to begin one."""
 
 import threading
 from datetime import timedelta
@@ -15,11 +15,10 @@ from bookings.services import checks
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.checks import (
     STALE,
-    Badge,
-    badge_of,
     begin_check,
     check_inventory,
     check_of,
+    is_running,
     quick_findings,
     start_check,
 )
@@ -31,7 +30,7 @@ from events.exceptions import EventNotFound
 from events.models import Event
 
 pytestmark = pytest.mark.django_db
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 
 
 def sold(**options):
@@ -54,7 +53,7 @@ def finish(event):
     """Waits for the check's thread."""
     for thread in threading.enumerate():
         if thread.name == "inventory-check":
-            thread.join(PATIENCE_SECONDS)
+            thread.join(TIMEOUT_SECONDS)
             assert not thread.is_alive()
     return check_of(event.pk)
 
@@ -207,7 +206,7 @@ def test_check_runs_while_it_runs_and_is_begun_once(admin_user, monkeypatch):
     held, verify = threading.Event(), checks.verify_events
 
     def verify_when_told(event_id):
-        assert held.wait(PATIENCE_SECONDS)
+        assert held.wait(TIMEOUT_SECONDS)
         return verify(event_id)
 
     monkeypatch.setattr(checks, "verify_events", verify_when_told)
@@ -221,7 +220,7 @@ def test_check_runs_while_it_runs_and_is_begun_once(admin_user, monkeypatch):
     held.set()
     done = finish(event)
 
-    assert badge_of(event, running) == Badge("quiet", "Being verified")
+    assert is_running(running, now=timezone.now())
     assert (running.started_at > first.started_at, running.finished_at) == (True, None)
     assert done.finished_at is not None
     assert check_of(other.pk) is None
@@ -250,7 +249,7 @@ def test_check_that_fails_has_not_ended_and_can_be_begun_again(admin_user, monke
         start_check(event.pk, actor=admin_user)
         after = finish(event)
 
-    assert badge_of(event, after) == Badge("quiet", "Its last check did not end")
+    assert (after.finished_at, is_running(after, now=timezone.now())) == (None, False)
     assert not checks.checking.locked()
     assert "could not be verified" in caplog.text
     start_check(event.pk, actor=admin_user)
@@ -307,46 +306,6 @@ def test_statement_of_a_check_may_take_longer_than_a_request(admin_user, monkeyp
     assert check.finished_at is not None
     # The time-out of requests has not changed.
     assert options["read_timeout"] == 1
-
-
-NOW = timezone.now()
-
-
-def a_check(**values):
-    return InventoryCheck(**{"sequence": 1200, "started_at": NOW, "finished_at": NOW, "findings": [], **values})
-
-
-@pytest.mark.parametrize(
-    ("sequence", "check", "quick", "badge"),
-    [
-        (1200, None, [], Badge("quiet", "Not verified yet")),
-        (1200, a_check(), [], Badge("good", "Verified at entry 1,200")),
-        (1201, a_check(), [], Badge("good", "Verified at entry 1,200, 1 entry since")),
-        (9999, a_check(), [], Badge("good", "Verified at entry 1,200, 8,799 entries since")),
-        # The event was read before the check.
-        (1199, a_check(), [], Badge("good", "Verified at entry 1,200")),
-        (
-            1201,
-            a_check(findings=["a", "b"]),
-            [],
-            Badge("bad", "Differed at entry 1,200, 1 entry since", ["a", "b"]),
-        ),
-        (1200, a_check(finished_at=None), [], Badge("quiet", "Being verified")),
-        (
-            1200,
-            a_check(started_at=NOW - STALE - timedelta(seconds=1), finished_at=None),
-            [],
-            Badge("quiet", "Its last check did not end"),
-        ),
-        (1200, a_check(), ["now"], Badge("bad", "Differs from its ledger", ["now"])),
-        (1200, a_check(finished_at=None), ["now"], Badge("bad", "Differs from its ledger", ["now"])),
-        (1200, None, ["now"], Badge("bad", "Differs from its ledger", ["now"])),
-    ],
-)
-def test_badge_tells_what_is_known(sequence, check, quick, badge):
-    event = Event(ledger_sequence=sequence)
-
-    assert badge_of(event, check, quick=quick, now=NOW) == badge
 
 
 def test_ledger_is_untouched_by_checks():

@@ -73,7 +73,7 @@ def test_edit_to_what_is_so_already_writes_nothing(admin_user):
 
     edited = change_event(event.pk, changes={"name": "Concert", "total_tickets": 10}, actor=admin_user)
 
-    assert (edited.event.version, edited.served) == (1, [])
+    assert (edited.event.version, edited.promoted) == (1, [])
     assert everything() == before
 
 
@@ -95,4 +95,4 @@ def test_edit_says_whom_it_served(admin_user):
 
     edited = change_event(event.pk, changes={"total_tickets": 4}, actor=admin_user)
 
-    assert [claim.id for claim in edited.served] == [waiting.pk]
+    assert [claim.id for claim in edited.promoted] == [waiting.pk]

@@ -12,7 +12,7 @@ from bookings.services import batches, idempotency, sql
 from bookings.services.inventory import Plan
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import counts, everything
-from bookings.tests.threads import PATIENCE_SECONDS
+from bookings.tests.threads import TIMEOUT_SECONDS
 from bookings.tests.wire import NO_EVENT, booking_body, failure, invalid
 
 pytestmark = pytest.mark.django_db
@@ -358,7 +358,7 @@ def test_book_with_key_whose_commits_are_never_answered_is_unknown_and_can_be_se
 
 
 def test_book_with_key_whose_commit_timed_out_is_not_kept_waiting_again(anonymous, commits, monkeypatch):
-    monkeypatch.setattr(idempotency, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(idempotency, "REPEAT_SECONDS", 0)
     event = EventFactory()
     done = commits(LOST)
 
@@ -423,7 +423,7 @@ def first_of_two(monkeypatch):
         monkeypatch.setattr(batches, "lock_events", lock_slowly)
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(lambda: (book(APIClient(), event, "k1"), connection.close())[0])
-            has_begun.wait(PATIENCE_SECONDS)
+            has_begun.wait(TIMEOUT_SECONDS)
             second = ask_second()
             may_go_on.set()
         return first.result(), second

@@ -16,6 +16,7 @@ from rest_framework.test import APIClient
 from accounts.tests.factories import UserFactory
 from bookings.models import Booking, IdempotencyKey
 from bookings.services import batches, idempotency, sql
+from bookings.services.cancellation import cancel_tickets
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import counts, everything, ledger
 from bookings.tests.threads import run_together
@@ -514,6 +515,18 @@ def test_key_of_a_booking_from_before_the_keys_of_every_write_replays(anonymous)
     assert (again.status_code, again["Idempotent-Replayed"]) == (201, "true")
     assert again.json()["data"]["id"] == held.pk
     assert again.json()["data"]["createdAt"] == "2026-03-01T10:30:00.123Z"
+
+
+def test_key_of_a_cancellation_keeps_the_name_that_it_is_stored_by():
+    """Servers of the version before replay it, and the rows that they wrote are replayed."""
+    event = EventFactory(total_tickets=1)
+    held, _ = BookingFactory.create_batch(2, event=event, tickets=1)
+
+    first = cancel_tickets(held, key="k1")
+
+    assert IdempotencyKey.objects.get().answer == {"served": 1}
+    again = cancel_tickets(held, key="k1")
+    assert [(one.promoted, one.is_replayed) for one in (first, again)] == [(1, False), (1, True)]
 
 
 def test_answer_with_a_column_that_is_gone_replays(at, staff):

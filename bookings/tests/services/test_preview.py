@@ -12,7 +12,7 @@ from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
 from bookings.services.inventory import simulate
-from bookings.services.waitlist import move_in_line, moves, serve_out_of_turn
+from bookings.services.waitlist import move_in_waitlist, moves, serve_out_of_turn
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import everything
 from events.exceptions import EventNotFound
@@ -86,7 +86,7 @@ ACTS = {
     ),
     "move": (
         lambda event, by: moves(event, last_waiting(event), position=1, note="Why", actor=by),
-        lambda event, by: move_in_line(last_waiting(event), position=1, reason="Why", actor=by),
+        lambda event, by: move_in_waitlist(last_waiting(event), position=1, reason="Why", actor=by),
     ),
     "cancel the event": (
         lambda event, by: [CancelEvent()],

@@ -3,7 +3,7 @@
 import pytest
 
 from accounts.tests.factories import UserFactory
-from bookings.exceptions import NotInLine, NotWaiting, TooFewLeft
+from bookings.exceptions import NoSuchPlace, NotWaiting, TooFewLeft
 from bookings.models import Booking, LedgerEntry, LinePart
 from bookings.rules import number_of_arrival, numbers_between
 from bookings.services import waitlist
@@ -11,7 +11,7 @@ from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import open_event
 from bookings.services.verification import verify_event
-from bookings.services.waitlist import move_in_line, number_at, serve_out_of_turn
+from bookings.services.waitlist import move_in_waitlist, number_at, serve_out_of_turn
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +50,7 @@ def test_moved_booking_stands_where_it_was_put(manager, start, to):
     wanted = [booking.pk for booking in waiting]
     wanted.insert(to, wanted.pop(start))
 
-    move_in_line(waiting[start], position=to + 1, reason="Doctor on duty", actor=manager)
+    move_in_waitlist(waiting[start], position=to + 1, reason="Doctor on duty", actor=manager)
 
     assert line(event) == wanted
     assert findings(event) == []
@@ -60,7 +60,7 @@ def test_moved_booking_stands_where_it_was_put(manager, start, to):
 def test_moved_booking_is_told_in_the_ledger(manager):
     _, [_, second] = event_of(manager, waiting=[2, 2])
 
-    moved = move_in_line(second, position=1, reason="Doctor on duty", actor=manager)
+    moved = move_in_waitlist(second, position=1, reason="Doctor on duty", actor=manager)
 
     entry = LedgerEntry.objects.get(kind="moved")
     assert (entry.booking, entry.tickets, entry.note, entry.actor) == (second, 2, "Doctor on duty", manager)
@@ -72,8 +72,8 @@ def test_moved_booking_is_told_in_the_ledger(manager):
 def test_place_that_is_not_in_the_line_is_refused(manager, position):
     event, [first, second] = event_of(manager, waiting=[2, 2])
 
-    with pytest.raises(NotInLine):
-        move_in_line(first, position=position, reason="Why", actor=manager)
+    with pytest.raises(NoSuchPlace):
+        move_in_waitlist(first, position=position, reason="Why", actor=manager)
 
     assert line(event) == [first.pk, second.pk]
     assert not LedgerEntry.objects.filter(kind="moved").exists()
@@ -84,7 +84,7 @@ def test_booking_that_holds_tickets_is_not_moved(manager):
     holder = Booking.objects.get(event=event, status="completed")
 
     with pytest.raises(NotWaiting):
-        move_in_line(holder, position=1, reason="Why", actor=manager)
+        move_in_waitlist(holder, position=1, reason="Why", actor=manager)
 
     assert LedgerEntry.objects.filter(event=event).count() == 3
 
@@ -94,9 +94,9 @@ def test_strict_line_serves_the_new_head_that_fits(manager):
     holder = Booking.objects.get(event=event, status="completed")
     cancel_tickets(holder, tickets=1, actor=manager)
 
-    moved = move_in_line(small, position=1, reason="Fits", actor=manager)
+    moved = move_in_waitlist(small, position=1, reason="Fits", actor=manager)
 
-    assert [claim.booking.pk for claim in moved.served] == [small.pk]
+    assert [claim.booking.pk for claim in moved.promoted] == [small.pk]
     assert Booking.objects.get(pk=small.pk).status == "completed"
     assert line(event) == [large.pk]
     assert findings(event) == []
@@ -106,9 +106,9 @@ def test_strict_line_serves_who_follows_a_head_that_is_moved_back(manager):
     event, [large, small, last] = event_of(manager, tickets=3, policy="strict", waiting=[3, 1, 3])
     cancel_tickets(Booking.objects.get(event=event, status="completed"), tickets=1, actor=manager)
 
-    moved = move_in_line(large, position=3, reason="Comes later", actor=manager)
+    moved = move_in_waitlist(large, position=3, reason="Comes later", actor=manager)
 
-    assert len(moved.served) == 1
+    assert len(moved.promoted) == 1
     assert Booking.objects.get(pk=small.pk).status == "completed"
     assert line(event) == [last.pk, large.pk]
     assert findings(event) == []
@@ -125,7 +125,7 @@ def test_moves_into_the_same_gap_never_run_out_of_room(manager, monkeypatch):
     for turn in range(30):
         start, to = 3 + turn % 5, 1 + turn % 2
         wanted.insert(to, pk := wanted.pop(start))
-        move_in_line(Booking.objects.get(pk=pk), position=to + 1, reason="Why", actor=manager)
+        move_in_waitlist(Booking.objects.get(pk=pk), position=to + 1, reason="Why", actor=manager)
         assert line(event) == wanted
 
     assert findings(event) == []
@@ -148,7 +148,7 @@ def test_move_where_no_number_is_left_renumbers_page_by_page(manager, monkeypatc
     wanted = [booking.pk for booking in waiting]
     wanted.insert(1, wanted.pop(5))
 
-    move_in_line(waiting[5], position=2, reason="Why", actor=manager)
+    move_in_waitlist(waiting[5], position=2, reason="Why", actor=manager)
 
     assert line(event) == wanted
     event.refresh_from_db()
@@ -167,7 +167,7 @@ def test_number_that_the_moved_booking_still_has_is_given_to_nobody_else(manager
     # The middle number is the one that the first booking gets when room is made. From then on no other may have it.
     crowded(event, waiting, but=[(last, taken[1])])
 
-    move_in_line(last, position=1, reason="Why", actor=manager)
+    move_in_waitlist(last, position=1, reason="Why", actor=manager)
 
     assert line(event) == [last.pk, first.pk, second.pk]
 
@@ -178,7 +178,7 @@ def test_booking_that_was_cancelled_meanwhile_is_not_moved(manager):
     cancel_tickets(second)
 
     with pytest.raises(NotWaiting):
-        move_in_line(stale, position=1, reason="Why", actor=manager)
+        move_in_waitlist(stale, position=1, reason="Why", actor=manager)
 
     assert line(event) == [first.pk]
     assert findings(event) == []
@@ -197,9 +197,9 @@ def test_booking_that_left_between_two_reads_has_no_moves(manager):
 def test_booking_that_was_moved_meanwhile_is_moved_from_where_it_stands(manager):
     event, [first, second, third] = event_of(manager, waiting=[2, 2, 2])
     stale = Booking.objects.get(pk=first.pk)
-    move_in_line(first, position=3, reason="Why", actor=manager)
+    move_in_waitlist(first, position=3, reason="Why", actor=manager)
 
-    move_in_line(stale, position=1, reason="Why", actor=manager)
+    move_in_waitlist(stale, position=1, reason="Why", actor=manager)
 
     assert line(event) == [first.pk, second.pk, third.pk]
     assert findings(event) == []
@@ -213,9 +213,9 @@ def test_strict_line_serves_nobody_while_room_is_made(manager, monkeypatch):
     for booking, number in ((head, 1), (small, 2)):
         Booking.objects.filter(pk=booking.pk).update(waitlist_number=number)
 
-    moved = move_in_line(small, position=1, reason="Fits", actor=manager)
+    moved = move_in_waitlist(small, position=1, reason="Fits", actor=manager)
 
-    assert [claim.booking.pk for claim in moved.served] == [small.pk]
+    assert [claim.booking.pk for claim in moved.promoted] == [small.pk]
     assert line(event) == [head.pk, last.pk]
     told = LedgerEntry.objects.filter(event=event, sequence__gt=6).order_by("sequence")
     assert list(told.values_list("kind", "booking")) == [
@@ -228,7 +228,7 @@ def test_strict_line_serves_nobody_while_room_is_made(manager, monkeypatch):
 def test_who_comes_after_a_move_to_the_end_waits_behind(manager):
     event, [first, second] = event_of(manager, waiting=[2, 2])
 
-    move_in_line(first, position=2, reason="Why", actor=manager)
+    move_in_waitlist(first, position=2, reason="Why", actor=manager)
     late = book(event, 2)
 
     assert line(event) == [second.pk, first.pk, late.pk]
@@ -265,7 +265,7 @@ def test_out_of_turn_with_added_tickets_serves_it_alone(manager):
     served = serve_out_of_turn(second, reason="House seats", actor=manager, adds=True)
 
     event.refresh_from_db()
-    assert [claim.booking.pk for claim in served.served] == [second.pk]
+    assert [claim.booking.pk for claim in served.promoted] == [second.pk]
     assert (event.total_tickets, event.available_tickets, event.version) == (3, 0, 2)
     assert line(event) == [first.pk]
     assert list(
@@ -293,7 +293,7 @@ def test_number_of_a_place_that_the_line_no_longer_has(manager, emptied):
     for booking in waiting if emptied else waiting[:1]:
         cancel_tickets(booking)
 
-    with pytest.raises(NotInLine):
+    with pytest.raises(NoSuchPlace):
         number_at(event, 3)
 
 

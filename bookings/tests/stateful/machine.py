@@ -238,11 +238,11 @@ class Machine(RuleBasedStateMachine):
 
     def compare_reads(self):
         """The answers to an admin and to a guest."""
-        bookings = [booking.told() for booking in reversed(self.world.bookings)]
+        bookings = [booking.body() for booking in reversed(self.world.bookings)]
         compare("list of bookings", self.audit("/api/v1/booking?pageSize=100")["data"], bookings)
         standing = [event for event in self.world.events if not event.is_deleted]
         compare(
-            "list of events", self.audit("/api/v1/event?pageSize=100")["data"], [event.told() for event in standing]
+            "list of events", self.audit("/api/v1/event?pageSize=100")["data"], [event.body() for event in standing]
         )
         for event in standing:
             counts = {"availableTickets": event.available, "waitlistedCount": len(event.waitlist)}

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from hashlib import sha256
 
 from django.core.management import CommandError
 from django.core.management.base import OutputWrapper
@@ -13,6 +12,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from ticks.db.charset import refuse_other_charset
 from ticks.db.migrations import describe_migrations, missing_migrations
+from ticks.db.transactions import lock_name
 
 # A large upgrade takes minutes; the hosts of a deployment that migrates on each of them wait for the first.
 WAIT_SECONDS = 600
@@ -83,9 +83,7 @@ def take_name(connection, held: ExitStack) -> bool:
 
     The other nodes of a cluster do not see it, so only one node of a cluster may migrate.
     """
-    # Lock names are shared by all databases of the server, so they include the database's name. They have at most 64
-    # characters.
-    name = sha256(f"{connection.settings_dict['NAME']} migrate".encode()).hexdigest()
+    name = lock_name(connection.settings_dict["NAME"], "migrate")
 
     def release():
         if connection.connection is not None:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from ticks.environment import Environment
-from ticks.tests.served import PATIENCE_SECONDS, booking
+from ticks.tests.served import TIMEOUT_SECONDS, booking
 
 SHOP, APP, EVIL = "https://shop.example.org", "capacitor://localhost", "https://shop.example.org.evil.example"
 ALLOWED = "access-control-allow-"
@@ -17,7 +17,7 @@ def ask(port):
     """Gives a function that sends a request, and returns the status and the headers of the answer."""
 
     def send(method, path, body=None, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json", **headers})
         response = connection.getresponse()

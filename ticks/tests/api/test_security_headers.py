@@ -40,7 +40,7 @@ def web():
     return Client(raise_request_exception=False, enforce_csrf_checks=True)
 
 
-def told(response):
+def protective_headers(response):
     return {name: response[name] for name in [*ALWAYS, *REST] if response.has_header(name)}
 
 
@@ -79,7 +79,7 @@ def test_headers_of_every_kind_of_answer(web, path, headers, status, policy, cac
     b"".join(response)  # a file is closed when it has been read
 
     assert response.status_code == status
-    assert told(response) == expected(policy, cached)
+    assert protective_headers(response) == expected(policy, cached)
 
 
 @pytest.mark.urls("ticks.tests.api.broken_urls")
@@ -88,7 +88,7 @@ def test_headers_of_a_fault_of_ours(web, path, policy):
     response = web.get(path)
 
     assert response.status_code == 500
-    assert told(response) == expected(policy)
+    assert protective_headers(response) == expected(policy)
 
 
 def test_headers_without_a_database(owner, unreachable_database):
@@ -97,14 +97,14 @@ def test_headers_without_a_database(owner, unreachable_database):
     answers = [owner.get("/api/v1/event"), owner.get("/readyz")]
 
     assert [answer.status_code for answer in answers] == [503, 503]
-    assert [told(answer) for answer in answers] == [expected(DATA), expected(DATA, NEVER)]
+    assert [protective_headers(answer) for answer in answers] == [expected(DATA), expected(DATA, NEVER)]
 
 
 def test_headers_of_a_form_without_its_token(web):
     response = web.post("/admin/login/", {"username": "a", "password": "b"})
 
     assert response.status_code == 403
-    assert told(response) == expected(PAGE)
+    assert protective_headers(response) == expected(PAGE)
     assert "Nothing was done" in response.content.decode()
 
 
@@ -113,7 +113,7 @@ def test_headers_of_too_many_requests(web, settings):
     answers = [web.post(LOGIN, {}, content_type="application/json") for _ in range(31)]
 
     assert answers[-1].status_code == 429
-    assert told(answers[-1]) == expected(DATA)
+    assert protective_headers(answers[-1]) == expected(DATA)
 
 
 def test_what_holds_a_token_or_a_persons_data_is_kept_nowhere(staff, anonymous):
@@ -138,7 +138,7 @@ def test_what_holds_a_token_or_a_persons_data_is_kept_nowhere(staff, anonymous):
     ]
 
     assert [answer.status_code for answer in answers] == [201, 200, 200, 200, 201, 200, 200, 200, 200]
-    assert [told(answer) for answer in answers] == [expected(DATA)] * 9
+    assert [protective_headers(answer) for answer in answers] == [expected(DATA)] * 9
 
 
 def test_what_has_an_etag_is_kept_but_asked_for_again(staff, anonymous):
@@ -150,8 +150,8 @@ def test_what_has_an_etag_is_kept_but_asked_for_again(staff, anonymous):
     again = staff.get(f"/api/v1/booking/status/{event}", headers={"If-None-Match": status["ETag"]})
 
     assert (listed.status_code, detail.status_code, status.status_code, again.status_code) == (200, 200, 200, 304)
-    assert told(listed) == told(detail) == expected(DATA, "private, no-cache")
-    assert told(status) == told(again) == expected(DATA, "no-cache")
+    assert protective_headers(listed) == protective_headers(detail) == expected(DATA, "private, no-cache")
+    assert protective_headers(status) == protective_headers(again) == expected(DATA, "no-cache")
     assert detail["Vary"] == status["Vary"] == "Accept"
     assert anonymous.get("/api/v1/event")["Vary"] == "Accept, Cookie"
 
@@ -162,7 +162,7 @@ def test_page_is_kept_nowhere_whatever_goes_for_its_data(staff, box_office):
 
     pages = [box_office.get(f"/api/v1/{of}/{event}", headers=HTML) for of in ("event", "booking/status")]
 
-    assert [told(page) for page in pages] == [expected(PAGE)] * 2
+    assert [protective_headers(page) for page in pages] == [expected(PAGE)] * 2
 
 
 def test_https_is_demanded_and_remembered(web, settings):
@@ -175,7 +175,7 @@ def test_https_is_demanded_and_remembered(web, settings):
 
     assert (plain.status_code, plain["Location"]) == (301, "https://testserver/admin/login/")
     assert elsewhere.status_code == 400
-    assert told(plain) == told(elsewhere) == expected(PAGE)
+    assert protective_headers(plain) == protective_headers(elsewhere) == expected(PAGE)
     assert {answer["Strict-Transport-Security"] for answer in answers} == {"max-age=31536000"}
 
 

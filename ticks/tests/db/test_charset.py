@@ -10,7 +10,7 @@ from django.db import connection
 from ticks.db.charset import refuse_other_charset
 from ticks.tests.db.test_migrate import connection_to
 from ticks.tests.db.test_migrate import environment as environment
-from ticks.tests.served import DATABASE, PATIENCE_SECONDS, launch
+from ticks.tests.served import DATABASE, TIMEOUT_SECONDS, launch
 
 pytestmark = [pytest.mark.mariadb, pytest.mark.django_db(transaction=True)]
 
@@ -70,7 +70,7 @@ def test_serve_refuses_another_charset(database, environment, port, tmp_path, op
         cursor.execute(f"ALTER DATABASE {DATABASE} CHARACTER SET latin1")
 
     process = launch(tmp_path, environment | {"PORT": str(port)}, *options)
-    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert process.returncode == 1
     assert said == f"CommandError: {BEGINNING}ALTER DATABASE `{DATABASE}` CHARACTER SET utf8mb4;\n"

@@ -19,7 +19,7 @@ from django.conf import settings
 from tools.private_mariadb import private_mariadb
 
 pytestmark = pytest.mark.mariadb
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 CLIENTS = 8
 # The promise is three seconds; the machine of the tests is busy with others of them. Waiting for time-outs
 # one after the other would take CLIENTS of them longer.
@@ -70,7 +70,7 @@ def ask(database, tmp_path_factory):
 
     def request(method, path, body=None, headers=None):
         began = time.monotonic()
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
         try:
             headers = {"Content-Type": "application/json", **(headers or {})}
             client.request(method, path, body and json.dumps(body), headers)
@@ -82,10 +82,10 @@ def ask(database, tmp_path_factory):
         finally:
             client.close()
 
-    wait_until(lambda: request("GET", "/readyz")[0] == 200, seconds=PATIENCE_SECONDS)
+    wait_until(lambda: request("GET", "/readyz")[0] == 200, seconds=TIMEOUT_SECONDS)
     yield request
     server.send_signal(signal.SIGTERM)
-    server.wait(PATIENCE_SECONDS)
+    server.wait(TIMEOUT_SECONDS)
 
 
 def wait_until(is_so, *, seconds):
@@ -110,7 +110,7 @@ class Crowd:
     def __exit__(self, *failure):
         self.stop.set()
         for thread in self.threads:
-            thread.join(PATIENCE_SECONDS)
+            thread.join(TIMEOUT_SECONDS)
 
     def book(self):
         while not self.stop.wait(0.02):
@@ -143,9 +143,9 @@ def demote(database):
 @pytest.mark.parametrize("take_away", [kill, freeze, demote])
 def test_database_that_goes_away_and_comes_back(ask, database, take_away):
     with Crowd(ask) as crowd:
-        wait_until(lambda: crowd.statuses[201] > 2 * CLIENTS, seconds=PATIENCE_SECONDS)
+        wait_until(lambda: crowd.statuses[201] > 2 * CLIENTS, seconds=TIMEOUT_SECONDS)
         give_back = take_away(database)
-        wait_until(lambda: crowd.statuses[503] > 5 * CLIENTS, seconds=PATIENCE_SECONDS)
+        wait_until(lambda: crowd.statuses[503] > 5 * CLIENTS, seconds=TIMEOUT_SECONDS)
 
         ready = ask("GET", "/readyz")
         alive = ask("GET", "/healthz")

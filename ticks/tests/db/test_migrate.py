@@ -17,7 +17,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from ticks.db.migrations import describe_migrations
 from ticks.management.commands import migrate
-from ticks.tests.served import PATIENCE_SECONDS, launch
+from ticks.tests.served import TIMEOUT_SECONDS, launch
 
 OLDER = (
     "The database is older than this version of Ticks, it lacks events.0006_waitlisted_tickets_hold; "
@@ -90,7 +90,7 @@ def test_serve_refuses_a_database_of_another_version(database, environment, port
         applied = set(MigrationRecorder(connection).applied_migrations())
 
     process = launch(tmp_path, environment | {"PORT": str(port)}, *options)
-    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert process.returncode == 1
     assert said == f"CommandError: {sentence}\n"
@@ -145,7 +145,7 @@ def test_plan_says_whether_servers_must_be_stopped(monkeypatch, runs_beside_serv
 def test_two_migrates_at_once_make_one_database(environment):
     both = [start_migrate(environment) for _ in range(2)]
 
-    said = [process.communicate(timeout=2 * PATIENCE_SECONDS)[0] for process in both]
+    said = [process.communicate(timeout=2 * TIMEOUT_SECONDS)[0] for process in both]
 
     assert [process.returncode for process in both] == [0, 0]
     first, second = sorted(said, key=len, reverse=True)
@@ -167,7 +167,7 @@ def test_migrate_waits_for_another_and_says_so(database, environment):
         line = process.stdout.readline()
         is_waiting = process.poll() is None
 
-    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
     assert line == "The database is held by another migrate, or a transaction on SQLite; waiting for its end.\n"
     assert is_waiting
     assert process.returncode == 0

@@ -21,7 +21,7 @@ from django.db import connection
 
 from ticks.management.commands import serve
 from ticks.server.process import GRACE_SECONDS
-from ticks.tests.served import PATIENCE_SECONDS, booking, dial, request
+from ticks.tests.served import TIMEOUT_SECONDS, booking, dial, request
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,7 +31,7 @@ def test_serve_prepares_says_where_and_stops(start, port):
     process = start()
     status, body = request(port, "POST", "/api/v1/booking", booking(2))
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert status == 201
     assert json.loads(body)["data"]["bookingStatus"] == "completed"
@@ -46,7 +46,7 @@ def test_serve_loads_no_demo_data_unasked(start, port, tmp_path):
     process = start("--prepare", SECRET_KEY="")
     status, _ = request(port, "POST", "/api/v1/booking", booking(2))
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert status == 404
     assert "Demo data" not in said
@@ -93,12 +93,12 @@ def test_only_the_embedded_default_has_demo_data_unasked(tmp_path, given, is_def
 def test_serve_starts_again_at_once(start):
     first = start()
     first.send_signal(signal.SIGTERM)
-    first.communicate(timeout=PATIENCE_SECONDS)
+    first.communicate(timeout=TIMEOUT_SECONDS)
 
     again = start()
 
     again.send_signal(signal.SIGTERM)
-    said, _ = again.communicate(timeout=PATIENCE_SECONDS)
+    said, _ = again.communicate(timeout=TIMEOUT_SECONDS)
     assert "Demo data" not in said
 
 
@@ -122,8 +122,8 @@ def test_stop_answers_the_request_in_flight(start, port, tmp_path, stop):
     time.sleep(0.5)
     assert answers == []
     lock.execute("ROLLBACK")
-    in_flight.join(PATIENCE_SECONDS)
-    process.communicate(timeout=PATIENCE_SECONDS)
+    in_flight.join(TIMEOUT_SECONDS)
+    process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert [status for status, _ in answers] == [201]
     assert process.returncode == 0
@@ -148,7 +148,7 @@ def test_chunked_body_is_read_and_limited(start, port):
     body = json.dumps(booking(1)).encode()
 
     def send(*chunks):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
         headers = {"Content-Type": "application/json"}
         connection.request("POST", "/api/v1/booking", iter(chunks), headers, encode_chunked=True)
         response = connection.getresponse()
@@ -165,7 +165,7 @@ def test_workers_end_with_a_killed_server(start, port):
 
     process.kill()
 
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         try:
             dial(port).close()
@@ -224,13 +224,13 @@ def listening_sockets(port):
 def test_connections_of_a_crowd_are_dealt_out_to_all_workers(start, port):
     process = start()
     # A worker that starts a moment later misses the first of them.
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while listening_sockets(port) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
 
     with ExitStack() as crowd:
         for _ in range(200):
-            client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
             crowd.callback(client.close)
             client.request("GET", "/healthz")
             client.getresponse().read()
@@ -245,7 +245,7 @@ def test_second_server_on_the_port_is_refused(start, port):
     start()
 
     second = start(is_awaited=False)
-    said, _ = second.communicate(timeout=PATIENCE_SECONDS)
+    said, _ = second.communicate(timeout=TIMEOUT_SECONDS)
 
     assert second.returncode == 1
     assert f"HOST 127.0.0.1, PORT {port} cannot be served (Address already in use); set another." in said
@@ -340,7 +340,7 @@ def test_serve_refuses_a_database_that_lets_too_few_connections_in(settings, mon
 @pytest.mark.mariadb
 def test_serve_does_not_start_with_more_threads_than_connections(start):
     ended = start(is_awaited=False, WORKERS="100", THREADS="200")
-    said, _ = ended.communicate(timeout=PATIENCE_SECONDS)
+    said, _ = ended.communicate(timeout=TIMEOUT_SECONDS)
 
     assert ended.returncode == 1
     assert "(max_connections), and 20405 may be needed: 100 workers (WORKERS) of 200 threads (THREADS)" in said

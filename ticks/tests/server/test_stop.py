@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ticks.server.process import DRAIN_SECONDS
-from ticks.tests.served import PATIENCE_SECONDS, answer_of, await_ready, booking, dial, post, request, stored_bookings
+from ticks.tests.served import TIMEOUT_SECONDS, answer_of, await_ready, booking, dial, post, request, stored_bookings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CLIENTS = 24
@@ -96,10 +96,10 @@ def test_stop_under_load_loses_nothing_that_was_acknowledged(start, port, tmp_pa
 
     began = time.monotonic()
     stop(process)
-    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
     took = time.monotonic() - began
     for client in clients:
-        client.join(PATIENCE_SECONDS)
+        client.join(TIMEOUT_SECONDS)
 
     counts = sum((client.counts for client in clients), Counter())
     assert process.returncode == 0
@@ -131,7 +131,7 @@ def test_drain_closes_kept_connections_with_an_answer(start, port, connect):
     during = answer_of(kept), answer_of(probe)
     new, _ = request(port, "GET", "/healthz")
     given_up = answer_of(late)
-    process.communicate(timeout=PATIENCE_SECONDS)
+    process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert [(status, headers.get("connection")) for status, headers, _ in before] == [(200, None), (200, None)]
     assert [(status, headers["connection"]) for status, headers, _ in during] == [(200, "close"), (503, "close")]
@@ -149,7 +149,7 @@ def test_stop_waits_for_no_silent_connection(start, port, connect):
     began = time.monotonic()
 
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=PATIENCE_SECONDS)
+    process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert time.monotonic() - began < 5
     assert process.returncode == 0
@@ -159,13 +159,13 @@ def test_stop_waits_for_no_silent_connection(start, port, connect):
 @pytest.mark.parametrize("seconds", [0, 0.5])
 def test_stop_while_workers_start_is_clean(start, seconds):
     process = start(is_awaited=False)
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while len(workers_of(process)) < 2 and time.monotonic() < deadline:
         time.sleep(0.001)
     time.sleep(seconds)
 
     stop_all_processes(process)
-    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert process.returncode == 0
     assert "Unexpected exit" not in said
@@ -179,7 +179,7 @@ def test_stop_while_a_worker_is_replaced_is_clean(start, seconds):
     time.sleep(seconds)
 
     stop_all_processes(process)
-    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert process.returncode == 0
     # This is the worker that was killed.
@@ -209,7 +209,7 @@ def test_killed_worker_is_replaced_and_the_other_goes_on(start, port):
     [other, victim] = workers_of(process)
     os.kill(victim, signal.SIGKILL)
 
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while len(set(workers_of(process)) - {victim}) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ticks.tests.served import PATIENCE_SECONDS, await_ready, request
+from ticks.tests.served import TIMEOUT_SECONDS, await_ready, request
 from ticks.tests.server.test_stop import workers_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,7 +29,7 @@ def test_worker_that_stands_still_is_replaced(start, port):
     await_ready(process, port)
     [successor] = workers_of(process)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert 4 < took < 15
     assert successor != hung

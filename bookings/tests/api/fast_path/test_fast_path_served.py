@@ -10,7 +10,7 @@ import pytest
 
 from bookings.tests.api.fast_path.served import BOOKING, HOT, OTHER, bytes_for, exchange, read_json, wanted
 from ticks.load import read_answer
-from ticks.tests.served import PATIENCE_SECONDS, request, stored_bookings
+from ticks.tests.served import TIMEOUT_SECONDS, request, stored_bookings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 # An event of the demo that nobody books here.
@@ -70,14 +70,14 @@ def conversation(port, key):
         first.replace(b'": 1}', b'":1,}'),
         bytes_for("POST", BOOKING, wanted(HOT), X_Request_ID="mine", Authorization="Bearer x"),
     ]
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS) as client:
         return [exchange(client, one) for one in sent]
 
 
 def raw_answers(port):
     answers = []
     for sent in RAW:
-        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS) as client:
             answers.append(exchange(client, sent))
     return answers
 
@@ -85,7 +85,7 @@ def raw_answers(port):
 def lines_of(server, tmp_path):
     """Ends the server and returns the log lines of requests since the last call. Workers write them in any order."""
     os.kill(server.pid, signal.SIGTERM)
-    server.communicate(timeout=PATIENCE_SECONDS)
+    server.communicate(timeout=TIMEOUT_SECONDS)
     log = tmp_path / "logs" / "combined.log"
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     log.write_text("")

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from bookings.tests.api.fast_path.served import BOOKING, HOT, OTHER, bytes_for, timed, wanted
-from ticks.tests.served import DATABASE, PATIENCE_SECONDS, request
+from ticks.tests.served import DATABASE, TIMEOUT_SECONDS, request
 
 # The suite may run with other settings.
 FAST_PATH = {"GROUP_BOOKING": "on", "FAST_PATH": "on"}
@@ -51,7 +51,7 @@ def test_full_queue_is_busy_at_once(start, port, connect, tmp_path):
             time.sleep(0.1)
             refused = list(pool.map(lambda client: timed(client, sent), clients[2:7]))
             polled = timed(clients[7], bytes_for("GET", f"{BOOKING}/status/{HOT}"))
-        answered = [served.result(PATIENCE_SECONDS), waiting.result(PATIENCE_SECONDS)]
+        answered = [served.result(TIMEOUT_SECONDS), waiting.result(TIMEOUT_SECONDS)]
 
     busy = {
         "message": "Too many people are at this at once; nothing was changed. Try again in a second.",
@@ -77,8 +77,8 @@ def test_locked_event_keeps_only_its_own_waiting(start, port, connect, tmp_path)
             time.sleep(0.3)
             behind = [pool.submit(timed, one, hot) for one in clients[1:]]
             passing = [timed(client, sent) for _ in range(20) for sent in (other, status)]
-            refused = [one.result(PATIENCE_SECONDS) for one in behind]
-        after = served.result(PATIENCE_SECONDS)
+            refused = [one.result(TIMEOUT_SECONDS) for one in behind]
+        after = served.result(TIMEOUT_SECONDS)
 
     assert [answer[0] for answer in passing] == [201, 200] * 20
     assert max(seconds for *_, seconds in passing) < 2
@@ -129,7 +129,7 @@ def test_locked_event_leaves_half_of_the_queue_to_others(start, port, connect, t
         time.sleep(0.5)
         passing = [timed(client, other)[0] for _ in range(20)]
         at_once = sum(one.done() for one in behind)
-        refused = [one.result(PATIENCE_SECONDS) for one in behind]
+        refused = [one.result(TIMEOUT_SECONDS) for one in behind]
 
     assert passing == [201] * 20
     # One or more are in a batch, four wait, and the others were refused at once.
