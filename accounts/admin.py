@@ -19,8 +19,9 @@ from accounts.exceptions import LoginsKept
 from accounts.forms import AccountPasswordForm
 from accounts.models import User, username_key
 from accounts.services import Logins, end_logins, end_sessions, logins_of, may_end_logins
+from ticks.db.fields import ExactEmailField
 from ticks.formatting import ago, counted
-from ticks.forms import LineField
+from ticks.forms import EmailField, LineField
 from ticks.parsing import find, parse_id
 from ticks.staff_actions import Preview, SelectionAction, SelectionActions, action_view
 from ticks.text import normalise_email
@@ -122,6 +123,7 @@ class AccountAdmin(SelectionActions, UserAdmin):
     search_help_text = "Username, email, name or id"
     filter_horizontal = ["user_permissions"]
     add_form = NewAccountForm
+    formfield_overrides = {ExactEmailField: {"form_class": EmailField}}
     change_password_form = AccountPasswordForm
     readonly_fields = ["roles", "signed_in", "last_seen", "date_joined"]
     add_fieldsets = [

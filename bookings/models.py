@@ -1,3 +1,4 @@
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
@@ -246,8 +247,14 @@ class InventoryCheck(models.Model):
     started_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, help_text="Empty while it runs.")
 
+    # If a check has not ended after this time, its worker is lost. A check of 1,000,000 bookings takes a few minutes.
+    STALE = timedelta(minutes=10)
+
     def __str__(self):
         return f"check of event {self.event_id}"
+
+    def is_running(self, now: datetime) -> bool:
+        return self.finished_at is None and self.started_at >= now - self.STALE
 
 
 class AppendOnly(Exception):

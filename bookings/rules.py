@@ -47,8 +47,8 @@ from bookings.exceptions import (
     TooManyTickets,
 )
 from events.exceptions import EventNotFound
-from ticks.db.fields import MAX_TICKETS
 from ticks.exceptions import Refusal
+from ticks.parsing import MAX_TICKETS
 
 STRICT = "strict"
 BY_NUMBER = attrgetter("waitlist_number")

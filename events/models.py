@@ -8,8 +8,8 @@ from django.db.models import F, Q, Sum
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-from ticks.db.fields import MAX_TICKETS, ExactTextField
-from ticks.parsing import EARLIEST, LATEST
+from ticks.db.fields import ExactTextField
+from ticks.parsing import EARLIEST, LATEST, MAX_TICKETS
 from ticks.search import contains_words, fold_words, search_text
 
 # Lists search these fields, by `search_text`.

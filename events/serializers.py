@@ -15,9 +15,8 @@ from ticks.api.fields import (
     WholeNumberField,
     WordField,
 )
-from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import iso_milliseconds
-from ticks.parsing import is_day
+from ticks.parsing import MAX_TICKETS, is_day
 
 POLICIES = Event.WaitlistPolicy.choices
 

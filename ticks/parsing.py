@@ -6,6 +6,8 @@ from datetime import UTC, datetime, time
 from django.utils.dateparse import parse_date, parse_datetime
 
 MAX_ID = 2**63 - 1
+# No event has more tickets.
+MAX_TICKETS = 1_000_000
 # This limits the characters of a search, since every word is a condition on every searched column.
 MAX_SEARCH = 200
 # Every database and every time zone can hold these times.

@@ -6,9 +6,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from events.models import BOUNDS
-from ticks.db.fields import MAX_TICKETS
 from ticks.forms import EmailField, LineField, WholeNumberField
-from ticks.parsing import refuse_misread_time
+from ticks.parsing import MAX_TICKETS, refuse_misread_time
 from ticks.text import MAX_NAME
 
 MAX_REASON = 200

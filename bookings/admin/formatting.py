@@ -14,7 +14,6 @@ from django.utils.html import format_html
 from bookings.commands import Claim
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.models import Booking, InventoryCheck, LedgerEntry
-from bookings.services.checks import is_running
 from bookings.services.inventory import EventWork
 from events.models import Event
 from ticks.formatting import badge, bar, counted, format_duration, time_tag
@@ -180,7 +179,7 @@ def inventory_badge(
     findings = list(quick)
     if findings:
         return InventoryBadge("bad", "Differs from its ledger", findings)
-    if is_running(check, now=now or timezone.now()):
+    if check and check.is_running(now or timezone.now()):
         return InventoryBadge("quiet", "Being verified")
     if check is None or check.finished_at is None:
         return InventoryBadge("quiet", "Not verified yet" if check is None else "Its last check did not end")

@@ -39,9 +39,8 @@ from ticks.api.fields import IdField, LineField, RequestSerializer, WholeNumberF
 from ticks.api.idempotency import replay_headers
 from ticks.api.schema import ID, LOCATION, PUBLIC_WRITE, SOME_TIME, WITH_LOGIN, WRITE, describes, key_headers
 from ticks.api.views import UnknownRoute, ViewSet
-from ticks.db.fields import MAX_TICKETS
 from ticks.exceptions import Refusal
-from ticks.parsing import MAX_ID, find
+from ticks.parsing import MAX_ID, MAX_TICKETS, find
 
 STATUSES = {BookingStatus.COMPLETED: "booked", BookingStatus.WAITLISTED: "waiting"}
 

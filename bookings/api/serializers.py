@@ -6,9 +6,8 @@ from rest_framework import serializers
 from accounts.serializers import EmailField
 from bookings.enums import BookingStatus
 from ticks.api.fields import IdField, LineField, MomentField, RequestSerializer, WholeNumberField
-from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import iso_milliseconds
-from ticks.parsing import MAX_ID
+from ticks.parsing import MAX_ID, MAX_TICKETS
 
 
 class BookingCreateSerializer(RequestSerializer):

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import Error, connection
 from django.db.models import OuterRef, Q, Subquery
@@ -18,8 +18,6 @@ from events.exceptions import EventNotFound
 from events.models import Event
 
 log = logging.getLogger("bookings.checks")
-# If a check has not ended after this time, its worker is lost. A check of 1,000,000 bookings takes a few minutes.
-STALE = timedelta(minutes=10)
 # This is the limit for one statement of a check. One statement counts all bookings of such an event.
 STATEMENT_SECONDS = 120
 # Each worker runs one check at a time, since a check takes all the Python time that it can get.
@@ -84,7 +82,8 @@ def start_check(event_id: int, *, actor: User) -> None:
     if not Event.objects.filter(pk=event_id).exists():
         raise EventNotFound
     if not checking.acquire(blocking=False):
-        raise AlreadyChecking if is_running(check_of(event_id), now=timezone.now()) else OtherCheckRuns
+        check = check_of(event_id)
+        raise AlreadyChecking if check and check.is_running(timezone.now()) else OtherCheckRuns
     try:
         began = begin_check(event_id)
         log.info("Account %s has the inventory of event %s verified.", actor.pk, event_id)
@@ -101,7 +100,7 @@ def begin_check(event_id: int) -> datetime:
     """
     began = timezone.now()
     kept = InventoryCheck.objects.filter(event=event_id)
-    idle = Q(finished_at__isnull=False) | Q(started_at__lt=began - STALE)
+    idle = Q(finished_at__isnull=False) | Q(started_at__lt=began - InventoryCheck.STALE)
     if not kept.filter(idle).update(started_at=began, finished_at=None):
         _, is_new = InventoryCheck.objects.get_or_create(event_id=event_id, defaults={"started_at": began})
         if not is_new:
@@ -121,7 +120,7 @@ def run_check(event_id: int, began: datetime) -> None:
         # The check counts as stale at once. If this fails too, it does so after a while.
         with suppress(Error):
             mine = InventoryCheck.objects.filter(event=event_id, started_at=began, finished_at=None)
-            mine.update(started_at=began - STALE)
+            mine.update(started_at=began - InventoryCheck.STALE)
     finally:
         connection.close()
         checking.release()
@@ -137,7 +136,3 @@ def wait_longer() -> None:
 
 def check_of(event_id: int) -> InventoryCheck | None:
     return InventoryCheck.objects.filter(event=event_id).first()
-
-
-def is_running(check: InventoryCheck | None, *, now: datetime) -> bool:
-    return check is not None and check.finished_at is None and check.started_at >= now - STALE

@@ -10,9 +10,8 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
-from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import iso_milliseconds
-from ticks.parsing import parse_time
+from ticks.parsing import MAX_TICKETS, parse_time
 from ticks.text import BIDI_CONTROL, CONTROL, CONTROL_IN_TEXT, INVISIBLE, composed, fault_of_line, fault_of_text
 
 # An answer names this many unknown names, each cut to this length.

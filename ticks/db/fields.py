@@ -1,11 +1,8 @@
-"""Model fields and bounds that every app shares."""
+"""Model fields that every app shares."""
 
 from django.db import models
 
-from ticks.forms import EmailField
 from ticks.text import normalise_email, validate_email
-
-MAX_TICKETS = 1_000_000
 
 
 class ExactCollation:
@@ -36,6 +33,3 @@ class ExactEmailField(ExactCollation, models.EmailField):
 
     def clean(self, value, model_instance):
         return super().clean(normalise_email(value) or (None if self.null else ""), model_instance)
-
-    def formfield(self, **kwargs):
-        return super().formfield(**{"form_class": EmailField, **kwargs})

@@ -32,9 +32,9 @@ from bookings.services.search import (
     search_words,
 )
 from events.models import Event
-from ticks.db.fields import MAX_TICKETS
 from ticks.formatting import counted
 from ticks.forms import WholeNumberField
+from ticks.parsing import MAX_TICKETS
 from ticks.search import MIN_PART
 
 STATUSES = [("", "Any"), ("completed", "Holds tickets"), ("waitlisted", "Waits"), ("cancelled", "Cancelled")]

@@ -5,7 +5,6 @@ from django.utils import timezone
 
 from bookings.admin.formatting import InventoryBadge, inventory_badge
 from bookings.models import InventoryCheck
-from bookings.services.checks import STALE
 from events.models import Event
 
 NOW = timezone.now()
@@ -33,7 +32,7 @@ def a_check(**values):
         (1200, a_check(finished_at=None), [], InventoryBadge("quiet", "Being verified")),
         (
             1200,
-            a_check(started_at=NOW - STALE - timedelta(seconds=1), finished_at=None),
+            a_check(started_at=NOW - InventoryCheck.STALE - timedelta(seconds=1), finished_at=None),
             [],
             InventoryBadge("quiet", "Its last check did not end"),
         ),

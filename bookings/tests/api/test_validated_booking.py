@@ -7,8 +7,7 @@ from rest_framework.exceptions import ValidationError
 
 from bookings.api import serializers
 from bookings.api.serializers import BOOKING_CREATE, validated_booking
-from ticks.db.fields import MAX_TICKETS
-from ticks.parsing import MAX_ID
+from ticks.parsing import MAX_ID, MAX_TICKETS
 
 PLAIN = {
     "eventId": 1,

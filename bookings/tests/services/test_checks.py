@@ -14,11 +14,9 @@ from bookings.models import InventoryCheck, LedgerEntry
 from bookings.services import checks
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.checks import (
-    STALE,
     begin_check,
     check_inventory,
     check_of,
-    is_running,
     quick_findings,
     start_check,
 )
@@ -220,7 +218,7 @@ def test_check_runs_while_it_runs_and_is_begun_once(admin_user, monkeypatch):
     held.set()
     done = finish(event)
 
-    assert is_running(running, now=timezone.now())
+    assert running.is_running(timezone.now())
     assert (running.started_at > first.started_at, running.finished_at) == (True, None)
     assert done.finished_at is not None
     assert check_of(other.pk) is None
@@ -249,7 +247,7 @@ def test_check_that_fails_has_not_ended_and_can_be_begun_again(admin_user, monke
         start_check(event.pk, actor=admin_user)
         after = finish(event)
 
-    assert (after.finished_at, is_running(after, now=timezone.now())) == (None, False)
+    assert (after.finished_at, after.is_running(timezone.now())) == (None, False)
     assert not checks.checking.locked()
     assert "could not be verified" in caplog.text
     start_check(event.pk, actor=admin_user)
@@ -259,10 +257,10 @@ def test_check_that_fails_has_not_ended_and_can_be_begun_again(admin_user, monke
 def test_check_whose_worker_died_is_begun_again_when_it_is_stale():
     event = sold()
     now = timezone.now()
-    lost = InventoryCheck.objects.create(event=event, started_at=now - STALE + timedelta(minutes=1))
+    lost = InventoryCheck.objects.create(event=event, started_at=now - InventoryCheck.STALE + timedelta(minutes=1))
     with pytest.raises(AlreadyChecking):
         begin_check(event.pk)
-    InventoryCheck.objects.update(started_at=now - STALE - timedelta(seconds=1))
+    InventoryCheck.objects.update(started_at=now - InventoryCheck.STALE - timedelta(seconds=1))
 
     begin_check(event.pk)
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import strategies as st
 
 from bookings.tests.api.fast_path.two_ways import DEPLOYMENTS, Sent
-from ticks.db.fields import MAX_TICKETS
-from ticks.parsing import MAX_ID
+from ticks.parsing import MAX_ID, MAX_TICKETS
 
 BOOKING = "/api/v1/booking"
 STATUS = "/api/v1/booking/status/"
