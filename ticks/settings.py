@@ -45,8 +45,8 @@ BODY_SECONDS = environment.whole("BODY_SECONDS", 10, 1, 300)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 # Pages of these origins may call the API from a browser.
 CORS_ALLOWED_ORIGINS = environment.origins("CORS_ALLOWED_ORIGINS")
-# These limit a guest's or user's requests to the API, by address or account; a guest's bookings by address, besides;
-# and logins by address, including right ones.
+# These limit the requests of guests by address and those of users by account. A guest's bookings count as requests and
+# have a limit of their own. Logins are limited by address, right ones too.
 THROTTLE_RATES = {
     "guest": environment.rate("THROTTLE_GUEST", "300/min"),
     "user": environment.rate("THROTTLE_USER", "600/min"),

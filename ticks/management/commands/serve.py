@@ -45,9 +45,11 @@ class Command(BaseCommand):
             call_command("seed_demo", if_empty=True, stdout=self.stdout)
         self.say_what_is_missing()
         connection.close()
-        site = f"http://[{address}]:{settings.PORT}" if ":" in address else f"http://{address}:{settings.PORT}"
+        local = f"http://[{address}]:{settings.PORT}" if ":" in address else f"http://{address}:{settings.PORT}"
+        site = public_site() or local
+        behind = "" if site == local else f" Its proxy reaches it at {local}."
         self.stdout.write(
-            f"Ticks runs on {connection.display_name}.\n"
+            f"Ticks runs on {connection.display_name}.{behind}\n"
             f"  Start here     {site}/\n"
             f"  API docs       {site}/api/docs\n"
             f"  Browsable API  {site}/api/v1/event\n"
@@ -92,6 +94,12 @@ def free_address() -> str:
             raise CommandError(
                 f"HOST {settings.HOST}, PORT {settings.PORT} cannot be served ({error.strerror}); set another."
             ) from error
+
+
+def public_site() -> str | None:
+    """The address that a browser needs where only HTTPS and the names of ALLOWED_HOSTS are served."""
+    name = settings.ALLOWED_HOSTS[0].lstrip(".")
+    return f"https://{name}" if settings.HTTPS and name != "*" else None
 
 
 def refuse_unreachable_database() -> None:

@@ -261,6 +261,22 @@ def test_address_to_serve_is_that_of_the_host(settings, port, host, address):
 
 
 @pytest.mark.embedded
+@pytest.mark.parametrize(
+    ("https", "hosts", "site"),
+    [
+        (True, ["tickets.example.org", "127.0.0.1"], "https://tickets.example.org"),
+        (True, [".example.org"], "https://example.org"),
+        (True, ["*"], None),
+        (False, ["tickets.example.org"], None),
+    ],
+)
+def test_site_is_named_as_browsers_reach_it(settings, https, hosts, site):
+    settings.HTTPS, settings.ALLOWED_HOSTS = https, hosts
+
+    assert serve.public_site() == site
+
+
+@pytest.mark.embedded
 @pytest.mark.parametrize("host", ["nonsense.invalid", "999.1.1.1", "127.0.0.1:80", "192.0.2.1"])
 def test_host_that_is_no_address_of_this_machine_is_refused(settings, port, host):
     settings.HOST, settings.PORT = host, port
