@@ -2,10 +2,13 @@
 
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from secrets import token_hex
 
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+
+from accounts.models import login_key
 
 DATABASE = "test_ticks_old"
 # The newest migrations of the versions before this one.
@@ -17,6 +20,13 @@ VERSIONS = {
         ("events", "0006_waitlisted_tickets_hold"),
         ("accounts", "0002_roles_and_browser_sessions"),
         ("ticks", "0001_initial"),
+        ("admin", "0003_logentry_add_action_flag_choices"),
+    ],
+    "fourth": [
+        ("bookings", "0007_roles"),
+        ("events", "0006_waitlisted_tickets_hold"),
+        ("accounts", "0003_hashed_sessions_and_login_names"),
+        ("ticks", "0002_delete_refusalminute"),
         ("admin", "0003_logentry_add_action_flag_choices"),
     ],
 }
@@ -58,7 +68,8 @@ def database_of(version, directory):
 
 
 def old_server(version):
-    return ThirdServer() if version == "third" else OldServer(version)
+    servers = {"third": ThirdServer, "fourth": FourthServer}
+    return servers.get(version, OldServer)(version)
 
 
 class OldServer:
@@ -141,7 +152,8 @@ class OldServer:
 
     def insert(self, table, **values):
         marks = ", ".join(["%s"] * len(values))
-        with self.executed(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", values.values()) as cursor:
+        columns = ", ".join(map(self.connection.ops.quote_name, values))
+        with self.executed(f"INSERT INTO {table} ({columns}) VALUES ({marks})", values.values()) as cursor:
             return cursor.lastrowid
 
     def run(self, statement, *values):
@@ -159,8 +171,8 @@ class OldServer:
 class ThirdServer(OldServer):
     """It also registers accounts, without login names, and stores the ids of refresh tokens as they are."""
 
-    def __init__(self):
-        super().__init__("third")
+    def __init__(self, version):
+        super().__init__(version)
         # Usernames, and the plain ids by login, of what was committed.
         self.registered = []
         self.refresh_ids = {}
@@ -226,11 +238,15 @@ class ThirdServer(OldServer):
                     email=f"{name}@example.org")  # fmt: skip
         self.registered.append(name)
 
+    def stored(self, plain):
+        """What the table has of a refresh token's id."""
+        return plain
+
     def log_in(self):
         """Opens a login of the account that registered last."""
         plain = token_hex(16)
         [(user,)] = self.run("SELECT id FROM accounts_user WHERE username_key = %s", self.registered[-1])
-        login = self.insert("accounts_loginsession", user_id=user, refresh_id=plain, auth_hash="0" * 64,
+        login = self.insert("accounts_loginsession", user_id=user, refresh_id=self.stored(plain), auth_hash="0" * 64,
                             created_at=START, expires_at=START)  # fmt: skip
         self.refresh_ids[login] = plain
 
@@ -238,10 +254,27 @@ class ThirdServer(OldServer):
         """Exchanges the refresh token. The login ends if another one is stored, as after a token was used twice."""
         renewed = token_hex(16)
         exchange = "UPDATE accounts_loginsession SET refresh_id = %s, expires_at = %s WHERE id = %s AND refresh_id = %s"
-        with self.executed(exchange, (renewed, START, login, self.refresh_ids[login])) as cursor:
+        with self.executed(
+            exchange, (self.stored(renewed), START, login, self.stored(self.refresh_ids[login]))
+        ) as cursor:
             is_won = cursor.rowcount == 1
         if is_won:
             self.refresh_ids[login] = renewed
         else:
             self.run("DELETE FROM accounts_loginsession WHERE id = %s", login)
             del self.refresh_ids[login]
+
+
+class FourthServer(ThirdServer):
+    """It hashes the ids of refresh tokens, and gives each login name to one account. It can go on beside the next
+    version."""
+
+    def stored(self, plain):
+        return sha256(plain.encode()).hexdigest()
+
+    def register(self):
+        super().register()
+        name = self.registered[-1]
+        [(user,)] = self.run("SELECT id FROM accounts_user WHERE username_key = %s", name)
+        for login_name in (name, f"{name}@example.org"):
+            self.insert("accounts_loginname", key=login_key(login_name), user_id=user)

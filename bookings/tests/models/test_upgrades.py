@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import Counter
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from hashlib import sha256
 
 import pytest
@@ -17,11 +18,17 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations import RenameField, RenameIndex, RenameModel
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import isolate_apps
+from django.utils import timezone
 
 from accounts.models import LoginName, LoginSession, User, login_key
+from accounts.services import exchange
 from bookings.models import Booking, LedgerEntry
+from bookings.services.booking import BookingRequest, book_tickets
+from bookings.services.cancellation import cancel_tickets
+from bookings.services.search import find_bookings
 from bookings.services.verification import verify_events
 from bookings.tests.models.old_server import FULL, ROOMY, VERSIONS, database_of, old_server
+from events.models import Event
 from ticks.db.migrations import refuse_other_schema
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -218,12 +225,43 @@ def test_migrate_comes_to_its_end_while_the_old_server_books(version, tmp_path):
 
         refuse_other_schema()
         booked = sum(server.booked for server in servers)
-        # The upgrade from the third version is short.
-        assert booked > (10 if version == "third" else 50)
+        # The upgrades from the later versions are short.
+        assert booked > (10 if version in ("third", "fourth") else 50)
         assert Booking.objects.count() == 6 + booked
         assert LedgerEntry.objects.count() == 8 + booked
         with pytest.raises(DatabaseError, match="event_waiting_want_tickets"), old_server(version) as server:
             server.run("UPDATE events_event SET waitlisted_tickets = 0 WHERE waitlisted_count > 0")
+
+
+def test_server_of_the_version_before_goes_on_beside_the_new_one(tmp_path):
+    with database_of("fourth", tmp_path), old_server("fourth") as server:
+        server.register()
+        server.log_in()
+        [login] = server.refresh_ids
+        call_command("migrate", verbosity=0)
+
+        server.book(ROOMY)
+        server.book(FULL)
+        server.register()
+        server.refresh(login)
+
+        assert findings() == [[], []]
+        newest = Booking.objects.order_by("pk")[6:]
+        assert [booking.search_text for booking in newest] == [None, None]
+        assert set(find_bookings(Booking.objects.all(), "a b example.org")) == set(Booking.objects.all())
+        # Both take over what the other has written.
+        [event] = Event.objects.filter(pk=ROOMY)
+        receipt = book_tickets(BookingRequest(event.pk, 2, "Ada", "Lovelace", "ada@example.org"))
+        server.book(ROOMY)
+        assert cancel_tickets(receipt.booking).booking.status == "cancelled"
+        user = User.objects.get(login_sessions=login)
+        LoginSession.objects.update(
+            expires_at=timezone.now() + timedelta(hours=1), auth_hash=user.get_session_auth_hash()
+        )
+        assert exchange(login, server.refresh_ids[login], "renewed", lifetime=timedelta(hours=1))
+        server.refresh_ids[login] = "renewed"
+        server.refresh(login)
+        assert (list(server.refresh_ids), findings()) == ([login], [[], []])
 
 
 def without_login_names(names):
