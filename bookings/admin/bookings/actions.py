@@ -88,8 +88,8 @@ class CancelTickets(BookingAction):
 class TransferForm(ActionForm):
     SAME, ANOTHER = "same", "another"
 
-    first_name = fields.first_name()
-    last_name = fields.last_name()
+    first_name = fields.first_name(max_length=fields.MAX_ACCOUNT_NAME)
+    last_name = fields.last_name(max_length=fields.MAX_ACCOUNT_NAME)
     email = fields.email()
     who = forms.ChoiceField(
         label="Who is it now?",
@@ -143,7 +143,8 @@ class WaitingAction(BookingAction):
     permission = "bookings.reorder_waitlist"
 
     def closed_reason(self):
-        return NotWaiting.message if self.subject.status != BookingStatus.WAITLISTED else None
+        is_waiting = self.subject.status == BookingStatus.WAITLISTED
+        return super().closed_reason() or (None if is_waiting else NotWaiting.message)
 
 
 class MoveForm(ActionForm):
@@ -163,7 +164,7 @@ class MoveInLine(WaitingAction):
         event, old = booking.event, booking.waitlist_position
         commands = moves(event, booking, position=position, note="", actor=None)
         if not commands:
-            raise InvalidTerms("It stands there already.", field="position")
+            raise InvalidTerms("The booking already has this place.", field="position")
         passed = abs(position - old)
         others = f"{counted(passed, 'booking')} {'is' if passed == 1 else 'are'}"
         lines = [
