@@ -82,6 +82,15 @@ def test_user_search_finds_in_any_case(box_office, term):
     assert list(box_office.get(LIST, {"q": term}).context["cl"].result_list) == [user]
 
 
+@pytest.mark.parametrize("term", ["\u200b", "ada \u200b", "\ufeff\u2060"])
+def test_user_search_for_what_cannot_be_seen_finds_nothing(box_office, term):
+    UserFactory(username="ada")
+
+    response = box_office.get(LIST, {"q": term})
+
+    assert (response.status_code, list(response.context["cl"].result_list)) == (200, [])
+
+
 def test_user_search_finds_by_id(box_office):
     user = UserFactory(username="grace")
     UserFactory(username="ada")
