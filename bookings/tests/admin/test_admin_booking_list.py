@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from bookings.admin import lists
@@ -99,6 +100,20 @@ def test_booking_list_filters(box_office):
     assert found(box_office, least="2") == [waiting, held]
     assert found(box_office, least="2", most="2") == [waiting]
     assert found(box_office, most="2", status="cancelled") == [gone]
+
+
+def test_event_of_a_filter_is_looked_for_without_descriptions(box_office):
+    event = EventFactory(name="Jazz one", description="long")
+    EventFactory(name="Gala", description="No jazz")
+
+    with CaptureQueriesContext(connection) as queries:
+        response = box_office.get(LIST, {"event": "jazz"})
+
+    assert response.context["cl"].form.cleaned_data["event"] == event
+    searches = [
+        query["sql"].partition(" FROM ")[0] for query in queries if "search_text" in query["sql"].partition("WHERE")[2]
+    ]
+    assert searches and not [columns for columns in searches if "description" in columns]
 
 
 def test_booking_list_filtered_by_several_events_asks_which(box_office):
