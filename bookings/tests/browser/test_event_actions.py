@@ -5,6 +5,7 @@ import re
 import pytest
 
 from bookings.models import Booking, InventoryCheck
+from bookings.services.cancellation import cancel_tickets
 from bookings.tests.browser.acting import confirm, counts, last_entries, line, look, start
 from bookings.tests.browser.looks import see, visit
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -232,6 +233,30 @@ def test_event_is_made(page_as, role):
     assert last_entries(event, 1) == [("opened", 12, role, "")]
 
 
+def test_waitlist_is_near_the_top_of_a_phone_and_its_buttons_fit_a_finger(page_as, event):
+    page = page_as("manager", width=390)
+
+    visit(page, page_of(event))
+
+    assert page.locator("#line-title").bounding_box()["y"] < 640
+    assert page.locator("#sales-title").bounding_box()["y"] > page.locator(".waitlist").bounding_box()["y"]
+    boxes = [button.bounding_box() for button in page.locator(".waitlist .moves").first.get_by_role("link").all()]
+    assert [button.get_attribute("aria-label") for button in page.locator(".waitlist .moves a").all()[:2]] == [
+        "Move Grace down",
+        "Serve Grace out of turn",
+    ]
+    assert min(min(box["width"], box["height"]) for box in boxes) >= 44
+    assert boxes[1]["x"] - boxes[0]["x"] - boxes[0]["width"] >= 8
+
+
+def test_sales_are_above_the_waitlist_on_a_wide_screen(page_as, event):
+    page = page_as("manager")
+
+    visit(page, page_of(event))
+
+    assert page.locator("#sales-title").bounding_box()["y"] < page.locator("#line-title").bounding_box()["y"]
+
+
 def test_inventory_is_verified_on_demand(page_as, event):
     page = page_as("box_office")
     visit(page, page_of(event))
@@ -262,14 +287,15 @@ def test_inventory_that_differs_is_told(page_as, event):
 
 
 def test_waitlist_says_why_nobody_is_served(page_as, event):
+    cancel_tickets(Booking.objects.get(first_name="Alan"), tickets=2)
     page = page_as("box_office", width=390)
 
     visit(page, page_of(event))
 
     rows = page.locator(".waitlist tbody tr").all_inner_texts()
     assert [re.sub(r"\s+", " ", row).strip() for row in rows] == [
-        "1 Grace 2 moments needs 2, 0 available",
-        "2 Alan 3 moments needs 3, 0 available",
+        "1 Grace 2 tickets has waited moments needs 2, 0 available",
+        "2 Alan 1 ticket has waited moments needs 1, 0 available",
     ]
     foretold_nothing = page.get_by_text("What will happen")
     assert foretold_nothing.count() == 0
