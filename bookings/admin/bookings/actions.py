@@ -18,6 +18,8 @@ from ticks.forms import WholeNumberField
 from ticks.parsing import parse_id
 from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAction
 
+ALL_CANCELLED = "There is nothing to cancel: all selected bookings are cancelled already."
+
 
 class BookingAction(Action):
     subjects = Booking.objects.select_related("event", "user")
@@ -236,8 +238,12 @@ class CancelBookings(SelectionAction):
     subjects = Booking.objects.select_related("event").order_by(F("waitlist_number").desc(nulls_last=True), "pk")
     thing, limit = "booking", 500
 
-    def preview(self, form):
+    def closed_reason(self):
         show_cancelled(self.subject)
+        is_done = all(booking.status == BookingStatus.CANCELLED for booking in self.subject)
+        return ALL_CANCELLED if is_done else None
+
+    def preview(self, form):
         rows = [self.described(booking) for booking in self.subject]
         effects = [
             f"{forecast.event}: {formatting.promotes(forecast)} {formatting.counts_after(forecast)}".replace("  ", " ")

@@ -33,6 +33,7 @@ WAIT_UNTIL_OPEN = (
     "Bookings that wait keep their places. While sales are closed, tickets that come back serve nobody by themselves; "
     "you can serve a booking out of turn."
 )
+ALL_CANCELLED = "There is nothing to cancel: all selected events are cancelled already."
 NO_ACCOUNT = "There is no active account of this name or mail address; leave it empty to book for a guest."
 
 
@@ -295,7 +296,9 @@ def two_versions(event: Event, form: EditForm) -> Table:
 
 
 class CancelForm(VersionForm):
-    is_sure = forms.BooleanField(label="Yes, cancel this event with all its bookings")
+    consent = "is_sure"
+
+    is_sure = forms.BooleanField(label="Yes, cancel this event with all its bookings", required=False)
 
 
 class CancelWholeEvent(EventEdit):
@@ -303,6 +306,7 @@ class CancelWholeEvent(EventEdit):
     permission = "events.cancel_event"
     form_class = CancelForm
     is_dangerous = True
+    previews_at_once = True
 
     def preview(self, form):
         self.refuse_stale(form)
@@ -310,7 +314,7 @@ class CancelWholeEvent(EventEdit):
         held = f"{counted(event.completed_count, 'booking')} with {counted(event.held_tickets, 'ticket')}"
         return Preview(
             [
-                f"{held} and {counted(event.waitlisted_count, 'booking')} that wait are cancelled.",
+                f"{held} and {counted(event.waitlisted_count, 'waiting booking')} are cancelled.",
                 f"All {counted(forecast.inventory.available, 'ticket')} come back; nobody can book any more.",
                 "This cannot be undone.",
             ]
@@ -331,6 +335,9 @@ class CancelEvents(SelectionAction):
     subjects = Event.objects.order_by("name", "pk")
     thing, limit = "event", 50
     already_done = EventNotFound
+
+    def closed_reason(self):
+        return ALL_CANCELLED if all(event.deleted_at for event in self.subject) else None
 
     def preview(self, form):
         rows = [self.described(event) for event in self.subject]

@@ -18,6 +18,7 @@ from ticks.db.transactions import Busy, OutcomeUnknown
 pytestmark = pytest.mark.django_db
 
 CHANGED = "This changed since you looked. Below is what would happen now; confirm again if it still fits."
+NOT_SHOWN = "Nothing was done yet. Below is what will happen with what you typed; confirm it if it fits."
 
 
 def stored(booking):
@@ -182,7 +183,7 @@ def test_action_that_was_not_shown_first_is_shown_and_not_done(box_office, line,
     response = box_office.post(url, sent | {"confirm": "yes", "stamp": ""})
 
     assert lines(response)
-    assert said(response) == [CHANGED]
+    assert said(response) == [NOT_SHOWN]
     assert digest_of_all_tables() == before
 
 
@@ -293,6 +294,17 @@ def test_part_that_was_cancelled_is_not_cancelled_again_by_a_second_click(box_of
     response = confirm(box_office, line["Ada"], "cancel", shown)
 
     assert said(response) == [CHANGED]
+    assert stored(line["Ada"]) == ("completed", 3, None)
+
+
+def test_who_types_another_number_is_not_told_that_the_booking_changed(box_office, line):
+    shown = look(box_office, line["Ada"], "cancel", tickets="3")
+
+    response = confirm(box_office, line["Ada"], "cancel", shown, tickets="1")
+
+    assert said(response) == [NOT_SHOWN]
+    assert lines(response) == DONE["part-cancel"][2]
+    confirm(box_office, line["Ada"], "cancel", response)
     assert stored(line["Ada"]) == ("completed", 3, None)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from bookings.models import Booking, InventoryCheck
 from bookings.services.cancellation import cancel_tickets
-from bookings.tests.browser.acting import confirm, counts, last_entries, line, look, start
+from bookings.tests.browser.acting import confirm, counts, foretold, last_entries, line, look, start
 from bookings.tests.browser.looks import see, visit
 from bookings.tests.factories import BookingFactory, EventFactory
 from events.models import Event
@@ -185,9 +185,11 @@ def test_event_is_cancelled_with_all_its_bookings(page_as, event, role):
     visit(page, page_of(event))
     start(page, "Cancel event")
 
-    page.locator("#content").get_by_label("Yes, cancel this event with all its bookings").check()
-    look(page, "1 booking with 4 tickets and 2 bookings that wait are cancelled.")
+    foretold(page, "1 booking with 4 tickets and 2 waiting bookings are cancelled.")
+    confirm(page, "Cancel event", "Tick this to confirm.")
+    foretold(page, "1 booking with 4 tickets and 2 waiting bookings are cancelled.")
     assert Booking.objects.filter(status="cancelled").count() == 0
+    page.locator("#content").get_by_label("Yes, cancel this event with all its bookings").check()
     confirm(page, "Cancel event", "Gala is cancelled, with all its bookings.")
 
     assert counts(event) == (4, 4, 0, 0)
