@@ -49,7 +49,7 @@ BOOKING_COLUMNS: dict[str, Callable[[Booking], Cell]] = {
     "Email": attrgetter("email"),
     "Tickets": attrgetter("tickets_reserved"),
     "Status": lambda booking: booking.status.capitalize(),
-    "Place in waitlist": attrgetter("waitlist_position"),
+    "Place in line": attrgetter("waitlist_position"),
     "Event": attrgetter("event.name"),
     "Event date (UTC)": attrgetter("event.date"),
     "User": lambda booking: booking.user and booking.user.username,

@@ -44,7 +44,9 @@ class BookingAction(Action):
 class CancelForm(ActionForm):
     refused_fields = {"ticketsToCancel": "tickets"}
 
-    tickets = fields.tickets(label="Tickets to cancel", help_text="As many as it has: the booking is cancelled.")
+    tickets = fields.tickets(
+        label="Tickets to cancel", help_text="If you cancel all of them, the booking is cancelled."
+    )
 
 
 class CancelTickets(BookingAction):
@@ -97,8 +99,8 @@ class TransferForm(ActionForm):
         label="Who is it now?",
         widget=forms.RadioSelect,
         choices=[
-            (SAME, "The same person, written otherwise: their account or link still opens the booking"),
-            (ANOTHER, "Another person: it leaves the account that booked it, and the guest's link ends"),
+            (SAME, "The same person, spelled differently: their account or link still opens the booking"),
+            (ANOTHER, "Another person: the account or link that opened the booking so far no longer does"),
         ],
     )
     reason = fields.reason(required=False)
@@ -128,10 +130,10 @@ class TransferBooking(BookingAction):
         name = f"{holder.first_name} {holder.last_name}".strip()
         lines = [f"{booking.reference} is for {name}, {holder.email or 'without a mail address'}."]
         if "user_id" in changes:
-            lines.append(f"It leaves the account {booking.user.username}, which can neither see nor cancel it then.")
+            lines.append(f"It leaves the account {booking.user.username}, which can then neither see nor cancel it.")
         if "token_hash" in changes:
-            lines.append("The link that its guest has ends.")
-        lines.append("Its tickets and its place in the line stay.")
+            lines.append("The guest's link no longer opens it.")
+        lines.append("It keeps its tickets and its place in line.")
         return Preview(lines, fingerprint=(booking.full_name, booking.email, booking.status))
 
     def carry_out(self, form):
@@ -167,11 +169,10 @@ class MoveInLine(WaitingAction):
         commands = moves(event, booking, position=position, note="", actor=None)
         if not commands:
             raise InvalidTerms("The booking already has this place.", field="position")
-        passed = abs(position - old)
-        others = f"{counted(passed, 'booking')} {'is' if passed == 1 else 'are'}"
+        passed = counted(abs(position - old), "booking")
         lines = [
             f"{booking.full_name} moves from place {old:,} to {position:,} of {event.waitlisted_count:,}.",
-            f"{others} passed." if position < old else f"{others} let ahead.",
+            f"It passes {passed}." if position < old else f"It lets {passed} ahead.",
             formatting.promotes(simulate(event, commands)),
         ]
         return Preview(lines, fingerprint=old)
@@ -213,8 +214,10 @@ class ServeOutOfTurn(WaitingAction):
         ahead = booking.waitlist_position - 1
         lines = [
             f"{booking.full_name} gets {counted(booking.tickets_reserved, 'ticket')} now.",
-            f"{counted(ahead, 'booking')} ahead in line {'is' if ahead == 1 else 'are'} passed." if ahead else "",
-            f"Capacity {booking.event.total_tickets:,} to {forecast.inventory.total:,}." if added else "",
+            f"It passes {counted(ahead, 'booking')} ahead in line." if ahead else "",
+            f"The capacity changes from {booking.event.total_tickets:,} to {forecast.inventory.total:,}."
+            if added
+            else "",
             formatting.counts_after(forecast),
         ]
         return Preview(lines, fingerprint=(booking.tickets_reserved, added))
@@ -263,8 +266,8 @@ class CancelBookings(SelectionAction):
         name = f"{booking.reference}, {booking.full_name}, {booking.event}"
         if booking.status == BookingStatus.CANCELLED:
             return f"{name} is cancelled already."
-        status, _ = formatting.STATUSES[booking.status]
-        return f"Cancels {name}: {counted(booking.tickets_reserved, 'ticket')}, {status}."
+        verb = "waits for" if booking.status == BookingStatus.WAITLISTED else "holds"
+        return f"Cancels {name}, which {verb} {counted(booking.tickets_reserved, 'ticket')}."
 
     def carry_out_on(self, row):
         served = cancel_tickets(row, actor=self.request.user).served

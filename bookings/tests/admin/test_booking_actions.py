@@ -61,7 +61,7 @@ DONE = {
         {"tickets": "2"},
         [
             "2 tickets no longer waited for; Alan keeps 1.",
-            "No waiting booking is served by it.",
+            "No waiting booking is promoted.",
             "Then 1 ticket available, 3 bookings (4 tickets) waiting.",
         ],
         "Cancelled 2 tickets of Alan. 1 left. Waiting bookings served with them: 0.",
@@ -73,8 +73,8 @@ DONE = {
         {"first_name": "Lise", "last_name": "Meitner", "email": "lise@example.org", "who": "another", "reason": "ill"},
         [
             "{reference} is for Lise Meitner, lise@example.org.",
-            "It leaves the account ada, which can neither see nor cancel it then.",
-            "Its tickets and its place in the line stay.",
+            "It leaves the account ada, which can then neither see nor cancel it.",
+            "It keeps its tickets and its place in line.",
         ],
         "{reference} is now for Lise Meitner.",
         [
@@ -93,8 +93,8 @@ DONE = {
         {"who": "another"},
         [
             "{reference} is for Grace, {email}.",
-            "The link that its guest has ends.",
-            "Its tickets and its place in the line stay.",
+            "The guest's link no longer opens it.",
+            "It keeps its tickets and its place in line.",
         ],
         "{reference} is now for Grace.",
         [("transferred", 2, "Grace", "superuser", "its token ended")],
@@ -103,7 +103,7 @@ DONE = {
     "move": (
         "Kurt",
         {"position": "1", "reason": "a promise"},
-        ["Kurt moves from place 3 to 1 of 3.", "2 bookings are passed.", "Promotes 1 booking, 1 ticket: Kurt (1)."],
+        ["Kurt moves from place 3 to 1 of 3.", "It passes 2 bookings.", "Promotes 1 booking, 1 ticket: Kurt (1)."],
         "Kurt now has place 1 in line. Promoted 1 booking, 1 ticket: Kurt (1).",
         [("moved", 1, "Kurt", "superuser", "a promise"), ("promoted", 1, "Kurt", "superuser", "")],
         (5, 0, 2, 5),
@@ -111,7 +111,7 @@ DONE = {
     "move down": (
         "Grace",
         {"position": "2", "reason": "asked for it"},
-        ["Grace moves from place 1 to 2 of 3.", "1 booking is let ahead.", "No waiting booking is served by it."],
+        ["Grace moves from place 1 to 2 of 3.", "It lets 1 booking ahead.", "No waiting booking is promoted."],
         "Grace now has place 2 in line.",
         [("moved", 2, "Grace", "superuser", "asked for it")],
         (5, 1, 3, 6),
@@ -121,7 +121,7 @@ DONE = {
         {"reason": "a wheelchair"},
         [
             "Kurt gets 1 ticket now.",
-            "2 bookings ahead in line are passed.",
+            "It passes 2 bookings ahead in line.",
             "Then 0 tickets available, 2 bookings (5 tickets) waiting.",
         ],
         "Kurt has 1 ticket now.",
@@ -133,8 +133,8 @@ DONE = {
         {"reason": "press", "adds": "on"},
         [
             "Alan gets 3 tickets now.",
-            "1 booking ahead in line is passed.",
-            "Capacity 5 to 7.",
+            "It passes 1 booking ahead in line.",
+            "The capacity changes from 5 to 7.",
             "Then 0 tickets available, 2 bookings (3 tickets) waiting.",
         ],
         "Alan has 3 tickets now.",

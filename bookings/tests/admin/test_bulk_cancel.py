@@ -60,8 +60,8 @@ def test_bookings_are_shown_with_what_follows(box_office, line):
     response = act(box_office, "cancel_bookings", ada, other)
 
     assert lines(response) == [
-        f"Cancels {ada.reference}, Ada, Gala: 2 tickets, holds.",
-        f"Cancels {other.reference}, Ada Lovelace, Other: 2 tickets, holds.",
+        f"Cancels {ada.reference}, Ada, Gala, which holds 2 tickets.",
+        f"Cancels {other.reference}, Ada Lovelace, Other, which holds 2 tickets.",
         "Gala: Promotes 2 bookings, 2 tickets: Grace (1), Alan (1). "
         "Then 0 tickets available, 1 booking (1 ticket) waiting.",
         "Other: Then 9 tickets available, nobody waiting.",
@@ -107,7 +107,7 @@ def test_bookings_that_changed_since_they_were_shown_are_shown_again(box_office,
     response = act(box_office, "cancel_bookings", grace, confirm="yes", stamp=stamp)
 
     assert said(response) == [CHANGED]
-    assert lines(response)[0] == f"Cancels {grace.reference}, Grace, Gala: 1 ticket, holds."
+    assert lines(response)[0] == f"Cancels {grace.reference}, Grace, Gala, which holds 1 ticket."
     assert digest_of_all_tables() == before
 
 

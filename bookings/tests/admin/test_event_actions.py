@@ -44,7 +44,7 @@ DONE = {
     "capacity": (
         {"total": "7"},
         [
-            "Capacity 4 to 7.",
+            "The capacity changes from 4 to 7.",
             "Promotes 1 booking, 2 tickets: Grace (2).",
             "Then 1 ticket available, 1 booking (3 tickets) waiting.",
         ],

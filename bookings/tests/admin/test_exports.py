@@ -86,7 +86,7 @@ def test_booking_export_has_the_lists_columns(box_office):
     assert int(response["Content-Length"]) == len(content_of(response))
     newest, oldest = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
     assert newest["Reference"] == guest.reference
-    assert (newest["User"], newest["Place in waitlist"]) == ("", "")
+    assert (newest["User"], newest["Place in line"]) == ("", "")
     assert oldest == {
         "Reference": booking.reference,
         "First name": "Ada",
@@ -94,7 +94,7 @@ def test_booking_export_has_the_lists_columns(box_office):
         "Email": "ada@example.org",
         "Tickets": "2",
         "Status": "Completed",
-        "Place in waitlist": "",
+        "Place in line": "",
         "Event": "Matinée",
         "Event date (UTC)": "2080-12-01 19:30:00",
         "User": "ada",
@@ -245,7 +245,7 @@ def test_export_of_bookings_has_their_places_in_the_waitlist(box_office, monkeyp
     rows = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
 
     places = {"Kurt": "2", "Alan": "1", "Grace": "1", "Bob": "", "Ada": ""}
-    assert {row["First name"]: row["Place in waitlist"] for row in rows} == places
+    assert {row["First name"]: row["Place in line"] for row in rows} == places
 
 
 def test_export_joins_no_short_table_to_a_long_one(box_office, django_assert_max_num_queries):

@@ -188,7 +188,7 @@ def test_notices_stand_in_the_page_gravest_first(box_office):
 def test_nothing_that_needs_attention_is_said_so(box_office):
     EventFactory()
 
-    assert "Needs attention Nothing does." in words(box_office.get(HOME))
+    assert "Needs attention Nothing needs attention." in words(box_office.get(HOME))
 
 
 def test_new_installation_asks_for_its_first_event(box_office):

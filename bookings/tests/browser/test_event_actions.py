@@ -93,7 +93,7 @@ def test_more_capacity_serves_the_waitlist(page_as, event, role):
     page.locator("#content").get_by_label("Tickets in total").fill("7")
     look(
         page,
-        "Capacity 4 to 7.",
+        "The capacity changes from 4 to 7.",
         "Promotes 1 booking, 2 tickets: Grace (2).",
         "Then 1 ticket available, 1 booking (3 tickets) waiting.",
     )
@@ -123,7 +123,7 @@ def test_sales_are_closed_and_opened(page_as, event, role):
 
     page.locator("#content").get_by_label("Close sales now").check()
     look(page, "nobody can book")
-    confirm(page, "Save", "Sales are closed since")
+    confirm(page, "Save", "Sales have been closed since")
     event.refresh_from_db()
     assert event.sales_end is not None
     see(page, "Closed")
