@@ -1,11 +1,14 @@
 """Every page opens for every role that may see it, wide and narrow, light and dark, with nothing amiss."""
 
 import pytest
+from playwright.sync_api import expect
 
-from bookings.tests.browser.looks import faults, visit
+from bookings.tests.browser.looks import barriers, faults, visit
 from bookings.tests.browser.places import OUTSIDE, PLACES, ids, seed
 from bookings.tests.browser.staff import ROLES, person
 
+# The token `page` in both themes.
+LIGHT_PAGE, DARK_PAGE = "rgb(244, 246, 248)", "rgb(18, 22, 27)"
 INSIDE = [role for role in ROLES if role != "outsider"]
 
 
@@ -63,3 +66,22 @@ def test_pages_of_nobody(page_as, width, theme):
         found += [f"{place.path} {fault}" for fault in faults(page, is_probed=place.name != "api-docs")]
 
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", ["/api/docs", "/api/v1/booking", "/api/v1/event"])
+def test_pages_of_the_api_follow_the_systems_theme(page_as, path):
+    page = page_as("superuser", theme="dark")
+    visit(page, path)
+    body = page.locator("body")
+
+    expect(body).to_have_css("background-color", DARK_PAGE)
+    page.emulate_media(color_scheme="light")
+    expect(body).to_have_css("background-color", LIGHT_PAGE)
+
+
+def test_booking_form_of_the_api_can_be_read_in_the_dark(page_as):
+    page = page_as("superuser", theme="dark")
+
+    visit(page, "/api/v1/booking")
+
+    assert not [fault for fault in barriers(page) if fault.startswith("color-contrast")]
