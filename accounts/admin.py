@@ -36,7 +36,7 @@ HELP = {
         "This account manages events and bookings through the API, and may log in here. "
         "Its roles say what it may do here."
     ),
-    "groups": "What the account may do on this site. You can give and take roles that can do no more than yourself.",
+    "groups": "What the account may do on this site. You can give and take roles that can do no more than you can.",
 }
 # Only a superuser may give these. A manager may give roles.
 POWERS = ["is_staff", "is_superuser", "user_permissions"]

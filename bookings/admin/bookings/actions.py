@@ -64,10 +64,10 @@ class CancelTickets(BookingAction):
         forecast = simulate(booking.event, [Cancel(booking.pk, tickets)])
         left = booking.tickets_reserved - tickets
         is_waiting = booking.status == BookingStatus.WAITLISTED
-        verb = "no longer waited for" if is_waiting else "given back"
-        rest = f"keeps {left:,}" if left else "has none left and is cancelled"
+        verb, keeps = ("no longer waits for", "but still for") if is_waiting else ("gives back", "and keeps")
+        rest = f", {keeps} {left:,}" if left else "; the booking is cancelled"
         lines = [
-            f"{counted(tickets, 'ticket')} {verb}; {booking.full_name} {rest}.",
+            f"{booking.full_name} {verb} {counted(tickets, 'ticket')}{rest}.",
             formatting.promotes(forecast),
             formatting.counts_after(forecast),
         ]

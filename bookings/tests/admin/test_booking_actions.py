@@ -32,7 +32,7 @@ DONE = {
         "Ada",
         {},
         [
-            "4 tickets given back; Ada has none left and is cancelled.",
+            "Ada gives back 4 tickets; the booking is cancelled.",
             "Promotes 2 bookings, 5 tickets: Grace (2), Alan (3).",
             "Then 0 tickets available, 1 booking (1 ticket) waiting.",
         ],
@@ -48,7 +48,7 @@ DONE = {
         "Ada",
         {"tickets": "1"},
         [
-            "1 ticket given back; Ada keeps 3.",
+            "Ada gives back 1 ticket, and keeps 3.",
             "Promotes 1 booking, 2 tickets: Grace (2).",
             "Then 0 tickets available, 2 bookings (4 tickets) waiting.",
         ],
@@ -60,7 +60,7 @@ DONE = {
         "Alan",
         {"tickets": "2"},
         [
-            "2 tickets no longer waited for; Alan keeps 1.",
+            "Alan no longer waits for 2 tickets, but still for 1.",
             "No waiting booking is promoted.",
             "Then 1 ticket available, 3 bookings (4 tickets) waiting.",
         ],

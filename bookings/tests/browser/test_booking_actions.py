@@ -36,7 +36,7 @@ def test_booking_is_cancelled_and_the_waitlist_served(page_as, event, role):
 
     foretold(
         page,
-        "3 tickets given back; Ada has none left and is cancelled.",
+        "Ada gives back 3 tickets; the booking is cancelled.",
         "Promotes 2 bookings, 3 tickets: Grace (2), Alan (1).",
         "Then 0 tickets available, nobody waiting.",
     )
@@ -59,7 +59,7 @@ def test_some_tickets_of_a_booking_are_cancelled(page_as, event, role):
 
     page.locator("#content").get_by_label("Tickets to cancel").fill("1")
     confirm(page, "Cancel tickets", "Nothing was done yet.")
-    foretold(page, "1 ticket given back; Ada keeps 2.", "No waiting booking is promoted.")
+    foretold(page, "Ada gives back 1 ticket, and keeps 2.", "No waiting booking is promoted.")
     assert booking_of("Ada").tickets_reserved == 3
     confirm(page, "Cancel tickets", "Cancelled 1 ticket of Ada. 2 left.")
 
