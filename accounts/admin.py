@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm
+from django.contrib.auth.forms import BaseUserCreationForm
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
@@ -30,10 +30,14 @@ DEACTIVATE = (
     "Accounts are never deleted, since bookings and the ledger name them: take away “Active” instead. "
     "That ends all their logins at once."
 )
+NEXT = "The person's name and their roles follow once the user is saved."
 HELP = {
-    "is_active": "Without it nobody logs in with this account.",
-    "is_staff": "Manages events and bookings through the API and may log in here; what it may do here, roles say.",
-    "groups": "What the account may do on this site. You can give and take roles that can do no more than yourself.",
+    "is_active": "If this is off, nobody can log in with this account.",
+    "is_staff": (
+        "This account manages events and bookings through the API, and may log in here. "
+        "Its roles say what it may do here."
+    ),
+    "groups": "What the account may do on this site. You can give and take roles that can do no more than you can.",
 }
 # Only a superuser may give these. A manager may give roles.
 POWERS = ["is_staff", "is_superuser", "user_permissions"]
@@ -101,18 +105,12 @@ class RoleFilter(admin.RelatedFieldListFilter):
         self.title = "role"
 
 
-class NewAccountForm(AdminUserCreationForm):
-    def clean_username(self):
-        """Does not check whether the name is taken: `User.clean` does, and Django's check here would pass None on to
-        it."""
-        return self.cleaned_data["username"]
-
-
 @admin.register(User)
 class AccountAdmin(SelectionActions, UserAdmin):
     change_form_template = "accounts/admin/account.html"
     selection_actions = [EndLoginsOfSelection]
     list_display = ["username", "full_name", "roles", "email", "last_seen", "is_active", "joined"]
+    empty_value_display = ""
     list_filter = [("groups", RoleFilter), "is_staff", "is_active", "date_joined"]
     list_per_page = 50
     show_full_result_count = False
@@ -122,12 +120,14 @@ class AccountAdmin(SelectionActions, UserAdmin):
     search_fields = ["username"]
     search_help_text = "Username, email, name or id"
     filter_horizontal = ["user_permissions"]
-    add_form = NewAccountForm
+    # Django's own form and template offer a user without a password, with whom nobody could log in. This form does not
+    # check whether the name is taken, since `User.clean` does.
+    add_form, add_form_template = BaseUserCreationForm, None
     formfield_overrides = {ExactEmailField: {"form_class": EmailField}}
     change_password_form = AccountPasswordForm
     readonly_fields = ["roles", "signed_in", "last_seen", "date_joined"]
     add_fieldsets = [
-        (None, {"classes": ["wide"], "fields": ["username", "email", "usable_password", "password1", "password2"]}),
+        (None, {"classes": ["wide"], "fields": ["username", "email", "password1", "password2"], "description": NEXT}),
     ]
     fieldsets = [
         (None, {"fields": ["username", "email", "password"]}),
@@ -189,7 +189,8 @@ class AccountAdmin(SelectionActions, UserAdmin):
         for word in search_term.split():
             queryset = queryset.filter(
                 Q(username_key__contains=username_key(word))
-                | Q(email__contains=normalise_email(word))
+                # A word of invisible characters is an address of nothing, and is found nowhere.
+                | Q(email__contains=normalise_email(word) or word)
                 | Q(first_name__icontains=word)
                 | Q(last_name__icontains=word)
                 | Q(pk=parse_id(word))

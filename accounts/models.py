@@ -18,7 +18,7 @@ from ticks.text import MAX_NAME, has_hidden_character, normalise_email, normalis
 MAX_USERNAME = 80
 NAME_TAKEN = "This username is taken."
 EMAIL_TAKEN = "This email is taken."
-HIDDEN_CHARACTER = "A username has no characters that cannot be seen."
+HIDDEN_CHARACTER = "Remove the invisible characters from the username."
 
 
 def username_key(username: str) -> str:

@@ -24,6 +24,7 @@ from ticks.formatting import counted
 from ticks.parsing import parse_id
 
 CHANGED = "This changed since you looked. Below is what would happen now; confirm again if it still fits."
+NOT_SHOWN = "Nothing was done yet. Below is what will happen with what you typed; confirm it if it fits."
 MAX_LISTED = 50
 # Each code of the services has a sentence for people here.
 MESSAGES = {
@@ -64,11 +65,27 @@ class ActionForm(forms.Form):
     stamp = forms.CharField(required=False, widget=forms.HiddenInput)
     # A service names a field in its refusals; this gives the form's field for it.
     refused_fields: dict[str, str] = {}
+    # The checkbox, if any, that must be ticked beside the button that confirms. Its field is not required.
+    consent = ""
     is_outcome_unknown = False
 
     def stamp_of(self, preview: Preview) -> str:
-        values = sorted((name, repr(value)) for name, value in self.cleaned_data.items() if name != "stamp")
-        return sha256(repr((values, preview.fingerprint)).encode()).hexdigest()[:32]
+        """The hash of the input, and behind a dot that of the preview's fingerprint."""
+        values = self.cleaned_data.items()
+        values = sorted((name, repr(value)) for name, value in values if name not in ("stamp", self.consent))
+        return ".".join(sha256(repr(part).encode()).hexdigest()[:32] for part in (values, preview.fingerprint))
+
+    def has_consent(self) -> bool:
+        if self.consent and not self.cleaned_data[self.consent]:
+            self.add_error(self.consent, "Tick this to confirm.")
+            return False
+        return True
+
+    def fields_before_preview(self) -> list[forms.BoundField]:
+        return [field for field in self.visible_fields() if field.name != self.consent]
+
+    def consent_field(self) -> forms.BoundField | None:
+        return self[self.consent] if self.consent else None
 
     def refuse(self, refusal: Refusal) -> None:
         self.is_outcome_unknown = isinstance(refusal, OutcomeUnknown)
@@ -151,16 +168,18 @@ class Action:
             report = self.earlier_report(form) if is_confirmed else None
             if report is None:
                 preview = self.preview(form)
-                stamp = form.stamp_of(preview)
-                if is_confirmed and form.cleaned_data["stamp"] == stamp:
+                shown, stamp = form.cleaned_data["stamp"], form.stamp_of(preview)
+                if is_confirmed and shown == stamp and form.has_consent():
                     report = self.carry_out(form)
         except Refusal as refusal:
             form.refuse(refusal)
             return self.page(form)
         if report:
             return self.finish(report)
-        if is_confirmed:
-            messages.warning(self.request, CHANGED)
+        if is_confirmed and shown != stamp:
+            is_other_input = shown.partition(".")[0] != stamp.partition(".")[0]
+            add = messages.info if is_other_input else messages.warning
+            add(self.request, NOT_SHOWN if is_other_input else CHANGED)
         form.data["stamp"] = stamp
         return self.page(form, preview.lines)
 

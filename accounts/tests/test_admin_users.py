@@ -82,6 +82,23 @@ def test_user_search_finds_in_any_case(box_office, term):
     assert list(box_office.get(LIST, {"q": term}).context["cl"].result_list) == [user]
 
 
+def test_form_of_a_new_user_offers_no_way_in_that_there_is_not(box_office):
+    page = box_office.get(f"{LIST}add/").content.decode()
+
+    assert 'name="password1"' in page
+    assert "LDAP" not in page
+    assert "usable_password" not in page
+
+
+@pytest.mark.parametrize("term", ["\u200b", "ada \u200b", "\ufeff\u2060"])
+def test_user_search_for_what_cannot_be_seen_finds_nothing(box_office, term):
+    UserFactory(username="ada")
+
+    response = box_office.get(LIST, {"q": term})
+
+    assert (response.status_code, list(response.context["cl"].result_list)) == (200, [])
+
+
 def test_user_search_finds_by_id(box_office):
     user = UserFactory(username="grace")
     UserFactory(username="ada")
@@ -191,7 +208,7 @@ def test_user_add_overtaken_while_saving_says_so_at_the_field(box_office, monkey
 WRONG = [
     ("email", f"{'İ' * 58}@{'a.' * 68}org", ["Enter a valid email address.", "Ensure this value has at most 254"]),
     ("email", "ada\u017f@example.org", ["Enter a valid email address."]),
-    ("username", "ada\u3164", ["A username has no characters that cannot be seen."]),
+    ("username", "ada\u3164", ["Remove the invisible characters from the username."]),
     ("first_name", "\u2800", ["Write at least one character that can be seen."]),
     ("last_name", "Love\u202elace", ["Characters that change the direction of writing are not allowed."]),
 ]

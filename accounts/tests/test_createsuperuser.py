@@ -29,8 +29,8 @@ def test_createsuperuser_from_the_environment_makes_an_admin(anonymous):
     [
         ("EMAIL", f"{'İ' * 58}@{'a.' * 68}org", "Enter a valid email address.; Ensure this value has at most 254"),
         ("EMAIL", "root", "Enter a valid email address."),
-        ("USERNAME", "\u3164", "A username has no characters that cannot be seen."),
-        ("USERNAME", "root\u115f", "A username has no characters that cannot be seen."),
+        ("USERNAME", "\u3164", "Remove the invisible characters from the username."),
+        ("USERNAME", "root\u115f", "Remove the invisible characters from the username."),
         # Their stored form has 240 letters, or spaces.
         ("USERNAME", "ﬃ" * 80, "Ensure this value has at most 80 characters"),
         ("USERNAME", "ﷺ", "Enter a valid username."),

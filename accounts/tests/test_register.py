@@ -223,7 +223,7 @@ def test_register_weak_password_is_400(anonymous, password, said):
         ("username", "a" * 81, "Ensure this field has no more than 80 characters."),
         ("username", "ﬃ" * 27, "Ensure this field has no more than 80 characters."),
         ("username", "\u3164", "Write at least one character that can be seen."),
-        ("username", "divine\u115f", "A username has no characters that cannot be seen."),
+        ("username", "divine\u115f", "Remove the invisible characters from the username."),
         ("username", "divine\u202e", "Characters that change the direction of writing are not allowed."),
         ("username", "a\0b", "Control characters such as line breaks are not allowed."),
         ("username", {"a": 1}, "Not a valid string."),

@@ -11,6 +11,10 @@ from ticks.parsing import MAX_TICKETS, refuse_misread_time
 from ticks.text import MAX_NAME
 
 MAX_REASON = 200
+# A new booking's names have at most this length, as in the API.
+MAX_PERSON_NAME = 100
+# The one-ticket contract copies the names of accounts, which may be longer.
+MAX_ACCOUNT_NAME = 150
 # Otherwise the browser would fill in the name of the person who types.
 NO_AUTOCOMPLETE = {"autocomplete": "off"}
 SWITCH_WORDS = {"yes": True, "on": True, "true": True, "1": True, "no": False, "off": False, "false": False, "0": False}
@@ -64,14 +68,14 @@ class SwitchField(forms.BooleanField):
         return switch
 
 
-def first_name(**options) -> LineField:
-    return LineField(max_length=100, label="First name", widget=forms.TextInput(NO_AUTOCOMPLETE), **options)
+def first_name(*, max_length: int = MAX_PERSON_NAME) -> LineField:
+    return LineField(max_length=max_length, label="First name", widget=forms.TextInput(NO_AUTOCOMPLETE))
 
 
-def last_name() -> LineField:
+def last_name(*, max_length: int = MAX_PERSON_NAME) -> LineField:
     """Optional, since some people have only one name."""
     widget = forms.TextInput(NO_AUTOCOMPLETE)
-    return LineField(max_length=100, label="Last name", required=False, widget=widget)
+    return LineField(max_length=max_length, label="Last name", required=False, widget=widget)
 
 
 def email() -> EmailField:

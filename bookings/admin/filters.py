@@ -81,12 +81,12 @@ class ByEventFilterForm(FilterForm):
         if event:
             return event
         words = fold_words(value)
-        # The search looks at venues and descriptions too.
-        found = Event.objects.search(value).order_by("-pk")
+        # The search looks at venues and descriptions too. A description is long, and many events may match.
+        found = Event.objects.search(value).order_by("-pk").only("name", "date")
         events = [event for event in found if all(word in search_text(event.name) for word in words)][:MAX_CHOICES]
         same = [event for event in events if fold_words(event.name) == words]
         if len(events) == 1 or len(same) == 1:
-            return (same or events)[0]
+            return Event.objects.get(pk=(same or events)[0].pk)
         self.events = events
         if not events:
             raise forms.ValidationError("No event has this number, or this in its name.")

@@ -22,10 +22,11 @@ register = template.Library()
 register.filter("bar", bar)
 register.filter("moment", time_tag)
 MAX_NAMES = 8
+# The words of every page for a status, and their colours. Exports have the API's words, for programs.
 STATUSES = {
-    BookingStatus.COMPLETED: ("holds", "good"),
-    BookingStatus.WAITLISTED: ("waits", "warn"),
-    BookingStatus.CANCELLED: ("cancelled", "quiet"),
+    BookingStatus.COMPLETED: ("Holds tickets", "good"),
+    BookingStatus.WAITLISTED: ("Waiting", "warn"),
+    BookingStatus.CANCELLED: ("Cancelled", "quiet"),
 }
 ENTRY_TONES = {
     LedgerKind.BOOKED: "good",
@@ -141,7 +142,7 @@ def promotes(forecast: EventWork) -> str:
     """The bookings that a preview promotes from the waitlist."""
     if forecast.promoted or not forecast.event.waitlisted_count:
         return promoted(forecast.promoted, verb="Promotes")
-    return "No waiting booking is served by it."
+    return "No waiting booking is promoted."
 
 
 def waiting_reason(event: Event, *, tickets: int, position: int) -> str:

@@ -13,10 +13,10 @@ from bookings.models import Booking, LedgerEntry
 from bookings.services.reports import (
     booked_today,
     event_totals,
-    fullest_on_sale,
     inventory_findings,
     is_prune_overdue,
     latest_entries,
+    next_on_sale,
     opening_soon,
     sold_out_with_waitlist,
 )
@@ -67,7 +67,7 @@ def dashboard(request: HttpRequest) -> dict:
                 *waitlist_notices(now, count=totals["sold_out_with_waitlist"]),
                 *opening_notices(now, count=totals["opening_soon"]),
             ],
-            "events": fullest_on_sale(now, MAX_EVENTS),
+            "events": next_on_sale(now, MAX_EVENTS),
             "more_on_sale": max(0, totals["on_sale"] - MAX_EVENTS),
             "on_sale_url": events_url("on_sale"),
         }

@@ -14,7 +14,7 @@ from ticks.formatting import time_tag, with_unit
 
 
 class LedgerFilterForm(ByEventFilterForm):
-    booking = search_field("Reference or number of a booking")
+    booking = search_field("Reference of a booking")
     kind = forms.ChoiceField(label="What", choices=[("", "Anything"), *LedgerKind.choices], required=False)
     field_order = ("booking", "event", "kind", "since", "until")
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum, Value
+from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Sum, When
 
 from bookings.models import InventoryCheck, LedgerEntry, SalesHour
 from bookings.services.checks import quick_findings
@@ -93,16 +93,11 @@ def event_totals(now: datetime) -> dict[str, int]:
     return {name: int(number) for name, number in totals.items()}
 
 
-def fullest_on_sale(now: datetime, limit: int) -> list[Event]:
-    """Events with tickets left, the fullest first, then those that are sold out; with `tickets_today` for each."""
-    events = (
-        Event.objects.on_sale(now)
-        .annotate(
-            is_sold_out=Q(available_tickets=0),
-            share_left=F("available_tickets") * Value(1.0) / F("total_tickets"),
-        )
-        .order_by("is_sold_out", "share_left", "date", "pk")
-    )
+def next_on_sale(now: datetime, limit: int) -> list[Event]:
+    """Events on sale from today on, the soonest first, then past ones and those without a date; with `tickets_today`
+    for each."""
+    is_past, has_no_date = When(date__lt=start_of(now, "day"), then=1), When(date=None, then=2)
+    events = Event.objects.on_sale(now).order_by(Case(is_past, has_no_date, default=0), "date", "pk")
     events = list(events[:limit])
     hours = SalesHour.objects.filter(event__in=events, hour__gte=start_of(now, "day")).order_by()
     tickets = dict(hours.values("event").annotate(n=Sum("tickets")).values_list("event", "n"))

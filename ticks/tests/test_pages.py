@@ -48,6 +48,7 @@ def test_index_shows_commands_that_work(client):
         "ticks/admin.js",
         "ticks/browsable.css",
         "ticks/docs.css",
+        "ticks/docs.js",
         "ticks/favicon.svg",
         "ticks/forms.css",
         "ticks/lists.css",

@@ -18,6 +18,8 @@ from ticks.forms import WholeNumberField
 from ticks.parsing import parse_id
 from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAction
 
+ALL_CANCELLED = "There is nothing to cancel: all selected bookings are cancelled already."
+
 
 class BookingAction(Action):
     subjects = Booking.objects.select_related("event", "user")
@@ -42,7 +44,9 @@ class BookingAction(Action):
 class CancelForm(ActionForm):
     refused_fields = {"ticketsToCancel": "tickets"}
 
-    tickets = fields.tickets(label="Tickets to cancel", help_text="As many as it has: the booking is cancelled.")
+    tickets = fields.tickets(
+        label="Tickets to cancel", help_text="If you cancel all of them, the booking is cancelled."
+    )
 
 
 class CancelTickets(BookingAction):
@@ -60,10 +64,10 @@ class CancelTickets(BookingAction):
         forecast = simulate(booking.event, [Cancel(booking.pk, tickets)])
         left = booking.tickets_reserved - tickets
         is_waiting = booking.status == BookingStatus.WAITLISTED
-        verb = "no longer waited for" if is_waiting else "given back"
-        rest = f"keeps {left:,}" if left else "has none left and is cancelled"
+        verb, keeps = ("no longer waits for", "but still for") if is_waiting else ("gives back", "and keeps")
+        rest = f", {keeps} {left:,}" if left else "; the booking is cancelled"
         lines = [
-            f"{counted(tickets, 'ticket')} {verb}; {booking.full_name} {rest}.",
+            f"{booking.full_name} {verb} {counted(tickets, 'ticket')}{rest}.",
             formatting.promotes(forecast),
             formatting.counts_after(forecast),
         ]
@@ -88,15 +92,15 @@ class CancelTickets(BookingAction):
 class TransferForm(ActionForm):
     SAME, ANOTHER = "same", "another"
 
-    first_name = fields.first_name()
-    last_name = fields.last_name()
+    first_name = fields.first_name(max_length=fields.MAX_ACCOUNT_NAME)
+    last_name = fields.last_name(max_length=fields.MAX_ACCOUNT_NAME)
     email = fields.email()
     who = forms.ChoiceField(
         label="Who is it now?",
         widget=forms.RadioSelect,
         choices=[
-            (SAME, "The same person, written otherwise: their account or link still opens the booking"),
-            (ANOTHER, "Another person: it leaves the account that booked it, and the guest's link ends"),
+            (SAME, "The same person, spelled differently: their account or link still opens the booking"),
+            (ANOTHER, "Another person: the account or link that opened the booking so far no longer does"),
         ],
     )
     reason = fields.reason(required=False)
@@ -126,10 +130,10 @@ class TransferBooking(BookingAction):
         name = f"{holder.first_name} {holder.last_name}".strip()
         lines = [f"{booking.reference} is for {name}, {holder.email or 'without a mail address'}."]
         if "user_id" in changes:
-            lines.append(f"It leaves the account {booking.user.username}, which can neither see nor cancel it then.")
+            lines.append(f"It leaves the account {booking.user.username}, which can then neither see nor cancel it.")
         if "token_hash" in changes:
-            lines.append("The link that its guest has ends.")
-        lines.append("Its tickets and its place in the line stay.")
+            lines.append("The guest's link no longer opens it.")
+        lines.append("It keeps its tickets and its place in line.")
         return Preview(lines, fingerprint=(booking.full_name, booking.email, booking.status))
 
     def carry_out(self, form):
@@ -143,7 +147,8 @@ class WaitingAction(BookingAction):
     permission = "bookings.reorder_waitlist"
 
     def closed_reason(self):
-        return NotWaiting.message if self.subject.status != BookingStatus.WAITLISTED else None
+        is_waiting = self.subject.status == BookingStatus.WAITLISTED
+        return super().closed_reason() or (None if is_waiting else NotWaiting.message)
 
 
 class MoveForm(ActionForm):
@@ -163,12 +168,11 @@ class MoveBooking(WaitingAction):
         event, old = booking.event, booking.waitlist_position
         commands = moves(event, booking, position=position, note="", actor=None)
         if not commands:
-            raise InvalidTerms("It stands there already.", field="position")
-        passed = abs(position - old)
-        others = f"{counted(passed, 'booking')} {'is' if passed == 1 else 'are'}"
+            raise InvalidTerms("The booking already has this place.", field="position")
+        passed = counted(abs(position - old), "booking")
         lines = [
             f"{booking.full_name} moves from place {old:,} to {position:,} of {event.waitlisted_count:,}.",
-            f"{others} passed." if position < old else f"{others} let ahead.",
+            f"It passes {passed}." if position < old else f"It lets {passed} ahead.",
             formatting.promotes(simulate(event, commands)),
         ]
         return Preview(lines, fingerprint=old)
@@ -210,8 +214,10 @@ class ServeOutOfTurn(WaitingAction):
         ahead = booking.waitlist_position - 1
         lines = [
             f"{booking.full_name} gets {counted(booking.tickets_reserved, 'ticket')} now.",
-            f"{counted(ahead, 'booking')} ahead in line {'is' if ahead == 1 else 'are'} passed." if ahead else "",
-            f"Capacity {booking.event.total_tickets:,} to {forecast.inventory.total:,}." if added else "",
+            f"It passes {counted(ahead, 'booking')} ahead in line." if ahead else "",
+            f"The capacity changes from {booking.event.total_tickets:,} to {forecast.inventory.total:,}."
+            if added
+            else "",
             formatting.counts_after(forecast),
         ]
         return Preview(lines, fingerprint=(booking.tickets_reserved, added))
@@ -235,8 +241,12 @@ class CancelBookings(SelectionAction):
     subjects = Booking.objects.select_related("event").order_by(F("waitlist_number").desc(nulls_last=True), "pk")
     thing, limit = "booking", 500
 
-    def preview(self, form):
+    def closed_reason(self):
         show_cancelled(self.subject)
+        is_done = all(booking.status == BookingStatus.CANCELLED for booking in self.subject)
+        return ALL_CANCELLED if is_done else None
+
+    def preview(self, form):
         rows = [self.described(booking) for booking in self.subject]
         effects = [
             f"{forecast.event}: {formatting.promotes(forecast)} {formatting.counts_after(forecast)}".replace("  ", " ")
@@ -256,8 +266,8 @@ class CancelBookings(SelectionAction):
         name = f"{booking.reference}, {booking.full_name}, {booking.event}"
         if booking.status == BookingStatus.CANCELLED:
             return f"{name} is cancelled already."
-        status, _ = formatting.STATUSES[booking.status]
-        return f"Cancels {name}: {counted(booking.tickets_reserved, 'ticket')}, {status}."
+        verb = "waits for" if booking.status == BookingStatus.WAITLISTED else "holds"
+        return f"Cancels {name}, which {verb} {counted(booking.tickets_reserved, 'ticket')}."
 
     def carry_out_on(self, row):
         promoted = cancel_tickets(row, actor=self.request.user).promoted

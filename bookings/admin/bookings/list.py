@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.models import User, username_key
 from bookings.admin.filters import ByEventFilterForm, day_field, search_field
-from bookings.admin.formatting import booking_url
+from bookings.admin.formatting import STATUSES, booking_url
 from bookings.admin.lists import KeysetList
 from bookings.enums import BookingStatus
 from bookings.models import Booking, SalesHour, attach_positions, show_cancelled
@@ -37,7 +37,7 @@ from ticks.forms import WholeNumberField
 from ticks.parsing import MAX_TICKETS
 from ticks.search import MIN_PART
 
-STATUSES = [("", "Any"), ("completed", "Holds tickets"), ("waitlisted", "Waits"), ("cancelled", "Cancelled")]
+STATUS_CHOICES = [("", "Any"), *((status.value, word) for status, (word, _) in STATUSES.items())]
 # Shorter words are also the beginnings of many names.
 MIN_REFERENCE_PREFIX = 4
 MAX_PARTS = 6
@@ -57,9 +57,9 @@ EVENT_COUNTS = (
 
 
 class BookingFilterForm(ByEventFilterForm):
-    q = search_field("Reference, name, mail address or number")
+    q = search_field("Reference, name or mail address")
     since = day_field("Made from")
-    status = forms.ChoiceField(label="Status", choices=STATUSES, required=False)
+    status = forms.ChoiceField(label="Status", choices=STATUS_CHOICES, required=False)
     least = WholeNumberField(label="Tickets from", required=False, min_value=1, max_value=MAX_TICKETS)
     most = WholeNumberField(label="to", required=False, min_value=1, max_value=MAX_TICKETS)
     field_order = ("q", "event", "status", "since", "until", "least", "most")

@@ -30,9 +30,10 @@ from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAc
 
 WAIT_FOR_TICKETS = "Bookings that wait keep their places and are still served when tickets come back."
 WAIT_UNTIL_OPEN = (
-    "Bookings that wait keep their places. While sales are closed, tickets that come back serve nobody by themselves; "
-    "you can serve a booking out of turn."
+    "Bookings that wait keep their places. While sales are closed, freed tickets promote no booking; you can serve a "
+    "booking out of turn."
 )
+ALL_CANCELLED = "There is nothing to cancel: all selected events are cancelled already."
 NO_ACCOUNT = "There is no active account of this name or mail address; leave it empty to book for a guest."
 
 
@@ -62,7 +63,10 @@ class CallerForm(ActionForm):
         required=False,
         max_length=254,
         label="Account",
-        help_text="The caller's username or mail address, if the booking is to be in their account. Empty: a guest's.",
+        help_text=(
+            "The caller's username or mail address, if the booking belongs in their account. "
+            "Leave it empty for a guest."
+        ),
         widget=forms.TextInput(fields.NO_AUTOCOMPLETE),
     )
     # The idempotency key is drawn with the page, so that a page that is sent twice books once.
@@ -177,9 +181,9 @@ class ChangeCapacity(EventEdit):
         event, total = self.subject, form.cleaned_data["total"]
         self.refuse_stale(form)
         forecast = simulate(self.subject, [ChangeTerms(total, event.waitlist_policy, event.sales_end)])
-        lines = [f"Capacity {event.total_tickets:,} to {total:,}."]
+        lines = [f"The capacity changes from {event.total_tickets:,} to {total:,}."]
         if total == event.total_tickets:
-            return Preview([*lines, "That is what it has already; nothing would change."])
+            return Preview([*lines, "The event has this capacity already, so nothing changes."])
         lines += [formatting.promotes(forecast), formatting.counts_after(forecast)]
         # While an event sells, others join the waitlist all the time. They do not change what was decided.
         return Preview(lines, fingerprint=bool(forecast.promoted))
@@ -201,8 +205,12 @@ class SalesForm(VersionForm):
         widget=forms.RadioSelect,
         choices=[(OPEN, "Open sales now"), (CLOSE, "Close sales now"), (TIMES, "Set the times below")],
     )
-    sales_start = fields.MomentField(label="Sales start", required=False, help_text="UTC. Empty: on sale at once.")
-    sales_end = fields.MomentField(label="Sales end", required=False, help_text="UTC. Empty: no end.")
+    sales_start = fields.MomentField(
+        label="Sales start", required=False, help_text="In UTC. If it is empty, sales start at once."
+    )
+    sales_end = fields.MomentField(
+        label="Sales end", required=False, help_text="In UTC. If it is empty, sales have no end."
+    )
 
 
 class OpenOrCloseSales(EventEdit):
@@ -295,7 +303,9 @@ def two_versions(event: Event, form: EditForm) -> Table:
 
 
 class CancelForm(VersionForm):
-    is_sure = forms.BooleanField(label="Yes, cancel this event with all its bookings")
+    consent = "is_sure"
+
+    is_sure = forms.BooleanField(label="Yes, cancel this event with all its bookings", required=False)
 
 
 class CancelWholeEvent(EventEdit):
@@ -303,6 +313,7 @@ class CancelWholeEvent(EventEdit):
     permission = "events.cancel_event"
     form_class = CancelForm
     is_dangerous = True
+    previews_at_once = True
 
     def preview(self, form):
         self.refuse_stale(form)
@@ -310,7 +321,7 @@ class CancelWholeEvent(EventEdit):
         held = f"{counted(event.completed_count, 'booking')} with {counted(event.held_tickets, 'ticket')}"
         return Preview(
             [
-                f"{held} and {counted(event.waitlisted_count, 'booking')} that wait are cancelled.",
+                f"{held} and {counted(event.waitlisted_count, 'waiting booking')} are cancelled.",
                 f"All {counted(forecast.inventory.available, 'ticket')} come back; nobody can book any more.",
                 "This cannot be undone.",
             ]
@@ -331,6 +342,9 @@ class CancelEvents(SelectionAction):
     subjects = Event.objects.order_by("name", "pk")
     thing, limit = "event", 50
     already_done = EventNotFound
+
+    def closed_reason(self):
+        return ALL_CANCELLED if all(event.deleted_at for event in self.subject) else None
 
     def preview(self, form):
         rows = [self.described(event) for event in self.subject]

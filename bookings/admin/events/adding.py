@@ -31,7 +31,7 @@ MAX_ROWS = 1000
 MAX_COLUMNS, MAX_LINES, MAX_HEAD = 100, 20_000, 10_000
 MAX_ERRORS = 100
 EXAMPLE = """\
-Name,Date (UTC),Venue,Total tickets,Sales end (UTC),Waitlist policy,Description
+Name,Date,Venue,Total tickets,Sales end,Waitlist policy,Description
 New Year's concert,2030-12-31 20:00,Town hall,250,2030-12-31 18:00,First fit,"Doors open at 19:00, seats are free."
 Matinee,2031-01-01 14:30,Town hall,120,,,
 """
@@ -121,11 +121,11 @@ class ImportForm(OnceForm):
     file = forms.FileField(
         label="A file",
         required=False,
-        help_text="It takes the place of the text below.",
+        help_text="If you choose a file, the text below is ignored.",
         widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,text/csv"}),
     )
     text = LinesField(
-        label="Or the text itself",
+        label="Or paste the text",
         required=False,
         strip=False,
         help_text=HELP,
@@ -166,14 +166,13 @@ class ImportEvents(AddEvents):
 
     def preview(self, form):
         lines, warnings = [f"{counted(len(form.rows), 'event')} will be created."], double_warnings(form.rows)
-        if form.unknown_titles:
-            lines.append(f"These columns are not read: {', '.join(form.unknown_titles)}.")
+        lines += not_read(form.unknown_titles)
         lines += [f"Line {line}: {text}" for line, text in warnings]
         now = timezone.now()
         rows = {line: new_event_fields(row, now=now) for line, row in form.rows.items()}
         names = [name for name in EDITABLE_FIELDS if any(row[name] not in (None, "") for row in rows.values())]
         cells = [[str(line), *(format_value(name, row[name]) for name in names)] for line, row in rows.items()]
-        self.table = Table("As the lines were read.", ["Line", *(LABELS[name] for name in names)], cells)
+        self.table = Table("This is how the lines were read.", ["Line", *(LABELS[name] for name in names)], cells)
         return Preview(lines, fingerprint=warnings)
 
 
@@ -219,11 +218,21 @@ def read_rows(text: str) -> tuple[dict[int, dict], list[str]]:
         rows[number] = {} if found else form.values()
     if not rows:
         raise ValidationError("There is a line with the names of columns, and no event below it.")
+    unknown = unknown_of(titles, names)
     if errors:
         more = [f"And {len(errors) - MAX_ERRORS:,} more."] if len(errors) > MAX_ERRORS else []
         summary = f"{wrong} of {counted(len(rows), 'line')} must be corrected."
-        raise ValidationError([summary, *errors[:MAX_ERRORS], *more])
-    return rows, [title for title, name in zip(titles, names, strict=True) if title and not name]
+        raise ValidationError([summary, *not_read(unknown), *errors[:MAX_ERRORS], *more])
+    return rows, unknown
+
+
+def unknown_of(titles: list[str], names: list[str | None]) -> list[str]:
+    return [title for title, name in zip(titles, names, strict=True) if title and not name]
+
+
+def not_read(titles: list[str]) -> list[str]:
+    """The sentence about unknown columns, if there are any."""
+    return [f"These columns are not read: {', '.join(titles)}."] if titles else []
 
 
 def numbered_lines(text: str):
@@ -252,7 +261,9 @@ def columns_of(titles: list[str]) -> list[str | None]:
             raise ValidationError(f"Two columns are “{label}”; leave one out.")
         field = EventForm.base_fields[name]
         if field.required and field.initial is None and name not in names:
-            raise ValidationError(f"The first line must name the columns, and “{label}” is not among them.")
+            missing = f"The first line must name the columns, and “{label}” is not among them."
+            # If no title is known, the line has no titles.
+            raise ValidationError([missing, *not_read(unknown_of(titles, names) if any(names) else [])])
     return names
 
 

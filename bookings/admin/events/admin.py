@@ -29,7 +29,7 @@ from bookings.admin.formatting import event_url, inventory_badge, waiting_reason
 from bookings.exceptions import NoSuchPlace
 from bookings.models import Booking, LedgerEntry
 from bookings.services.checks import quick_findings, start_check
-from bookings.services.reports import sales_over_time
+from bookings.services.reports import UNITS, sales_over_time
 from bookings.services.search import number_in
 from bookings.services.waitlist import number_at
 from events.models import EDITABLE_FIELDS, STATES, Event
@@ -132,7 +132,8 @@ class EventAdmin(Exportable, PageAdmin):
         sees_entries = sees_bookings and request.user.has_perm("bookings.view_ledgerentry")
         first = first_place(request, event)
         findings = quick_findings([event]).get(event.pk, [])
-        sales = sales_over_time(event, now=timezone.now())
+        now = timezone.now()
+        sales = sales_over_time(event, now=now)
         terms = [name for name in EDITABLE_FIELDS if name not in NO_TERMS]
         entries = LedgerEntry.objects.filter(event=event).select_related("booking", "actor").order_by("-sequence")
         return {
@@ -143,7 +144,8 @@ class EventAdmin(Exportable, PageAdmin):
             "badge": inventory_badge(event, getattr(event, "inventory_check", None), quick=findings),
             "terms": [(LABELS[name], format_value(name, getattr(event, name))) for name in terms],
             "sales": sales,
-            "chart_data": {**sales._asdict(), "capacity": event.total_tickets},
+            "chart_data": {**sales._asdict(), "capacity": event.total_tickets, "now": now},
+            "is_under_way": sales.periods and now < sales.periods[-1].start + UNITS[sales.unit],
             "may_see_bookings": sees_bookings,
             "waitlist": waitlist_rows(event, first) if sees_bookings and event.waitlisted_count else [],
             "earlier": max(1, first - PAGE_SIZE) if first > 1 else None,

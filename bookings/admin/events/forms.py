@@ -51,10 +51,17 @@ class EventForm(forms.ModelForm, ActionForm):
             "waitlist_enabled": SwitchField,
         }
         help_texts = {
+            "date": "In UTC. Leave it empty if the date is not known yet, or if there is none.",
+            "max_tickets_per_booking": "If it is empty, there is no limit.",
+            "max_tickets_per_person": (
+                "Counts what one account, or one mail address of guests, holds and waits for. "
+                "If it is empty, there is no limit."
+            ),
+            "sales_start": "In UTC. If it is empty, sales start at once.",
             "sales_end": (
-                "UTC. Empty: at the event's date, if that lies ahead, or at the end of that day, if it has no time. "
-                "Sales can be opened without an end later."
-            )
+                "In UTC. If it is empty, sales end at the event's date, if that lies ahead, or at the end of that day, "
+                "if it has no time. Sales can be opened without an end later."
+            ),
         }
         widgets = {"description": LinesField.widget, "waitlist_policy": forms.RadioSelect}
 
@@ -140,7 +147,7 @@ def sales_window(sales_start: datetime | None, sales_end: datetime | None) -> st
     """Whether anybody can book now, and until when."""
     now = timezone.now()
     if sales_end and sales_end <= now:
-        return f"Sales are closed since {exact_time(sales_end)}: nobody can book."
+        return f"Sales have been closed since {exact_time(sales_end)}: nobody can book."
     if sales_start and sales_start > now:
         end = f" and end {exact_time(sales_end)}" if sales_end else ""
         return f"Sales open {exact_time(sales_start)}{end}; nobody can book before."

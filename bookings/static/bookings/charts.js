@@ -8,10 +8,12 @@
   // Steps of 1, 2 and 5 times a power of ten: nobody holds half a ticket.
   const WHOLE = Array.from({ length: 30 }, (_, n) => [1, 2, 5][n % 3] * 10 ** Math.floor(n / 3));
 
-  const { unit, capacity, periods } = JSON.parse(document.getElementById("sales-data").textContent);
+  const { unit, capacity, periods, now } = JSON.parse(document.getElementById("sales-data").textContent);
   const starts = periods.map(([start]) => Date.parse(start) / 1000);
   const end = starts.at(-1) + LENGTHS[unit];
   const latest = periods.length - 1;
+  // The last period may be under way: then its counts are those of now.
+  const until = Math.min(end, Date.parse(now) / 1000);
   const [tickets, held, waiting] = [2, 3, 4].map((column) => periods.map((period) => period[column]));
 
   const number = new Intl.NumberFormat("en");
@@ -24,9 +26,11 @@
   const day = inUTC({ day: "numeric", month: "short" });
   const date = inUTC({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
   const tickDate = unit === "week" ? inUTC({ day: "numeric", month: "short", year: "2-digit" }) : day;
-  const nameOfPeriod = (start) => {
-    if (unit === "hour") return `${day(start)}, ${time(start)}`;
-    return unit === "week" ? `from ${date(start)}` : date(start);
+  const nameOfPeriod = (period) => {
+    const start = starts[period];
+    const soFar = period === latest && until < end ? ", so far" : "";
+    if (unit === "hour") return `${day(start)}, ${time(start)} to ${time(start + LENGTHS.hour)}${soFar}`;
+    return `${unit === "week" ? "from " : ""}${date(start)}${soFar}`;
   };
 
   // `light-dark()` is resolved only where a property uses it, and a canvas uses none.
@@ -61,8 +65,8 @@
       ],
       // While nobody points at a period, the legend shows the latest.
       series: [
-        { label: unit[0].toUpperCase() + unit.slice(1), value: (...[, , , at]) => nameOfPeriod(starts[at ?? latest]) },
-        ...lines.map(({ label, values, token, fill, ...rest }) => ({
+        { label: unit[0].toUpperCase() + unit.slice(1), value: (...[, , , at]) => nameOfPeriod(at ?? latest) },
+        ...lines.map(({ label, values, first, token, fill, ...rest }) => ({
           label,
           stroke: colour(element, token),
           fill: fill && colour(element, fill),
@@ -75,28 +79,29 @@
     };
   };
 
-  const steps = uPlot.paths.stepped({ align: 1 });
-  const bars = uPlot.paths.bars({ align: 1, size: [0.8, Infinity] });
+  // A bar fills its period, but for a gap of pixels at both ends.
+  const bars = uPlot.paths.bars({ align: 1, size: [1, Infinity], gap: 2 });
   const CHARTS = {
     "held-chart": {
       top: capacity,
       lines: [
-        { label: "Held", values: held, token: "good", fill: "good-ground", paths: steps },
-        { label: "Capacity", values: starts.map(() => capacity), token: "bad", dash: [6, 4] },
+        { label: "Held", values: held, token: "good", fill: "good-ground" },
+        { label: "Capacity", values: starts.map(() => capacity), first: capacity, token: "bad", dash: [6, 4] },
       ],
     },
     "tickets-chart": {
       lines: [{ label: "Asked for", values: tickets, token: "brand", fill: "brand-shape", paths: bars, width: 0 }],
     },
     "waiting-chart": {
-      lines: [{ label: "Waiting", values: waiting, token: "warn", fill: "warn-ground", paths: steps }],
+      lines: [{ label: "Waiting", values: waiting, token: "warn", fill: "warn-ground" }],
     },
   };
 
   const draw = (element, chart) => {
-    // The last value reaches to the end of its period; a bar stands for one period.
-    const columns = chart.lines.map(({ values, paths }) => [...values, paths === bars ? null : values[latest]]);
-    return new uPlot(options(element, chart), [[...starts, end], ...columns], element);
+    // A bar begins with its period. A line has the count at the end of each period, and before the first one nothing.
+    const columns = chart.lines.map(({ values, first = 0, paths }) => (paths ? [...values, null] : [first, ...values]));
+    const last = chart.lines[0].paths ? end : until;
+    return new uPlot(options(element, chart), [[...starts, last], ...columns], element);
   };
 
   const drawn = Object.entries(CHARTS).map(([id, chart]) => ({ element: document.getElementById(id), chart }));

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from bookings.admin import lists
@@ -40,7 +41,7 @@ def test_booking_list_shows_places_in_line(box_office):
     positions = {booking.pk: booking.waitlist_position for booking in response.context["cl"].result_list}
     assert positions == {held.pk: None, first.pk: 1, second.pk: 2}
     content = response.content.decode()
-    assert '<span class="badge warn">waits</span></td><td class="field-position">2 <span' in content
+    assert '<span class="badge warn">Waiting</span></td><td class="field-position">2 <span' in content
     assert f'<a href="/admin/events/event/{event.pk}/">Chamber night</a>' in content
     assert f'<a href="/admin/bookings/booking/{held.pk}/">{held.reference}</a>' in content
     assert f'<small class="account">{held.user}</small>' in content
@@ -99,6 +100,37 @@ def test_booking_list_filters(box_office):
     assert found(box_office, least="2") == [waiting, held]
     assert found(box_office, least="2", most="2") == [waiting]
     assert found(box_office, most="2", status="cancelled") == [gone]
+
+
+def test_status_has_the_same_words_in_the_filter_and_the_list(box_office):
+    event = EventFactory(total_tickets=1)
+    cancel_tickets(BookingFactory(event=event))
+    BookingFactory.create_batch(2, event=event)
+
+    content = box_office.get(LIST).content.decode()
+
+    for value, tone, word in (
+        ("completed", "good", "Holds tickets"),
+        ("waitlisted", "warn", "Waiting"),
+        ("cancelled", "quiet", "Cancelled"),
+    ):
+        assert f'<option value="{value}">{word}</option>' in content
+        assert f'<span class="badge {tone}">{word}</span>' in content
+
+
+def test_event_of_a_filter_is_looked_for_without_descriptions(box_office):
+    event = EventFactory(name="Jazz one", description="long")
+    EventFactory(name="Gala", description="No jazz")
+
+    with CaptureQueriesContext(connection) as queries:
+        response = box_office.get(LIST, {"event": "jazz"})
+
+    assert response.context["cl"].form.cleaned_data["event"] == event
+    searches = [
+        query["sql"].partition(" FROM ")[0] for query in queries if "search_text" in query["sql"].partition("WHERE")[2]
+    ]
+    assert searches
+    assert not [columns for columns in searches if "description" in columns]
 
 
 def test_booking_list_filtered_by_several_events_asks_which(box_office):

@@ -54,7 +54,7 @@ def test_page_of_who_holds_has_no_place_in_line(box_office, waiting):
     response = box_office.get(url_of(held))
 
     assert "Place in line" not in facts(response)
-    assert facts(response)["Account"] == "none, a guest's"
+    assert facts(response)["Account"] == "none: a guest booked it"
     assert actions(response) == ["cancel", "transfer"]
 
 

@@ -10,15 +10,18 @@ from bookings.admin.bookings import actions as booking_actions
 from bookings.admin.events import actions as event_actions
 from bookings.models import Booking, LedgerEntry
 from bookings.services.cancellation import cancel_tickets
+from bookings.services.events import cancel_event
 from bookings.tests.admin.confirming import PERSONAS, as_persona, counts, lines, said
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import digest_of_all_tables, statuses
 from events.models import Event
 from ticks.db.transactions import Busy
-from ticks.staff_actions import CHANGED
+from ticks.staff_actions import CHANGED, NOT_SHOWN
 
 pytestmark = pytest.mark.django_db
 
+NO_BOOKINGS = "There is nothing to cancel: all selected bookings are cancelled already."
+NO_EVENTS = "There is nothing to cancel: all selected events are cancelled already."
 LISTS = {"cancel_bookings": "/admin/bookings/booking/", "cancel_events": "/admin/events/event/"}
 
 
@@ -57,8 +60,8 @@ def test_bookings_are_shown_with_what_follows(box_office, line):
     response = act(box_office, "cancel_bookings", ada, other)
 
     assert lines(response) == [
-        f"Cancels {ada.reference}, Ada, Gala: 2 tickets, holds.",
-        f"Cancels {other.reference}, Ada Lovelace, Other: 2 tickets, holds.",
+        f"Cancels {ada.reference}, Ada, Gala, which holds 2 tickets.",
+        f"Cancels {other.reference}, Ada Lovelace, Other, which holds 2 tickets.",
         "Gala: Promotes 2 bookings, 2 tickets: Grace (1), Alan (1). "
         "Then 0 tickets available, 1 booking (1 ticket) waiting.",
         "Other: Then 9 tickets available, nobody waiting.",
@@ -90,9 +93,7 @@ def test_bookings_confirmed_twice_are_cancelled_once(box_office, line):
 
     response = confirm(box_office, "cancel_bookings", ada)
 
-    assert said(response) == [
-        "Bookings cancelled: 0. Already cancelled before: 1. Waiting bookings served with their tickets: 0."
-    ]
+    assert said(response) == [NO_BOOKINGS]
     assert LedgerEntry.objects.filter(kind="cancelled").count() == 1
 
 
@@ -106,7 +107,7 @@ def test_bookings_that_changed_since_they_were_shown_are_shown_again(box_office,
     response = act(box_office, "cancel_bookings", grace, confirm="yes", stamp=stamp)
 
     assert said(response) == [CHANGED]
-    assert lines(response)[0] == f"Cancels {grace.reference}, Grace, Gala: 1 ticket, holds."
+    assert lines(response)[0] == f"Cancels {grace.reference}, Grace, Gala, which holds 1 ticket."
     assert digest_of_all_tables() == before
 
 
@@ -117,7 +118,7 @@ def test_rows_that_nobody_looked_at_are_not_cancelled(box_office, line, action):
 
     response = act(box_office, action, row, confirm="yes")
 
-    assert said(response) == [CHANGED]
+    assert said(response) == [NOT_SHOWN]
     assert digest_of_all_tables() == before
 
 
@@ -174,7 +175,26 @@ def test_events_are_shown_and_cancelled_with_their_bookings(box_office, line):
     entry = LedgerEntry.objects.get(event=event, kind="event_cancelled")
     assert entry.actor.username == "superuser"
     again = act(box_office, "cancel_events", event, confirm="yes", stamp=stamp)
-    assert (said(again), lines(again)[0]) == ([CHANGED], "Gala is cancelled already.")
+    assert said(again) == [NO_EVENTS]
+    assert 'name="confirm"' not in again.content.decode()
+
+
+def test_bookings_of_which_some_are_cancelled_already_are_said_to_be(box_office, line):
+    cancel_tickets(line[0])
+
+    response = act(box_office, "cancel_bookings", *line[:2])
+
+    assert lines(response)[0] == f"{line[0].reference}, Ada, Gala is cancelled already."
+
+
+def test_rows_that_are_all_cancelled_already_cannot_be_cancelled(box_office, line):
+    event = line[0].event
+    cancel_event(event.pk, actor=event.created_by)
+
+    bookings, events = act(box_office, "cancel_bookings", *line), act(box_office, "cancel_events", event)
+
+    assert (said(bookings), said(events)) == ([NO_BOOKINGS], [NO_EVENTS])
+    assert [response.redirect_chain for response in (bookings, events)] == [[(url, 302)] for url in LISTS.values()]
 
 
 @pytest.mark.parametrize(

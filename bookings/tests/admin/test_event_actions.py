@@ -22,6 +22,7 @@ from bookings.tests.admin.confirming import (
 from bookings.tests.factories import BookingFactory
 from bookings.tests.state import digest_of_all_tables
 from ticks.db.transactions import Busy, OutcomeUnknown
+from ticks.staff_actions import NOT_SHOWN
 
 # Services run inside the transaction of a test, but refuse to run inside one of a view.
 pytestmark = pytest.mark.django_db
@@ -43,7 +44,7 @@ DONE = {
     "capacity": (
         {"total": "7"},
         [
-            "Capacity 4 to 7.",
+            "The capacity changes from 4 to 7.",
             "Promotes 1 booking, 2 tickets: Grace (2).",
             "Then 1 ticket available, 1 booking (3 tickets) waiting.",
         ],
@@ -72,7 +73,7 @@ DONE = {
     "cancel": (
         {"is_sure": "on"},
         [
-            "1 booking with 4 tickets and 2 bookings that wait are cancelled.",
+            "1 booking with 4 tickets and 2 waiting bookings are cancelled.",
             "All 4 tickets come back; nobody can book any more.",
             "This cannot be undone.",
         ],
@@ -123,9 +124,7 @@ def test_action_that_was_not_shown_first_is_shown_and_not_done(box_office, gala,
     response = box_office.post(url_of(gala, action), sent | {"confirm": "yes", "stamp": "0" * 32})
 
     assert lines(response) == DONE[action][1]
-    assert said(response) == [
-        "This changed since you looked. Below is what would happen now; confirm again if it still fits."
-    ]
+    assert said(response) == [NOT_SHOWN]
     assert digest_of_all_tables() == before
 
 
@@ -145,9 +144,24 @@ def test_input_changed_after_the_look_is_shown_again(box_office, gala, action, c
     response = confirm(box_office, gala, action, shown, **changed)
 
     assert lines(response) not in ([], DONE[action][1])
-    assert len(said(response)) == 1
+    assert said(response) == [NOT_SHOWN]
     assert digest_of_all_tables() == before
     assert len(confirm(box_office, gala, action, response).redirect_chain) == 1
+
+
+def test_event_is_cancelled_only_with_the_tick_beside_its_confirmation(box_office, gala):
+    before = digest_of_all_tables()
+
+    shown = box_office.get(url_of(gala, "cancel"))
+
+    assert lines(shown) == DONE["cancel"][1]
+    content = shown.content.decode()
+    assert content.index("What will happen") < content.index('name="is_sure"') < content.index('name="confirm"')
+    refused = confirm(box_office, gala, "cancel", shown)
+    assert (refused.context["form"].errors, lines(refused)) == ({"is_sure": ["Tick this to confirm."]}, lines(shown))
+    assert digest_of_all_tables() == before
+    confirm(box_office, gala, "cancel", refused, is_sure="on")
+    assert counts(gala) == DONE["cancel"][-1]
 
 
 @pytest.mark.parametrize("action", ["capacity", "sales", "cancel"])
@@ -165,7 +179,7 @@ def test_event_changed_meanwhile_is_told_with_input_kept(box_office, gala, actio
     # The second try starts from the stored values of now.
     again = box_office.post(url_of(gala, action), fields_of(response))
     assert lines(again) == DONE[action][1]
-    assert len(confirm(box_office, gala, action, again).redirect_chain) == 1
+    assert len(confirm(box_office, gala, action, again, **DONE[action][0]).redirect_chain) == 1
 
 
 @pytest.mark.parametrize("action", ["capacity", "sales", "edit", "cancel"])
@@ -221,7 +235,9 @@ def test_database_that_does_not_do_it_is_told_with_input_kept(box_office, gala, 
 
     assert errors(response) == {"__all__": [message]}
     assert ("Nothing was done." in response.content.decode()) == (refusal is not OutcomeUnknown)
-    assert fields_of(response).items() >= {name: [value] for name, value in typed.items()}.items()
+    # The tick belongs to the confirmation, so it is set anew.
+    kept = {name: [value] for name, value in typed.items() if name != "is_sure"}
+    assert fields_of(response).items() >= kept.items()
     assert not LogEntry.objects.exists()
 
 
@@ -278,7 +294,6 @@ REFUSED = [
     ),
     ("sales", {"sales_start": "soon"}, {"sales_start": ["Enter a date and time such as 2026-12-31 20:00, in UTC."]}),
     ("sales", {"sales_end": "2080-01-01 20.30"}, {"sales_end": ["Write the time with colons, as 20:30."]}),
-    ("cancel", {"is_sure": []}, {"is_sure": ["This field is required."]}),
 ]
 
 

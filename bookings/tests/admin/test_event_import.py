@@ -255,6 +255,23 @@ def test_import_says_which_columns_it_does_not_read(box_office):
     assert lines(response) == ["1 event will be created.", "These columns are not read: Held, Colour."]
 
 
+def test_import_says_which_columns_it_does_not_read_before_all_lines_are_right(box_office):
+    wrong = refused(box_office, "Name,Total tickets,Held,Colour\nConcert,x,3,red\n")
+    missing = refused(box_office, "Name,Tickets\nConcert,5\n")
+
+    assert wrong[1] == "These columns are not read: Held, Colour."
+    assert missing[1:] == ["These columns are not read: Tickets."]
+
+
+def test_import_shows_an_example_with_the_titles_of_its_help(box_office):
+    field = box_office.get(PAGE).context["form"].fields["text"]
+
+    titles = field.widget.attrs["placeholder"].splitlines()[0].split(",")
+    assert [
+        title for title in titles if f" {title}," not in field.help_text and f" {title}." not in field.help_text
+    ] == []
+
+
 def test_import_warns_of_what_looks_like_another(box_office):
     EventFactory(name="Concert", date=datetime(2080, 12, 31, 20, tzinfo=UTC))
     text = "Name,Date,Total tickets\nCONCERT,2080-12-31 20:00,1\nA,,1\nConcert,2080-12-30,1\na,,2\n"

@@ -46,8 +46,8 @@ def test_page_says_who_waits_and_why(box_office):
 
     first, second = rows(box_office.get(url_of(event)))
 
-    assert first[:3] + first[4:] == ["1", "Grace 1", "1", "is served next"]
-    assert second[:3] + second[4:] == ["2", "Grace 2", "2", "needs 2, 1 available"]
+    assert first[:3] + first[4:] == ["1", "Grace 1", "1 ticket", "is served next"]
+    assert second[:3] + second[4:] == ["2", "Grace 2", "2 tickets", "needs 2, 1 available"]
     Event.objects.filter(pk=event.pk).update(available_tickets=2)
     assert rows(box_office.get(url_of(event)))[1][4] == "would fit, but nobody passes number 1: 1 booking ahead"
 

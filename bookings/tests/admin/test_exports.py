@@ -86,7 +86,7 @@ def test_booking_export_has_the_lists_columns(box_office):
     assert int(response["Content-Length"]) == len(content_of(response))
     newest, oldest = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
     assert newest["Reference"] == guest.reference
-    assert (newest["User"], newest["Waitlist number"]) == ("", "")
+    assert (newest["User"], newest["Place in line"]) == ("", "")
     assert oldest == {
         "Reference": booking.reference,
         "First name": "Ada",
@@ -94,7 +94,7 @@ def test_booking_export_has_the_lists_columns(box_office):
         "Email": "ada@example.org",
         "Tickets": "2",
         "Status": "Completed",
-        "Waitlist number": "",
+        "Place in line": "",
         "Event": "Matinée",
         "Event date (UTC)": "2080-12-01 19:30:00",
         "User": "ada",
@@ -232,8 +232,20 @@ def test_xlsx_export_has_cells_of_their_types(box_office):
         ("inlineStr", "a&b@example.org"),
         (None, "2"),
     ]
-    # The waitlist number is empty. The date is 66081.8125 days after Excel's zero.
+    # The place in the waitlist is empty. The date is 66081.8125 days after Excel's zero.
     assert cells[5:8] == [("inlineStr", "Completed"), ("inlineStr", "=1+1"), (None, "66081.8125")]
+
+
+def test_export_of_bookings_has_their_places_in_the_waitlist(box_office, monkeypatch):
+    monkeypatch.setattr(exports, "PLACES_A_STATEMENT", 2)
+    gala, recital = EventFactory(total_tickets=1), EventFactory(total_tickets=1)
+    for event, name in ((gala, "Ada"), (recital, "Bob"), (gala, "Grace"), (recital, "Alan"), (gala, "Kurt")):
+        BookingFactory(event=event, first_name=name)
+
+    rows = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
+
+    places = {"Kurt": "2", "Alan": "1", "Grace": "1", "Bob": "", "Ada": ""}
+    assert {row["First name"]: row["Place in line"] for row in rows} == places
 
 
 def test_export_joins_no_short_table_to_a_long_one(box_office, django_assert_max_num_queries):
@@ -272,7 +284,7 @@ def test_export_is_on_record(box_office):
     assert entry.user.username == "superuser"
     assert entry.content_type.model == "booking"
     assert str(entry.object_repr) == "Export of bookings"
-    assert entry.change_message == "Exported 1 rows as XLSX. Filters: q=ada"
+    assert entry.change_message == "Exported 1 row as XLSX. Filters: q=ada"
 
 
 @pytest.mark.parametrize(

@@ -93,20 +93,31 @@ def test_today_begins_at_midnight(box_office):
     assert rows(box_office) == [(event.name, "0 of 10 held", "10 left", "9 asked for today")]
 
 
-def test_what_is_on_sale_has_the_fullest_first_and_what_is_sold_out_last(box_office):
-    for name, total, held in (("Half", 10, 5), ("Full", 4, 4), ("Nearly", 100, 99), ("Empty", 3, 0)):
-        event = EventFactory(name=name, total_tickets=total)
+def test_what_is_on_sale_has_the_soonest_first_and_what_has_no_date_last(box_office):
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    for name, total, held, days in (
+        ("No date", 10, 5, None),
+        ("Past", 3, 0, -1),
+        ("Tomorrow", 100, 99, 1),
+        ("Next year", 3, 0, 365),
+        ("Today", 4, 4, 0),
+    ):
+        event = EventFactory(
+            name=name, total_tickets=total, date=None if days is None else today + timedelta(days=days), sales_end=None
+        )
         if held:
             BookingFactory(event=event, tickets=held)
-    BookingFactory(event=Event.objects.get(name="Full"), tickets=2)
+    BookingFactory(event=Event.objects.get(name="Today"), tickets=2)
     EventFactory(name="Not yet", sales_start=timezone.now() + timedelta(days=2))
 
     assert rows(box_office) == [
-        ("Nearly", "99 of 100 held", "1 left", "99 asked for today"),
-        ("Half", "5 of 10 held", "5 left", "5 asked for today"),
-        ("Empty", "0 of 3 held", "3 left", "0 asked for today"),
-        ("Full", "4 of 4 held", "Sold out", "6 asked for today", "1 booking waiting"),
+        ("Today", "4 of 4 held", "Sold out", "6 asked for today", "1 booking waiting"),
+        ("Tomorrow", "99 of 100 held", "1 left", "99 asked for today"),
+        ("Next year", "0 of 3 held", "3 left", "0 asked for today"),
+        ("Past", "0 of 3 held", "3 left", "0 asked for today"),
+        ("No date", "5 of 10 held", "5 left", "5 asked for today"),
     ]
+    assert "By date, the soonest first" in box_office.get(HOME).content.decode()
 
 
 def test_event_on_sale_leads_to_its_page_and_to_booking_for_a_caller(box_office):
@@ -177,7 +188,7 @@ def test_notices_stand_in_the_page_gravest_first(box_office):
 def test_nothing_that_needs_attention_is_said_so(box_office):
     EventFactory()
 
-    assert "Needs attention Nothing does." in words(box_office.get(HOME))
+    assert "Needs attention Nothing needs attention." in words(box_office.get(HOME))
 
 
 def test_new_installation_asks_for_its_first_event(box_office):

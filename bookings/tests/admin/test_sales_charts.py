@@ -2,13 +2,14 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
 
 from bookings.models import SalesHour
 from bookings.tests.factories import EventFactory
+from events.models import Event
 
 pytestmark = pytest.mark.django_db
 
@@ -40,6 +41,7 @@ def test_charts_get_the_sales_as_data(box_office):
     found = json.loads(re.search(r'<script id="sales-data" type="application/json">(.*?)</script>', page)[1])
     later = hour + timedelta(hours=1)
     moments = [moment.isoformat().replace("+00:00", "Z") for moment in (hour, later)]
+    assert datetime.fromisoformat(found.pop("now")) >= later
     assert found == {
         "unit": "hour",
         "periods": [[moments[0], 2, 5, 1000, 3], [moments[1], 0, 0, 1000, 3]],
@@ -54,7 +56,18 @@ def test_table_has_the_same_numbers(box_office):
     heads, row = rows(page_of(box_office, event))
 
     assert heads == ["Hour from (UTC)", "Bookings made", "Tickets asked for", "Held at its end", "Waiting at its end"]
-    assert row == [f"{hour.day} {hour:%b %Y, %H:%M}", "1,200", "5", "1,000", "3"]
+    assert row == [f"{hour.day} {hour:%b %Y, %H:%M} (so far)", "1,200", "5", "1,000", "3"]
+
+
+def test_only_the_period_that_is_under_way_is_said_to_be(box_office):
+    event = EventFactory()
+    sold(event, hours_ago=30)
+    Event.objects.filter(pk=event.pk).update(sales_end=timezone.now() - timedelta(hours=20))
+
+    page = page_of(box_office, event)
+
+    assert "so far" not in page
+    assert "still under way" not in page
 
 
 @pytest.mark.parametrize(("days", "head"), [(10, "Day from (UTC)"), (100, "Week from (UTC)")])
@@ -66,6 +79,7 @@ def test_days_and_weeks_are_named_by_their_first_day(box_office, days, head):
     table = rows(page_of(box_office, event))
 
     assert (table[0][0], table[1][0]) == (head, f"{first:%a} {first.day} {first:%b %Y}")
+    assert [row[0].endswith(" (so far)") for row in table[1:]] == [False] * (len(table) - 2) + [True]
 
 
 def test_event_that_nobody_booked_has_no_charts(box_office):

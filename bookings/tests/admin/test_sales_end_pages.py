@@ -113,8 +113,8 @@ def test_sales_that_are_closed_say_what_becomes_of_those_who_wait(box_office):
     shown = look(box_office, event, "sales", what="close")
 
     assert lines(shown)[1] == (
-        "Bookings that wait keep their places. While sales are closed, tickets that come back serve nobody by "
-        "themselves; you can serve a booking out of turn."
+        "Bookings that wait keep their places. While sales are closed, freed tickets promote no booking; "
+        "you can serve a booking out of turn."
     )
 
 
@@ -125,7 +125,7 @@ def test_page_of_an_event_says_why_who_fits_still_waits(box_office, ended):
 def test_larger_event_after_the_end_of_sales_is_shown_to_promote_nobody(box_office, ended):
     shown = look(box_office, ended, "capacity", total="40")
 
-    assert "No waiting booking is served by it." in lines(shown)
+    assert "No waiting booking is promoted." in lines(shown)
 
 
 def test_another_date_is_shown_with_the_end_of_sales_that_stays(box_office):

@@ -39,7 +39,7 @@ def sections(content: str) -> list[str]:
 def test_header_leads_to_all_that_may_be_seen(box_office):
     content = page(box_office, "/admin/")
 
-    assert sections(content) == ["Home", "Events", "Bookings", "Ledger", "Accounts", "Groups"]
+    assert sections(content) == ["Home", "Events", "Bookings", "Ledger", "Users", "Groups"]
     assert '<form id="site-search-form" action="/admin/bookings/booking/" method="get"' in content
 
 
@@ -49,7 +49,7 @@ def test_header_leads_to_all_that_may_be_seen(box_office):
         ([], ["Home"]),
         (["view_event"], ["Home", "Events"]),
         (["view_booking", "view_ledgerentry"], ["Home", "Bookings", "Ledger"]),
-        (["view_user"], ["Home", "Accounts"]),
+        (["view_user"], ["Home", "Users"]),
     ],
 )
 def test_header_leads_nowhere_that_is_refused(door, codes, shown):
@@ -167,6 +167,6 @@ def test_serving_out_of_turn_adds_capacity_for_who_may_change_the_event(door, ma
 
     content = door.post(address, {"reason": "Why", "adds": "on"}).content.decode()
 
-    assert ("Capacity 1 to 2." in content) is may_edit
+    assert ("The capacity changes from 1 to 2." in content) is may_edit
     assert ("It needs 1 ticket and 0 are available" in content) is not may_edit
     assert ('name="adds"' in content) is may_edit

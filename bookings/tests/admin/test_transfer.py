@@ -12,7 +12,7 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.verification import verify_events
-from bookings.tests.admin.confirming import CALLER, errors, look
+from bookings.tests.admin.confirming import CALLER, confirm, errors, look
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import everything, ledger
 from events.models import Event
@@ -236,3 +236,22 @@ def test_caller_gets_no_more_than_the_limit_of_a_person(box_office, limited):
             "This event gives at most 4 tickets to a person, waiting ones too. This person has 3, so 1 is left."
         ]
     }
+
+
+def test_transfer_takes_names_as_long_as_an_accounts(box_office, event):
+    booking = BookingFactory(event=event, user=None)
+    Booking.objects.filter(pk=booking.pk).update(first_name="A" * 150, last_name="B" * 150)
+
+    shown = look(box_office, booking, "transfer", email="new@example.org", who="same")
+    confirm(box_office, booking, "transfer", shown)
+
+    booking.refresh_from_db()
+    assert (booking.first_name, booking.last_name, booking.email) == ("A" * 150, "B" * 150, "new@example.org")
+
+
+def test_transfer_refuses_names_that_no_booking_can_have(box_office, event):
+    booking = BookingFactory(event=event, user=None)
+
+    response = look(box_office, booking, "transfer", first_name="A" * 151, last_name="B" * 151, who="same")
+
+    assert list(errors(response)) == ["first_name", "last_name"]

@@ -41,7 +41,7 @@ REFUSED = [
     ("Alan", "move", {"position": HUGE, "reason": "x"}, {"position": NO_SUCH_PLACE}),
     ("Alan", "move", {"position": "1.000", "reason": "x"}, {"position": ["Write 1000, without separators."]}),
     ("Alan", "move", {"position": "0", "reason": "x"}, {"position": AT_LEAST_ONE}),
-    ("Alan", "move", {"position": "2", "reason": "x"}, {"position": ["It stands there already."]}),
+    ("Alan", "move", {"position": "2", "reason": "x"}, {"position": ["The booking already has this place."]}),
     ("Alan", "move", {"position": "1", "reason": "x\ty"}, {"reason": NO_CONTROL}),
     ("Alan", "serve", {}, {"reason": REQUIRED}),
     (

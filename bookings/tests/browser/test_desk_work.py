@@ -77,11 +77,11 @@ def test_events_are_imported_once_all_lines_are_right(page_as, role):
     page = page_as(role)
     visit(page, "/admin/events/event/import/")
 
-    page.get_by_label("Or the text itself").fill(SHEET.format("none"))
+    page.get_by_label("Or paste the text").fill(SHEET.format("none"))
     page.get_by_role("button", name="Show what will happen").click()
     see(page, "1 of 2 lines must be corrected")
     assert Event.objects.count() == 0
-    page.get_by_label("Or the text itself").fill(SHEET.format(60))
+    page.get_by_label("Or paste the text").fill(SHEET.format(60))
     look(page, "2 events will be created.")
     assert Event.objects.count() == 0
     confirm(page, "Create them", "Created 2 events: Matinee, Soiree.")

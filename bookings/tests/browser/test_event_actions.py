@@ -5,7 +5,8 @@ import re
 import pytest
 
 from bookings.models import Booking, InventoryCheck
-from bookings.tests.browser.acting import confirm, counts, last_entries, line, look, start
+from bookings.services.cancellation import cancel_tickets
+from bookings.tests.browser.acting import confirm, counts, foretold, last_entries, line, look, start
 from bookings.tests.browser.looks import see, visit
 from bookings.tests.factories import BookingFactory, EventFactory
 from events.models import Event
@@ -92,7 +93,7 @@ def test_more_capacity_serves_the_waitlist(page_as, event, role):
     page.locator("#content").get_by_label("Tickets in total").fill("7")
     look(
         page,
-        "Capacity 4 to 7.",
+        "The capacity changes from 4 to 7.",
         "Promotes 1 booking, 2 tickets: Grace (2).",
         "Then 1 ticket available, 1 booking (3 tickets) waiting.",
     )
@@ -122,7 +123,7 @@ def test_sales_are_closed_and_opened(page_as, event, role):
 
     page.locator("#content").get_by_label("Close sales now").check()
     look(page, "nobody can book")
-    confirm(page, "Save", "Sales are closed since")
+    confirm(page, "Save", "Sales have been closed since")
     event.refresh_from_db()
     assert event.sales_end is not None
     see(page, "Closed")
@@ -184,9 +185,11 @@ def test_event_is_cancelled_with_all_its_bookings(page_as, event, role):
     visit(page, page_of(event))
     start(page, "Cancel event")
 
-    page.locator("#content").get_by_label("Yes, cancel this event with all its bookings").check()
-    look(page, "1 booking with 4 tickets and 2 bookings that wait are cancelled.")
+    foretold(page, "1 booking with 4 tickets and 2 waiting bookings are cancelled.")
+    confirm(page, "Cancel event", "Tick this to confirm.")
+    foretold(page, "1 booking with 4 tickets and 2 waiting bookings are cancelled.")
     assert Booking.objects.filter(status="cancelled").count() == 0
+    page.locator("#content").get_by_label("Yes, cancel this event with all its bookings").check()
     confirm(page, "Cancel event", "Gala is cancelled, with all its bookings.")
 
     assert counts(event) == (4, 4, 0, 0)
@@ -232,6 +235,30 @@ def test_event_is_made(page_as, role):
     assert last_entries(event, 1) == [("opened", 12, role, "")]
 
 
+def test_waitlist_is_near_the_top_of_a_phone_and_its_buttons_fit_a_finger(page_as, event):
+    page = page_as("manager", width=390)
+
+    visit(page, page_of(event))
+
+    assert page.locator("#line-title").bounding_box()["y"] < 640
+    assert page.locator("#sales-title").bounding_box()["y"] > page.locator(".waitlist").bounding_box()["y"]
+    boxes = [button.bounding_box() for button in page.locator(".waitlist .moves").first.get_by_role("link").all()]
+    assert [button.get_attribute("aria-label") for button in page.locator(".waitlist .moves a").all()[:2]] == [
+        "Move Grace down",
+        "Serve Grace out of turn",
+    ]
+    assert min(min(box["width"], box["height"]) for box in boxes) >= 44
+    assert boxes[1]["x"] - boxes[0]["x"] - boxes[0]["width"] >= 8
+
+
+def test_sales_are_above_the_waitlist_on_a_wide_screen(page_as, event):
+    page = page_as("manager")
+
+    visit(page, page_of(event))
+
+    assert page.locator("#sales-title").bounding_box()["y"] < page.locator("#line-title").bounding_box()["y"]
+
+
 def test_inventory_is_verified_on_demand(page_as, event):
     page = page_as("box_office")
     visit(page, page_of(event))
@@ -262,14 +289,15 @@ def test_inventory_that_differs_is_told(page_as, event):
 
 
 def test_waitlist_says_why_nobody_is_served(page_as, event):
+    cancel_tickets(Booking.objects.get(first_name="Alan"), tickets=2)
     page = page_as("box_office", width=390)
 
     visit(page, page_of(event))
 
     rows = page.locator(".waitlist tbody tr").all_inner_texts()
     assert [re.sub(r"\s+", " ", row).strip() for row in rows] == [
-        "1 Grace 2 moments needs 2, 0 available",
-        "2 Alan 3 moments needs 3, 0 available",
+        "1 Grace 2 tickets has waited moments needs 2, 0 available",
+        "2 Alan 1 ticket has waited moments needs 1, 0 available",
     ]
     foretold_nothing = page.get_by_text("What will happen")
     assert foretold_nothing.count() == 0

@@ -1,8 +1,11 @@
 """The charts of an event's page: drawn, readable, and as wide as the page."""
 
+from datetime import timedelta
+
 import pytest
 from playwright.sync_api import expect
 
+from bookings.models import SalesHour
 from bookings.tests.browser.looks import faults, see, visit
 from bookings.tests.factories import BookingFactory, EventFactory
 
@@ -48,6 +51,29 @@ def test_charts_are_drawn_with_their_latest_numbers(page_as, gala, width, theme)
     assert legends(page) == [["Held 4", "Capacity 4"], ["Asked for 7"], ["Waiting 2"]]
     assert pixels(page) > 3
     assert not faults(page)
+
+
+def test_bar_of_an_hour_fills_the_hour_and_is_named_by_it(page_as, gala):
+    page = page_as("box_office")
+    visit(page, gala)
+
+    # The bar's share of the drawing, which shows one hour.
+    share = page.evaluate(
+        """() => {
+          const canvas = document.querySelector("#tickets-chart canvas");
+          const {top, height} = canvas.getBoundingClientRect();
+          const over = document.querySelector("#tickets-chart .u-over").getBoundingClientRect();
+          const row = Math.round((over.bottom - top - 5) * canvas.height / height);
+          const {data} = canvas.getContext("2d").getImageData(0, row, canvas.width, 1);
+          const isBlue = (x) => data[4 * x + 3] && data[4 * x + 2] > data[4 * x] + 60;
+          const blue = [...Array(canvas.width).keys()].filter(isBlue);
+          return blue.length / devicePixelRatio / over.width;
+        }"""
+    )
+    assert 0.95 < share <= 1
+    hours = SalesHour.objects.get().hour
+    named = f"{hours.day} {hours:%b, %H:%M} to {hours + timedelta(hours=1):%H:%M}, so far"
+    assert [chart.inner_text() for chart in page.locator(".u-legend tr:first-child .u-value").all()] == [named] * 3
 
 
 def test_charts_follow_the_width_of_the_page(page_as, gala):

@@ -6,7 +6,7 @@ from django.utils import timezone
 from bookings.models import SalesHour
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
-from bookings.services.reports import HOUR, booked_today, fullest_on_sale, sales_over_time
+from bookings.services.reports import HOUR, booked_today, next_on_sale, sales_over_time
 from bookings.tests.factories import BookingFactory, EventFactory
 
 pytestmark = pytest.mark.django_db
@@ -152,5 +152,5 @@ def test_the_day_begins_with_its_first_hour():
     sold(other, START + 5 * HOUR, bookings=4, tickets=9)
 
     assert booked_today(START) == (7, 14)
-    assert {event.pk: event.tickets_today for event in fullest_on_sale(START, 5)} == {one.pk: 5, other.pk: 9}
-    assert [event.tickets_today for event in fullest_on_sale(START, 1)] == [5]
+    assert {event.pk: event.tickets_today for event in next_on_sale(START, 5)} == {one.pk: 5, other.pk: 9}
+    assert [event.tickets_today for event in next_on_sale(START, 1)] == [5]
