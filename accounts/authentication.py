@@ -74,8 +74,8 @@ def caller_of(header: str) -> Caller:
 class StatelessWrites:
     """Mixin of views whose POST and DELETE look the login up in the transaction of their writes, which saves a query.
 
-    `request.user` of these is the `Caller` whom the token names, as `request.auth` is. A caller whose login has ended hears only that,
-    whatever else is wrong, and the request does not count against the account.
+    `request.user` of these is the `Caller` whom the token names, as `request.auth` is. A caller whose login has ended
+    hears only that, whatever else is wrong, and the request does not count against the account.
     """
 
     def get_authenticators(self):
