@@ -6,8 +6,7 @@ tokens, fields, throttle, service, messages, envelope and log line are those of 
 import asyncio
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -45,13 +44,17 @@ STATUS_ALLOW = "GET, HEAD, OPTIONS"
 
 
 class FastJob(BookingJob):
-    """A booking that no thread waits for. The thread that carried it out notifies the event loop."""
+    """A booking that no thread waits for. The thread that carried it out wakes the coroutine that waits."""
 
     waiting: asyncio.Future
-    notify: Callable[["FastJob"], None]
 
     def finish(self) -> None:
-        self.notify(self)
+        self.waiting.get_loop().call_soon_threadsafe(self.hand_over)
+
+    def hand_over(self) -> None:
+        # If the client has left, its coroutine no longer waits.
+        if not self.waiting.done():
+            self.waiting.set_result(None)
 
 
 class Poll(NamedTuple):
@@ -65,9 +68,6 @@ class FastPath:
 
     def __init__(self, loop, threads):
         self.loop, self.threads = loop, threads
-        # These jobs are carried out, but their waiting coroutines have not got the results yet.
-        self.finished: deque[FastJob] = deque()
-        self.is_woken = False
         self.polls: list[tuple[Poll, asyncio.Future]] = []
         self.reader: asyncio.Task | None = None
         queue().start()
@@ -122,7 +122,7 @@ class FastPath:
         return whole_answer(head, content, status=status, user=user, headers=headers, allow=allowed, began=began)
 
     async def book(self, job: FastJob) -> Receipt:
-        job.waiting, job.notify = self.loop.create_future(), self.wake_soon
+        job.waiting = self.loop.create_future()
         queue().submit(job)
         await job.waiting
         if isinstance(job.result, OutcomeUnknown) and job.digest:
@@ -130,21 +130,6 @@ class FastPath:
         if isinstance(job.result, Exception):
             raise job.result
         return job.result
-
-    def wake_soon(self, job: FastJob) -> None:
-        """Runs in other threads. It wakes the loop once for many jobs: a wake-up for each costs four times as much."""
-        self.finished.append(job)
-        if not self.is_woken:
-            self.is_woken = True
-            self.loop.call_soon_threadsafe(self.wake_all)
-
-    def wake_all(self) -> None:
-        # This comes first, so that a job that is added after the last look wakes the loop again.
-        self.is_woken = False
-        while self.finished:
-            waiting = self.finished.popleft().waiting
-            if not waiting.done():
-                waiting.set_result(None)
 
     async def poll(self, poll: Poll) -> tuple[int, int]:
         """Returns an event's counts. One query reads all counts that were asked for while the last query ran."""
