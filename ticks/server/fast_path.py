@@ -98,41 +98,21 @@ def whole_answer(
     head: Head, body: dict | None, *, status: int, user: int | None, headers: dict[str, str], allow: str, began: float
 ) -> Answer:
     """The complete answer; it also writes the log line. Without a body the status is 304."""
-    content = b"" if body is None else to_json(body)
-    # It differs for each booking. The other headers are the same in many answers, so they are cached.
-    location = headers.pop("Location", None)
-    all_headers = [
-        *common_headers(
-            tuple(headers.items()),
-            has_body=body is not None,
-            # The request has no token, so a session's cookie would have decided who the caller is.
-            vary=("Accept, Cookie" if user is None else "Accept")
-            + (", origin" if settings.CORS_ALLOWED_ORIGINS else ""),
-            allow=allow,
-            hsts_seconds=head.scheme == "https" and settings.SECURE_HSTS_SECONDS,
-        ),
-        ("Content-Length", str(len(content))),
-        ("X-Request-ID", head.identity),
-        *([("Location", location)] if location else []),
-    ]
+    content = to_json(body)
+    # The request has no token, so a session's cookie would have decided who the caller is.
+    vary = "Accept, Cookie" if user is None else "Accept"
+    all_headers = {
+        **data_headers(has_etag="ETag" in headers),
+        "Vary": f"{vary}, origin" if settings.CORS_ALLOWED_ORIGINS else vary,
+        "Allow": allow,
+        "Content-Length": str(len(content)),
+        "X-Request-ID": head.identity,
+        **headers,
+    }
+    if body is not None:
+        all_headers["Content-Type"] = "application/json"
+    if head.scheme == "https" and settings.SECURE_HSTS_SECONDS:
+        all_headers["Strict-Transport-Security"] = f"max-age={settings.SECURE_HSTS_SECONDS}"
     seconds = time.perf_counter() - began
     log_request(method=head.method, path=head.path, status=status, seconds=seconds, user=user, identity=head.identity)
-    return status, all_headers, content
-
-
-@lru_cache(maxsize=256)
-def common_headers(
-    headers: tuple[tuple[str, str], ...], *, has_body: bool, vary: str, allow: str, hsts_seconds: int
-) -> list[tuple[str, str]]:
-    """The headers that many answers have in common, together with the view's own."""
-    own = dict(headers)
-    return list(
-        {
-            **({"Content-Type": "application/json"} if has_body else {}),
-            **dict(data_headers(has_etag="ETag" in own)),
-            **({"Strict-Transport-Security": f"max-age={hsts_seconds}"} if hsts_seconds else {}),
-            "Vary": vary,
-            "Allow": allow,
-            **own,
-        }.items()
-    )
+    return status, list(all_headers.items()), content
