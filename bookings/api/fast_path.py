@@ -25,14 +25,16 @@ from bookings.services.booking import BookingJob, BookingRequest, Receipt
 from events.exceptions import EventNotFound
 from events.models import counts_of
 from ticks.api.envelope import success
+from ticks.api.errors import describe, enveloped
 from ticks.api.idempotency import idempotency_key
 from ticks.api.parsers import parse
 from ticks.api.throttling import is_counted_in_all, network_of, take_back
 from ticks.db.outage import drop_if_lost
 from ticks.db.transactions import OutcomeUnknown
 from ticks.exceptions import Refusal
+from ticks.logging import request_id
 from ticks.parsing import parse_id
-from ticks.server.fast_path import Answer, Head, read_head, refusal_answer, whole_answer
+from ticks.server.fast_path import Answer, Head, read_head, whole_answer
 
 BOOKING_PATH = "/api/v1/booking"
 STATUS_PATH = "/api/v1/booking/status/"
@@ -91,6 +93,8 @@ class FastPath:
         """The answer; None if nothing was done or counted, so that Django must answer."""
         # The clock starts when the body has arrived, as in Django, since the client decides how long that takes.
         began = time.perf_counter()
+        # The request is a task of its own, so the id needs no reset.
+        request_id.set(head.identity)
         is_booking = head.path == BOOKING_PATH
         try:
             header = head.headers.get("authorization")
@@ -116,7 +120,8 @@ class FastPath:
             if isinstance(error, SessionEnded) or not isinstance(error, Refusal):
                 take_back(counted)
                 return None
-            status, headers, content = refusal_answer(head, error)
+            failure = describe(error)
+            status, headers, content = failure.status, failure.headers, enveloped(failure)
         user = caller and caller.pk
         allowed = BOOKING_ALLOW if is_booking else STATUS_ALLOW
         return whole_answer(head, content, status=status, user=user, headers=headers, allow=allowed, began=began)

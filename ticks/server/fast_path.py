@@ -10,11 +10,9 @@ from functools import lru_cache
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from ticks.api.errors import describe, enveloped
 from ticks.api.headers import data_headers
 from ticks.api.renderers import to_json
-from ticks.exceptions import Refusal
-from ticks.logging import identity_of, log_request, request_id
+from ticks.logging import identity_of, log_request
 
 # These headers of clients and proxies change nothing, or a fast path reads them.
 PLAIN_HEADERS = {
@@ -82,16 +80,6 @@ def read_head(scope) -> Head | None:
 def is_our_host(host: str, allowed: tuple[str, ...]) -> bool:
     domain, _ = split_domain_port(host)
     return bool(domain) and validate_host(domain, allowed)
-
-
-def refusal_answer(head: Head, refusal: Refusal) -> tuple[int, dict[str, str], dict]:
-    """The status, headers and body for a service's refusal. `ticks.api.errors` words them, as for every view."""
-    token = request_id.set(head.identity)
-    try:
-        failure = describe(refusal)
-    finally:
-        request_id.reset(token)
-    return failure.status, failure.headers, enveloped(failure)
 
 
 def whole_answer(
