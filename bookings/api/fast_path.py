@@ -28,7 +28,7 @@ from ticks.api.envelope import success
 from ticks.api.errors import describe, enveloped
 from ticks.api.idempotency import idempotency_key
 from ticks.api.parsers import parse
-from ticks.api.throttling import is_counted_in_all, network_of, take_back
+from ticks.api.throttling import scopes_of, seconds_to_wait_in_all, take_back
 from ticks.db.outage import drop_if_lost
 from ticks.db.transactions import OutcomeUnknown
 from ticks.exceptions import Refusal
@@ -103,9 +103,11 @@ class FastPath:
         except Exception:
             # Django will meet the same error, and has a message for it.
             return None
+        user = caller and caller.pk
+        meta = {"REMOTE_ADDR": head.address, "HTTP_X_FORWARDED_FOR": head.headers.get("x-forwarded-for")}
+        counted = scopes_of(user, meta, is_booking=is_booking)
         # Django answers a caller that is refused here, and counts the request as it does any other.
-        counted = scopes_of(head, caller)
-        if wanted is None or not is_counted_in_all(counted):
+        if wanted is None or seconds_to_wait_in_all(counted) is not None:
             return None
         try:
             if is_booking:
@@ -122,7 +124,6 @@ class FastPath:
                 return None
             failure = describe(error)
             status, headers, content = failure.status, failure.headers, enveloped(failure)
-        user = caller and caller.pk
         allowed = BOOKING_ALLOW if is_booking else STATUS_ALLOW
         return whole_answer(head, content, status=status, user=user, headers=headers, allow=allowed, began=began)
 
@@ -156,22 +157,6 @@ class FastPath:
 
     def refuse_late(self) -> None:
         queue().refuse_late()
-
-
-def scopes_of(head: Head, caller: Caller | None) -> list[tuple[str, str]]:
-    """The scopes of throttles that the request counts in, each with the caller's key."""
-    if caller:
-        return [("user", str(caller.pk))]
-    network = network_of(address_parts(head))
-    return [("guest", network), ("guest_booking", network)] if head.path == BOOKING_PATH else [("guest", network)]
-
-
-def address_parts(head: Head) -> dict[str, str]:
-    """The parts of the address from which `network_of` finds what a caller is counted by."""
-    parts = {"REMOTE_ADDR": head.client.rpartition(":")[0].strip("[]")}
-    if "x-forwarded-for" in head.headers:
-        parts["HTTP_X_FORWARDED_FOR"] = head.headers["x-forwarded-for"]
-    return parts
 
 
 def read_booking(head: Head, body: bytes, caller: Caller | None) -> FastJob | None:

@@ -61,7 +61,7 @@ from ticks.api.schema import (
     key_headers,
     sent_header,
 )
-from ticks.api.throttling import GuestBookingThrottle
+from ticks.api.throttling import CallerThrottle
 from ticks.api.views import ViewSet
 from ticks.parsing import parse_id
 from ticks.text import normalise_email
@@ -105,8 +105,7 @@ class BookingViewSet(StatelessWrites, ViewSet):
     tag = "Bookings"
 
     def get_throttles(self):
-        throttles = super().get_throttles()
-        return [*throttles, GuestBookingThrottle()] if self.action == "create" else throttles
+        return [CallerThrottle(is_booking=self.action == "create")]
 
     @property
     def filterset_class(self):

@@ -89,13 +89,13 @@ def seconds_to_wait(scope: str, key: str) -> float | None:
     return COUNTS[scope].hit(key, limit=limit, period=period)
 
 
-def is_counted_in_all(counted: Sequence[tuple[str, str]]) -> bool:
+def seconds_to_wait_in_all(counted: Sequence[tuple[str, str]]) -> float | None:
     """Counts a request in several scopes. If it is one too many in one of them, it is counted in none."""
-    for place, (scope, key) in enumerate(counted):
-        if seconds_to_wait(scope, key) is not None:
-            take_back(counted[:place])
-            return False
-    return True
+    waits = [seconds_to_wait(scope, key) for scope, key in counted]
+    if all(wait is None for wait in waits):
+        return None
+    take_back([place for place, wait in zip(counted, waits, strict=True) if wait is None])
+    return max(wait for wait in waits if wait is not None)
 
 
 def take_back(counted: Sequence[tuple[str, str]]) -> None:
@@ -107,6 +107,17 @@ def take_back(counted: Sequence[tuple[str, str]]) -> None:
 def forget_all() -> None:
     for window in COUNTS.values():
         window.callers.clear()
+
+
+def scopes_of(user_id: int | None, meta: dict, *, is_booking: bool) -> list[tuple[str, str]]:
+    """The scopes that a caller's request counts in, each with the caller's key: the account, or a guest's address.
+
+    A guest's booking counts in one of its own too, so that nobody without an account takes all tickets of an event.
+    """
+    if user_id is not None:
+        return [("user", str(user_id))]
+    network = network_of(meta)
+    return [("guest", network), ("guest_booking", network)] if is_booking else [("guest", network)]
 
 
 def network_of(meta: dict) -> str:
@@ -147,22 +158,12 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 class CallerThrottle(BaseThrottle):
-    """Counts the requests of an account, and those of a guest by address."""
+    def __init__(self, *, is_booking: bool = False):
+        self.is_booking = is_booking
 
     def allow_request(self, request, view):
-        user = request.user
-        counted_as = ("user", str(user.pk)) if user.is_authenticated else ("guest", network_of(request.META))
-        self.seconds = seconds_to_wait(*counted_as)
+        self.seconds = seconds_to_wait_in_all(scopes_of(request.user.pk, request.META, is_booking=self.is_booking))
         return self.seconds is None
 
     def wait(self):
         return self.seconds
-
-
-class GuestBookingThrottle(CallerThrottle):
-    """Counts the bookings of guests by address, so that nobody without an account takes all tickets of an event."""
-
-    def allow_request(self, request, view):
-        is_guest = not request.user.is_authenticated
-        self.seconds = seconds_to_wait("guest_booking", network_of(request.META)) if is_guest else None
-        return self.seconds is None

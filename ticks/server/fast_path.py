@@ -40,7 +40,7 @@ class Head:
 
     method: str
     path: str
-    client: str
+    address: str
     scheme: str
     headers: dict[str, str]
     # This is the length of the body.
@@ -72,8 +72,9 @@ def read_head(scope) -> Head | None:
     )
     if not is_plain:
         return None
+    address = scope.client.rpartition(":")[0].strip("[]")
     identity = identity_of(headers.get("x-request-id", ""))
-    return Head(scope.method, scope.path, scope.client, scheme, headers, int(length), identity)
+    return Head(scope.method, scope.path, address, scheme, headers, int(length), identity)
 
 
 @lru_cache(maxsize=256)

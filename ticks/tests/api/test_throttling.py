@@ -183,10 +183,36 @@ def test_request_that_is_one_too_many_in_one_scope_is_counted_in_none(two_a_minu
     monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, "guest_booking", "1/min")
     scopes = [("guest", "1"), ("guest_booking", "1")]
 
-    counted = [throttling.is_counted_in_all(scopes) for _ in range(3)]
+    waits = [throttling.seconds_to_wait_in_all(scopes) for _ in range(3)]
 
-    assert counted == [True, False, False]
+    assert waits == [None, 60.0, 60.0]
     assert {scope: len(COUNTS[scope].callers["1"]) for scope, _ in scopes} == {"guest": 1, "guest_booking": 1}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("full_later", ["guest", "guest_booking"])
+def test_booking_that_is_one_too_many_in_two_scopes_is_told_the_longer_wait(
+    anonymous, two_a_minute, monkeypatch, full_later
+):
+    monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, "guest_booking", "2/min")
+    for scope in sorted(["guest", "guest_booking"], key=full_later.__eq__):
+        two_a_minute.time += 20
+        for _ in range(2):
+            seconds_to_wait(scope, "127.0.0.1")
+
+    assert_throttled(anonymous.post(BOOKING), 60)
+    two_a_minute.time += 40
+    assert_throttled(anonymous.post(BOOKING), 20)
+    two_a_minute.time += 20
+    assert anonymous.post(BOOKING).status_code == 400
+
+
+@pytest.mark.django_db
+def test_booking_that_is_one_too_many_does_not_count_as_a_request_of_a_guest(anonymous, two_a_minute, monkeypatch):
+    monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, "guest_booking", "1/min")
+
+    assert statuses(anonymous, "post", BOOKING, 3) == [400, 429, 429]
+    assert statuses(anonymous, "get", STATUS, 2) == [404, 429]
 
 
 @pytest.mark.django_db
