@@ -72,7 +72,6 @@ class FastPath:
         self.loop, self.threads = loop, threads
         self.polls: list[tuple[Poll, asyncio.Future]] = []
         self.reader: asyncio.Task | None = None
-        queue().start()
 
     def find(self, scope) -> Head | None:
         """The head of a request that `answer` may take."""
@@ -154,9 +153,6 @@ class FastPath:
                     future.set_exception(result)
                 else:
                     future.set_result(result)
-
-    def refuse_late(self) -> None:
-        queue().refuse_late()
 
 
 def read_booking(head: Head, body: bytes, caller: Caller | None) -> FastJob | None:

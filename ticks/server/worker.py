@@ -44,9 +44,10 @@ def make_worker() -> "Worker":
     """Makes the application of a new worker process."""
     # These need Django's applications, which `ticks.server.app` has loaded by now.
     from bookings.api.fast_path import FastPath
+    from bookings.services.batches import queue
     from bookings.services.upkeep import keep_up
 
-    worker = Worker(FastPath, keep_up)
+    worker = Worker(FastPath, queue(), keep_up)
     # Objects that are loaded by now stay. Without this, Python would search all of them for garbage again and again,
     # for 40 ms each time, and answer nobody meanwhile.
     gc.collect()
@@ -56,9 +57,9 @@ def make_worker() -> "Worker":
 
 
 class Worker:
-    def __init__(self, make_fast_path, keep_up):
+    def __init__(self, make_fast_path, queue, keep_up):
         connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
-        self.make_fast_path, self.keep_up = make_fast_path, keep_up
+        self.make_fast_path, self.queue, self.keep_up = make_fast_path, queue, keep_up
         self.threads = ThreadPoolExecutor(settings.THREADS, thread_name_prefix="django")
         self.bodies = Bodies(limit=settings.BODY_LIMIT, seconds=settings.BODY_SECONDS)
         self.in_flight, self.busy_at, self.beat_at = 0, 0.0, 0.0
@@ -69,6 +70,7 @@ class Worker:
     def __rsgi_init__(self, loop) -> None:
         self.loop = loop
         self.fast_path = self.make_fast_path(loop, self.threads)
+        self.queue.start()
         self.log = write_in_batches()
         loop.call_soon(self.tick)
 
@@ -89,7 +91,7 @@ class Worker:
         if os.getppid() != multiprocessing.parent_process().pid:
             # The main process was killed. A worker that continues would share the port with the next server.
             os._exit(1)
-        self.fast_path.refuse_late()
+        self.queue.refuse_late()
         self.bodies.give_up_late()
         self.log.flush()
         self.start_upkeep(now)

@@ -30,14 +30,14 @@ def upkeep():
 @pytest.fixture
 def worker(upkeep, settings):
     settings.THREADS = 1
-    worker = Worker(None, upkeep)
+    worker = Worker(None, None, upkeep)
     yield worker
     upkeep.may_end.set()
     worker.threads.shutdown()
 
 
 def test_workers_begin_within_a_minute(upkeep):
-    starts = {Worker(None, upkeep).upkeep_at - time.monotonic() for _ in range(20)}
+    starts = {Worker(None, None, upkeep).upkeep_at - time.monotonic() for _ in range(20)}
 
     assert len(starts) == 20
     assert -1 <= min(starts) < max(starts) <= UPKEEP_SECONDS
