@@ -7,7 +7,6 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from django.conf import settings
@@ -54,9 +53,14 @@ class FastJob(BookingJob):
         self.waiting.get_loop().call_soon_threadsafe(self.hand_over)
 
     def hand_over(self) -> None:
-        # If the client has left, its coroutine no longer waits.
+        # The coroutine that waited may have been cancelled.
         if not self.waiting.done():
             self.waiting.set_result(None)
+
+
+# The tickets left and the bookings that wait, by event; the account, by login.
+Counts = dict[int, tuple[int, int]]
+Holders = dict[int, int]
 
 
 class Poll(NamedTuple):
@@ -70,8 +74,10 @@ class FastPath:
 
     def __init__(self, loop, threads):
         self.loop, self.threads = loop, threads
-        self.polls: list[tuple[Poll, asyncio.Future]] = []
-        self.reader: asyncio.Task | None = None
+        # These polls are read together in the next round, which begins when the last one has ended.
+        self.polls: list[Poll] = []
+        self.next_round: asyncio.Task | None = None
+        self.reading = asyncio.Lock()
 
     def find(self, scope) -> Head | None:
         """The head of a request that `answer` may take."""
@@ -137,22 +143,26 @@ class FastPath:
         return job.result
 
     async def poll(self, poll: Poll) -> tuple[int, int]:
-        """Returns an event's counts. One query reads all counts that were asked for while the last query ran."""
-        future = self.loop.create_future()
-        self.polls.append((poll, future))
-        if self.reader is None or self.reader.done():
-            self.reader = self.loop.create_task(self.read_polls())
-        return await future
+        """Returns an event's counts. Raises `SessionEnded`, `EventNotFound`, and what the database raises."""
+        counts, holders = await self.read_with_others(poll)
+        if poll.caller and holders.get(poll.caller.session_id) != poll.caller.pk:
+            raise SessionEnded
+        if poll.event_id not in counts:
+            raise EventNotFound
+        return counts[poll.event_id]
 
-    async def read_polls(self) -> None:
-        while self.polls:
-            polls, self.polls = self.polls, []
-            results = await self.loop.run_in_executor(self.threads, read_in_thread, [poll for poll, _ in polls])
-            for (_, future), result in zip(polls, results, strict=True):
-                if isinstance(result, Exception):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
+    async def read_with_others(self, poll: Poll) -> tuple[Counts, Holders]:
+        """One round reads for all polls that came while the last one was read."""
+        if self.next_round is None:
+            self.next_round = self.loop.create_task(self.read_round())
+        self.polls.append(poll)
+        # If a request is cancelled, it must not end the round of the others.
+        return await asyncio.shield(self.next_round)
+
+    async def read_round(self) -> tuple[Counts, Holders]:
+        async with self.reading:
+            polls, self.polls, self.next_round = self.polls, [], None
+            return await self.loop.run_in_executor(self.threads, read_polls, polls)
 
 
 def read_booking(head: Head, body: bytes, caller: Caller | None) -> FastJob | None:
@@ -175,25 +185,13 @@ def read_poll(head: Head, caller: Caller | None) -> Poll | None:
     return None if event_id is None else Poll(event_id, caller)
 
 
-def read_in_thread(polls: Sequence[Poll]) -> list[tuple[int, int] | Exception]:
-    with suppress(Exception):
-        # The connection may have been closed or become too old.
-        connection.close_if_unusable_or_obsolete()
-    return results_of(polls)
-
-
-def results_of(polls: Sequence[Poll]) -> list[tuple[int, int] | Exception]:
-    """Returns each poll's counts, or the error that Django will meet too. Raises nothing."""
+def read_polls(polls: Sequence[Poll]) -> tuple[Counts, Holders]:
+    """The counts of the events, and whose logins the callers' are. Raises what Django will meet too."""
     try:
-        counts = counts_of({poll.event_id for poll in polls})
-        holders = holders_of_sessions({poll.caller.session_id for poll in polls if poll.caller}, now=timezone.now())
+        # Since the thread's last round the connection may have been closed or become too old.
+        connection.close_if_unusable_or_obsolete()
+        logins = {poll.caller.session_id for poll in polls if poll.caller}
+        return counts_of({poll.event_id for poll in polls}), holders_of_sessions(logins, now=timezone.now())
     except Exception as error:
-        with suppress(Exception):
-            drop_if_lost(error)
-        return [error] * len(polls)
-    return [
-        SessionEnded()
-        if poll.caller and holders.get(poll.caller.session_id) != poll.caller.pk
-        else counts.get(poll.event_id) or EventNotFound()
-        for poll in polls
-    ]
+        drop_if_lost(error)
+        raise
