@@ -58,11 +58,6 @@ class FastJob(BookingJob):
             self.waiting.set_result(None)
 
 
-# The tickets left and the bookings that wait, by event; the account, by login.
-Counts = dict[int, tuple[int, int]]
-Holders = dict[int, int]
-
-
 class Poll(NamedTuple):
     event_id: int
     caller: Caller | None
@@ -151,7 +146,7 @@ class FastPath:
             raise EventNotFound
         return counts[poll.event_id]
 
-    async def read_with_others(self, poll: Poll) -> tuple[Counts, Holders]:
+    async def read_with_others(self, poll: Poll) -> tuple[dict, dict]:
         """One round reads for all polls that came while the last one was read."""
         if self.next_round is None:
             self.next_round = self.loop.create_task(self.read_round())
@@ -159,7 +154,7 @@ class FastPath:
         # If a request is cancelled, it must not end the round of the others.
         return await asyncio.shield(self.next_round)
 
-    async def read_round(self) -> tuple[Counts, Holders]:
+    async def read_round(self) -> tuple[dict, dict]:
         async with self.reading:
             polls, self.polls, self.next_round = self.polls, [], None
             return await self.loop.run_in_executor(self.threads, read_polls, polls)
@@ -185,8 +180,8 @@ def read_poll(head: Head, caller: Caller | None) -> Poll | None:
     return None if event_id is None else Poll(event_id, caller)
 
 
-def read_polls(polls: Sequence[Poll]) -> tuple[Counts, Holders]:
-    """The counts of the events, and whose logins the callers' are. Raises what Django will meet too."""
+def read_polls(polls: Sequence[Poll]) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
+    """The counts by event, and the account by login. Raises what Django will meet too."""
     try:
         # Since the thread's last round the connection may have been closed or become too old.
         connection.close_if_unusable_or_obsolete()
