@@ -27,7 +27,7 @@ from ticks.api.envelope import success
 from ticks.api.errors import describe, enveloped
 from ticks.api.idempotency import idempotency_key
 from ticks.api.parsers import parse
-from ticks.api.throttling import scopes_of, seconds_to_wait_in_all, take_back
+from ticks.api.throttling import scopes_of, seconds_to_wait, take_back
 from ticks.db.outage import drop_if_lost
 from ticks.db.transactions import OutcomeUnknown
 from ticks.exceptions import Refusal
@@ -107,7 +107,7 @@ class FastPath:
         meta = {"REMOTE_ADDR": head.address, "HTTP_X_FORWARDED_FOR": head.headers.get("x-forwarded-for")}
         counted = scopes_of(user, meta, is_booking=is_booking)
         # Django answers a caller that is refused here, and counts the request as it does any other.
-        if wanted is None or seconds_to_wait_in_all(counted) is not None:
+        if wanted is None or seconds_to_wait(counted) is not None:
             return None
         try:
             if is_booking:

@@ -61,7 +61,6 @@ from ticks.api.schema import (
     key_headers,
     sent_header,
 )
-from ticks.api.throttling import CallerThrottle
 from ticks.api.views import ViewSet
 from ticks.parsing import parse_id
 from ticks.text import normalise_email
@@ -102,10 +101,8 @@ class BookingViewSet(StatelessWrites, ViewSet):
     ordering_names = {"id": "pk", "createdAt": "pk"}
     list_message = "Bookings retrieved successfully."
     keyed_actions = ("create", "destroy")
+    booking_actions = ("create",)
     tag = "Bookings"
-
-    def get_throttles(self):
-        return [CallerThrottle(is_booking=self.action == "create")]
 
     @property
     def filterset_class(self):

@@ -81,17 +81,17 @@ def parse_rate(rate: str) -> tuple[int, int]:
     return int(number), PERIODS[period[0]]
 
 
-def seconds_to_wait(scope: str, key: str) -> float | None:
-    """Counts a request of this caller. Returns how many seconds to wait if it is one too many, otherwise None."""
+def seconds_to_wait(counted: Sequence[tuple[str, str]]) -> float | None:
+    """Counts a request in these scopes, each with the caller's key.
+
+    If it is one too many in one of them, it is counted in none. Returns how many seconds to wait then, otherwise None.
+    """
     if not settings.THROTTLE_ENABLED:
         return None
-    limit, period = parse_rate(api_settings.DEFAULT_THROTTLE_RATES[scope])
-    return COUNTS[scope].hit(key, limit=limit, period=period)
-
-
-def seconds_to_wait_in_all(counted: Sequence[tuple[str, str]]) -> float | None:
-    """Counts a request in several scopes. If it is one too many in one of them, it is counted in none."""
-    waits = [seconds_to_wait(scope, key) for scope, key in counted]
+    waits = []
+    for scope, key in counted:
+        limit, period = parse_rate(api_settings.DEFAULT_THROTTLE_RATES[scope])
+        waits.append(COUNTS[scope].hit(key, limit=limit, period=period))
     if all(wait is None for wait in waits):
         return None
     take_back([place for place, wait in zip(counted, waits, strict=True) if wait is None])
@@ -99,7 +99,7 @@ def seconds_to_wait_in_all(counted: Sequence[tuple[str, str]]) -> float | None:
 
 
 def take_back(counted: Sequence[tuple[str, str]]) -> None:
-    """Uncounts a request in these scopes, since it is about to be counted again."""
+    """Uncounts a request in these scopes."""
     for scope, key in counted:
         COUNTS[scope].take_back(key)
 
@@ -158,11 +158,11 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 class CallerThrottle(BaseThrottle):
-    def __init__(self, *, is_booking: bool = False):
-        self.is_booking = is_booking
+    """Counts the requests to a view. `booking_actions` of the view are those that book tickets."""
 
     def allow_request(self, request, view):
-        self.seconds = seconds_to_wait_in_all(scopes_of(request.user.pk, request.META, is_booking=self.is_booking))
+        is_booking = getattr(view, "action", None) in getattr(view, "booking_actions", ())
+        self.seconds = seconds_to_wait(scopes_of(request.user.pk, request.META, is_booking=is_booking))
         return self.seconds is None
 
     def wait(self):
