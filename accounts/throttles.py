@@ -155,7 +155,7 @@ def limited(limits: Iterable[Limit], request, *, is_guess: bool = False) -> Iter
 def limited_login(request) -> Iterator[None]:
     """Limits logins as `limited` does. Those with the right password count too, by address and in memory, since each
     takes some 20 ms of a core."""
-    seconds = seconds_to_wait("login", network_of(request.META))
+    seconds = seconds_to_wait([("login", network_of(request.META))])
     if seconds is not None:
         raise TooManyRequests(seconds)
     with limited(LOGIN, request, is_guess=True):

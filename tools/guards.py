@@ -192,8 +192,8 @@ GUARDS = [
     Guard(
         "guests' bookings have a throttle of their own",
         "bookings/api/views.py",
-        "return [*throttles, GuestBookingThrottle()] if",
-        "return throttles if",
+        'booking_actions = ("create",)',
+        "booking_actions = ()",
         "ticks/tests/api/test_throttling.py",
     ),
     Guard(

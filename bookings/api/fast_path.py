@@ -6,9 +6,7 @@ tokens, fields, throttle, service, messages, envelope and log line are those of 
 import asyncio
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from django.conf import settings
@@ -26,14 +24,16 @@ from bookings.services.booking import BookingJob, BookingRequest, Receipt
 from events.exceptions import EventNotFound
 from events.models import counts_of
 from ticks.api.envelope import success
+from ticks.api.errors import describe, enveloped
 from ticks.api.idempotency import idempotency_key
 from ticks.api.parsers import parse
-from ticks.api.throttling import is_counted_in_all, network_of, take_back
+from ticks.api.throttling import scopes_of, seconds_to_wait, take_back
 from ticks.db.outage import drop_if_lost
 from ticks.db.transactions import OutcomeUnknown
 from ticks.exceptions import Refusal
+from ticks.logging import request_id
 from ticks.parsing import parse_id
-from ticks.server.fast_path import Answer, Head, read_head, refusal_answer, whole_answer
+from ticks.server.fast_path import Answer, Head, read_head, whole_answer
 
 BOOKING_PATH = "/api/v1/booking"
 STATUS_PATH = "/api/v1/booking/status/"
@@ -45,13 +45,17 @@ STATUS_ALLOW = "GET, HEAD, OPTIONS"
 
 
 class FastJob(BookingJob):
-    """A booking that no thread waits for. The thread that carried it out notifies the event loop."""
+    """A booking that no thread waits for. The thread that carried it out wakes the coroutine that waits."""
 
     waiting: asyncio.Future
-    notify: Callable[["FastJob"], None]
 
     def finish(self) -> None:
-        self.notify(self)
+        self.waiting.get_loop().call_soon_threadsafe(self.hand_over)
+
+    def hand_over(self) -> None:
+        # The coroutine that waited may have been cancelled.
+        if not self.waiting.done():
+            self.waiting.set_result(None)
 
 
 class Poll(NamedTuple):
@@ -65,12 +69,10 @@ class FastPath:
 
     def __init__(self, loop, threads):
         self.loop, self.threads = loop, threads
-        # These jobs are carried out, but their waiting coroutines have not got the results yet.
-        self.finished: deque[FastJob] = deque()
-        self.is_woken = False
-        self.polls: list[tuple[Poll, asyncio.Future]] = []
-        self.reader: asyncio.Task | None = None
-        queue().start()
+        # These polls are read together in the next round, which begins when the last one has ended.
+        self.polls: list[Poll] = []
+        self.next_round: asyncio.Task | None = None
+        self.reading = asyncio.Lock()
 
     def find(self, scope) -> Head | None:
         """The head of a request that `answer` may take."""
@@ -91,6 +93,8 @@ class FastPath:
         """The answer; None if nothing was done or counted, so that Django must answer."""
         # The clock starts when the body has arrived, as in Django, since the client decides how long that takes.
         began = time.perf_counter()
+        # The request is a task of its own, so the id needs no reset.
+        request_id.set(head.identity)
         is_booking = head.path == BOOKING_PATH
         try:
             header = head.headers.get("authorization")
@@ -99,9 +103,11 @@ class FastPath:
         except Exception:
             # Django will meet the same error, and has a message for it.
             return None
+        user = caller and caller.pk
+        meta = {"REMOTE_ADDR": head.address, "HTTP_X_FORWARDED_FOR": head.headers.get("x-forwarded-for")}
+        counted = scopes_of(user, meta, is_booking=is_booking)
         # Django answers a caller that is refused here, and counts the request as it does any other.
-        counted = scopes_of(head, caller)
-        if wanted is None or not is_counted_in_all(counted):
+        if wanted is None or seconds_to_wait(counted) is not None:
             return None
         try:
             if is_booking:
@@ -116,13 +122,13 @@ class FastPath:
             if isinstance(error, SessionEnded) or not isinstance(error, Refusal):
                 take_back(counted)
                 return None
-            status, headers, content = refusal_answer(head, error)
-        user = caller and caller.pk
+            failure = describe(error)
+            status, headers, content = failure.status, failure.headers, enveloped(failure)
         allowed = BOOKING_ALLOW if is_booking else STATUS_ALLOW
         return whole_answer(head, content, status=status, user=user, headers=headers, allow=allowed, began=began)
 
     async def book(self, job: FastJob) -> Receipt:
-        job.waiting, job.notify = self.loop.create_future(), self.wake_soon
+        job.waiting = self.loop.create_future()
         queue().submit(job)
         await job.waiting
         if isinstance(job.result, OutcomeUnknown) and job.digest:
@@ -131,57 +137,27 @@ class FastPath:
             raise job.result
         return job.result
 
-    def wake_soon(self, job: FastJob) -> None:
-        """Runs in other threads. It wakes the loop once for many jobs: a wake-up for each costs four times as much."""
-        self.finished.append(job)
-        if not self.is_woken:
-            self.is_woken = True
-            self.loop.call_soon_threadsafe(self.wake_all)
-
-    def wake_all(self) -> None:
-        # This comes first, so that a job that is added after the last look wakes the loop again.
-        self.is_woken = False
-        while self.finished:
-            waiting = self.finished.popleft().waiting
-            if not waiting.done():
-                waiting.set_result(None)
-
     async def poll(self, poll: Poll) -> tuple[int, int]:
-        """Returns an event's counts. One query reads all counts that were asked for while the last query ran."""
-        future = self.loop.create_future()
-        self.polls.append((poll, future))
-        if self.reader is None or self.reader.done():
-            self.reader = self.loop.create_task(self.read_polls())
-        return await future
+        """Returns an event's counts. Raises `SessionEnded`, `EventNotFound`, and what the database raises."""
+        counts, holders = await self.read_with_others(poll)
+        if poll.caller and holders.get(poll.caller.session_id) != poll.caller.pk:
+            raise SessionEnded
+        if poll.event_id not in counts:
+            raise EventNotFound
+        return counts[poll.event_id]
 
-    async def read_polls(self) -> None:
-        while self.polls:
-            polls, self.polls = self.polls, []
-            results = await self.loop.run_in_executor(self.threads, read_in_thread, [poll for poll, _ in polls])
-            for (_, future), result in zip(polls, results, strict=True):
-                if isinstance(result, Exception):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
+    async def read_with_others(self, poll: Poll) -> tuple[dict, dict]:
+        """One round reads for all polls that came while the last one was read."""
+        if self.next_round is None:
+            self.next_round = self.loop.create_task(self.read_round())
+        self.polls.append(poll)
+        # If a request is cancelled, it must not end the round of the others.
+        return await asyncio.shield(self.next_round)
 
-    def refuse_late(self) -> None:
-        queue().refuse_late()
-
-
-def scopes_of(head: Head, caller: Caller | None) -> list[tuple[str, str]]:
-    """The scopes of throttles that the request counts in, each with the caller's key."""
-    if caller:
-        return [("user", str(caller.pk))]
-    network = network_of(address_parts(head))
-    return [("guest", network), ("guest_booking", network)] if head.path == BOOKING_PATH else [("guest", network)]
-
-
-def address_parts(head: Head) -> dict[str, str]:
-    """The parts of the address from which `network_of` finds what a caller is counted by."""
-    parts = {"REMOTE_ADDR": head.client.rpartition(":")[0].strip("[]")}
-    if "x-forwarded-for" in head.headers:
-        parts["HTTP_X_FORWARDED_FOR"] = head.headers["x-forwarded-for"]
-    return parts
+    async def read_round(self) -> tuple[dict, dict]:
+        async with self.reading:
+            polls, self.polls, self.next_round = self.polls, [], None
+            return await self.loop.run_in_executor(self.threads, read_polls, polls)
 
 
 def read_booking(head: Head, body: bytes, caller: Caller | None) -> FastJob | None:
@@ -204,25 +180,13 @@ def read_poll(head: Head, caller: Caller | None) -> Poll | None:
     return None if event_id is None else Poll(event_id, caller)
 
 
-def read_in_thread(polls: Sequence[Poll]) -> list[tuple[int, int] | Exception]:
-    with suppress(Exception):
-        # The connection may have been closed or become too old.
-        connection.close_if_unusable_or_obsolete()
-    return results_of(polls)
-
-
-def results_of(polls: Sequence[Poll]) -> list[tuple[int, int] | Exception]:
-    """Returns each poll's counts, or the error that Django will meet too. Raises nothing."""
+def read_polls(polls: Sequence[Poll]) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
+    """The counts by event, and the account by login. Raises what Django will meet too."""
     try:
-        counts = counts_of({poll.event_id for poll in polls})
-        holders = holders_of_sessions({poll.caller.session_id for poll in polls if poll.caller}, now=timezone.now())
+        # Since the thread's last round the connection may have been closed or become too old.
+        connection.close_if_unusable_or_obsolete()
+        logins = {poll.caller.session_id for poll in polls if poll.caller}
+        return counts_of({poll.event_id for poll in polls}), holders_of_sessions(logins, now=timezone.now())
     except Exception as error:
-        with suppress(Exception):
-            drop_if_lost(error)
-        return [error] * len(polls)
-    return [
-        SessionEnded()
-        if poll.caller and holders.get(poll.caller.session_id) != poll.caller.pk
-        else counts.get(poll.event_id) or EventNotFound()
-        for poll in polls
-    ]
+        drop_if_lost(error)
+        raise

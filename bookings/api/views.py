@@ -64,7 +64,6 @@ from ticks.api.schema import (
     key_headers,
     sent_header,
 )
-from ticks.api.throttling import GuestBookingThrottle
 from ticks.api.views import ViewSet
 from ticks.parsing import parse_id
 from ticks.text import normalise_email
@@ -118,11 +117,8 @@ class BookingViewSet(StatelessWrites, ViewSet):
     ordering_names = {"id": "pk", "createdAt": "pk"}
     list_message = "Bookings retrieved successfully."
     keyed_actions = ("create", "destroy")
+    booking_actions = ("create",)
     tag = "Bookings"
-
-    def get_throttles(self):
-        throttles = super().get_throttles()
-        return [*throttles, GuestBookingThrottle()] if self.action == "create" else throttles
 
     @property
     def filterset_class(self):

@@ -83,8 +83,9 @@ def scope_of_booking(body, token, *, key):
 
 async def book(tour, body, token):
     loop = asyncio.get_running_loop()
-    worker = Worker(FastPath, keep_up=None)
+    worker = Worker(FastPath, queue(), keep_up=None)
     worker.loop, worker.fast_path = loop, FastPath(loop, worker.threads)
+    worker.queue.start()
     # The first one loads the routes and fills caches.
     await worker.__rsgi__(scope_of_booking(body, token, key="first"), Protocol(body))
     protocol = Protocol(body)

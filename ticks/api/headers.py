@@ -24,11 +24,11 @@ ALWAYS = {
 }
 
 
-def data_headers(*, has_etag: bool = False) -> list[tuple[str, str]]:
+def data_headers(*, has_etag: bool = False) -> dict[str, str]:
     """The protective headers of an answer that is no page. They are added if the view has not set them itself."""
     # Most answers carry a person's data or a token. An answer with an ETag is meant to be asked for again.
     cached = "private, no-cache" if has_etag else "no-store"
-    return [*ALWAYS.items(), ("Cache-Control", cached), ("Content-Security-Policy", DATA_POLICY)]
+    return {**ALWAYS, "Cache-Control": cached, "Content-Security-Policy": DATA_POLICY}
 
 
 class ProtectiveHeaders:
@@ -41,13 +41,13 @@ class ProtectiveHeaders:
         response = self.get_response(request)
         headers = response.headers
         if headers.get("Content-Type", "").startswith("text/html"):
-            protective = [*ALWAYS.items(), ("Cache-Control", "no-store")]
+            protective = {**ALWAYS, "Cache-Control": "no-store"}
             # Django's own error pages with code have their script and style inside.
             if not (settings.DEBUG and response.status_code in (400, 404, 500)):
-                protective.append(("Content-Security-Policy", PAGE_POLICY))
+                protective["Content-Security-Policy"] = PAGE_POLICY
         else:
             protective = data_headers(has_etag="ETag" in headers)
-        for name, value in protective:
+        for name, value in protective.items():
             headers.setdefault(name, value)
         return response
 

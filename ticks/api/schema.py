@@ -19,7 +19,7 @@ from rest_framework import serializers
 from ticks.api import idempotency
 from ticks.api.envelope import failure
 from ticks.api.envelope import success as enveloped_success
-from ticks.api.errors import NOT_LOGGED_IN
+from ticks.api.errors import BEARER_CHALLENGE, NOT_LOGGED_IN
 from ticks.api.throttling import TooManyRequests
 from ticks.db.transactions import Busy, OutcomeUnknown, Unavailable
 from ticks.exceptions import Refusal
@@ -101,7 +101,7 @@ def sent_header(name: str, description: str, *, on, required=True, schema=str) -
 SENT_HEADERS = [
     sent_header("X-Request-ID", "What the logs know this request by.", on=True),
     sent_header("Retry-After", "Seconds.", on=[429, 503], schema=SECONDS),
-    sent_header("WWW-Authenticate", "Always `Bearer`.", on=[401]),
+    sent_header("WWW-Authenticate", f"Always `{BEARER_CHALLENGE}`.", on=[401], schema={"const": BEARER_CHALLENGE}),
 ]
 LOCATION = sent_header("Location", "The path of what was made.", on=[201])
 

@@ -81,25 +81,25 @@ def parse_rate(rate: str) -> tuple[int, int]:
     return int(number), PERIODS[period[0]]
 
 
-def seconds_to_wait(scope: str, key: str) -> float | None:
-    """Counts a request of this caller. Returns how many seconds to wait if it is one too many, otherwise None."""
+def seconds_to_wait(counted: Sequence[tuple[str, str]]) -> float | None:
+    """Counts a request in these scopes, each with the caller's key.
+
+    If it is one too many in one of them, it is counted in none. Returns how many seconds to wait then, otherwise None.
+    """
     if not settings.THROTTLE_ENABLED:
         return None
-    limit, period = parse_rate(api_settings.DEFAULT_THROTTLE_RATES[scope])
-    return COUNTS[scope].hit(key, limit=limit, period=period)
-
-
-def is_counted_in_all(counted: Sequence[tuple[str, str]]) -> bool:
-    """Counts a request in several scopes. If it is one too many in one of them, it is counted in none."""
-    for place, (scope, key) in enumerate(counted):
-        if seconds_to_wait(scope, key) is not None:
-            take_back(counted[:place])
-            return False
-    return True
+    waits = []
+    for scope, key in counted:
+        limit, period = parse_rate(api_settings.DEFAULT_THROTTLE_RATES[scope])
+        waits.append(COUNTS[scope].hit(key, limit=limit, period=period))
+    if all(wait is None for wait in waits):
+        return None
+    take_back([place for place, wait in zip(counted, waits, strict=True) if wait is None])
+    return max(wait for wait in waits if wait is not None)
 
 
 def take_back(counted: Sequence[tuple[str, str]]) -> None:
-    """Uncounts a request in these scopes, since it is about to be counted again."""
+    """Uncounts a request in these scopes."""
     for scope, key in counted:
         COUNTS[scope].take_back(key)
 
@@ -107,6 +107,17 @@ def take_back(counted: Sequence[tuple[str, str]]) -> None:
 def forget_all() -> None:
     for window in COUNTS.values():
         window.callers.clear()
+
+
+def scopes_of(user_id: int | None, meta: dict, *, is_booking: bool) -> list[tuple[str, str]]:
+    """The scopes that a caller's request counts in, each with the caller's key: the account, or a guest's address.
+
+    A guest's booking counts in one of its own too, so that nobody without an account takes all tickets of an event.
+    """
+    if user_id is not None:
+        return [("user", str(user_id))]
+    network = network_of(meta)
+    return [("guest", network), ("guest_booking", network)] if is_booking else [("guest", network)]
 
 
 def network_of(meta: dict) -> str:
@@ -147,22 +158,12 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 class CallerThrottle(BaseThrottle):
-    """Counts the requests of an account, and those of a guest by address."""
+    """Counts the requests to a view. `booking_actions` of the view are those that book tickets."""
 
     def allow_request(self, request, view):
-        user = request.user
-        counted_as = ("user", str(user.pk)) if user.is_authenticated else ("guest", network_of(request.META))
-        self.seconds = seconds_to_wait(*counted_as)
+        is_booking = getattr(view, "action", None) in getattr(view, "booking_actions", ())
+        self.seconds = seconds_to_wait(scopes_of(request.user.pk, request.META, is_booking=is_booking))
         return self.seconds is None
 
     def wait(self):
         return self.seconds
-
-
-class GuestBookingThrottle(CallerThrottle):
-    """Counts the bookings of guests by address, so that nobody without an account takes all tickets of an event."""
-
-    def allow_request(self, request, view):
-        is_guest = not request.user.is_authenticated
-        self.seconds = seconds_to_wait("guest_booking", network_of(request.META)) if is_guest else None
-        return self.seconds is None

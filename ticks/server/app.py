@@ -5,7 +5,6 @@ import encodings
 import encodings.aliases
 import os
 import pkgutil
-import sys
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -20,14 +19,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticks.settings")
 
 django_application = get_wsgi_application()
 
-FIXED = {
-    "SCRIPT_NAME": "",
-    "wsgi.errors": sys.stderr,
-    "wsgi.multiprocess": True,
-    "wsgi.multithread": True,
-    "wsgi.run_once": False,
-    "wsgi.version": (1, 0),
-}
 # CGI writes these two headers without HTTP_ before them.
 PLAIN_HEADERS = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 CHARSETS = {"utf-8", "ascii", "iso8859-1", "cp1252"}
@@ -39,15 +30,13 @@ MAX_CONTENT_TYPE = 256
 
 
 def environ_of(scope, body: bytes | MissingBody = b"") -> dict:
-    """The environ of an RSGI request."""
+    """The environ of an RSGI request, with all of WSGI's entries that Django reads."""
     server, _, port = scope.server.rpartition(":")
     environ = {
-        **FIXED,
         "REQUEST_METHOD": scope.method,
         # WSGI carries bytes as text of one character each.
         "PATH_INFO": scope.path.encode().decode("latin-1"),
         "QUERY_STRING": scope.query_string.encode().decode("latin-1"),
-        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
         "SERVER_NAME": server.strip("[]"),
         "SERVER_PORT": port,
         "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),

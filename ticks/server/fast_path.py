@@ -10,11 +10,9 @@ from functools import lru_cache
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from ticks.api.errors import describe, enveloped
 from ticks.api.headers import data_headers
 from ticks.api.renderers import to_json
-from ticks.exceptions import Refusal
-from ticks.logging import identity_of, log_request, request_id
+from ticks.logging import identity_of, log_request
 
 # These headers of clients and proxies change nothing, or a fast path reads them.
 PLAIN_HEADERS = {
@@ -42,7 +40,7 @@ class Head:
 
     method: str
     path: str
-    client: str
+    address: str
     scheme: str
     headers: dict[str, str]
     # This is the length of the body.
@@ -74,8 +72,9 @@ def read_head(scope) -> Head | None:
     )
     if not is_plain:
         return None
+    address = scope.client.rpartition(":")[0].strip("[]")
     identity = identity_of(headers.get("x-request-id", ""))
-    return Head(scope.method, scope.path, scope.client, scheme, headers, int(length), identity)
+    return Head(scope.method, scope.path, address, scheme, headers, int(length), identity)
 
 
 @lru_cache(maxsize=256)
@@ -84,55 +83,25 @@ def is_our_host(host: str, allowed: tuple[str, ...]) -> bool:
     return bool(domain) and validate_host(domain, allowed)
 
 
-def refusal_answer(head: Head, refusal: Refusal) -> tuple[int, dict[str, str], dict]:
-    """The status, headers and body for a service's refusal. `ticks.api.errors` words them, as for every view."""
-    token = request_id.set(head.identity)
-    try:
-        failure = describe(refusal)
-    finally:
-        request_id.reset(token)
-    return failure.status, failure.headers, enveloped(failure)
-
-
 def whole_answer(
     head: Head, body: dict | None, *, status: int, user: int | None, headers: dict[str, str], allow: str, began: float
 ) -> Answer:
     """The complete answer; it also writes the log line. Without a body the status is 304."""
-    content = b"" if body is None else to_json(body)
-    # It differs for each booking. The other headers are the same in many answers, so they are cached.
-    location = headers.pop("Location", None)
-    all_headers = [
-        *common_headers(
-            tuple(headers.items()),
-            has_body=body is not None,
-            # The request has no token, so a session's cookie would have decided who the caller is.
-            vary=("Accept, Cookie" if user is None else "Accept")
-            + (", origin" if settings.CORS_ALLOWED_ORIGINS else ""),
-            allow=allow,
-            hsts_seconds=head.scheme == "https" and settings.SECURE_HSTS_SECONDS,
-        ),
-        ("Content-Length", str(len(content))),
-        ("X-Request-ID", head.identity),
-        *([("Location", location)] if location else []),
-    ]
+    content = to_json(body)
+    # The request has no token, so a session's cookie would have decided who the caller is.
+    vary = "Accept, Cookie" if user is None else "Accept"
+    all_headers = {
+        **data_headers(has_etag="ETag" in headers),
+        "Vary": f"{vary}, origin" if settings.CORS_ALLOWED_ORIGINS else vary,
+        "Allow": allow,
+        "Content-Length": str(len(content)),
+        "X-Request-ID": head.identity,
+        **headers,
+    }
+    if body is not None:
+        all_headers["Content-Type"] = "application/json"
+    if head.scheme == "https" and settings.SECURE_HSTS_SECONDS:
+        all_headers["Strict-Transport-Security"] = f"max-age={settings.SECURE_HSTS_SECONDS}"
     seconds = time.perf_counter() - began
     log_request(method=head.method, path=head.path, status=status, seconds=seconds, user=user, identity=head.identity)
-    return status, all_headers, content
-
-
-@lru_cache(maxsize=256)
-def common_headers(
-    headers: tuple[tuple[str, str], ...], *, has_body: bool, vary: str, allow: str, hsts_seconds: int
-) -> list[tuple[str, str]]:
-    """The headers that many answers have in common, together with the view's own."""
-    own = dict(headers)
-    return list(
-        {
-            **({"Content-Type": "application/json"} if has_body else {}),
-            **dict(data_headers(has_etag="ETag" in own)),
-            **({"Strict-Transport-Security": f"max-age={hsts_seconds}"} if hsts_seconds else {}),
-            "Vary": vary,
-            "Allow": allow,
-            **own,
-        }.items()
-    )
+    return status, list(all_headers.items()), content

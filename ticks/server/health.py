@@ -8,6 +8,7 @@ from ticks.db.migrations import missing_migrations
 from ticks.db.outage import WRITE_PROBE
 from ticks.server import stopping
 
+PROBES = {"/healthz": "alive", "/readyz": "ready"}
 # Migrations are not taken back on a running system, so this check is not repeated once it has passed.
 migrated = False
 
@@ -19,21 +20,14 @@ class Probes:
         self.get_response = get_response
 
     def __call__(self, request):
-        probe = PROBES.get(request.path)
-        return probe(request) if probe else self.get_response(request)
+        return answer_probe(request) if request.path in PROBES else self.get_response(request)
 
 
 @never_cache
 @require_safe
-def healthz(request):
-    return JsonResponse({"status": "alive"})
-
-
-@never_cache
-@require_safe
-def readyz(request):
-    obstacle = obstacle_to_serve()
-    return JsonResponse({"status": obstacle or "ready"}, status=503 if obstacle else 200)
+def answer_probe(request):
+    obstacle = obstacle_to_serve() if request.path == "/readyz" else None
+    return JsonResponse({"status": obstacle or PROBES[request.path]}, status=503 if obstacle else 200)
 
 
 def obstacle_to_serve() -> str | None:
@@ -48,6 +42,3 @@ def obstacle_to_serve() -> str | None:
         connection.close()
         return "the database does not answer, or takes no writes"
     return None if migrated else "migrations are missing"
-
-
-PROBES = {"/healthz": healthz, "/readyz": readyz}

@@ -13,11 +13,12 @@ import random
 import signal
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import Error, close_old_connections, connections
 
 from ticks.logging import write_in_batches
 from ticks.server import stopping
@@ -44,9 +45,10 @@ def make_worker() -> "Worker":
     """Makes the application of a new worker process."""
     # These need Django's applications, which `ticks.server.app` has loaded by now.
     from bookings.api.fast_path import FastPath
+    from bookings.services.batches import queue
     from bookings.services.upkeep import keep_up
 
-    worker = Worker(FastPath, keep_up)
+    worker = Worker(FastPath, queue(), keep_up)
     # Objects that are loaded by now stay. Without this, Python would search all of them for garbage again and again,
     # for 40 ms each time, and answer nobody meanwhile.
     gc.collect()
@@ -56,20 +58,19 @@ def make_worker() -> "Worker":
 
 
 class Worker:
-    def __init__(self, make_fast_path, keep_up):
+    def __init__(self, make_fast_path, queue, keep_up):
         connections.settings["default"]["OPTIONS"].update(settings.REQUEST_DATABASE_OPTIONS)
-        self.make_fast_path, self.keep_up = make_fast_path, keep_up
+        self.make_fast_path, self.queue, self.keep_up = make_fast_path, queue, keep_up
         self.threads = ThreadPoolExecutor(settings.THREADS, thread_name_prefix="django")
         self.bodies = Bodies(limit=settings.BODY_LIMIT, seconds=settings.BODY_SECONDS)
         self.in_flight, self.busy_at, self.beat_at = 0, 0.0, 0.0
-        # The workers begin at different times, so that they do not do the same at once.
-        self.upkeep_at = time.monotonic() + random.uniform(0, UPKEEP_SECONDS)  # noqa: S311 (no secret)
-        self.upkeep: Future | None = None
 
     def __rsgi_init__(self, loop) -> None:
         self.loop = loop
         self.fast_path = self.make_fast_path(loop, self.threads)
+        self.queue.start()
         self.log = write_in_batches()
+        self.upkeep = loop.create_task(self.keep_up_each_minute())
         loop.call_soon(self.tick)
 
     def __rsgi_del__(self, loop) -> None:
@@ -89,10 +90,9 @@ class Worker:
         if os.getppid() != multiprocessing.parent_process().pid:
             # The main process was killed. A worker that continues would share the port with the next server.
             os._exit(1)
-        self.fast_path.refuse_late()
+        self.queue.refuse_late()
         self.bodies.give_up_late()
         self.log.flush()
-        self.start_upkeep(now)
         is_ending = stopping.stage[0] == stopping.ENDING
         if self.in_flight or not is_ending:
             self.busy_at = now
@@ -102,14 +102,17 @@ class Worker:
             if now - self.busy_at > LINGER_SECONDS:
                 sys.exit(0)
 
-    def start_upkeep(self, now: float) -> None:
-        is_busy = self.upkeep is not None and not self.upkeep.done()
-        if now >= self.upkeep_at and not is_busy and not stopping.has_begun():
-            self.upkeep_at, self.upkeep = now + UPKEEP_SECONDS, self.threads.submit(self.run_upkeep)
+    async def keep_up_each_minute(self) -> None:
+        # The workers begin at different times, so that they do not do the same at once.
+        await asyncio.sleep(random.uniform(0, UPKEEP_SECONDS))  # noqa: S311 (no secret)
+        while not stopping.has_begun():
+            await self.loop.run_in_executor(self.threads, self.run_upkeep)
+            await asyncio.sleep(UPKEEP_SECONDS)
 
     def run_upkeep(self) -> None:
         """Runs in a thread that otherwise answers requests. As before a request, it drops a stale connection."""
-        close_old_connections()
+        with suppress(Error):
+            close_old_connections()
         self.keep_up()
 
     async def __rsgi__(self, scope, protocol) -> None:

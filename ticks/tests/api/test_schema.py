@@ -212,6 +212,17 @@ def test_schema_requests_are_json(schema):
     assert kinds == {"application/json"}
 
 
+def test_schema_names_the_challenge_that_is_sent(anonymous, schema):
+    sent = anonymous.get(AUTH + "me")["WWW-Authenticate"]
+
+    promised = {
+        json.dumps(operation["responses"]["401"]["headers"]["WWW-Authenticate"]["schema"])
+        for _, operation in operations(schema)
+        if "401" in operation["responses"]
+    }
+    assert promised == {json.dumps({"const": sent})}
+
+
 def test_schema_names_the_headers_of_every_answer(schema):
     promised = {"401": {"WWW-Authenticate"}, "429": {"Retry-After"}, "503": {"Retry-After"}}
     for name, operation in operations(schema):

@@ -137,24 +137,24 @@ def test_rates_are_those_of_the_settings():
 
 
 def test_caller_who_is_refused_is_told_when_the_first_of_its_requests_is_past(two_a_minute):
-    seconds_to_wait("user", "1")
+    seconds_to_wait([("user", "1")])
     two_a_minute.time += 20
-    seconds_to_wait("user", "1")
+    seconds_to_wait([("user", "1")])
 
     waits = []
     for seconds in (0, 10, 29.5, 0.5):
         two_a_minute.time += seconds
-        waits.append(seconds_to_wait("user", "1"))
+        waits.append(seconds_to_wait([("user", "1")]))
 
     assert waits == [40.0, 30.0, 0.5, None]
 
 
 def test_request_that_is_taken_back_is_not_counted(two_a_minute):
-    counted = [seconds_to_wait("user", "1") for _ in range(2)]
+    counted = [seconds_to_wait([("user", "1")]) for _ in range(2)]
     COUNTS["user"].take_back("1")
 
     assert counted == [None, None]
-    assert [seconds_to_wait("user", "1") for _ in range(2)] == [None, 60.0]
+    assert [seconds_to_wait([("user", "1")]) for _ in range(2)] == [None, 60.0]
 
 
 def test_nothing_to_take_back_is_nothing_amiss():
@@ -183,26 +183,52 @@ def test_request_that_is_one_too_many_in_one_scope_is_counted_in_none(two_a_minu
     monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, "guest_booking", "1/min")
     scopes = [("guest", "1"), ("guest_booking", "1")]
 
-    counted = [throttling.is_counted_in_all(scopes) for _ in range(3)]
+    waits = [seconds_to_wait(scopes) for _ in range(3)]
 
-    assert counted == [True, False, False]
+    assert waits == [None, 60.0, 60.0]
     assert {scope: len(COUNTS[scope].callers["1"]) for scope, _ in scopes} == {"guest": 1, "guest_booking": 1}
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("full_later", ["guest", "guest_booking"])
+def test_booking_that_is_one_too_many_in_two_scopes_is_told_the_longer_wait(
+    anonymous, two_a_minute, monkeypatch, full_later
+):
+    monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, "guest_booking", "2/min")
+    for scope in sorted(["guest", "guest_booking"], key=full_later.__eq__):
+        two_a_minute.time += 20
+        for _ in range(2):
+            seconds_to_wait([(scope, "127.0.0.1")])
+
+    assert_throttled(anonymous.post(BOOKING), 60)
+    two_a_minute.time += 40
+    assert_throttled(anonymous.post(BOOKING), 20)
+    two_a_minute.time += 20
+    assert anonymous.post(BOOKING).status_code == 400
+
+
+@pytest.mark.django_db
+def test_booking_that_is_one_too_many_does_not_count_as_a_request_of_a_guest(anonymous, two_a_minute, monkeypatch):
+    monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, "guest_booking", "1/min")
+
+    assert statuses(anonymous, "post", BOOKING, 3) == [400, 429, 429]
+    assert statuses(anonymous, "get", STATUS, 2) == [404, 429]
+
+
+@pytest.mark.django_db
 def test_view_counts_in_the_same_books(owner, user, anonymous, two_a_minute):
-    seconds_to_wait("user", str(user.pk))
-    seconds_to_wait("guest", "127.0.0.1")
+    seconds_to_wait([("user", str(user.pk))])
+    seconds_to_wait([("guest", "127.0.0.1")])
 
     assert statuses(owner, "get", ME, 2) == [200, 429]
     assert statuses(anonymous, "get", STATUS, 2) == [404, 429]
 
 
 def test_a_rate_that_is_lowered_holds_at_once(two_a_minute, monkeypatch):
-    seconds_to_wait("user", "1"), seconds_to_wait("user", "1")
+    seconds_to_wait([("user", "1")]), seconds_to_wait([("user", "1")])
     monkeypatch.setitem(api_settings.DEFAULT_THROTTLE_RATES, "user", "1/min")
 
-    assert seconds_to_wait("user", "1") == 60.0
+    assert seconds_to_wait([("user", "1")]) == 60.0
 
 
 def test_threads_at_once_get_no_more_than_the_rate():
@@ -216,10 +242,10 @@ def test_threads_at_once_get_no_more_than_the_rate():
 
 def test_callers_who_are_silent_are_forgotten(two_a_minute):
     for number in range(50):
-        seconds_to_wait("guest", f"192.0.2.{number}")
+        seconds_to_wait([("guest", f"192.0.2.{number}")])
     two_a_minute.time += 60
     for _ in range(25):
-        seconds_to_wait("guest", f"198.51.100.{two_a_minute.time}")
+        seconds_to_wait([("guest", f"198.51.100.{two_a_minute.time}")])
         two_a_minute.time += 0.001
 
     assert not [key for key in COUNTS["guest"].callers if key.startswith("192.0.2.")]
@@ -228,7 +254,7 @@ def test_callers_who_are_silent_are_forgotten(two_a_minute):
 def test_no_more_callers_are_kept_than_set(two_a_minute, monkeypatch):
     monkeypatch.setattr(throttling, "MAX_CALLERS", 3)
     for number in range(10):
-        seconds_to_wait("guest", str(number))
+        seconds_to_wait([("guest", str(number))])
 
     assert list(COUNTS["guest"].callers) == ["7", "8", "9"]
 

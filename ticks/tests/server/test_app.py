@@ -51,7 +51,6 @@ def scope(**changes):
         "path": "/",
         "query_string": "",
         "scheme": "http",
-        "http_version": "1.1",
         "authority": None,
     }
     return SimpleNamespace(
@@ -79,7 +78,7 @@ def test_header_that_cannot_be_read_is_there_all_the_same():
 
 
 def test_environ_without_a_host_has_none():
-    assert "HTTP_HOST" not in environ_of(scope(http_version="1.0"))
+    assert "HTTP_HOST" not in environ_of(scope())
 
 
 def test_body_that_came_in_chunks_has_its_length():

@@ -1,13 +1,17 @@
 """Sends the test client's requests through the fast path first, as the server does, if the fast path is on."""
 
+from contextvars import copy_context
+from functools import partial
 from io import BytesIO
+from unittest import mock
 
 import pytest
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
 from django.test.client import ClientHandler
 
-from bookings.api.fast_path import FastPath, results_of
+from bookings.api import fast_path
+from bookings.api.fast_path import FastPath, read_polls
 from bookings.services.batches import run_job
 from bookings.services.booking import BookingJob
 from ticks.server.fast_path import Answer
@@ -30,20 +34,19 @@ class FastPathHere(FastPath):
             return None
         coroutine = self.answer(head, body if head.length else b"")
         with pytest.raises(StopIteration) as done:
-            # The coroutine waits for nothing.
-            coroutine.send(None)
+            # The coroutine waits for nothing. Like a task, it has a context of its own.
+            copy_context().run(coroutine.send, None)
         return done.value.value
 
     async def book(self, job):
         # If the test runs the queue, this waits for the job's future.
-        job.notify = BookingJob.finish
+        job.finish = partial(BookingJob.finish, job)
         return run_job(job)
 
-    async def poll(self, poll):
-        [result] = results_of([poll])
-        if isinstance(result, Exception):
-            raise result
-        return result
+    async def read_with_others(self, poll):
+        # A look at the connection would end the test's transaction.
+        with mock.patch.object(fast_path, "connection"):
+            return read_polls([poll])
 
 
 def scope_of_environ(environ: dict):
@@ -69,7 +72,7 @@ def scope_of_environ(environ: dict):
 @pytest.fixture(autouse=True)
 def _through_fast_path(monkeypatch):
     by_django = ClientHandler.__call__
-    fast_path = FastPathHere()
+    here = FastPathHere()
 
     def answer(handler, environ):
         # A client whose user is set by hand is only for Django.
@@ -77,7 +80,7 @@ def _through_fast_path(monkeypatch):
             return by_django(handler, environ)
         body = environ["wsgi.input"].read()
         environ["wsgi.input"] = BytesIO(body)
-        answered = fast_path.answer_now(scope_of_environ(environ), body)
+        answered = here.answer_now(scope_of_environ(environ), body)
         if answered is None:
             return by_django(handler, environ)
         status, headers, content = answered
