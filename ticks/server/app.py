@@ -63,7 +63,7 @@ def headers_of(headers) -> dict[str, str]:
         # A header came twice, or has bytes beyond ASCII, which granian leaves out. It must not look as if the client
         # had not sent it.
         named = {
-            name: (";" if name == "cookie" else ",").join(headers.get_all(name) or [""])
+            name: (";" if name == "cookie" else ", ").join(headers.get_all(name) or [""])
             for name in headers.keys()  # noqa: SIM118 (not a dict)
         }
     return {

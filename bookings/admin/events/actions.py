@@ -184,7 +184,7 @@ class ChangeCapacity(EventEdit):
         lines = [f"The capacity changes from {event.total_tickets:,} to {total:,}."]
         if total == event.total_tickets:
             return Preview([*lines, "The event has this capacity already, so nothing changes."])
-        lines += [formatting.promotes(forecast), formatting.counts_after(forecast)]
+        lines += [formatting.promotes(forecast), formatting.counts_after(forecast), *too_large_to_promote(event, total)]
         # While an event sells, others join the waitlist all the time. They do not change what was decided.
         return Preview(lines, fingerprint=bool(forecast.promoted))
 
@@ -193,6 +193,16 @@ class ChangeCapacity(EventEdit):
         event = change.event
         counts = f"{event} now has {counted(event.total_tickets, 'ticket')}, {formatting.counts_of(event)}."
         return Report([counts, formatting.promoted(change.promoted, verb="Promoted")])
+
+
+def too_large_to_promote(event: Event, total: int) -> list[str]:
+    """What a capacity means for waiting bookings that want more tickets than that."""
+    large = Booking.objects.of_event(event.pk).with_status(BookingStatus.WAITLISTED).filter(tickets_reserved__gt=total)
+    if not (number := large.count()):
+        return []
+    behind = ", nor can those behind them" if event.waitlist_policy == Event.WaitlistPolicy.STRICT else ""
+    wants = "waiting booking wants" if number == 1 else "waiting bookings want"
+    return [f"{number:,} {wants} more tickets than the event would have, and cannot be promoted{behind}."]
 
 
 class SalesForm(VersionForm):
@@ -229,7 +239,12 @@ class OpenOrCloseSales(EventEdit):
                 return sales_opened(self.subject, now=now)
             case SalesForm.CLOSE:
                 return sales_closed(self.subject, now=now)
-        return {name: form.cleaned_data[name] for name in ("sales_start", "sales_end")}
+        # The page shows no seconds. A time that nobody has changed keeps them.
+        stored = {name: getattr(self.subject, name) for name in ("sales_start", "sales_end")}
+        return {
+            name: form.cleaned_data[name] if form.fields[name].has_changed(time, form[name].data) else time
+            for name, time in stored.items()
+        }
 
     def preview(self, form):
         self.refuse_stale(form)

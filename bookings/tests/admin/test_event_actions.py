@@ -1,11 +1,14 @@
 """Actions of staff on an event: they are shown first, done after the confirmation, and refused in plain words."""
 
+from datetime import UTC, datetime
+
 import pytest
 from django.contrib.admin.models import LogEntry
 
 from accounts.tests.factories import UserFactory
 from bookings.admin.events import actions
 from bookings.exceptions import KeyInFlight
+from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
 from bookings.tests.admin.confirming import (
     CALLER,
@@ -19,7 +22,7 @@ from bookings.tests.admin.confirming import (
     said,
     url_of,
 )
-from bookings.tests.factories import BookingFactory
+from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import digest_of_all_tables
 from ticks.db.transactions import Busy, OutcomeUnknown
 from ticks.staff_actions import NOT_SHOWN
@@ -113,6 +116,42 @@ def test_capacity_is_changed_though_somebody_joined_the_waitlist_meanwhile(box_o
     confirm(box_office, gala, "capacity", shown)
 
     assert counts(gala) == (12, 2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "total", "sentence"),
+    [
+        ("first_fit", "8", "1 waiting booking wants more tickets than the event would have, and cannot be promoted."),
+        (
+            "strict",
+            "7",
+            "2 waiting bookings want more tickets than the event would have, and cannot be promoted, nor can those "
+            "behind them.",
+        ),
+        ("strict", "9", None),
+    ],
+)
+def test_capacity_that_is_too_small_for_waiting_bookings_says_so(box_office, policy, total, sentence):
+    event = EventFactory(total_tickets=10, waitlist_policy=policy)
+    first, *_ = (BookingFactory(event=event, tickets=tickets) for tickets in (10, 6, 8, 9))
+    # Seven tickets are held now, and two bookings wait, for eight and for nine.
+    cancel_tickets(first, tickets=9)
+
+    shown = look(box_office, event, "capacity", total=total)
+
+    warnings = [line for line in lines(shown) if "cannot be promoted" in line]
+    assert warnings == ([sentence] if sentence else [])
+
+
+def test_sales_times_keep_the_seconds_that_the_page_does_not_show(box_office, gala):
+    start, end = datetime(2080, 1, 1, 9, 30, 15, tzinfo=UTC), datetime(2080, 1, 2, 23, 59, 59, 5000, tzinfo=UTC)
+    change_event(gala.pk, changes={"sales_start": start, "sales_end": end}, actor=gala.created_by)
+
+    shown = look(box_office, gala, "sales", what="times", sales_start="2080-01-01T08:00")
+    confirm(box_office, gala, "sales", shown)
+
+    gala.refresh_from_db()
+    assert (gala.sales_start, gala.sales_end) == (datetime(2080, 1, 1, 8, tzinfo=UTC), end)
 
 
 @pytest.mark.parametrize("action", DONE)

@@ -45,6 +45,7 @@ REFUSED_BY_RULES = [
     "DELETE /api/v1/booking/{id}",  # more tickets than the booking has
     "POST /api/v1/event",  # sales that end before they start
     "PATCH /api/v1/event/{id}",  # the same
+    "DELETE /api/v1/event/{id}",  # it makes tags without the quotes that their pattern wants
     "GET /api/v1/event",  # times before 1900
 ]
 # These stand for values that exist only once a test runs (`World`).
