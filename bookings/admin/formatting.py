@@ -23,7 +23,7 @@ register.filter("bar", bar)
 register.filter("moment", time_tag)
 MAX_NAMES = 8
 # The words of every page for a status, and their colours. Exports have the API's words, for programs.
-STATUSES = {
+STATUS_WORDS = {
     BookingStatus.COMPLETED: ("Holds tickets", "good"),
     BookingStatus.WAITLISTED: ("Waiting", "warn"),
     BookingStatus.CANCELLED: ("Cancelled", "quiet"),
@@ -88,7 +88,7 @@ def number(value: int) -> str:
 
 @register.filter
 def status_badge(booking: Booking) -> str:
-    return badge(*STATUSES[booking.status])
+    return badge(*STATUS_WORDS[booking.status])
 
 
 @register.filter
@@ -164,7 +164,7 @@ def counts(available: int, waitlisted: int, waitlisted_tickets: int) -> str:
     return f"{left}, {counted(waitlisted, 'booking')} ({counted(waitlisted_tickets, 'ticket')}) waiting"
 
 
-def counts_of(event: Event) -> str:
+def counts_in_words(event: Event) -> str:
     return counts(event.available_tickets, event.waitlisted_count, event.waitlisted_tickets)
 
 

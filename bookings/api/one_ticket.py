@@ -42,7 +42,7 @@ from ticks.api.views import UnknownRoute, ViewSet
 from ticks.exceptions import Refusal
 from ticks.parsing import MAX_ID, MAX_TICKETS, find
 
-STATUSES = {BookingStatus.COMPLETED: "booked", BookingStatus.WAITLISTED: "waiting"}
+STATUS_WORDS = {BookingStatus.COMPLETED: "booked", BookingStatus.WAITLISTED: "waiting"}
 
 
 class UserNotFound(Refusal):
@@ -120,9 +120,9 @@ class PlainBookingSerializer(serializers.Serializer):
     userId = IdField(source="user_id")
     status = serializers.SerializerMethodField()
 
-    @extend_schema_field({"type": "string", "enum": list(STATUSES.values())})
+    @extend_schema_field({"type": "string", "enum": list(STATUS_WORDS.values())})
     def get_status(self, booking):
-        return STATUSES[booking.status]
+        return STATUS_WORDS[booking.status]
 
 
 WAITING = OpenApiResponse(

@@ -194,13 +194,13 @@ def load_queue(work: EventWork, *, now: datetime) -> None:
     inventory = work.inventory
     within = reach(inventory, work.commands, now=now)
     if within.tickets:
-        claims = [claim for policy in within.policies for claim in waiting_claims(work.event.pk, within, policy)]
+        claims = [claim for policy in within.policies for claim in claims_within_reach(work.event.pk, within, policy)]
         # A booking that a command names must be one claim object, even if the queue contains it too.
         claims = {claim.id: inventory.claims.get(claim.id, claim) for claim in claims}
         inventory.queue = sorted(claims.values(), key=BY_NUMBER)
 
 
-def waiting_claims(event_id: int, within: Reach, policy: str) -> list[Claim]:
+def claims_within_reach(event_id: int, within: Reach, policy: str) -> list[Claim]:
     """The waiting bookings in reach under a policy."""
     if policy == STRICT:
         return sql.read_heads(event_id, within.heads)

@@ -48,7 +48,7 @@ class ErrorSerializer(serializers.Serializer):
     )
 
 
-STATUSES = {
+DESCRIPTIONS = {
     400: "Malformed or invalid.",
     401: "Not logged in, or the token is not valid, or no longer.",
     403: "The account may not do this, or a browser's session came without its CSRF token.",
@@ -217,7 +217,7 @@ def failures_by_status(errors: list, invalid: tuple[str, str]) -> dict[int, dict
 
 
 def failure_response(status: int, failures: dict[str, dict], body) -> OpenApiResponse:
-    description, is_enveloped = STATUSES[status], body is ErrorSerializer
+    description, is_enveloped = DESCRIPTIONS[status], body is ErrorSerializer
     if is_enveloped:
         description += " `errors` names the fields." if status == 400 else ""
         description += f" Codes: {', '.join(f'`{code}`' for code in failures)}."

@@ -31,7 +31,7 @@ class BookingAction(Action):
         booking, event = self.subject, self.subject.event
         holds = "waits for" if booking.status == BookingStatus.WAITLISTED else "holds"
         tickets = counted(booking.tickets_reserved, "ticket")
-        return f"Now: {booking.full_name} {holds} {tickets}; {event} has {formatting.counts_of(event)}."
+        return f"Now: {booking.full_name} {holds} {tickets}; {event} has {formatting.counts_in_words(event)}."
 
     def closed_reason(self):
         is_cancelled = self.subject.status == BookingStatus.CANCELLED or self.subject.event.deleted_at

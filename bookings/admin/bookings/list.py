@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.models import User, username_key
 from bookings.admin.filters import ByEventFilterForm, day_field, search_field
-from bookings.admin.formatting import STATUSES, booking_url
+from bookings.admin.formatting import STATUS_WORDS, booking_url
 from bookings.admin.lists import KeysetList
 from bookings.enums import BookingStatus
 from bookings.models import Booking, SalesHour, attach_positions, show_cancelled
@@ -37,7 +37,7 @@ from ticks.forms import WholeNumberField
 from ticks.parsing import MAX_TICKETS
 from ticks.search import MIN_PART
 
-STATUS_CHOICES = [("", "Any"), *((status.value, word) for status, (word, _) in STATUSES.items())]
+STATUS_CHOICES = [("", "Any"), *((status.value, word) for status, (word, _) in STATUS_WORDS.items())]
 # Shorter words are also the beginnings of many names.
 MIN_REFERENCE_PREFIX = 4
 MAX_PARTS = 6

@@ -46,7 +46,7 @@ class EventAction(Action):
     def current_state(self):
         event = self.subject
         held = f"{event.held_tickets:,} of {counted(event.total_tickets, 'ticket')} held"
-        return f"Now: {held}, {formatting.counts_of(event)}."
+        return f"Now: {held}, {formatting.counts_in_words(event)}."
 
     def closed_reason(self):
         return "This event is cancelled; nothing was changed." if self.subject.deleted_at else None
@@ -191,7 +191,7 @@ class ChangeCapacity(EventEdit):
     def carry_out(self, form):
         change = self.save(form, {"total_tickets": form.cleaned_data["total"]})
         event = change.event
-        counts = f"{event} now has {counted(event.total_tickets, 'ticket')}, {formatting.counts_of(event)}."
+        counts = f"{event} now has {counted(event.total_tickets, 'ticket')}, {formatting.counts_in_words(event)}."
         return Report([counts, formatting.promoted(change.promoted, verb="Promoted")])
 
 

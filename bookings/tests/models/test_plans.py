@@ -12,7 +12,7 @@ from bookings.models import Booking, LedgerEntry, LinePart, attach_positions
 from bookings.rules import NUMBERS_A_PART, ROOM, Reach, number_of_arrival, part_of_waitlist
 from bookings.services import events as event_service
 from bookings.services.events import cancel_event
-from bookings.services.inventory import waiting_claims
+from bookings.services.inventory import claims_within_reach
 from bookings.services.sql import read_live_bookings
 from bookings.tests.factories import EventFactory
 from bookings.tests.rows import delete_rows
@@ -124,16 +124,16 @@ def test_status_reads_one_row(event, anonymous):
 def test_strict_waitlist_head_reads_what_is_in_reach(event):
     within = Reach(tickets=4, leaving=0, policies=frozenset({"strict"}))
 
-    read = rows_read(lambda: list(waiting_claims(event.pk, within, "strict")))
+    read = rows_read(lambda: list(claims_within_reach(event.pk, within, "strict")))
 
     assert read <= within.heads + 1
 
 
 def test_first_fit_heads_read_what_is_in_reach(event):
     within = Reach(tickets=5, leaving=0, policies=frozenset({"first_fit"}))
-    returned = list(waiting_claims(event.pk, within, "first_fit"))
+    returned = list(claims_within_reach(event.pk, within, "first_fit"))
 
-    read = rows_read(lambda: list(waiting_claims(event.pk, within, "first_fit")))
+    read = rows_read(lambda: list(claims_within_reach(event.pk, within, "first_fit")))
 
     assert len(returned) == 1
     # It reads one row for each size, found or not, from the index, and once more from the parts put together.
@@ -278,7 +278,7 @@ def test_cancelling_an_event_reads_each_booking_a_few_times(event, user, monkeyp
 def test_freeing_many_tickets_reads_those_whom_they_can_serve(event):
     within = Reach(tickets=70, leaving=0, policies=frozenset({"first_fit"}))
 
-    read = rows_read(lambda: list(waiting_claims(event.pk, within, "first_fit")))
+    read = rows_read(lambda: list(claims_within_reach(event.pk, within, "first_fit")))
 
     # 14 groups of 5 fit; each is read from the index and once more from the parts put together.
     assert read <= 2 * 14 + 6
