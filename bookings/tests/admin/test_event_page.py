@@ -83,7 +83,7 @@ def test_page_costs_the_same_for_any_line(box_office, waiting, django_assert_num
 # Besides session and user, the queries are the event, and what the rules need for the preview.
 PREVIEWS = {
     "book": ({"tickets": 1, "first_name": "E", "last_name": "N", "email": "e@example.org", "key": "k"}, 3),
-    "capacity": ({"version": 1, "total": 8}, 5),
+    "capacity": ({"version": 1, "total": 8}, 6),
     "sales": ({"version": 1, "what": "close"}, 3),
     "edit": ({"version": 1, "name": "Other", "initial-waitlist_policy": "strict", "waitlist_policy": "first_fit"}, 3),
     "cancel": ({"version": 1, "is_sure": "on"}, 3),
