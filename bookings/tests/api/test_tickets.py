@@ -246,6 +246,15 @@ def test_former_holder_gets_no_new_codes(owner, user, admin_user, event, route, 
     assert response.json() == NO_BOOKING
 
 
+def test_tickets_in_the_browsable_api(staff, event):
+    booking = BookingFactory(event=event, tickets=2)
+
+    response = staff.get(url(booking, "tickets"), headers={"Accept": "text/html"})
+
+    assert response.status_code == 200
+    assert tickets_of(read_ticketed(booking), most=1)[0].code in response.content.decode()
+
+
 def test_codes_are_those_that_a_door_reads(owner, user, event):
     booking = BookingFactory(event=event, user=user, tickets=2)
 
