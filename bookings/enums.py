@@ -24,5 +24,16 @@ class LedgerKind(TextChoices):
     EDITED = "edited", "Event edited"
 
 
+class TicketState(TextChoices):
+    """What the code of a ticket is worth, with a sentence for the person at the door."""
+
+    VALID = "valid", "This ticket is valid."
+    UNKNOWN = "unknown", "There is no ticket with this code."
+    EVENT_CANCELLED = "event_cancelled", "The event was cancelled."
+    CANCELLED = "cancelled", "The booking was cancelled."
+    VOIDED = "voided", "This ticket was voided; the booking has newer ones."
+    GIVEN_BACK = "given_back", "This ticket was given back."
+
+
 # Every new booking begins with one of these.
 ARRIVALS = frozenset({LedgerKind.BOOKED, LedgerKind.WAITLISTED})

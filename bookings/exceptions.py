@@ -125,6 +125,34 @@ class AlreadyBooked(Refusal):
     message = "This user already has a booking for this event."
 
 
+class NoTickets(Refusal):
+    code = "no_tickets"
+    message = "This booking holds no tickets: it is waiting or cancelled."
+
+
+class NoSuchSeat(Refusal):
+    status = 404
+    code = "no_such_seat"
+
+    def __init__(self, seats: int):
+        super().__init__(f"This booking has {seats} {plural(seats, 'ticket')}.")
+
+
+class TooManyForOneFile(Refusal):
+    code = "too_many_for_one_file"
+
+    def __init__(self, tickets: int, most: int):
+        super().__init__(
+            f"This booking has {tickets} tickets, and a file has at most {most}: ask for several files, with "
+            f"firstSeat=1, firstSeat={most + 1} and so on."
+        )
+
+
+class NoDate(Refusal):
+    code = "no_date"
+    message = "This event has no date, so there is nothing to put into a calendar."
+
+
 class KeyReused(Refusal):
     status = 422
     code = "idempotency_key_reused"

@@ -217,6 +217,17 @@ def show_cancelled(bookings: list[Booking]) -> None:
             booking.updated_at = booking.event.deleted_at
 
 
+class TicketEpoch(models.Model):
+    """How often the tickets of a booking were voided. A booking without a row is in epoch 0, as almost all are: so a
+    new booking writes nothing here."""
+
+    booking = models.OneToOneField(Booking, models.CASCADE, primary_key=True, related_name="ticket_epoch")
+    epoch = models.PositiveIntegerField()
+
+    def __str__(self):
+        return f"{self.booking_id} in epoch {self.epoch}"
+
+
 class SalesHour(models.Model):
     """The totals of one hour of an event's sales, so that charts and the day's numbers need not read bookings.
 

@@ -10,6 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
 SECRET_BYTES = 32
+# How a TrueType font begins. Other fonts cannot be put into a PDF by reportlab.
+TRUETYPE = {b"\0\1\0\0", b"true"}
 # Django's ALLOWED_HOSTS can match these: names, their subdomains after a dot, addresses, everything.
 HOST_NAME = r"(\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\])"
 # An origin is a page's scheme, host and port, without a path: as a browser writes it into the header.
@@ -120,6 +122,29 @@ class Environment:
                 "`openssl rand -hex 32`."
             )
         return value
+
+    def former_secrets(self, name: str) -> list[str]:
+        """Secrets that were in use before, separated by commas."""
+        values = [value.strip() for value in os.environ.get(name, "").split(",") if value.strip()]
+        if any(len(value.encode()) < SECRET_BYTES for value in values):
+            raise ImproperlyConfigured(
+                f"{name} has a secret that is shorter than {SECRET_BYTES} bytes; write the secrets that were in use "
+                "before, separated by commas."
+            )
+        return values
+
+    def fonts(self, name: str) -> list[str]:
+        """Paths of TrueType fonts, separated by commas."""
+        paths = [path.strip() for path in os.environ.get(name, "").split(",") if path.strip()]
+        for path in paths:
+            try:
+                with open(path, "rb") as file:
+                    is_font = file.read(4) in TRUETYPE
+            except OSError as error:
+                raise ImproperlyConfigured(f"{name}: {path} cannot be read ({error.strerror}).") from error
+            if not is_font:
+                raise ImproperlyConfigured(f"{name}: {path} is no TrueType font; name files such as NotoSans.ttf.")
+        return paths
 
     def generated(self, name: str) -> str:
         path = self.local_dir / name.lower()

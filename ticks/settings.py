@@ -38,6 +38,8 @@ THREADS = environment.whole("THREADS", max(8, min(32, DEFAULT_THREADS)), 1, 256)
 GROUP_BOOKING = environment.switch("GROUP_BOOKING", True)
 QUEUE_LENGTH = environment.whole("QUEUE_LENGTH", 2000, 1, 100_000)
 QUEUE_SECONDS = environment.whole("QUEUE_SECONDS", 3, 1, 60)
+# Tickets as PDF take characters that the fonts in bookings/documents/fonts lack from these fonts.
+TICKET_FONTS = environment.fonts("TICKET_FONTS")
 # The fast path answers plain valid bookings, and reads of an event's status, in front of Django.
 FAST_PATH = environment.switch("FAST_PATH", True)
 # A request's body must arrive in this time.
@@ -108,9 +110,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 SECRET_KEY = environment.secret("SECRET_KEY", may_generate=True)
 JWT_SECRET = environment.secret("JWT_SECRET", may_generate=EMBEDDED)
+# The codes of tickets are signed with it. Those that a former one has signed are valid as long as it is named here.
+TICKET_SECRET = environment.secret("TICKET_SECRET", may_generate=True)
+TICKET_SECRET_FALLBACKS = environment.former_secrets("TICKET_SECRET_FALLBACKS")
 GENERATED_SECRETS = environment.generated_secrets
 if SECRET_KEY == JWT_SECRET:
     raise ImproperlyConfigured("SECRET_KEY and JWT_SECRET are the same; set two different secrets.")
+if TICKET_SECRET in (SECRET_KEY, JWT_SECRET):
+    raise ImproperlyConfigured("TICKET_SECRET is the same as another secret; set it to one of its own.")
 SIMPLE_JWT = {
     "ALGORITHM": "HS256",
     "SIGNING_KEY": JWT_SECRET,

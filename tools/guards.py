@@ -167,6 +167,36 @@ GUARDS = [
         "bookings/tests/services/test_idempotency.py",
         on_mariadb=True,
     ),
+    # Tickets
+    Guard(
+        "lock before tickets are voided",
+        "bookings/services/tickets.py",
+        "    event = lock_event(booking.event_id)\n    [booking] = read_bookings([booking.pk], is_locking=True)\n",
+        "    event = booking.event\n    [booking] = read_bookings([booking.pk])\n",
+        "bookings/tests/races/test_ticket_races.py",
+        on_mariadb=True,
+    ),
+    Guard(
+        "a ticket's signature",
+        "bookings/services/tickets.py",
+        "compare_digest(ticket_code(*named, secret), code)",
+        "True",
+        "bookings/tests/services/test_tickets.py",
+    ),
+    Guard(
+        "no code for who has just lost the booking",
+        "bookings/services/tickets.py",
+        "filter(pk=booking.pk, user=booking.user_id, token_hash=booking.token_hash)",
+        "filter(pk=booking.pk)",
+        "bookings/tests/services/test_tickets.py bookings/tests/api/test_tickets.py",
+    ),
+    Guard(
+        "another person gets other codes",
+        "bookings/services/transfer.py",
+        "    if not holder.is_same:\n        raise_epoch(booking)\n",
+        "",
+        "bookings/tests/services/test_tickets.py",
+    ),
     # Rules
     Guard(
         "one ticket a user",
@@ -252,7 +282,7 @@ GUARDS = [
     # Permissions
     Guard(
         "owner of a booking",
-        "bookings/api/views.py",
+        "bookings/api/holders.py",
         "if not self.account().is_staff or booking is None:",
         "if booking is None:",
         "bookings/tests/api/test_booking_detail.py bookings/tests/api/test_cancel.py",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv ready. Safe at any time, quick when nothing has changed, never asks a question.
-#   --test  also installs what the tests and `make check` need
+#   --test  also installs what the tests and `make check` need, and programs that read printed tickets
 #   --db    also makes sure of a MariaDB server program for the tests
 #   --browser  also makes sure of a Chromium for the tests
 #   --galera  also makes sure of what the tests on a Galera cluster need
@@ -223,6 +223,10 @@ has_mariadb() { has mariadbd my_print_defaults; }
 # Without the fonts, which it only recommends, it draws no letters.
 has_browser() { has chromium || has google-chrome; }
 [[ -z $with_browser ]] || ensure has_browser BROWSER --browser chromium fonts-liberation
+
+# They read the tickets that the tests have printed.
+has_ticket_readers() { has pdftoppm zbarimg; }
+[[ -z $with_test ]] || ensure has_ticket_readers 'READERS OF TICKETS' --test poppler-utils zbar-tools
 
 has_galera() {
     [[ -f /usr/lib/galera/libgalera_smm.so ]] && has mariadbd mariadb my_print_defaults rsync haproxy ss ps &&

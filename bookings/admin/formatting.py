@@ -15,6 +15,7 @@ from bookings.commands import Claim
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.models import Booking, InventoryCheck, LedgerEntry
 from bookings.services.inventory import EventWork
+from bookings.services.tickets import VOIDED_NOTE
 from events.models import Event
 from ticks.formatting import badge, bar, counted, format_duration, time_tag
 
@@ -56,6 +57,7 @@ SENTENCES = {
     LedgerKind.EVENT_CANCELLED: "{actor} cancelled the event, with {tickets} held",
 }
 PROMOTED_BY_HAND = "{actor} served {holder} out of turn, {tickets}"
+TICKETS_VOIDED = "{actor} gave {holder} new codes for {tickets}"
 CAPACITY_RAISED = "{actor} raised the capacity by {number}"
 CAPACITY_LOWERED = "{actor} lowered the capacity by {number}"
 
@@ -117,6 +119,8 @@ def describe_entry(entry: LedgerEntry) -> str:
     elif entry.kind == LedgerKind.PROMOTED and entry.note:
         # Only staff who serve a booking out of turn give a reason.
         sentence = PROMOTED_BY_HAND
+    elif entry.kind == LedgerKind.TRANSFERRED and entry.note.startswith(VOIDED_NOTE):
+        sentence = TICKETS_VOIDED
     sentence = sentence.format(
         actor=entry.actor.username if entry.actor else "A guest",
         holder=booking and booking.full_name,

@@ -8,8 +8,8 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotAuthenticated, ValidationError
 from rest_framework.permissions import AllowAny
 
-from accounts.authentication import StatelessWrites
 from accounts.permissions import IsAdmin
+from bookings.api.holders import TOKEN, TOKEN_QUERY, OfHolder
 from bookings.api.serializers import (
     CANCELLATION,
     BookingCreateSerializer,
@@ -39,9 +39,7 @@ from bookings.services.booking import BookingRequest, Receipt, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event, open_event
 from bookings.services.idempotency import EventReceipt, once
-from bookings.services.references import is_token_of
 from bookings.services.search import find_bookings
-from bookings.services.sql import read_booking
 from events.exceptions import EventNotFound
 from events.models import Event, counts_of
 from events.serializers import EventChangeSerializer, EventCreateSerializer, EventSerializer, event_data
@@ -71,8 +69,6 @@ from ticks.text import normalise_email
 ONE_TAG = re.compile(r'(?:W/)?"[^"]*"')
 EVENT_TAG = re.compile(r'"(\d{1,9})(?:\.\d+(?:\.closed)?)?"')
 
-TOKEN = OpenApiParameter("Booking-Token", location="header", description="A guest's key to the booking.")
-TOKEN_QUERY = OpenApiParameter("token", location="query", description="The same, for links.")
 IF_MATCH = OpenApiParameter(
     "If-Match",
     {"type": "string", "pattern": r'^(\*|(W/)?"[\x21\x23-\x7e]*")$'},
@@ -102,12 +98,10 @@ class AdminBookingFilters(BookingFilters):
     )
 
 
-class BookingViewSet(StatelessWrites, ViewSet):
+class BookingViewSet(OfHolder, ViewSet):
     """Anybody can book, with or without an account. Only the owner of a booking sees or cancels it."""
 
     queryset = Booking.objects.all()
-    # All actions except the list are open to guests, since `get_object` guards single bookings.
-    permission_classes = [AllowAny]
     serializer_class = BookingCreateSerializer
     filter_backends = [StrictFilters, Search, StrictOrdering]
     search_fields = ["search_text"]
@@ -118,7 +112,6 @@ class BookingViewSet(StatelessWrites, ViewSet):
     list_message = "Bookings retrieved successfully."
     keyed_actions = ("create", "destroy")
     booking_actions = ("create",)
-    tag = "Bookings"
 
     @property
     def filterset_class(self):
@@ -217,23 +210,6 @@ class BookingViewSet(StatelessWrites, ViewSet):
         if not self.request.user.is_staff or any(params.get(name, "").strip() for name in ("search", "email")):
             return queryset.count()
         return Event.objects.count_bookings(parse_id(params.get("eventId", "")), params.get("bookingStatus") or None)
-
-    def get_object(self):
-        """The booking, if the caller may see it. Otherwise raises `BookingNotFound`, also if the booking exists."""
-        identity = parse_id(self.kwargs["pk"])
-        booking = None if identity is None else read_booking(identity)
-        if booking is not None and self.is_holders(booking):
-            return booking
-        if not self.account().is_staff or booking is None:
-            raise BookingNotFound
-        return booking
-
-    def is_holders(self, booking: Booking) -> bool:
-        user = self.request.user
-        if user.is_authenticated and booking.user_id == user.pk:
-            return True
-        token = self.request.headers.get("Booking-Token") or self.request.query_params.get("token", "")
-        return is_token_of(booking, token)
 
 
 def receipt_answer(receipt: Receipt) -> tuple[str, dict, dict[str, str]]:

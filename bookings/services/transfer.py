@@ -10,6 +10,7 @@ from bookings.exceptions import AlreadyCancelled
 from bookings.models import MAX_NOTE, Booking
 from bookings.services.inventory import apply, claim_of, holder_of, lock_event
 from bookings.services.sql import read_bookings
+from bookings.services.tickets import raise_epoch
 from ticks.db.transactions import in_one_transaction
 from ticks.search import search_text
 from ticks.text import normalise_email
@@ -28,7 +29,8 @@ class Holder(NamedTuple):
 def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: str = "") -> Booking:
     """Moves a booking to another name or mail address; its tickets and its place in the waitlist stay.
 
-    If the booking goes to another person, neither the account that made it nor the guest's token opens it any more.
+    If the booking goes to another person, neither the account that made it nor the guest's token opens it any more,
+    and the codes of its tickets are void.
     Values that the booking already has are no change. Raises `AlreadyCancelled`, `PersonLimit`, `EventNotFound`,
     `Busy`.
     """
@@ -48,6 +50,8 @@ def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: s
     booking.updated_at = now
     booking.search_text = search_text(booking.first_name, booking.last_name, booking.email)
     booking.save(update_fields=[*changes, "updated_at", "search_text"])
+    if not holder.is_same:
+        raise_epoch(booking)
     return booking
 
 

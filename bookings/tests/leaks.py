@@ -105,6 +105,7 @@ def record_secrets(watch: Watch) -> None:
 
     for secret in (
         settings.SECRET_KEY,
+        settings.TICKET_SECRET,
         settings.SIMPLE_JWT["SIGNING_KEY"],
         settings.DATABASES["default"].get("PASSWORD"),
     ):

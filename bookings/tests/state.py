@@ -7,12 +7,12 @@ from hashlib import sha256
 from django.apps import apps
 from django.db import connection, transaction
 
-from bookings.models import Booking, IdempotencyKey, InventoryCheck, LedgerEntry, LinePart, SalesHour
+from bookings.models import Booking, IdempotencyKey, InventoryCheck, LedgerEntry, LinePart, SalesHour, TicketEpoch
 from events.models import Event
 
 
 def everything():
-    models = [Event, Booking, LinePart, LedgerEntry, SalesHour, InventoryCheck, IdempotencyKey]
+    models = [Event, Booking, LinePart, LedgerEntry, SalesHour, InventoryCheck, IdempotencyKey, TicketEpoch]
     return {model.__name__: list(model.objects.order_by("pk").values()) for model in models}
 
 

@@ -87,6 +87,7 @@ WITH_LOGIN = ["not_authenticated", *WITH_TOKEN]
 PUBLIC_WRITE = [OutcomeUnknown]
 WRITE = ["permission_denied", OutcomeUnknown]
 A_LIST = ["not_found"]
+JSON = "application/json"
 SECONDS = {"type": "string", "pattern": "^[0-9]+$"}
 ID = OpenApiParameter("id", OpenApiTypes.INT64, location="path", description="The id that its creation answered.")
 # For the examples of refusals that name a time.
@@ -176,7 +177,8 @@ def describes(
     failures = failures_by_status(errors, invalid_part(example, parameters or []))
     responses = {
         **{status: success_response(body, message, is_enveloped) for status, body in success.items()},
-        **{status: failure_response(status, failures[status], error_body) for status in sorted(failures)},
+        # A failure is JSON, also where a success is a file.
+        **{(status, JSON): failure_response(status, failures[status], error_body) for status in sorted(failures)},
     }
     return extend_schema(
         operation_id=operation,

@@ -99,6 +99,24 @@ def check(tmp_path, **given):
         ({**SECRETS, "SECRET_KEY": "x" * 31}, f"SECRET_KEY is shorter than 32 bytes; {SET_SECRET}"),
         ({**SECRETS, "JWT_SECRET": "x" * 31}, f"JWT_SECRET is shorter than 32 bytes; {SET_SECRET}"),
         ({**SECRETS, "JWT_SECRET": ONE}, "SECRET_KEY and JWT_SECRET are the same; set two different secrets."),
+        ({**SECRETS, "TICKET_SECRET": "x" * 31}, f"TICKET_SECRET is shorter than 32 bytes; {SET_SECRET}"),
+        (
+            {**SECRETS, "TICKET_SECRET": ONE},
+            "TICKET_SECRET is the same as another secret; set it to one of its own.",
+        ),
+        (
+            {**SECRETS, "TICKET_SECRET_FALLBACKS": f"{'y' * 32},{'x' * 31}"},
+            "TICKET_SECRET_FALLBACKS has a secret that is shorter than 32 bytes; write the secrets that were in use "
+            "before, separated by commas.",
+        ),
+        (
+            {**SECRETS, "TICKET_FONTS": "/nonexistent.ttf"},
+            "TICKET_FONTS: /nonexistent.ttf cannot be read (No such file or directory).",
+        ),
+        (
+            {**SECRETS, "TICKET_FONTS": "manage.py"},
+            "TICKET_FONTS: manage.py is no TrueType font; name files such as NotoSans.ttf.",
+        ),
         ({**SECRETS, "LOG_DIR": "/dev/null/logs"}, "LOG_DIR: /dev/null/logs cannot be written (Not a directory)."),
     ],
 )
@@ -114,6 +132,12 @@ def test_wrong_setting_stops_the_start_with_one_sentence(tmp_path, given, said):
     [
         {**SECRETS, "DATABASE_URL": "", "PORT": " 80 ", "DEBUG": "On", "THROTTLE_USER": "5/s", "TRUSTED_PROXIES": "16"},
         {**SECRETS, **MYSQL, "HTTPS": "yes", "LOG_DIR": ""},
+        {
+            **SECRETS,
+            "TICKET_SECRET": "z" * 32,
+            "TICKET_SECRET_FALLBACKS": f" {'y' * 32} , {'x' * 32},",
+            "TICKET_FONTS": "",
+        },
         # These are the settings of the first reference.
         {**SERVER, "DB_HOST": "localhost", "DB_PASSWORD": "p", "JWT_SECRET": OTHER},
     ],

@@ -6,10 +6,11 @@ from django.db.models import F
 from bookings.admin import fields, formatting
 from bookings.commands import Cancel, Serve
 from bookings.enums import BookingStatus
-from bookings.exceptions import AlreadyCancelled, InvalidTerms, NotWaiting
+from bookings.exceptions import AlreadyCancelled, InvalidTerms, NoTickets, NotWaiting
 from bookings.models import Booking, show_cancelled
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.inventory import EventWork, simulate
+from bookings.services.tickets import epoch_of, void_tickets
 from bookings.services.transfer import Holder, changes_to, transfer_booking, transfer_command
 from bookings.services.waitlist import move_in_waitlist, moves, serve_out_of_turn
 from events.models import Event
@@ -133,6 +134,8 @@ class TransferBooking(BookingAction):
             lines.append(f"It leaves the account {booking.user.username}, which can then neither see nor cancel it.")
         if "token_hash" in changes:
             lines.append("The guest's link no longer opens it.")
+        if not holder.is_same and booking.status == BookingStatus.COMPLETED:
+            lines.append("The codes of its tickets that are out no longer work; the new holder gets new ones.")
         lines.append("It keeps its tickets and its place in line.")
         return Preview(lines, fingerprint=(booking.full_name, booking.email, booking.status))
 
@@ -141,6 +144,34 @@ class TransferBooking(BookingAction):
         moved = transfer_booking(self.subject, holder=self.holder(form), actor=self.request.user, reason=reason)
         self.log("Moved to another name or mail address.")
         return Report([f"{moved.reference} is now for {moved.full_name}."])
+
+
+class VoidForm(ActionForm):
+    reason = fields.reason()
+
+
+class VoidTickets(BookingAction):
+    name, title, button = "void", "Void tickets", "Void the codes"
+    permission = "bookings.transfer_booking"
+    form_class = VoidForm
+    is_dangerous = True
+
+    def closed_reason(self):
+        holds_tickets = self.subject.status == BookingStatus.COMPLETED
+        return super().closed_reason() or (None if holds_tickets else NoTickets.message)
+
+    def preview(self, form):
+        booking, tickets = self.subject, counted(self.subject.tickets_reserved, "ticket")
+        lines = [
+            f"The codes of {booking.full_name}'s {tickets} that are out no longer work, on paper and on screens.",
+            "The booking keeps its tickets. They have new codes: send them, or print them here.",
+        ]
+        return Preview(lines, fingerprint=(booking.tickets_reserved, epoch_of(booking)))
+
+    def carry_out(self, form):
+        booking = void_tickets(self.subject, actor=self.request.user, reason=form.cleaned_data["reason"])
+        self.log("Voided the codes of its tickets.")
+        return Report([f"The old codes of {booking.reference} no longer work; its tickets have new ones."])
 
 
 class WaitingAction(BookingAction):

@@ -1,19 +1,36 @@
 """The list of bookings, and the page of one: its holder, its place in the waitlist, and its history."""
 
-from django.contrib import admin
-from django.http import HttpResponseRedirect
+from django.contrib import admin, messages
+from django.http import HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
 from django.utils.html import format_html
+from django.views.decorators.http import require_GET
 
 from bookings.admin import formatting
-from bookings.admin.bookings.actions import CancelBookings, CancelTickets, MoveBooking, ServeOutOfTurn, TransferBooking
+from bookings.admin.bookings.actions import (
+    CancelBookings,
+    CancelTickets,
+    MoveBooking,
+    ServeOutOfTurn,
+    TransferBooking,
+    VoidTickets,
+)
 from bookings.admin.bookings.list import BookingFilterForm, BookingList
-from bookings.admin.exports import Exportable
+from bookings.admin.exports import Exportable, unavailable
 from bookings.admin.formatting import booking_url, event_link, status_badge
+from bookings.documents.pdf import MAX_IN_FILE, tickets_pdf
+from bookings.enums import BookingStatus
 from bookings.models import Booking, LedgerEntry, show_cancelled
+from bookings.services.tickets import read_ticketed, tickets_of
+from ticks.db.transactions import Busy
+from ticks.exceptions import Refusal
 from ticks.formatting import counted, plural, time_tag, with_unit
+from ticks.parsing import parse_id
 from ticks.staff_actions import PageAdmin
 
 MAX_ENTRIES = 100
+# The page of a larger booking shows the first files; the others have the same address with another seat.
+MAX_FILES = 20
 
 
 @admin.register(Booking)
@@ -22,11 +39,15 @@ class BookingAdmin(Exportable, PageAdmin):
 
     page_prefix, page_template = "bookings_booking", "bookings/admin/booking.html"
     page_subjects = Booking.objects.select_related("event", "user")
-    page_actions = [CancelTickets, TransferBooking, MoveBooking, ServeOutOfTurn]
+    page_actions = [CancelTickets, TransferBooking, VoidTickets, MoveBooking, ServeOutOfTurn]
     selection_actions = [CancelBookings]
     list_display = ["reference", "holder_name", "tickets", "short_status", "position", "event_name", "email", "made"]
     list_class, filter_form = BookingList, BookingFilterForm
     list_select_related = ["event", "user"]
+
+    def get_urls(self):
+        view = self.admin_site.admin_view(require_GET(self.tickets_view))
+        return [path("<str:pk>/tickets.pdf", view, name="bookings_booking_tickets"), *super().get_urls()]
 
     def has_add_permission(self, request):
         return False
@@ -40,6 +61,34 @@ class BookingAdmin(Exportable, PageAdmin):
         show_cancelled([booking])
         return booking
 
+    def tickets_view(self, request, pk):
+        """The tickets of a booking as a file, from the seat in `?first=` on."""
+        booking = self.find_to_view(request, pk)
+        try:
+            booking = read_ticketed(booking)
+            first_seat = parse_id(request.GET.get("first", "1")) or 1
+            content = tickets_pdf(booking, tickets_of(booking, first_seat=first_seat, most=MAX_IN_FILE))
+        except Busy as refusal:
+            return unavailable(refusal.message)
+        except Refusal as refusal:
+            messages.warning(request, refusal.message)
+            return HttpResponseRedirect(booking_url(booking.pk))
+        headers = {"Content-Disposition": f'attachment; filename="ticks-{booking.reference}.pdf"'}
+        return HttpResponse(content, content_type="application/pdf", headers=headers)
+
+    def ticket_files(self, booking: Booking) -> list[tuple[str, str]]:
+        """The title and the address of each file with tickets of a booking."""
+        if booking.status != BookingStatus.COMPLETED:
+            return []
+        address = reverse("admin:bookings_booking_tickets", args=[booking.pk])
+        last = booking.tickets_reserved
+        if last <= MAX_IN_FILE:
+            return [("Tickets (PDF)", address)]
+        return [
+            (f"Tickets {first:,} to {min(first + MAX_IN_FILE - 1, last):,} (PDF)", f"{address}?first={first}")
+            for first in range(1, min(last, MAX_FILES * MAX_IN_FILE) + 1, MAX_IN_FILE)
+        ]
+
     def page_context(self, request, booking):
         event, tickets, position = booking.event, booking.tickets_reserved, booking.waitlist_position
         # A booking has few entries, unless staff move it often.
@@ -48,6 +97,7 @@ class BookingAdmin(Exportable, PageAdmin):
         return {
             "title": f"{booking.full_name}, {counted(tickets, 'ticket')}",
             "booking": booking,
+            "ticket_files": self.ticket_files(booking),
             "event": event,
             "waiting_reason": position and formatting.waiting_reason(event, tickets=tickets, position=position),
             "entries": sorted(entries, key=lambda entry: entry.sequence) if may_see_entries else None,

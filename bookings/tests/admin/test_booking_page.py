@@ -55,7 +55,7 @@ def test_page_of_who_holds_has_no_place_in_line(box_office, waiting):
 
     assert "Place in line" not in facts(response)
     assert facts(response)["Account"] == "none: a guest booked it"
-    assert actions(response) == ["cancel", "transfer"]
+    assert actions(response) == ["cancel", "transfer", "void"]
 
 
 def test_page_of_a_cancelled_booking_has_nothing_to_do(box_office, waiting):

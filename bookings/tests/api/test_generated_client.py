@@ -20,7 +20,9 @@ def client(tmp_path_factory):
     """The generated package; no network is needed, only the schema's file."""
     directory = tmp_path_factory.mktemp("generated")
     call_command("spectacular", format="openapi-json", file=str(directory / "schema.json"))
-    (directory / "config.yaml").write_text("post_hooks: []\n")
+    # It takes a file only as this type.
+    overrides = "content_type_overrides:\n  application/pdf: application/octet-stream\n"
+    (directory / "config.yaml").write_text(f"post_hooks: []\n{overrides}")
     subprocess.run(
         [
             *(sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none", "--fail-on-warning"),

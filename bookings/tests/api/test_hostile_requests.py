@@ -12,6 +12,9 @@ DETAILS = [
     ("DELETE", "/api/v1/event/{}"),
     ("GET", "/api/v1/booking/{}"),
     ("DELETE", "/api/v1/booking/{}"),
+    ("GET", "/api/v1/booking/{}/tickets"),
+    ("GET", "/api/v1/booking/{}/tickets.pdf"),
+    ("GET", "/api/v1/booking/{}/calendar.ics"),
     ("GET", "/api/v1/booking/status/{}"),
     ("GET", "/api/events/{}"),
 ]

@@ -1,8 +1,10 @@
 """Staff act on a booking in the browser. The tests check the pages, and the database afterwards."""
 
+from pathlib import Path
+
 import pytest
 
-from bookings.models import Booking, LedgerEntry
+from bookings.models import Booking, LedgerEntry, TicketEpoch
 from bookings.tests.browser.acting import confirm, counts, foretold, last_entries, line, look, start
 from bookings.tests.browser.looks import see, visit
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -107,6 +109,34 @@ def test_booking_is_moved_to_another_name(page_as, event, role):
     assert (kind, tickets, actor) == ("transferred", 3, role)
     assert note.startswith("Ada → Rosalind")
     assert note.endswith("Ada is ill")
+
+
+@pytest.mark.parametrize("role", ALL)
+def test_tickets_are_printed(page_as, event, role):
+    page = page_as(role)
+    visit(page, page_of("Ada"))
+
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Tickets (PDF)").click()
+
+    assert download.value.suggested_filename == f"ticks-{booking_of('Ada').reference}.pdf"
+    assert Path(download.value.path()).read_bytes().startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize("role", HEADS)
+def test_tickets_are_voided(page_as, event, role):
+    page = page_as(role)
+    visit(page, page_of("Ada"))
+    start(page, "Void tickets")
+
+    page.locator("#content").get_by_label("Reason").fill("A stolen phone")
+    look(page, "The codes of Ada's 3 tickets that are out no longer work")
+    assert not TicketEpoch.objects.exists()
+    confirm(page, "Void the codes", "its tickets have new ones.")
+
+    assert TicketEpoch.objects.get().epoch == 1
+    assert counts(event) == (4, 0, 2, 3)
+    assert last_entries(event, 1) == [("transferred", 3, role, "old codes voided: A stolen phone")]
 
 
 @pytest.mark.parametrize("role", HEADS)

@@ -15,6 +15,7 @@ OPERATIONS = [
     *("register", "log_in", "refresh_tokens", "log_out", "get_account", "update_account", "change_password"),
     *("list_events", "create_event", "get_event", "update_event", "delete_event", "get_event_status"),
     *("list_bookings", "book_tickets", "get_booking", "cancel_booking"),
+    *("list_tickets", "get_tickets_pdf", "get_calendar_entry"),
     *("one_ticket_register", "one_ticket_log_in", "one_ticket_get_event", "one_ticket_create_event"),
     *("one_ticket_book", "one_ticket_cancel"),
 ]
@@ -65,6 +66,9 @@ def test_schema_names_every_route_of_the_contract(schema):
         ("post", "/api/v1/booking"),
         ("get", "/api/v1/booking/{id}"),
         ("delete", "/api/v1/booking/{id}"),
+        ("get", "/api/v1/booking/{id}/tickets"),
+        ("get", "/api/v1/booking/{id}/tickets.pdf"),
+        ("get", "/api/v1/booking/{id}/calendar.ics"),
         ("get", "/api/v1/booking/status/{id}"),
         ("post", "/api/users/register"),
         ("post", "/api/users/login"),

@@ -1,0 +1,171 @@
+"""Tickets: one for each seat of a booking that holds tickets.
+
+A ticket's code is derived and not stored. It names the booking, the seat (from 1) and the booking's epoch, and is
+signed with `TICKET_SECRET`. To void the codes that are out, the epoch is raised. If some tickets of a booking are
+cancelled, the highest seats are void."""
+
+from collections.abc import Sequence
+from hmac import compare_digest
+from hmac import digest as hmac_digest
+from typing import NamedTuple
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.text import Truncator
+
+from accounts.models import User
+from bookings.commands import Transfer
+from bookings.enums import BookingStatus, TicketState
+from bookings.exceptions import BookingNotFound, NoSuchSeat, NoTickets
+from bookings.models import MAX_NOTE, Booking, TicketEpoch
+from bookings.services.inventory import apply, claim_of, lock_event
+from bookings.services.references import ALPHABET
+from bookings.services.sql import add_counts, read_bookings, run_all
+from ticks.db.transactions import in_one_transaction
+from ticks.parsing import MAX_ID
+
+# The first letter of a code says how to read the rest: `T-booking-seat-epoch-signature`, numbers in base 23. Capitals,
+# digits and hyphens are what a QR code has its short form for.
+FORMAT = "T"
+BASE = len(ALPHABET)
+# 23**18 is more than 2**81.
+SIGNATURE_LENGTH = 18
+# A booking's id has at most 14 letters, a seat and an epoch at most 7.
+MAX_CODE = 60
+# The ledger's note begins so where tickets were voided. The kind of the entry is that of a transfer, which says that a
+# booking's holder has other tickets now.
+VOIDED_NOTE = "old codes voided"
+
+
+class Ticket(NamedTuple):
+    seat: int
+    code: str
+
+
+class TicketReading(NamedTuple):
+    """What a code is worth now. The booking and the seat are None if there is no ticket with this code."""
+
+    state: TicketState
+    booking: Booking | None = None
+    seat: int | None = None
+
+
+def read_ticketed(booking: Booking) -> Booking:
+    """The booking as it is now, with its event and epoch. Raises `NoTickets` unless it holds tickets.
+
+    All comes from one statement, in which the booking still has the account and the guest's token that it had when its
+    caller was allowed to see it. Otherwise that caller could get the codes of somebody to whom it was just moved.
+    Raises `BookingNotFound` if it was.
+    """
+    held = with_epochs().filter(pk=booking.pk, user=booking.user_id, token_hash=booking.token_hash).first()
+    if held is None:
+        raise BookingNotFound
+    if held.status != BookingStatus.COMPLETED or held.event.deleted_at:
+        raise NoTickets
+    return held
+
+
+def with_epochs():
+    return Booking.objects.select_related("event", "ticket_epoch").order_by()
+
+
+def epoch_of(booking: Booking) -> int:
+    row = getattr(booking, "ticket_epoch", None)
+    return row.epoch if row else 0
+
+
+def tickets_of(booking: Booking, *, first_seat: int = 1, most: int) -> list[Ticket]:
+    """At most `most` tickets of a booking from `read_ticketed`, from a seat on. Raises `NoSuchSeat`."""
+    if not 1 <= first_seat <= booking.tickets_reserved:
+        raise NoSuchSeat(booking.tickets_reserved)
+    epoch, last_seat = epoch_of(booking), min(first_seat + most - 1, booking.tickets_reserved)
+    return [Ticket(seat, ticket_code(booking.pk, seat, epoch)) for seat in range(first_seat, last_seat + 1)]
+
+
+def ticket_code(booking_id: int, seat: int, epoch: int, secret: str | None = None) -> str:
+    """The code of a ticket, such as `T-96-4-3-QKXY7A3PDWRT4MCG6H`, signed with the present secret or with another."""
+    named = "-".join([FORMAT, *map(in_letters, (booking_id, seat, epoch))])
+    signature = hmac_digest((secret or settings.TICKET_SECRET).encode(), f"ticks ticket {named}".encode(), "sha256")
+    return (
+        f"{named}-{in_letters(int.from_bytes(signature) % BASE**SIGNATURE_LENGTH).rjust(SIGNATURE_LENGTH, ALPHABET[0])}"
+    )
+
+
+def in_letters(number: int) -> str:
+    letters = ALPHABET[number % BASE]
+    while number := number // BASE:
+        letters = ALPHABET[number % BASE] + letters
+    return letters
+
+
+def from_letters(letters: str) -> int:
+    """Raises `ValueError` for what `in_letters` does not write."""
+    number = 0
+    for letter in letters:
+        number = number * BASE + ALPHABET.index(letter)
+    return number
+
+
+def read_ticket(code: str) -> TicketReading:
+    """The ticket with this code, and whether it is valid now, or why it is not. Capitals and spaces do not matter."""
+    named = signed_parts(code)
+    if named is None:
+        return TicketReading(TicketState.UNKNOWN)
+    booking_id, seat, epoch = named
+    booking = with_epochs().filter(pk=booking_id).first()
+    if booking is None:
+        return TicketReading(TicketState.UNKNOWN)
+    return TicketReading(state_of(booking, seat, epoch), booking, seat)
+
+
+def signed_parts(code: str) -> Sequence[int] | None:
+    """The booking's id, the seat and the epoch that a code names; None unless one of our secrets has signed it.
+
+    The code that they would have is computed and compared whole. So there is no second way to write a code.
+    """
+    code = "".join(code.split()).upper() if len(code) <= 2 * MAX_CODE else ""
+    parts = code.split("-")
+    if len(parts) != 5 or not code.isascii() or len(code) > MAX_CODE:
+        return None
+    try:
+        named = [from_letters(part) for part in parts[1:4]]
+    except ValueError:
+        return None
+    if max(named) > MAX_ID:
+        return None
+    # Every secret is tried, so that the time does not tell which one has signed.
+    secrets = [settings.TICKET_SECRET, *settings.TICKET_SECRET_FALLBACKS]
+    is_ours = [compare_digest(ticket_code(*named, secret), code) for secret in secrets]
+    return named if any(is_ours) else None
+
+
+def state_of(booking: Booking, seat: int, epoch: int) -> TicketState:
+    if booking.event.deleted_at:
+        return TicketState.EVENT_CANCELLED
+    if booking.status != BookingStatus.COMPLETED:
+        return TicketState.CANCELLED
+    if epoch != epoch_of(booking):
+        return TicketState.VOIDED
+    return TicketState.VALID if seat <= booking.tickets_reserved else TicketState.GIVEN_BACK
+
+
+@in_one_transaction
+def void_tickets(booking: Booking, *, actor: User, reason: str) -> Booking:
+    """Voids the codes of a booking's tickets that are out; the booking keeps its tickets, and they have new codes.
+
+    Raises `NoTickets`, `EventNotFound`, `Busy`.
+    """
+    event = lock_event(booking.event_id)
+    [booking] = read_bookings([booking.pk], is_locking=True)
+    if booking.status != BookingStatus.COMPLETED:
+        raise NoTickets
+    raise_epoch(booking)
+    claim = claim_of(booking)
+    note = Truncator(f"{VOIDED_NOTE}: {reason}").chars(MAX_NOTE)
+    apply(event, [Transfer(claim, claim.holder, note, actor)], now=timezone.now())
+    return booking
+
+
+def raise_epoch(booking: Booking) -> None:
+    """Must run while the event and the booking are locked."""
+    run_all(add_counts(TicketEpoch, [(booking.pk, 1)], key=("booking_id",), added=("epoch",)))

@@ -1,0 +1,61 @@
+"""Tickets are voided by several at once, while others book: each time counts, and the ledger has no gap."""
+
+from collections import Counter
+
+import pytest
+from django.db import IntegrityError, connection
+
+from accounts.tests.factories import UserFactory
+from bookings.models import Booking, LedgerEntry, TicketEpoch
+from bookings.services import tickets
+from bookings.services.booking import BookingRequest, book_tickets
+from bookings.services.tickets import void_tickets
+from bookings.services.transfer import Holder, transfer_booking
+from bookings.services.verification import verify_events
+from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.threads import run_together
+from events.models import Event
+
+pytestmark = pytest.mark.django_db(transaction=True)
+THREADS = 12
+
+
+def findings():
+    return [finding for report in verify_events() for finding in report.findings]
+
+
+def test_each_voiding_counts_while_others_book():
+    event = EventFactory(total_tickets=100)
+    booking, staff = BookingFactory(event=event, user=None), UserFactory()
+
+    def act(number):
+        if number % 3 == 0:
+            return book_tickets(BookingRequest(event.pk, 1, "Grace")).booking.status
+        if number % 3 == 1:
+            holder = Holder("Grace", str(number), "grace@example.org")
+            return transfer_booking(booking, holder=holder, actor=staff).reference
+        return void_tickets(booking, actor=staff, reason="stolen").reference
+
+    results = run_together(THREADS, act)
+
+    assert Counter(results) == {"completed": THREADS // 3, booking.reference: THREADS * 2 // 3}
+    assert TicketEpoch.objects.get().epoch == THREADS * 2 // 3
+    assert LedgerEntry.objects.filter(kind="transferred").count() == THREADS * 2 // 3
+    assert findings() == []
+
+
+@pytest.mark.mariadb
+def test_control_without_the_lock_the_ledger_stops_the_second(monkeypatch):
+    event = EventFactory(total_tickets=100)
+    booking, staff = BookingFactory(event=event, user=None), UserFactory()
+    stale = Event.objects.get(pk=event.pk)
+    monkeypatch.setattr(tickets, "lock_event", lambda event_id: stale)
+    void_tickets(booking, actor=staff, reason="stolen")
+    # Another thread has read the event before the first one wrote it.
+    stale.ledger_sequence -= 1
+
+    with pytest.raises(IntegrityError, match="ledger_sequence_unique"):
+        void_tickets(Booking.objects.get(), actor=staff, reason="stolen")
+
+    connection.close()
+    assert TicketEpoch.objects.get().epoch == 1
