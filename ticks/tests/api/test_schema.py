@@ -15,6 +15,7 @@ OPERATIONS = [
     *("register", "log_in", "refresh_tokens", "log_out", "get_account", "update_account", "change_password"),
     *("list_events", "create_event", "get_event", "update_event", "delete_event", "get_event_status"),
     *("list_bookings", "book_tickets", "get_booking", "cancel_booking"),
+    *("list_event_changes", "list_changes"),
     *("one_ticket_register", "one_ticket_log_in", "one_ticket_get_event", "one_ticket_create_event"),
     *("one_ticket_book", "one_ticket_cancel"),
 ]
@@ -61,6 +62,8 @@ def test_schema_names_every_route_of_the_contract(schema):
         ("get", "/api/v1/event/{id}"),
         ("patch", "/api/v1/event/{id}"),
         ("delete", "/api/v1/event/{id}"),
+        ("get", "/api/v1/event/{id}/changes"),
+        ("get", "/api/v1/changes"),
         ("get", "/api/v1/booking"),
         ("post", "/api/v1/booking"),
         ("get", "/api/v1/booking/{id}"),
@@ -181,7 +184,7 @@ def test_schema_publishes_no_docstring(schema):
     views = [operation["description"] for _, operation in operations(schema) if "description" in operation]
 
     # The words of a choice are described.
-    assert described == {"BookingStatus", "WaitlistPolicy"}
+    assert described == {"BookingStatus", "ChangeKind", "WaitlistPolicy"}
     assert [text for text in views if "`" not in text and text != "Its bookings are kept, cancelled with it."] == []
 
 
