@@ -63,8 +63,9 @@ class ChangesView(ViewSet):
 
 
 class EventChangesViewSet(ChangesView):
-    """The ledger of one event. The event loop has waited already where it was asked to (`bookings.api.long_polls`)."""
+    """The ledger of one event."""
 
+    # Where a request waits, the event loop has done it before (`bookings.api.long_polls`).
     serializer_class = EventChangesQuerySerializer
 
     @describes(
