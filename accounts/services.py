@@ -225,6 +225,13 @@ def holders_of_sessions(session_ids: Collection[int], *, now: datetime) -> dict[
         return valid_holders(cursor.fetchall())
 
 
+def admins_of_sessions(session_ids: Collection[int], *, now: datetime) -> dict[int, int]:
+    """`holders_of_sessions` for the logins of admins alone."""
+    holders = holders_of_sessions(session_ids, now=now)
+    admins = set(User.objects.filter(pk__in=set(holders.values()), is_staff=True).values_list("pk", flat=True))
+    return {session_id: user for session_id, user in holders.items() if user in admins}
+
+
 def holders_query(session_ids: Collection[int], *, now: datetime) -> tuple[str, list]:
     """A statement and its values, to be run together with others. `valid_holders` reads its rows."""
     marks = ", ".join(["%s"] * len(session_ids))

@@ -110,6 +110,15 @@ class InvalidTerms(Refusal):
     code = "invalid"
 
 
+class UnknownPosition(Refusal):
+    status = 400
+    code = "invalid"
+    field = "cursor"
+    message = (
+        "This is no position of the feed: send the nextCursor of an answer, or now, or leave it out to begin anew."
+    )
+
+
 class AlreadyChecking(Refusal):
     code = "already_checking"
     message = "This event's inventory is being verified; look again in a moment."

@@ -6,7 +6,7 @@ from operator import itemgetter
 from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import connection, models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.base import ModelState
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -353,3 +353,27 @@ class IdempotencyKey(models.Model):
 
     def __str__(self):
         return f"key of booking {self.booking_id}" if self.booking_id else "key of an event"
+
+
+class FeedPart(models.Model):
+    """Some consecutive ledger entries of one event, and their place in the change feed (`bookings.services.changes`).
+
+    Numbers rise in the order in which parts are committed, which ids of ledger entries do not.
+    """
+
+    number = models.PositiveBigIntegerField(primary_key=True, help_text="1, 2, 3 ... without gaps.")
+    # This is no foreign key. To insert a part, that would lock the event's row, which bookings wait for. And a part
+    # outlives a rehearsal's event, so that its number is not given out again.
+    event_id = models.PositiveBigIntegerField()
+    first = models.PositiveBigIntegerField(help_text="The sequence of its first entry.")
+    last = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["event_id", "first"], name="feed_part_unique"),
+            models.CheckConstraint(condition=Q(number__gte=1), name="feed_part_number_from_one"),
+            models.CheckConstraint(condition=Q(first__gte=1, last__gte=F("first")), name="feed_part_has_entries"),
+        ]
+
+    def __str__(self):
+        return f"{self.number}: entries {self.first} to {self.last} of event {self.event_id}"

@@ -286,7 +286,8 @@ SPECTACULAR_SETTINGS = {
         "ticks.api.schema.merge_empty_texts",
     ],
     # The tags stand in the order of the page.
-    "TAGS": [{"name": name} for name in ("Events", "Bookings", "Accounts", "One-ticket contract")],
+    "TAGS": [{"name": name} for name in ("Events", "Bookings", "Changes", "Accounts", "One-ticket contract")],
+    "ENUM_NAME_OVERRIDES": {"ChangeKind": "bookings.enums.LedgerKind"},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": STATIC_URL + "ticks/favicon.svg",
     "SWAGGER_UI_SETTINGS": {

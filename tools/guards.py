@@ -53,6 +53,9 @@ CONSTRAINTS = [
     Constraint("event_waiting_want_tickets", "events/migrations/0006_waitlisted_tickets_hold.py"),
     Constraint("ledger_place_of_moved", "bookings/migrations/0004_notes_hours_checks.py"),
     Constraint("sales_hour_unique", "bookings/migrations/0004_notes_hours_checks.py"),
+    Constraint("feed_part_unique", "bookings/migrations/0011_feed_parts.py"),
+    Constraint("feed_part_number_from_one", "bookings/migrations/0011_feed_parts.py"),
+    Constraint("feed_part_has_entries", "bookings/migrations/0011_feed_parts.py"),
 ]
 
 GUARDS = [
@@ -447,6 +450,50 @@ GUARDS = [
         "            raise ValidationError({HEADER: [NO_KEY]})\n",
         "            pass\n",
         "bookings/tests/services/test_idempotency_keys.py -k every_other_route",
+    ),
+    # The change feed
+    Guard(
+        "parts of the feed have consecutive numbers",
+        "bookings/services/changes.py",
+        "parts_of(moved_events(), after=last)",
+        "parts_of(moved_events(), after=last + 1)",
+        "bookings/tests/races/test_change_races.py -k skips_no_late_commit",
+        on_mariadb=True,
+    ),
+    Guard(
+        "a part of the feed ends where the entries end",
+        "bookings/services/changes.py",
+        'values_list("pk", in_feed, latest_sequence())',
+        'values_list("pk", in_feed, "ledger_sequence")',
+        "bookings/tests/api/test_changes.py -k as_far_as",
+    ),
+    Guard(
+        "a cursor that is none is refused",
+        "bookings/services/changes.py",
+        "            raise UnknownPosition\n",
+        "            pass\n",
+        'bookings/tests/api/test_changes.py -k "bad_cursor or is_gone"',
+    ),
+    Guard(
+        "waiting requests are bounded",
+        "bookings/api/long_polls.py",
+        "len(self.waiting) >= MOST_WAITING",
+        "False",
+        "bookings/tests/api/test_long_polls.py -k beyond_the_limit",
+    ),
+    Guard(
+        "only admins wait for changes",
+        "bookings/api/long_polls.py",
+        " or admins.get(poll.caller.session_id) != poll.caller.pk",
+        "",
+        "bookings/tests/api/test_long_polls.py -k only_admins",
+    ),
+    Guard(
+        "a stop ends all waits",
+        "ticks/server/worker.py",
+        "            self.fast_path.long_polls.end()\n",
+        "            pass\n",
+        "bookings/tests/api/test_long_polls_served.py -k stop",
     ),
     # Actions of staff
     Guard(

@@ -17,6 +17,7 @@ from accounts.authentication import caller_of
 from accounts.exceptions import SessionEnded
 from accounts.services import holders_of_sessions
 from accounts.tokens import Caller
+from bookings.api.long_polls import LongPolls
 from bookings.api.serializers import BOOKING_FIELDS, validated_booking
 from bookings.api.views import receipt_answer, status_answer
 from bookings.services.batches import queue, repeat_job
@@ -73,6 +74,7 @@ class FastPath:
         self.polls: list[Poll] = []
         self.next_round: asyncio.Task | None = None
         self.reading = asyncio.Lock()
+        self.long_polls = LongPolls(loop, threads)
 
     def find(self, scope) -> Head | None:
         """The head of a request that `answer` may take."""

@@ -4,10 +4,19 @@ import unicodedata
 from rest_framework import serializers
 
 from accounts.serializers import EmailField
-from bookings.enums import BookingStatus
-from ticks.api.fields import IdField, LineField, MomentField, RequestSerializer, WholeNumberField
+from bookings.enums import BookingStatus, LedgerKind
+from bookings.models import LedgerEntry
+from bookings.services.changes import MOST_ENTRIES
+from ticks.api.fields import IdField, LineField, MomentField, RequestSerializer, StringField, WholeNumberField
 from ticks.formatting import iso_milliseconds
 from ticks.parsing import MAX_ID, MAX_TICKETS
+
+# How many changes an answer has where nobody asks for more or fewer.
+USUAL_CHANGES = 100
+# Proxies wait longer than this for an answer, so the wait ends by itself.
+MOST_WAIT_SECONDS = 25
+# The cursor of the end of the feed.
+NOW = "now"
 
 
 class BookingCreateSerializer(RequestSerializer):
@@ -144,3 +153,73 @@ class EventStatusSerializer(serializers.Serializer):
 
     availableTickets = serializers.IntegerField()
     waitlistedCount = serializers.IntegerField()
+
+
+class ChangeSerializer(serializers.Serializer):
+    example = {
+        "eventId": 1,
+        "sequence": 2,
+        "kind": "booked",
+        "tickets": 2,
+        "availableAfter": 98,
+        "waitlistedAfter": 0,
+        "bookingId": 61,
+        "actorId": None,
+        "note": "",
+        "createdAt": "2026-11-28T19:01:33.837Z",
+    }
+
+    eventId = IdField(source="event_id")
+    sequence = IdField(help_text="1, 2, 3 ... for each event, without gaps.")
+    kind = serializers.ChoiceField(choices=LedgerKind.choices)
+    tickets = serializers.IntegerField(
+        help_text="How many tickets it speaks of: the total when opened, the difference when the capacity changed."
+    )
+    availableAfter = serializers.IntegerField(source="available_after")
+    waitlistedAfter = serializers.IntegerField(source="waitlisted_after", help_text="Waiting bookings.")
+    bookingId = IdField(source="booking_id", allow_null=True, help_text="null for what concerns the event itself.")
+    actorId = IdField(source="actor_id", allow_null=True, help_text="The account that did it; null for a guest.")
+    note = serializers.CharField(help_text="Why, or what was edited; may be empty.")
+    createdAt = MomentField(source="created_at")
+
+
+def change_data(entry: LedgerEntry) -> dict:
+    """The same data as `ChangeSerializer`, at a fraction of its cost: a page may have a thousand entries."""
+    return {
+        "eventId": entry.event_id,
+        "sequence": entry.sequence,
+        "kind": entry.kind,
+        "tickets": entry.tickets,
+        "availableAfter": entry.available_after,
+        "waitlistedAfter": entry.waitlisted_after,
+        "bookingId": entry.booking_id,
+        "actorId": entry.actor_id,
+        "note": entry.note,
+        "createdAt": iso_milliseconds(entry.created_at),
+    }
+
+
+class ChangesPageSerializer(RequestSerializer):
+    limit = WholeNumberField(
+        default=USUAL_CHANGES, min_value=1, max_value=MOST_ENTRIES, help_text="How many entries the answer may have."
+    )
+
+
+class EventChangesQuerySerializer(ChangesPageSerializer):
+    after = WholeNumberField(
+        default=0, min_value=0, max_value=MAX_ID, help_text="The sequence of the last entry that you have."
+    )
+    wait = WholeNumberField(
+        default=0,
+        min_value=0,
+        max_value=MOST_WAIT_SECONDS,
+        help_text="For so many seconds at most the answer waits until there is an entry.",
+    )
+
+
+class ChangesQuerySerializer(ChangesPageSerializer):
+    cursor = StringField(
+        required=False,
+        max_length=40,
+        help_text=f"The `nextCursor` of the last answer, or `{NOW}`. Without it the feed begins at its first entry.",
+    )

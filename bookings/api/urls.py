@@ -1,5 +1,6 @@
 from django.urls import path
 
+from bookings.api.changes import ChangesViewSet, EventChangesViewSet
 from bookings.api.tickets import CalendarView, TicketPdfView, TicketView
 from bookings.api.views import BookingViewSet, EventStatusViewSet, EventViewSet
 
@@ -16,4 +17,6 @@ urlpatterns = [
         EventViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
         name="event-detail",
     ),
+    path("event/<str:pk>/changes", EventChangesViewSet.as_view({"get": "retrieve"}), name="event-changes"),
+    path("changes", ChangesViewSet.as_view({"get": "retrieve"}), name="changes"),
 ]

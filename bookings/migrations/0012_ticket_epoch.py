@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     runs_beside_server = True
 
     dependencies = [
-        ('bookings', '0010_keys_of_every_write'),
+        ('bookings', '0011_feed_parts'),
     ]
 
     operations = [

@@ -48,8 +48,9 @@ class Head:
     identity: str
 
 
-def read_head(scope) -> Head | None:
-    """The head of an RSGI request; None where it is not plain."""
+def read_head(scope, *, takes_query: bool = False) -> Head | None:
+    """The head of an RSGI request; None where it is not plain. With a query string it is plain only where the path
+    takes one, whose reader must know what is plain in it."""
     items = scope.headers.items()
     headers = dict(items)
     scheme = scope.scheme
@@ -60,7 +61,7 @@ def read_head(scope) -> Head | None:
     is_plain = (
         # A header that came twice is in the items twice; one with bytes beyond ASCII is not in them.
         len(headers) == len(items) == len(scope.headers)
-        and not scope.query_string
+        and (takes_query or not scope.query_string)
         and headers.keys() <= (PLAIN_HEADERS if settings.CORS_ALLOWED_ORIGINS else PLAIN_HEADERS_WITHOUT_CORS)
         and headers.get("accept", "*/*") in JSON_ACCEPTED
         and len(host := headers.get("host", "")) <= MAX_HOST

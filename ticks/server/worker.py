@@ -2,7 +2,8 @@
 
 A thread of Django holds a database connection and, while it books, an event's lock. So none may wait for a client:
 bodies are read in the event loop, and answers leave whole or as a file. Plain bookings and reads of an event's status
-are read and answered in the event loop itself (`FastPath`); only the database is asked elsewhere."""
+are read and answered in the event loop itself (`FastPath`); only the database is asked elsewhere. A request that waits
+for a change of an event waits there too (`LongPolls`)."""
 
 import asyncio
 import faulthandler
@@ -93,6 +94,8 @@ class Worker:
         self.queue.refuse_late()
         self.bodies.give_up_late()
         self.log.flush()
+        if stopping.has_begun():
+            self.fast_path.long_polls.end()
         is_ending = stopping.stage[0] == stopping.ENDING
         if self.in_flight or not is_ending:
             self.busy_at = now
@@ -126,6 +129,8 @@ class Worker:
                 if answer:
                     self.send(protocol, *answer)
                     return
+            elif scope.path.endswith("/changes"):
+                await self.fast_path.long_polls.wait_for_change(scope, protocol)
             await self.answer_by_django(scope, protocol, body)
         finally:
             self.in_flight -= 1

@@ -38,11 +38,13 @@ GET    /api/v1/booking/<str:pk>/tickets#guest's              404   404   404   2
 GET    /api/v1/booking/<str:pk>/tickets.pdf#user's           404   404   404   404   200   401   200   200
 GET    /api/v1/booking/<str:pk>/tickets.pdf#guest's          404   404   404   200   404   401   200   200
 GET    /api/v1/booking/status/<str:pk>                       200   200   200   200   200   401   200   200
+GET    /api/v1/changes                                       401   403   401   401   403   401   200   200
 GET    /api/v1/event                                         401   200   401   401   200   401   200   200
 POST   /api/v1/event                                         401   403   401   401   403   401   201   201
 DELETE /api/v1/event/<str:pk>                                401   403   401   401   403   401   200   200
 GET    /api/v1/event/<str:pk>                                401   200   401   401   200   401   200   200
 PATCH  /api/v1/event/<str:pk>                                401   403   401   401   403   401   200   200
+GET    /api/v1/event/<str:pk>/changes                        401   403   401   401   403   401   200   200
 
 GET    /api                                                  200   200   200   200   200   200   200   200
 GET    /api/                                                 200   200   200   200   200   200   200   200

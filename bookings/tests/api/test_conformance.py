@@ -49,6 +49,7 @@ REFUSED_BY_RULES = [
     "PATCH /api/v1/event/{id}",  # the same
     "DELETE /api/v1/event/{id}",  # it makes tags without the quotes that their pattern wants
     "GET /api/v1/event",  # times before 1900
+    "GET /api/v1/changes",  # a cursor that no answer has named
 ]
 # These stand for values that exist only once a test runs (`World`).
 STAND_INS = {

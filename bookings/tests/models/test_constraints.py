@@ -3,7 +3,7 @@
 import pytest
 from django.db import DataError, IntegrityError, connection, transaction
 
-from bookings.models import Booking, IdempotencyKey, InventoryCheck, LedgerEntry, LinePart, SalesHour
+from bookings.models import Booking, FeedPart, IdempotencyKey, InventoryCheck, LedgerEntry, LinePart, SalesHour
 from bookings.rules import NUMBERS_A_PART
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
@@ -12,7 +12,7 @@ from bookings.tests.state import everything
 from events.models import Event
 
 pytestmark = pytest.mark.django_db
-MODELS = [Event, Booking, LinePart, LedgerEntry, SalesHour, InventoryCheck, IdempotencyKey]
+MODELS = [Event, Booking, LinePart, LedgerEntry, SalesHour, InventoryCheck, IdempotencyKey, FeedPart]
 NOW = "CURRENT_TIMESTAMP"
 
 # Each case has the constraint, the values that are set, and the status or kind of the row.
@@ -55,6 +55,12 @@ LEDGER = [
     ("ledger_kind_fits_booking", "kind = 'transferred'", "opened"),
     ("ledger_place_of_moved", "kind = 'moved'", "booked"),
     ("ledger_place_of_moved", "place = 7", "booked"),
+]
+FEED = [
+    ("feed_part_number_from_one", {"number": 0}),
+    ("feed_part_has_entries", {"first": 0}),
+    ("feed_part_has_entries", {"last": 1}),
+    ("feed_part_unique", {"first": 1}),
 ]
 # Two rows get the same value in a column. SQLite's error names the columns, MariaDB's the constraint.
 UNIQUE = [
@@ -212,7 +218,7 @@ def test_constraint_keeps_what_bookings_refer_to(event, user, statement):
 
 
 def test_every_constraint_of_the_models_is_tried_here():
-    tried = {name for name, *_ in [*EVENT, *BOOKING, *LEDGER]} | {name for _, name, *_ in UNIQUE}
+    tried = {name for name, *_ in [*EVENT, *BOOKING, *LEDGER, *FEED]} | {name for _, name, *_ in UNIQUE}
     unique_columns = {"reference", "digest", "event_id"}
 
     named = {constraint.name for model in MODELS for constraint in model._meta.constraints}
@@ -235,3 +241,13 @@ def test_every_constraint_of_the_models_is_in_the_database():
 def test_database_refuses_what_is_too_long(event):
     # sql_mode is strict: MariaDB would otherwise cut it and go on.
     refused(update(Event, f"name = '{'x' * 201}'", event), kind=DataError)
+
+
+@pytest.mark.parametrize("values", [*(values for _, values in FEED), {"number": 1}])
+def test_part_of_the_feed_out_of_order_is_refused(values):
+    FeedPart.objects.create(number=1, event_id=1, first=1, last=1)
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        FeedPart.objects.bulk_create([FeedPart(**{"number": 2, "event_id": 1, "first": 2, "last": 3, **values})])
+
+    assert FeedPart.objects.count() == 1

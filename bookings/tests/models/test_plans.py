@@ -8,9 +8,17 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from accounts.tests.factories import UserFactory
-from bookings.models import Booking, LedgerEntry, LinePart, attach_positions
+from bookings.models import Booking, FeedPart, LedgerEntry, LinePart, attach_positions
 from bookings.rules import NUMBERS_A_PART, ROOM, Reach, number_of_arrival, part_of_waitlist
 from bookings.services import events as event_service
+from bookings.services.changes import (
+    Cursor,
+    changes_after,
+    changes_of_event,
+    extend_feed,
+    latest_changes,
+    moved_events,
+)
 from bookings.services.events import cancel_event
 from bookings.services.inventory import claims_within_reach
 from bookings.services.sql import read_live_bookings
@@ -367,3 +375,35 @@ def test_search_through_rows_stops_at_its_page(event, box_office):
     read = rows_read(lambda: box_office.get("/admin/bookings/booking/?q=ada&status=completed"))
 
     assert read <= 500 + 51 + 3 * 51 + 51 + 64
+
+
+def test_changes_of_an_event_read_as_many_entries_as_they_return(event, crowd):
+    read = rows_read(lambda: changes_of_event(event.pk, after=3, limit=10))
+
+    # Each entry is read by the index, and then its row.
+    assert read <= 2 * 10 + 2
+
+
+def test_look_for_changes_reads_one_entry_of_each_event(event, crowd):
+    ids = list(Event.objects.values_list("pk", flat=True))
+
+    read = rows_read(lambda: latest_changes(ids))
+
+    assert read <= 3 * len(ids) + 1
+
+
+def test_look_at_what_has_moved_reads_one_part_and_one_entry_of_each_event(event, crowd):
+    extend_feed()
+    events = Event.objects.count()
+
+    read = rows_read(lambda: list(moved_events()))
+
+    assert read <= 4 * events + 2
+
+
+def test_page_of_the_feed_reads_what_it_returns(event, crowd):
+    extend_feed()
+
+    read = rows_read(lambda: changes_after(Cursor(1, 1), limit=20))
+
+    assert read <= 2 * 20 + FeedPart.objects.count() + 10

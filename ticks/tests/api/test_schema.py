@@ -16,6 +16,7 @@ OPERATIONS = [
     *("list_events", "create_event", "get_event", "update_event", "delete_event", "get_event_status"),
     *("list_bookings", "book_tickets", "get_booking", "cancel_booking"),
     *("list_tickets", "get_tickets_pdf", "get_calendar_entry"),
+    *("list_event_changes", "list_changes"),
     *("one_ticket_register", "one_ticket_log_in", "one_ticket_get_event", "one_ticket_create_event"),
     *("one_ticket_book", "one_ticket_cancel"),
 ]
@@ -62,6 +63,8 @@ def test_schema_names_every_route_of_the_contract(schema):
         ("get", "/api/v1/event/{id}"),
         ("patch", "/api/v1/event/{id}"),
         ("delete", "/api/v1/event/{id}"),
+        ("get", "/api/v1/event/{id}/changes"),
+        ("get", "/api/v1/changes"),
         ("get", "/api/v1/booking"),
         ("post", "/api/v1/booking"),
         ("get", "/api/v1/booking/{id}"),
@@ -185,7 +188,7 @@ def test_schema_publishes_no_docstring(schema):
     views = [operation["description"] for _, operation in operations(schema) if "description" in operation]
 
     # The words of a choice are described.
-    assert described == {"BookingStatus", "WaitlistPolicy"}
+    assert described == {"BookingStatus", "ChangeKind", "WaitlistPolicy"}
     assert [text for text in views if "`" not in text and text != "Its bookings are kept, cancelled with it."] == []
 
 
