@@ -15,6 +15,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # An event of the demo.
 EVENT = 5
 CROWD = 60
+# Less than the longest wait, however busy the machine is.
+SOON = 10
 
 
 @pytest.fixture
@@ -54,11 +56,11 @@ def test_crowd_that_waits_holds_no_thread_and_hears_of_a_booking(port, connect, 
         assert read(connect(), bytes_for("POST", BOOKING, wanted(EVENT)))[0] == 201
         answers = [one.result(TIMEOUT_SECONDS) for one in waiting]
 
-    assert seconds < 2
+    assert seconds < SOON
     for status, _, content, waited in answers:
         assert status == 200
         assert [entry["sequence"] for entry in json.loads(content)["data"]] == [last + 1]
-        assert 0.9 < waited < 6
+        assert 0.9 < waited < SOON
 
 
 def test_stop_answers_those_who_wait(server, connect, admin):
@@ -76,7 +78,7 @@ def test_stop_answers_those_who_wait(server, connect, admin):
     assert {json.loads(content)["nextAfter"] for *_, content in answers} == {last}
     assert all(json.loads(content)["data"] == [] for *_, content in answers)
     assert {headers.get("connection") for _, headers, _ in answers} == {"close"}
-    assert seconds < 3
+    assert seconds < SOON
     server.communicate(timeout=TIMEOUT_SECONDS)
 
 
@@ -86,11 +88,11 @@ def test_wait_ends_with_an_empty_answer(connect, admin):
     status, _, content, seconds = timed(connect(), poll(admin, after=last, wait=1))
 
     assert (status, json.loads(content)["data"], json.loads(content)["nextAfter"]) == (200, [], last)
-    assert 1 <= seconds < 3
+    assert 1 <= seconds < SOON
 
 
 def test_guest_who_would_wait_is_refused_at_once(server, connect):
     status, _, _, seconds = timed(connect(), poll({}, after=1, wait=25))
 
     assert status == 401
-    assert seconds < 2
+    assert seconds < SOON
