@@ -158,8 +158,8 @@ def faults(database, readers) -> set[str]:
 def drawn(**options):
     """Plays actions that are drawn at random. Raises `AssertionError` if any of them leads to a fault."""
 
-    @settings(max_examples=400, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
-    @given(st.lists(ACTIONS, max_size=60))
+    @settings(max_examples=1000, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
+    @given(st.lists(ACTIONS, min_size=20, max_size=60))
     def check(actions):
         assert faults(*play(actions, **options)) == set()
 
