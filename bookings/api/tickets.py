@@ -1,4 +1,6 @@
-"""Endpoints of a booking's tickets, for whoever may see the booking."""
+"""Endpoints of a booking's tickets, for whoever may see the booking.
+
+What renders files is imported when the first file is asked for, since its libraries take 9 MB of each worker."""
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -9,11 +11,9 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from bookings.api.holders import TOKEN, TOKEN_QUERY, OfHolder
-from bookings.documents.calendar import calendar_entry
-from bookings.documents.pdf import MAX_IN_FILE, tickets_pdf
 from bookings.exceptions import BookingNotFound, NoDate, NoSuchSeat, NoTickets, TooManyForOneFile
 from bookings.models import Booking
-from bookings.services.tickets import read_ticketed, tickets_of
+from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of
 from ticks.api.envelope import answer
 from ticks.api.errors import RefusesInJson
 from ticks.api.pagination import Pages
@@ -129,6 +129,8 @@ class TicketPdfView(FileView):
         description=f"A file has at most {MAX_IN_FILE}; a booking with more is asked for with `firstSeat`.",
     )
     def retrieve(self, request, pk):
+        from bookings.documents.pdf import tickets_pdf
+
         first_seat = self.first_seat()
         booking = read_ticketed(self.get_object())
         if first_seat is None and booking.tickets_reserved > MAX_IN_FILE:
@@ -148,6 +150,8 @@ class CalendarView(FileView):
         parameters=PARAMETERS,
     )
     def retrieve(self, request, pk):
+        from bookings.documents.calendar import calendar_entry
+
         booking = read_ticketed(self.get_object())
         return file_answer(
             calendar_entry(booking), booking, kind="ics", content_type=f"{CalendarRenderer.media_type}; charset=utf-8"

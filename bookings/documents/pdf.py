@@ -16,8 +16,6 @@ from bookings.models import Booking
 from bookings.services.tickets import Ticket
 from ticks.db.transactions import Busy
 
-# A page takes 5 ms, in which Python does nothing else.
-MAX_IN_FILE = 100
 WIDTH, HEIGHT = A5
 MARGIN = 40
 INNER = WIDTH - 2 * MARGIN

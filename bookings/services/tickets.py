@@ -30,6 +30,8 @@ FORMAT = "T"
 BASE = len(ALPHABET)
 # 23**18 is more than 2**81.
 SIGNATURE_LENGTH = 18
+# A file has at most so many tickets. A page takes 5 ms, in which Python does nothing else.
+MAX_IN_FILE = 100
 # A booking's id has at most 14 letters, a seat and an epoch at most 7.
 MAX_CODE = 60
 # The ledger's note begins so where tickets were voided. The kind of the entry is that of a transfer, which says that a

@@ -18,10 +18,9 @@ from bookings.admin.bookings.actions import (
 from bookings.admin.bookings.list import BookingFilterForm, BookingList
 from bookings.admin.exports import Exportable, unavailable
 from bookings.admin.formatting import booking_url, event_link, status_badge
-from bookings.documents.pdf import MAX_IN_FILE, tickets_pdf
 from bookings.enums import BookingStatus
 from bookings.models import Booking, LedgerEntry, show_cancelled
-from bookings.services.tickets import read_ticketed, tickets_of
+from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of
 from ticks.db.transactions import Busy
 from ticks.exceptions import Refusal
 from ticks.formatting import counted, plural, time_tag, with_unit
@@ -63,6 +62,8 @@ class BookingAdmin(Exportable, PageAdmin):
 
     def tickets_view(self, request, pk):
         """The tickets of a booking as a file, from the seat in `?first=` on."""
+        from bookings.documents.pdf import tickets_pdf
+
         booking = self.find_to_view(request, pk)
         try:
             booking = read_ticketed(booking)

@@ -1,15 +1,17 @@
 """GET /api/v1/booking/{id}/tickets, /tickets.pdf and /calendar.ics"""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
 import vobject
 
-from bookings.documents.pdf import MAX_IN_FILE
 from bookings.services import tickets as service
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
-from bookings.services.tickets import read_ticket, read_ticketed, tickets_of
+from bookings.services.tickets import MAX_IN_FILE, read_ticket, read_ticketed, tickets_of
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import everything
@@ -275,3 +277,16 @@ def test_tickets_cost_the_same_for_any_number(staff, event, tickets, route, djan
     # The login, the booking, and the booking with its event and epoch.
     with django_assert_num_queries(3):
         staff.get(url(booking, route))
+
+
+@pytest.mark.embedded
+def test_server_loads_no_library_for_files_before_the_first_one():
+    code = (
+        "import sys, django; django.setup(); import ticks.urls;"
+        "print({'reportlab', 'icalendar', 'segno', 'PIL'} & {*sys.modules})"
+    )
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "ticks.settings"}
+
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+    assert ran.stdout.strip() == "set()"
