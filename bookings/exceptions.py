@@ -125,6 +125,11 @@ class AlreadyBooked(Refusal):
     message = "This user already has a booking for this event."
 
 
+class NothingToSend(Refusal):
+    code = "nothing_to_send"
+    message = "There is no mail about this booking to its present address."
+
+
 class KeyReused(Refusal):
     status = 422
     code = "idempotency_key_reused"

@@ -107,6 +107,7 @@ def record_secrets(watch: Watch) -> None:
         settings.SECRET_KEY,
         settings.SIMPLE_JWT["SIGNING_KEY"],
         settings.DATABASES["default"].get("PASSWORD"),
+        settings.EMAIL_HOST_PASSWORD,
     ):
         watch.record("setting", secret)
     for named in vars(serializers).values():

@@ -5,15 +5,24 @@ from django.http import HttpResponseRedirect
 from django.utils.html import format_html
 
 from bookings.admin import formatting
-from bookings.admin.bookings.actions import CancelBookings, CancelTickets, MoveBooking, ServeOutOfTurn, TransferBooking
+from bookings.admin.bookings.actions import (
+    CancelBookings,
+    CancelTickets,
+    MoveBooking,
+    SendAgain,
+    ServeOutOfTurn,
+    TransferBooking,
+)
 from bookings.admin.bookings.list import BookingFilterForm, BookingList
 from bookings.admin.exports import Exportable
 from bookings.admin.formatting import booking_url, event_link, status_badge
 from bookings.models import Booking, LedgerEntry, show_cancelled
+from bookings.outbox import Mail
 from ticks.formatting import counted, plural, time_tag, with_unit
 from ticks.staff_actions import PageAdmin
 
 MAX_ENTRIES = 100
+MAX_MAILS = 20
 
 
 @admin.register(Booking)
@@ -22,7 +31,7 @@ class BookingAdmin(Exportable, PageAdmin):
 
     page_prefix, page_template = "bookings_booking", "bookings/admin/booking.html"
     page_subjects = Booking.objects.select_related("event", "user")
-    page_actions = [CancelTickets, TransferBooking, MoveBooking, ServeOutOfTurn]
+    page_actions = [CancelTickets, TransferBooking, MoveBooking, ServeOutOfTurn, SendAgain]
     selection_actions = [CancelBookings]
     list_display = ["reference", "holder_name", "tickets", "short_status", "position", "event_name", "email", "made"]
     list_class, filter_form = BookingList, BookingFilterForm
@@ -44,6 +53,7 @@ class BookingAdmin(Exportable, PageAdmin):
         event, tickets, position = booking.event, booking.tickets_reserved, booking.waitlist_position
         # A booking has few entries, unless staff move it often.
         entries = LedgerEntry.objects.filter(booking=booking).select_related("booking", "actor")[:MAX_ENTRIES]
+        mails = Mail.objects.filter(booking=booking).order_by("-sequence", "-pk")[:MAX_MAILS]
         may_see_entries = request.user.has_perm("bookings.view_ledgerentry")
         return {
             "title": f"{booking.full_name}, {counted(tickets, 'ticket')}",
@@ -51,6 +61,7 @@ class BookingAdmin(Exportable, PageAdmin):
             "event": event,
             "waiting_reason": position and formatting.waiting_reason(event, tickets=tickets, position=position),
             "entries": sorted(entries, key=lambda entry: entry.sequence) if may_see_entries else None,
+            "mails": list(mails),
         }
 
     def changelist_view(self, request, extra_context=None):
