@@ -275,6 +275,7 @@ def test_home_without_staff_status_leads_to_login(client, is_known):
     assert response["Location"] == "/admin/login/?next=/admin/"
 
 
+@pytest.mark.usefixtures("mails_on")
 @pytest.mark.parametrize(("events", "bookings"), [(1, 1), (30, 2)])
 def test_home_costs_the_same_for_any_number_of_events(box_office, events, bookings, django_assert_num_queries):
     soon = timezone.now() + timedelta(hours=1)

@@ -43,6 +43,8 @@ def test_entry_takes_a_booking_from_one_person():
     refused(former.save, "former_holder_unique|UNIQUE constraint failed: bookings_formerholder")
 
 
+# ANALYZE TABLE commits.
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.mariadb
 def test_claim_reads_the_due_mails_and_not_the_sent_ones():
     event = EventFactory(total_tickets=300)
