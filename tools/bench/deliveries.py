@@ -5,6 +5,7 @@
 The mails go to a mail server in a process of its own on this machine. The database must be empty."""
 
 import argparse
+import logging
 import multiprocessing
 import os
 import socket
@@ -16,6 +17,8 @@ import django
 
 def accept_mails(port: int, is_ready) -> None:
     from aiosmtpd.controller import Controller
+
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
 
     class Accept:
         # aiosmtpd calls it by its name.
