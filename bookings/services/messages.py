@@ -17,12 +17,14 @@ from ticks.text import CONTROLS, MISLEADING
 # An operator's folder may have files of these names: `MAIL_TEMPLATES`.
 SUBJECT, TEXT, HTML = (f"bookings/mail/{name}" for name in ("subject.txt", "body.txt", "body.html"))
 MAX_SUBJECT = 200
+# These change nothing about the tickets. Beside another fact they need no sentence of their own.
+BESIDE = {FactKind.EVENT_CHANGED, FactKind.CORRECTED}
 BLANK_LINES = re.compile(r"\n{3,}")
 
 
 class Message:
-    """A mail with its booking and event of this moment. `facts` are what happened, the oldest first; `kind` is what the
-    mail is about, since several facts end in one state."""
+    """A mail with its booking and event of this moment. `facts` are what happened, the oldest first; `fact` and its
+    `kind` are what the mail is about, since several facts end in one state."""
 
     def __init__(self, mail: Mail):
         self.mail = mail
@@ -30,7 +32,8 @@ class Message:
         self.booking = Booking.objects.select_related("event").get(pk=mail.booking_id)
         self.event = self.booking.event
         show_cancelled([self.booking])
-        self.kind = kind_of(self.facts)
+        self.fact = main_fact(self.facts)
+        self.kind = FactKind(self.fact["kind"])
 
     def identity(self) -> str:
         """The Message-ID. It is the same however often the mail is tried, so that a second copy can be recognised; one
@@ -53,7 +56,7 @@ class Message:
             "date": self.event.date,
             "booking": None if is_former else self.booking,
             "position": None if is_former or not is_waiting else self.booking.waitlist_position,
-            "by": self.facts[-1].get("by", ""),
+            "by": self.fact.get("by", ""),
             "given_back": sum(fact["tickets"] for fact in reduced),
             "changes": changes_of(self.facts),
         }
@@ -62,11 +65,10 @@ class Message:
         return one_line(render_to_string(SUBJECT, self.context()))[:MAX_SUBJECT]
 
 
-def kind_of(facts: list[dict]) -> FactKind:
-    """What several facts come to: the last one, unless that is only a change of the event."""
-    kinds = [FactKind(fact["kind"]) for fact in facts]
-    own = [kind for kind in kinds if kind != FactKind.EVENT_CHANGED]
-    return (own or kinds)[-1]
+def main_fact(facts: list[dict]) -> dict:
+    """What several facts come to: the last one that says what has become of the booking, if there is one."""
+    states = [fact for fact in facts if fact["kind"] not in BESIDE]
+    return (states or facts)[-1]
 
 
 def changes_of(facts: list[dict]) -> list[dict]:

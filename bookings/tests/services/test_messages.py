@@ -13,7 +13,7 @@ from bookings.enums import FactKind
 from bookings.outbox import Mail
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
-from bookings.services.messages import Message, compose, kind_of, one_line
+from bookings.services.messages import Message, compose, main_fact, one_line
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.mail_server import read_all
@@ -187,10 +187,25 @@ def test_change_joins_the_mail_of_a_booking_and_keeps_its_subject(ada, admin_use
         (["booked", "reduced", "cancelled"], "cancelled"),
         (["waitlisted", "promoted", "event_changed"], "promoted"),
         (["event_changed", "event_changed"], "event_changed"),
+        (["booked", "corrected"], "booked"),
+        (["corrected", "event_changed"], "event_changed"),
+        (["event_changed", "corrected"], "corrected"),
     ],
 )
-def test_several_facts_come_to_the_last_that_is_the_bookings_own(kinds, kind):
-    assert kind_of([{"kind": one} for one in kinds]) == kind
+def test_several_facts_come_to_the_last_that_says_what_has_become_of_the_booking(kinds, kind):
+    assert main_fact([{"kind": one} for one in kinds])["kind"] == kind
+
+
+def test_change_beside_a_cancellation_leaves_who_cancelled(ada, admin_user):
+    cancel_tickets(ada, tickets=1, actor=admin_user)
+    read_all()
+    change_event(ada.event_id, changes={"venue": "New Hall"}, actor=admin_user)
+    read_all()
+
+    _, text, _ = written()
+
+    assert "the organiser has taken 1 ticket out of your booking." in text
+    assert "- Venue: Old Hall -> New Hall" in text
 
 
 @pytest.mark.parametrize("kind", FactKind.values)
