@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import pytest
 from django.conf import settings
@@ -220,7 +221,11 @@ def test_deliver_beside_a_server_ends_with_it(start, port, mail_server, tmp_path
     server.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
     server.wait(TIMEOUT_SECONDS)
 
-    wait_until(lambda: not is_running(beside[0]), seconds=12)
+    try:
+        wait_until(lambda: not is_running(beside[0]), seconds=12)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(beside[0], signal.SIGKILL)
     # The demo's people are made up.
     assert mail_server.mails == []
     assert len(stored_rows(tmp_path, "bookings_deliveryposition", "event_id")) == 12
