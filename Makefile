@@ -9,11 +9,11 @@ PIN = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-py
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
 
-run: ## set up what is missing, then serve Ticks; HOST and PORT are honoured
-	@tools/setup.sh && exec .venv/bin/python manage.py serve --prepare
+run: ## set up what is missing, then serve Ticks and deliver mails; HOST and PORT are honoured
+	@tools/setup.sh && exec .venv/bin/python manage.py serve --prepare --deliver
 
 demo: ## as `make run`, and load demo data if the database is empty, whichever it is
-	@tools/setup.sh && exec .venv/bin/python manage.py serve --prepare --demo
+	@tools/setup.sh && exec .venv/bin/python manage.py serve --prepare --demo --deliver
 
 test: ## the checks, then the tests on SQLite, on MariaDB and on a Galera cluster
 	@tools/test.sh

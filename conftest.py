@@ -18,6 +18,7 @@ pytest_plugins = [
     "bookings.tests.api.fast_path.client",
     "ticks.tests.faults",
     "ticks.tests.served",
+    "bookings.tests.mail_server",
 ]
 
 

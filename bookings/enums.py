@@ -37,3 +37,19 @@ class TicketState(TextChoices):
 
 # Every new booking begins with one of these.
 ARRIVALS = frozenset({LedgerKind.BOOKED, LedgerKind.WAITLISTED})
+
+
+class FactKind(TextChoices):
+    """What a mail tells. Kinds that are also kinds of ledger entries have the same names."""
+
+    BOOKED = "booked", "Booked"
+    WAITLISTED = "waitlisted", "On the waitlist"
+    PROMOTED = "promoted", "Promoted"
+    REDUCED = "reduced", "Tickets given back"
+    CANCELLED = "cancelled", "Cancelled"
+    EVENT_CANCELLED = "event_cancelled", "Event cancelled"
+    TRANSFERRED = "transferred", "Moved to this name"
+    TRANSFERRED_AWAY = "transferred_away", "Moved to another name"
+    CORRECTED = "corrected", "Name or address corrected"
+    VOIDED = "voided", "New ticket codes"
+    EVENT_CHANGED = "event_changed", "Event changed"

@@ -162,6 +162,11 @@ class NoDate(Refusal):
     message = "This event has no date, so there is nothing to put into a calendar."
 
 
+class NothingToSend(Refusal):
+    code = "nothing_to_send"
+    message = "There is no mail about this booking to its present address."
+
+
 class KeyReused(Refusal):
     status = 422
     code = "idempotency_key_reused"

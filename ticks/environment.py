@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 from contextlib import suppress
+from email.utils import parseaddr
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -18,6 +19,11 @@ HOST_NAME = r"(\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\])"
 ORIGIN = r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?"
 # A rate is written as in DRF: a whole number, a slash, a period.
 RATE = r"0*[1-9][0-9]{0,9}/[smhd].*"
+# A mail server's URL by its scheme, with the port that is usual for it. `smtps` is not among them: django-environ reads
+# it as STARTTLS, and most others as TLS from the first byte.
+MAIL_PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
+MAIL_URL = "write it as smtp+tls://user:password@host:587 (STARTTLS), smtp+ssl://... (TLS at once) or smtp://... (none)"
+SENDER = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 # A line of `.env` that is read: NAME=value, perhaps after the word export; a comment; nothing.
 LINE = re.compile(r"\s*((export\s+)?[A-Za-z_][A-Za-z_0-9]*=.*|#.*)?")
 # The driver connects to "localhost" by the socket, whatever the port says.
@@ -110,6 +116,59 @@ class Environment:
         elif config["PORT"] and config["HOST"] == "localhost" and "unix_socket" not in config.get("OPTIONS", {}):
             config["HOST"] = BY_PORT
         return config
+
+    def mail_server(self) -> dict:
+        """Django's settings of the mail server; empty if EMAIL_URL is not set. No sentence shows the value, which has a
+        password in it."""
+        url = self.text("EMAIL_URL")
+        if not url:
+            return {}
+        scheme, _, rest = url.partition("://")
+        if scheme not in MAIL_PORTS:
+            raise ImproperlyConfigured(f"EMAIL_URL does not begin with a known scheme; {MAIL_URL}.")
+        if "?" in rest:
+            # django-environ would pass over most of them.
+            raise ImproperlyConfigured("EMAIL_URL takes no parameters after a question mark; leave them out.")
+        config: dict = {"EMAIL_HOST": None}
+        with suppress(ValueError):
+            config = Env.email_url_config(url)
+        if not config["EMAIL_HOST"] or config["EMAIL_FILE_PATH"] or "#" in rest:
+            raise ImproperlyConfigured(f"EMAIL_URL cannot be read; {MAIL_URL}. Percent-encode what is no letter.")
+        user, password = config["EMAIL_HOST_USER"] or "", config["EMAIL_HOST_PASSWORD"] or ""
+        if bool(user) != bool(password):
+            raise ImproperlyConfigured("EMAIL_URL has a user without a password, or the reverse; write both or none.")
+        port = config["EMAIL_PORT"] or MAIL_PORTS[scheme]
+        if port in (25, 465, 587) and (port == 465) != (scheme == "smtp+ssl"):
+            raise ImproperlyConfigured(
+                f"EMAIL_URL has port {port} with {scheme}; 465 takes smtp+ssl, 25 and 587 smtp+tls or smtp."
+            )
+        return {
+            "EMAIL_BACKEND": config["EMAIL_BACKEND"],
+            "EMAIL_HOST": config["EMAIL_HOST"],
+            "EMAIL_PORT": port,
+            "EMAIL_HOST_USER": user,
+            "EMAIL_HOST_PASSWORD": password,
+            "EMAIL_USE_TLS": scheme == "smtp+tls",
+            "EMAIL_USE_SSL": scheme == "smtp+ssl",
+        }
+
+    def sender(self, name: str, default: str) -> str:
+        """A mail address, perhaps after a name."""
+        value = self.text(name, default)
+        address = parseaddr(value)[1]
+        if not SENDER.fullmatch(address) or not value.isprintable():
+            raise ImproperlyConfigured(
+                f"{name} is {value!r}; write an address such as Ticks <tickets@example.org>, in letters of ASCII."
+            )
+        return value
+
+    def folder(self, name: str) -> list[Path]:
+        """An existing folder, if one is set. A relative path starts at the project's folder."""
+        value = self.text(name)
+        path = self.base_dir / value
+        if value and not path.is_dir():
+            raise ImproperlyConfigured(f"{name} is {value!r}; name a folder that exists, or leave it out.")
+        return [path] if value else []
 
     def secret(self, name: str, *, may_generate: bool) -> str:
         """A secret of at least 32 bytes. If it is not set and may be generated, it is made at the first start, and

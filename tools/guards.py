@@ -29,6 +29,7 @@ class Constraint:
 
 EVENTS = "events/migrations/0001_initial.py"
 BOOKINGS = "bookings/migrations/0001_initial.py"
+MAILS = "bookings/migrations/0013_mails.py"
 
 CONSTRAINTS = [
     Constraint("event_has_tickets", EVENTS),
@@ -56,6 +57,9 @@ CONSTRAINTS = [
     Constraint("feed_part_unique", "bookings/migrations/0011_feed_parts.py"),
     Constraint("feed_part_number_from_one", "bookings/migrations/0011_feed_parts.py"),
     Constraint("feed_part_has_entries", "bookings/migrations/0011_feed_parts.py"),
+    Constraint("mail_unique", MAILS, "bookings/tests/models/test_outbox.py"),
+    Constraint("mail_sent_has_time", MAILS, "bookings/tests/models/test_outbox.py"),
+    Constraint("former_holder_unique", MAILS, "bookings/tests/models/test_outbox.py"),
 ]
 
 GUARDS = [
@@ -494,6 +498,173 @@ GUARDS = [
         "            self.fast_path.long_polls.end()\n",
         "            pass\n",
         "bookings/tests/api/test_long_polls_served.py -k stop",
+    ),
+    # Mails
+    Guard(
+        "mails: one process reads an event's ledger at a time",
+        "bookings/services/news.py",
+        "DeliveryPosition.objects.select_for_update(skip_locked=can_skip).filter",
+        "DeliveryPosition.objects.filter",
+        "bookings/tests/services/test_news.py -k readers_at_once",
+        on_mariadb=True,
+    ),
+    Guard(
+        "mails: a reader waits for no other one",
+        "bookings/services/news.py",
+        "DeliveryPosition.objects.select_for_update(skip_locked=can_skip)",
+        "DeliveryPosition.objects.select_for_update()",
+        "bookings/tests/services/test_news.py -k readers_at_once",
+        on_mariadb=True,
+    ),
+    Guard(
+        "mails: the position commits with the mails",
+        "bookings/services/news.py",
+        "@in_one_transaction\ndef read_part",
+        "def read_part",
+        "bookings/tests/services/test_news.py -k interrupted",
+    ),
+    Guard(
+        "mails: a gap in the ledger is not passed",
+        "bookings/services/news.py",
+        "if entry.sequence != expected:",
+        "if False:",
+        "bookings/tests/services/test_news.py -k gap",
+    ),
+    Guard(
+        "mails: facts of before a transfer are the former holder's",
+        "bookings/services/news.py",
+        "to = recipient_of(later) if later else holder",
+        "to = holder",
+        "bookings/tests/services/test_news.py -k transfer",
+    ),
+    Guard(
+        "mails: a transfer keeps the former address",
+        "bookings/services/transfer.py",
+        'if "email" in changes and not holder.is_same:',
+        "if False:",
+        "bookings/tests/services/test_news.py -k transfer",
+    ),
+    Guard(
+        "mails: nobody is told what is days old",
+        "bookings/services/news.py",
+        "state=Mail.State.GIVEN_UP if is_too_old else Mail.State.WAITING",
+        "state=Mail.State.WAITING",
+        "bookings/tests/services/test_news.py -k too_late",
+    ),
+    Guard(
+        "mails: an upgrade tells nothing of the past",
+        MAILS,
+        "sequence=event.ledger_sequence",
+        "sequence=0",
+        "bookings/tests/models/test_upgrades.py -k mails_nothing",
+    ),
+    Guard(
+        "mails: no row locks the event or the booking",
+        MAILS,
+        "models.OneToOneField(db_constraint=False, ",
+        "models.OneToOneField(",
+        "bookings/tests/services/test_news.py -k locks_no_event",
+        on_mariadb=True,
+    ),
+    Guard(
+        "mails: a rehearsal tells nobody",
+        "bookings/rehearsal/copy.py",
+        "    tell_nobody(copy.pk)\n",
+        "",
+        "bookings/tests/services/test_news.py -k rehearsal",
+    ),
+    Guard(
+        "mails: one process claims a mail",
+        "bookings/services/sending.py",
+        "Mail.objects.select_for_update(skip_locked=can_skip).filter",
+        "Mail.objects.filter",
+        "bookings/tests/services/test_sending.py -k at_once",
+        on_mariadb=True,
+    ),
+    Guard(
+        "mails: a claim waits for no other one",
+        "bookings/services/sending.py",
+        "Mail.objects.select_for_update(skip_locked=can_skip)",
+        "Mail.objects.select_for_update()",
+        "bookings/tests/services/test_sending.py -k wait_for_none",
+        on_mariadb=True,
+    ),
+    Guard(
+        "mails: a claim has a lease",
+        "bookings/services/sending.py",
+        "update(claim=token, due_at=now + LEASE)",
+        "update(claim=token, due_at=now)",
+        "bookings/tests/services/test_sending.py -k lease",
+    ),
+    Guard(
+        "mails: nothing is sent at the end of a lease",
+        "bookings/services/sending.py",
+        " and time.monotonic() < until",
+        "",
+        "bookings/tests/services/test_sending.py -k lease",
+    ),
+    Guard(
+        "mails: only the claim that is alive marks",
+        "bookings/services/sending.py",
+        "filter(pk=mail.pk, claim=mail.claim)",
+        "filter(pk=mail.pk)",
+        "bookings/tests/services/test_sending.py -k lease",
+    ),
+    Guard(
+        "mails: those of a booking leave in order",
+        "bookings/services/sending.py",
+        "~Exists(earlier), ",
+        "",
+        "bookings/tests/services/test_sending.py -k order",
+    ),
+    Guard(
+        "mails: each is marked before the next is sent",
+        "bookings/services/sending.py",
+        "    mark_sent(mail)\n",
+        "",
+        "bookings/tests/services/test_sending.py -k leaves_and_is_marked",
+    ),
+    Guard(
+        "mails: a server that is away costs no attempt",
+        "bookings/services/sending.py",
+        "                note_error(mails[0], error)\n",
+        "                postpone(mails.pop(0), error, now=timezone.now())\n",
+        "bookings/tests/services/test_sending.py -k costs_no_attempt",
+    ),
+    Guard(
+        "mails: a young one is not given up",
+        "bookings/services/sending.py",
+        "now >= mail.give_up_at and mail.attempts",
+        "mail.attempts",
+        "bookings/tests/services/test_sending.py -k given_up",
+    ),
+    Guard(
+        "mails: no name gets into a header",
+        "bookings/services/messages.py",
+        'MISLEADING.sub("", CONTROLS.sub(" ", text)).split()',
+        "text.split()",
+        "bookings/tests/services/test_messages.py -k names_get_no_header",
+    ),
+    Guard(
+        "mails: names are escaped in HTML",
+        "bookings/templates/bookings/mail/body.html",
+        "<p>Hello {{ name }},</p>",
+        "<p>Hello {{ name|safe }},</p>",
+        "bookings/tests/services/test_messages.py -k escaped",
+    ),
+    Guard(
+        "mails: a former holder sees nothing of the booking",
+        "bookings/services/messages.py",
+        '"booking": None if is_former else self.booking',
+        '"booking": self.booking',
+        "bookings/tests/services/test_messages.py -k former_holder",
+    ),
+    Guard(
+        "mails: deliver ends with its server",
+        "bookings/management/commands/deliver.py",
+        "        if beside:\n",
+        "        if False:\n",
+        "bookings/tests/test_deliver.py -k beside",
     ),
     # Actions of staff
     Guard(

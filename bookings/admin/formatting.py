@@ -12,8 +12,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from bookings.commands import Claim
-from bookings.enums import BookingStatus, LedgerKind
+from bookings.enums import BookingStatus, FactKind, LedgerKind
 from bookings.models import Booking, InventoryCheck, LedgerEntry
+from bookings.outbox import Mail
 from bookings.services.inventory import EventWork
 from bookings.services.tickets import VOIDED_NOTE
 from events.models import Event
@@ -29,6 +30,7 @@ STATUS_WORDS = {
     BookingStatus.WAITLISTED: ("Waiting", "warn"),
     BookingStatus.CANCELLED: ("Cancelled", "quiet"),
 }
+MAIL_TONES = {Mail.State.WAITING: "quiet", Mail.State.SENT: "good", Mail.State.GIVEN_UP: "bad"}
 ENTRY_TONES = {
     LedgerKind.BOOKED: "good",
     LedgerKind.PROMOTED: "good",
@@ -91,6 +93,18 @@ def number(value: int) -> str:
 @register.filter
 def status_badge(booking: Booking) -> str:
     return badge(*STATUS_WORDS[booking.status])
+
+
+@register.filter
+def mail_badge(mail: Mail) -> str:
+    is_failing = mail.state == Mail.State.WAITING and mail.error
+    return badge("Failing", "bad") if is_failing else badge(mail.get_state_display(), MAIL_TONES[mail.state])
+
+
+@register.filter
+def mail_topics(mail: Mail) -> str:
+    """What a mail tells, such as "Booked, Promoted"."""
+    return ", ".join(FactKind(fact["kind"]).label for fact in mail.facts)
 
 
 @register.filter

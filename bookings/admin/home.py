@@ -8,14 +8,16 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from bookings.admin.formatting import event_url
+from bookings.admin.formatting import booking_url, event_url
 from bookings.models import Booking, LedgerEntry
 from bookings.services.reports import (
     booked_today,
+    delivery_lag,
     event_totals,
     inventory_findings,
     is_prune_overdue,
     latest_entries,
+    mails_given_up,
     next_on_sale,
     opening_soon,
     sold_out_with_waitlist,
@@ -64,6 +66,7 @@ def dashboard(request: HttpRequest) -> dict:
             "notices": [
                 *inventory_notices(),
                 *upkeep_notices(now),
+                *delivery_notices(now),
                 *waitlist_notices(now, count=totals["sold_out_with_waitlist"]),
                 *opening_notices(now, count=totals["opening_soon"]),
             ],
@@ -103,6 +106,25 @@ def inventory_notices() -> list[Notice]:
 def upkeep_notices(now: datetime) -> list[Notice]:
     text = "Expired logins and idempotency keys are kept for two days or longer: run manage.py prune daily"
     return [Notice("warn", "Not pruned", text)] if is_prune_overdue(now) else []
+
+
+def delivery_notices(now: datetime) -> list[Notice]:
+    unread, unsent = delivery_lag(now)
+    notices = []
+    if unread:
+        text = f"Nobody is told what happened since {format_time(unread, now=now)}: see that manage.py deliver runs"
+        notices.append(Notice("bad", "Mails are late", text))
+    if unsent:
+        text = f"Mails are not sent since {format_time(unsent, now=now)}: see whether the mail server answers"
+        notices.append(Notice("warn", "Mails are late", text))
+    given_up = mails_given_up(MAX_NOTICES_OF_A_KIND + 1)
+    for mail in given_up[:MAX_NOTICES_OF_A_KIND]:
+        reference = mail.booking.reference
+        text = "a mail about this booking could not be delivered"
+        notices.append(Notice("bad", "Mail given up", text, reference, booking_url(mail.booking_id)))
+    if len(given_up) > MAX_NOTICES_OF_A_KIND:
+        notices.append(Notice("bad", "Mail given up", "and more"))
+    return notices
 
 
 def waitlist_notices(now: datetime, *, count: int) -> list[Notice]:

@@ -13,6 +13,7 @@ from accounts.models import LoginSession, User, hash_of
 from accounts.tokens import access_token, new_refresh_id
 from bookings.models import Booking, LedgerEntry
 from bookings.services.events import open_event
+from bookings.services.news import tell_nobody
 from events.models import EDITABLE_FIELDS, Event
 from ticks.db.transactions import in_one_transaction
 
@@ -46,7 +47,9 @@ def open_copy(event: Event) -> Event:
         "Not for sale. A rehearsal by made-up buyers; what is booked here is deleted when it ends "
         f"({secrets.token_hex(4)})."
     )
-    return open_event(fields, actor=owner)
+    copy = open_event(fields, actor=owner)
+    tell_nobody(copy.pk)
+    return copy
 
 
 def make_buyers(number: int) -> list[tuple[int, str]]:

@@ -7,12 +7,17 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
-from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Sum, When
+from django.conf import settings
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
+from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from bookings.models import InventoryCheck, LedgerEntry, SalesHour
+from bookings.outbox import Mail
 from bookings.services.checks import quick_findings
 from bookings.services.upkeep import DAY, has_expired
 from events.models import Event, is_on_sale
+from ticks.formatting import format_duration
 
 UNITS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
 HOUR = UNITS["hour"]
@@ -21,6 +26,8 @@ MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 SOON = timedelta(hours=24)
 # It is to be run daily; this leaves time for a run that comes late.
 PRUNE_IS_OVERDUE_AFTER = 2 * DAY
+# A delivery takes a minute, since a mail waits for more facts. Behind this something is wrong.
+DELIVERY_IS_LATE_AFTER = timedelta(minutes=5)
 IS_SOLD_OUT_WITH_WAITLIST = Q(available_tickets=0, waitlisted_count__gt=0)
 
 
@@ -120,6 +127,47 @@ def opens_soon(now: datetime) -> Q:
 
 def is_prune_overdue(now: datetime) -> bool:
     return has_expired(now - PRUNE_IS_OVERDUE_AFTER)
+
+
+class DeliveryLag(NamedTuple):
+    """Since when ledger entries are not read, and since when mails are due that nobody sends. None: not late."""
+
+    unread_since: datetime | None = None
+    unsent_since: datetime | None = None
+
+
+def delivery_lag(now: datetime) -> DeliveryLag:
+    """How far the deliveries are behind, if they are late. It reads one ledger entry of each event with news, and the
+    earliest mail."""
+    if not settings.MAIL_ON:
+        return DeliveryLag()
+    late = now - DELIVERY_IS_LATE_AFTER
+    position = Coalesce(F("delivery_position__sequence"), Value(0))
+    next_entry = LedgerEntry.objects.filter(event=OuterRef("pk"), sequence=OuterRef("position") + 1).order_by()
+    behind = Event.objects.alias(position=position).filter(ledger_sequence__gt=F("position"))
+    # The next entry of a large cancelled event may not be there yet.
+    unread = behind.annotate(since=Subquery(next_entry.values("created_at"))).exclude(since=None).order_by("since")
+    waiting = Mail.objects.filter(state=Mail.State.WAITING).order_by("due_at")
+    earliest = unread.values_list("since", flat=True).first(), waiting.values_list("due_at", flat=True).first()
+    return DeliveryLag(*(since if since and since < late else None for since in earliest))
+
+
+def delivery_warnings() -> list[str]:
+    """What is wrong with the deliveries, in sentences without names."""
+    now = timezone.now()
+    unread, unsent = delivery_lag(now)
+    warnings = []
+    if unread:
+        warnings.append(f"mails: the ledger is not read since {format_duration(now - unread)}; run manage.py deliver")
+    if unsent:
+        warnings.append(f"mails: some wait since {format_duration(now - unsent)}; the mail server may be away")
+    return warnings
+
+
+def mails_given_up(limit: int) -> list[Mail]:
+    """The latest mails that were given up, with their bookings."""
+    given_up = Mail.objects.filter(state=Mail.State.GIVEN_UP).select_related("booking").order_by("-due_at")
+    return list(given_up[:limit])
 
 
 def inventory_findings(limit: int) -> dict[Event, list[str]]:

@@ -8,6 +8,7 @@ from bookings.commands import Transfer
 from bookings.enums import BookingStatus
 from bookings.exceptions import AlreadyCancelled
 from bookings.models import MAX_NOTE, Booking
+from bookings.outbox import FormerHolder
 from bookings.services.inventory import apply, claim_of, holder_of, lock_event
 from bookings.services.sql import read_bookings
 from bookings.services.tickets import raise_epoch
@@ -45,6 +46,16 @@ def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: s
     summary = f"{transfer_summary(booking, changes)}{f': {reason}' if reason else ''}"
     note = Truncator(summary).chars(MAX_NOTE)
     apply(event, [transfer_command(booking, changes, note=note, actor=actor)], now=now)
+    if "email" in changes and not holder.is_same:
+        # The ledger has no mail addresses, and from now on the booking has another one.
+        FormerHolder.objects.create(
+            booking=booking,
+            sequence=event.ledger_sequence,
+            name=f"{booking.first_name} {booking.last_name}".strip(),
+            email=booking.email,
+            account=booking.user_id,
+            created_at=now,
+        )
     for name, value in changes.items():
         setattr(booking, name, value)
     booking.updated_at = now

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.services import expired_rows, prune_accounts
 from bookings.models import IdempotencyKey
 from bookings.services.events import CANCEL_SECONDS, finish_cancellation, unfinished_cancellations
+from bookings.services.sending import old_mails
 from ticks.db.transactions import delete_in_batches
 
 log = logging.getLogger("bookings.upkeep")
@@ -41,9 +42,12 @@ def finish_cancellations(*, seconds: float = float("inf")) -> None:
             log.warning("Bookings of the cancelled event %s are left for later.", event.pk, exc_info=True)
 
 
-def prune() -> tuple[int, int]:
-    """Deletes what has expired. Returns how many idempotency keys, and how many rows of accounts."""
-    return delete_in_batches(expired_keys(timezone.now())), prune_accounts()
+def prune() -> tuple[int, int, int]:
+    """Deletes what has expired. Returns how many idempotency keys, how many rows of accounts, and how many mails with
+    their former holders."""
+    now = timezone.now()
+    mails = sum(map(delete_in_batches, old_mails(now, days=settings.MAIL_DAYS)))
+    return delete_in_batches(expired_keys(now)), prune_accounts(), mails
 
 
 def has_expired(moment: datetime) -> bool:
@@ -51,7 +55,8 @@ def has_expired(moment: datetime) -> bool:
 
     The rows tell it by themselves, so all processes and hosts see the same and nobody has to note when it was done.
     """
-    return any(rows.exists() for rows in (expired_keys(moment), *expired_rows(moment)))
+    expired_mails = old_mails(moment, days=settings.MAIL_DAYS)
+    return any(rows.exists() for rows in (expired_keys(moment), *expired_rows(moment), *expired_mails))
 
 
 def expired_keys(moment: datetime) -> QuerySet:

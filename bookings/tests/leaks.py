@@ -108,6 +108,7 @@ def record_secrets(watch: Watch) -> None:
         settings.TICKET_SECRET,
         settings.SIMPLE_JWT["SIGNING_KEY"],
         settings.DATABASES["default"].get("PASSWORD"),
+        settings.EMAIL_HOST_PASSWORD,
     ):
         watch.record("setting", secret)
     for named in vars(serializers).values():

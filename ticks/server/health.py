@@ -1,6 +1,11 @@
+import logging
+import time
+
+from django.conf import settings
 from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
 from django.http import JsonResponse
+from django.utils.module_loading import import_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -8,7 +13,12 @@ from ticks.db.migrations import missing_migrations
 from ticks.db.outage import WRITE_PROBE
 from ticks.server import stopping
 
+log = logging.getLogger("ticks.health")
 PROBES = {"/healthz": "alive", "/readyz": "ready"}
+# Anybody may ask, so the warnings are looked up no more often than this in each process.
+WARNINGS_SECONDS = 10
+# When the warnings were looked up, and what they were.
+warned: tuple[float, list[str]] = (float("-inf"), [])
 # Migrations are not taken back on a running system, so this check is not repeated once it has passed.
 migrated = False
 
@@ -27,7 +37,22 @@ class Probes:
 @require_safe
 def answer_probe(request):
     obstacle = obstacle_to_serve() if request.path == "/readyz" else None
-    return JsonResponse({"status": obstacle or PROBES[request.path]}, status=503 if obstacle else 200)
+    answer = {"status": obstacle or PROBES[request.path]}
+    if request.path == "/readyz" and not obstacle and (found := warnings()):
+        answer["warnings"] = found
+    return JsonResponse(answer, status=503 if obstacle else 200)
+
+
+def warnings() -> list[str]:
+    """What is wrong although the server is ready. A server that others can do without is not taken out for it."""
+    global warned
+    if time.monotonic() - warned[0] > WARNINGS_SECONDS:
+        try:
+            warned = time.monotonic(), [line for name in settings.READINESS_WARNINGS for line in import_string(name)()]
+        except Error:
+            log.warning("The warnings of /readyz cannot be looked up.", exc_info=True)
+            connection.close()
+    return warned[1]
 
 
 def obstacle_to_serve() -> str | None:

@@ -195,10 +195,11 @@ def test_server_that_is_away_is_reported_in_the_shape_of_the_api(nginx):
     assert (answer["error"], answer["code"]) == (True, "outcome_unknown")
 
 
-def test_systemd_reads_its_sample(tmp_path):
-    unit = tmp_path / "ticks.service"
+@pytest.mark.parametrize("name", ["ticks.service", "ticks-deliver.service"])
+def test_systemd_reads_its_sample(tmp_path, name):
+    unit = tmp_path / name
     changes = [("/opt/ticks/.venv/bin/python", sys.executable), ("file:///opt/ticks/docs", f"file://{tmp_path}")]
-    unit.write_text(sample("ticks.service", *changes))
+    unit.write_text(sample(name, *changes))
 
     code, output = run(program("systemd-analyze"), "verify", "--man=no", "--recursive-errors=no", unit)
 
@@ -245,6 +246,12 @@ def test_compose_reads_its_sample(tmp_path):
     assert code == 0, output
     assert "MARIADB_PASSWORD: geheim" in output
     assert "condition: service_healthy" in output
+    deliver = output.partition("  deliver:")[2].partition("\n  ticks:")[0]
+    # The versions of Compose write lists in other ways.
+    assert re.search(r"command:\s+(- )?deliver\b", deliver)
+    assert re.search(r"disable: true|- NONE", deliver)
+    # Two services cannot have one port.
+    assert "8000" not in deliver
 
 
 def test_compose_refuses_to_start_without_a_password(tmp_path):

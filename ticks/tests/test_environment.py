@@ -23,6 +23,13 @@ WRONG_URLS = [
 ]
 WRONG_URL = "DATABASE_URL cannot be read; write it as mysql://user:password@host:3306/name."
 SET_SECRET = "set it to at least 32 random bytes, such as the output of `openssl rand -hex 32`."
+HOW_MAIL_URL = (
+    "write it as smtp+tls://user:password@host:587 (STARTTLS), smtp+ssl://... (TLS at once) or smtp://... (none)"
+)
+UNKNOWN_MAIL_URL = f"EMAIL_URL does not begin with a known scheme; {HOW_MAIL_URL}."
+WRONG_MAIL_URL = f"EMAIL_URL cannot be read; {HOW_MAIL_URL}. Percent-encode what is no letter."
+HALF_MAIL_URL = "EMAIL_URL has a user without a password, or the reverse; write both or none."
+NO_SENDER = "write an address such as Ticks <tickets@example.org>, in letters of ASCII."
 WRONG_PARTS = "Set DB_HOST, DB_USER and DB_NAME together, or DATABASE_URL alone."
 
 
@@ -88,6 +95,56 @@ def check(tmp_path, **given):
             {"TICKS_ENV_FILE": "/nonexistent/.env"},
             "TICKS_ENV_FILE is '/nonexistent/.env'; name a file that exists, or empty it.",
         ),
+        *[
+            ({"EMAIL_URL": url}, UNKNOWN_MAIL_URL)
+            for url in (
+                "smtps://u:geheim@h:465",
+                "smtps://h",
+                "consolemail://",
+                "dummymail://",
+                "geheim",
+                "smtp:h",
+                "://",
+            )
+        ],
+        *[
+            ({"EMAIL_URL": url}, WRONG_MAIL_URL)
+            for url in (
+                "smtp://",
+                "smtp://h:99999",
+                "smtp://h:a",
+                "smtp://h/path",
+                "smtp+tls://u:ge#heim@h",
+                "smtp://:25",
+            )
+        ],
+        (
+            {"EMAIL_URL": "smtp+tls://h?timeout=5"},
+            "EMAIL_URL takes no parameters after a question mark; leave them out.",
+        ),
+        *[({"EMAIL_URL": url}, HALF_MAIL_URL) for url in ("smtp://u@h", "smtp://:geheim@h", "smtp://u:@h")],
+        *[
+            (
+                {"EMAIL_URL": f"{scheme}://h:{port}"},
+                f"EMAIL_URL has port {port} with {scheme}; 465 takes smtp+ssl, 25 and 587 smtp+tls or smtp.",
+            )
+            for scheme, port in (("smtp+tls", 465), ("smtp", 465), ("smtp+ssl", 25), ("smtp+ssl", 587))
+        ],
+        ({"EMAIL_URL": "smtp://h"}, f"DEFAULT_FROM_EMAIL is ''; {NO_SENDER}"),
+        *[
+            ({"DEFAULT_FROM_EMAIL": sender}, f"DEFAULT_FROM_EMAIL is {sender!r}; {NO_SENDER}")
+            for sender in (
+                "Ticks",
+                "a@b@c",
+                "ä@example.org",
+                "a@exämple.org",
+                "A\nBcc: <a@example.org>",
+                "a b@example.org",
+            )
+        ],
+        ({"MAIL_DELAY_SECONDS": "-1"}, "MAIL_DELAY_SECONDS is '-1'; set it to a whole number from 0 to 3600."),
+        ({"MAIL_DAYS": "1"}, "MAIL_DAYS is '1'; set it to a whole number from 7 to 3660."),
+        ({"MAIL_TEMPLATES": "/nowhere"}, "MAIL_TEMPLATES is '/nowhere'; name a folder that exists, or leave it out."),
         ({"DB_SECONDS": "1"}, "DB_SECONDS is '1'; set it to a whole number from 2 to 60."),
         *[({"DATABASE_URL": url}, WRONG_URL) for url in WRONG_URLS],
         *[(parts, WRONG_PARTS) for parts in ({"DB_HOST": "h"}, {"DB_PASSWORD": "geheim"}, {**SERVER, "DB_NAME": ""})],
@@ -146,6 +203,37 @@ def test_right_settings_start(tmp_path, given):
     finished = check(tmp_path, **given)
 
     assert (finished.returncode, finished.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "user", "password", "starts_tls", "is_tls"),
+    [
+        ("smtp://mail.example.org", "mail.example.org", 25, "", "", False, False),
+        ("smtp://127.0.0.1:1025", "127.0.0.1", 1025, "", "", False, False),
+        ("smtp+tls://u:p%40%2F@h", "h", 587, "u", "p@/", True, False),
+        ("smtp+ssl://u%40x.org:p@h", "h", 465, "u@x.org", "p", False, True),
+        ("smtp+ssl://u:1234@h:2465", "h", 2465, "u", "1234", False, True),
+    ],
+)
+def test_mail_server_is_read(environment, url, host, port, user, password, starts_tls, is_tls):
+    assert environment(EMAIL_URL=url).mail_server() == {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": host,
+        "EMAIL_PORT": port,
+        "EMAIL_HOST_USER": user,
+        "EMAIL_HOST_PASSWORD": password,
+        "EMAIL_USE_TLS": starts_tls,
+        "EMAIL_USE_SSL": is_tls,
+    }
+
+
+def test_no_mail_server_is_none(environment):
+    assert environment(EMAIL_URL="").mail_server() == {}
+
+
+@pytest.mark.parametrize("sender", ["tickets@example.org", "Ticks <tickets@example.org>", "ticks@localhost"])
+def test_sender_is_an_address_perhaps_after_a_name(environment, sender):
+    assert environment(DEFAULT_FROM_EMAIL=sender).sender("DEFAULT_FROM_EMAIL", "") == sender
 
 
 def test_env_file_is_read_and_the_environment_wins(tmp_path):

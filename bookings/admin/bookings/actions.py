@@ -6,10 +6,12 @@ from django.db.models import F
 from bookings.admin import fields, formatting
 from bookings.commands import Cancel, Serve
 from bookings.enums import BookingStatus
-from bookings.exceptions import AlreadyCancelled, InvalidTerms, NoTickets, NotWaiting
+from bookings.exceptions import AlreadyCancelled, InvalidTerms, NothingToSend, NoTickets, NotWaiting
 from bookings.models import Booking, show_cancelled
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.inventory import EventWork, simulate
+from bookings.services.messages import Message
+from bookings.services.sending import latest_mail, send_again
 from bookings.services.tickets import epoch_of, void_tickets
 from bookings.services.transfer import Holder, changes_to, transfer_booking, transfer_command
 from bookings.services.waitlist import move_in_waitlist, moves, serve_out_of_turn
@@ -260,6 +262,26 @@ class ServeOutOfTurn(WaitingAction):
         others = [claim for claim in change.promoted if claim.id != self.subject.pk]
         holds = f"{change.booking.full_name} has {counted(change.booking.tickets_reserved, 'ticket')} now."
         return Report([holds, formatting.promoted(others, verb="Promoted as well:")])
+
+
+class SendAgain(BookingAction):
+    name, title, button = "again", "Send mail again", "Send the mail"
+    permission = "bookings.transfer_booking"
+    previews_at_once = True
+
+    def closed_reason(self):
+        return None if latest_mail(self.subject) else NothingToSend.message
+
+    def preview(self, form):
+        mail = latest_mail(self.subject)
+        if mail is None:
+            raise NothingToSend
+        return Preview([f"“{Message(mail).subject()}” is sent to {mail.email}."], fingerprint=(mail.pk, mail.email))
+
+    def carry_out(self, form):
+        mail = send_again(self.subject)
+        self.log("Had its latest mail sent again.")
+        return Report([f"The mail to {mail.email} is sent within a minute."])
 
 
 class CancelBookings(SelectionAction):

@@ -11,6 +11,7 @@ from bookings.admin.bookings.actions import (
     CancelBookings,
     CancelTickets,
     MoveBooking,
+    SendAgain,
     ServeOutOfTurn,
     TransferBooking,
     VoidTickets,
@@ -20,6 +21,7 @@ from bookings.admin.exports import Exportable, unavailable
 from bookings.admin.formatting import booking_url, event_link, status_badge
 from bookings.enums import BookingStatus
 from bookings.models import Booking, LedgerEntry, show_cancelled
+from bookings.outbox import Mail
 from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of
 from ticks.db.transactions import Busy
 from ticks.exceptions import Refusal
@@ -30,6 +32,7 @@ from ticks.staff_actions import PageAdmin
 MAX_ENTRIES = 100
 # The page of a larger booking shows the first files; the others have the same address with another seat.
 MAX_FILES = 20
+MAX_MAILS = 20
 
 
 @admin.register(Booking)
@@ -38,7 +41,7 @@ class BookingAdmin(Exportable, PageAdmin):
 
     page_prefix, page_template = "bookings_booking", "bookings/admin/booking.html"
     page_subjects = Booking.objects.select_related("event", "user")
-    page_actions = [CancelTickets, TransferBooking, VoidTickets, MoveBooking, ServeOutOfTurn]
+    page_actions = [CancelTickets, TransferBooking, VoidTickets, MoveBooking, ServeOutOfTurn, SendAgain]
     selection_actions = [CancelBookings]
     list_display = ["reference", "holder_name", "tickets", "short_status", "position", "event_name", "email", "made"]
     list_class, filter_form = BookingList, BookingFilterForm
@@ -94,6 +97,7 @@ class BookingAdmin(Exportable, PageAdmin):
         event, tickets, position = booking.event, booking.tickets_reserved, booking.waitlist_position
         # A booking has few entries, unless staff move it often.
         entries = LedgerEntry.objects.filter(booking=booking).select_related("booking", "actor")[:MAX_ENTRIES]
+        mails = Mail.objects.filter(booking=booking).order_by("-sequence", "-pk")[:MAX_MAILS]
         may_see_entries = request.user.has_perm("bookings.view_ledgerentry")
         return {
             "title": f"{booking.full_name}, {counted(tickets, 'ticket')}",
@@ -102,6 +106,7 @@ class BookingAdmin(Exportable, PageAdmin):
             "event": event,
             "waiting_reason": position and formatting.waiting_reason(event, tickets=tickets, position=position),
             "entries": sorted(entries, key=lambda entry: entry.sequence) if may_see_entries else None,
+            "mails": list(mails),
         }
 
     def changelist_view(self, request, extra_context=None):

@@ -94,7 +94,7 @@ def test_page_costs_the_same_for_any_line(box_office, waiting, others, django_as
         BookingFactory(event=waiting.event, user=None)
 
     # The queries are the session, user, booking, its place (two counts), and its history.
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(7):
         box_office.get(url_of(waiting))
 
 

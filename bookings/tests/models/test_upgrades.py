@@ -11,11 +11,12 @@ from datetime import timedelta
 from hashlib import sha256
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connection, models
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.operations import RenameField, RenameIndex, RenameModel
+from django.db.migrations.operations import RenameField, RenameIndex, RenameModel, RunPython
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import isolate_apps
 from django.utils import timezone
@@ -23,10 +24,13 @@ from django.utils import timezone
 from accounts.models import LoginName, LoginSession, User, login_key
 from accounts.services import exchange
 from bookings.models import Booking, LedgerEntry
+from bookings.outbox import DeliveryPosition, Mail
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
+from bookings.services.news import events_with_news
 from bookings.services.search import find_bookings
 from bookings.services.verification import verify_events
+from bookings.tests.mail_server import read_all, stored_mails
 from bookings.tests.models.old_server import FULL, ROOMY, VERSIONS, database_of, old_server
 from events.models import Event
 from ticks.db.migrations import refuse_other_schema
@@ -262,6 +266,29 @@ def test_server_of_the_version_before_goes_on_beside_the_new_one(tmp_path):
         server.refresh_ids[login] = "renewed"
         server.refresh(login)
         assert (list(server.refresh_ids), findings()) == ([login], [[], []])
+
+
+def test_upgrade_mails_nothing_of_the_past_and_all_that_comes(tmp_path, mails_on):
+    with database_of("fourth", tmp_path):
+        call_command("migrate", verbosity=0)
+
+        assert events_with_news() == []
+        positions = DeliveryPosition.objects.order_by("pk").values_list("pk", "sequence", "told__name")
+        expected = Event.objects.order_by("pk").values_list("pk", "ledger_sequence", "name")
+        assert list(positions) == list(expected)
+        # A migration that was interrupted after its fill runs it again.
+        [fill] = [one for one in migration("0013_mails").operations if isinstance(one, RunPython)]
+        fill.code(apps, None)
+        read_all()
+        assert not Mail.objects.exists()
+        receipt = book_tickets(BookingRequest(ROOMY, 2, "Ada", "Lovelace", "ada@example.org"))
+        read_all()
+
+        assert stored_mails() == [(receipt.booking.pk, "ada@example.org", ["booked"])]
+
+
+def migration(name):
+    return MigrationLoader(None).disk_migrations["bookings", name]
 
 
 def without_login_names(names):

@@ -2,6 +2,7 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 
 from django.conf import settings
@@ -26,9 +27,10 @@ class Command(BaseCommand):
             action="store_true",
             help="first migrate, and load demo data if the database is the embedded default and empty",
         )
+        parser.add_argument("--deliver", action="store_true", help="run a manage.py deliver beside it, until it ends")
         parser.add_argument("--demo", action="store_true", help="load demo data into any empty database")
 
-    def handle(self, *args, prepare, demo, **options):
+    def handle(self, *args, prepare, demo, deliver, **options):
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             # Ctrl-C ends the command at once. An exception would be lost if Python runs a finalizer at that moment, and
             # migrations leave many; then the server would still start.
@@ -44,6 +46,8 @@ class Command(BaseCommand):
         if demo or (prepare and settings.EMBEDDED_DEFAULT):
             call_command("seed_demo", if_empty=True, stdout=self.stdout)
         self.say_what_is_missing()
+        nobody_sends = settings.MAIL_ON and not deliver
+        self.stdout.write(settings.MAIL_SENTENCE + (" manage.py deliver sends them." if nobody_sends else ""))
         connection.close()
         local = f"http://[{address}]:{settings.PORT}" if ":" in address else f"http://{address}:{settings.PORT}"
         site = public_site() or local
@@ -58,6 +62,8 @@ class Command(BaseCommand):
         )
         self.stdout.flush()
         os.chdir(settings.BASE_DIR)
+        if deliver:
+            start_deliveries()
         # exec replaces this process, so nothing runs that would run at its end.
         logging.shutdown()
         os.environ.setdefault(*MALLOC_THRESHOLD)
@@ -78,6 +84,12 @@ class Command(BaseCommand):
                 "There is no account yet: `.venv/bin/python manage.py createsuperuser` makes the first admin, "
                 "and `make demo` loads demo data."
             )
+
+
+def start_deliveries() -> None:
+    """Starts a `deliver`, which ends when this process does, also after the exec that makes it the server."""
+    command = [sys.executable, "manage.py", "deliver", "--beside", str(os.getpid())]
+    subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 (our own command)
 
 
 def free_address() -> str:

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.django_db
 def _unseen(monkeypatch):
     """Resets the check, as in a new process that has not looked at the migrations yet."""
     monkeypatch.setattr(health, "migrated", False)
+    monkeypatch.setattr(health, "warned", (float("-inf"), []))
 
 
 @pytest.mark.parametrize(("path", "said"), [("/healthz", "alive"), ("/readyz", "ready")])
@@ -96,3 +97,31 @@ def test_probe_by_address_and_without_tls_is_answered(client, settings, path):
     response = client.get(path, headers={"Host": "10.1.2.3:8000"})
 
     assert response.status_code == 200
+
+
+def warn():
+    return ["mails are late"]
+
+
+@pytest.fixture
+def late(settings, monkeypatch):
+    """Something is wrong that stops no request."""
+    monkeypatch.setattr(health, "warn", warn, raising=False)
+    settings.READINESS_WARNINGS = ["ticks.server.health.warn"]
+
+
+def test_ready_with_a_warning_is_ready_and_says_so(anonymous, late):
+    response = anonymous.get("/readyz")
+
+    assert response.status_code == 200
+    assert response.json() == {"status": "ready", "warnings": ["mails are late"]}
+    assert anonymous.get("/healthz").json() == {"status": "alive"}
+
+
+def test_warnings_are_looked_up_once_in_a_while(anonymous, late, monkeypatch, settings):
+    anonymous.get("/readyz")
+    settings.READINESS_WARNINGS = []
+
+    assert "warnings" in anonymous.get("/readyz").json()
+    monkeypatch.setattr(health, "warned", (health.warned[0] - 11, health.warned[1]))
+    assert "warnings" not in anonymous.get("/readyz").json()

@@ -1,0 +1,298 @@
+"""Turns the ledger's entries into mails: what was not told yet, event by event, each from a position of its own.
+
+Ids of ledger entries commit out of order, so no position rests on them. Within an event the numbers have no gap, and
+each commits with its booking, under the event's lock.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import F, Q
+from django.utils import timezone
+
+from bookings.enums import FactKind, LedgerKind
+from bookings.models import Booking, LedgerEntry
+from bookings.outbox import DeliveryPosition, FormerHolder, Mail
+from bookings.services.events import CANCELLED_WITH_EVENT
+from bookings.services.tickets import VOIDED_NOTE
+from events.models import Event
+from ticks.db.transactions import in_one_transaction
+
+# A transaction turns so many entries, or bookings of a changed event, into mails.
+ENTRIES_A_PART = 1000
+# Facts of one booking that happen within this time are told in one mail, so a mail waits for as long.
+MERGED_WITHIN = timedelta(seconds=settings.MAIL_DELAY_SECONDS)
+# A mail is given up only if it is older than this. A fact that is read later than this is not told by itself any more:
+# its mail is given up from the beginning, so that staff see it and can send it.
+GIVE_UP_AFTER = timedelta(days=5)
+TOO_OLD = "It was read too late: manage.py deliver had not run for days."
+TOLD_FIELDS = ("name", "date", "venue")
+# The other kinds are told to nobody, or to all bookings of the event (`EDITED`).
+TOLD_OF_BOOKING = {
+    LedgerKind.BOOKED: FactKind.BOOKED,
+    LedgerKind.WAITLISTED: FactKind.WAITLISTED,
+    LedgerKind.PROMOTED: FactKind.PROMOTED,
+    LedgerKind.REDUCED: FactKind.REDUCED,
+    LedgerKind.CANCELLED: FactKind.CANCELLED,
+    LedgerKind.TRANSFERRED: FactKind.TRANSFERRED,
+}
+ENTRY = ("sequence", "kind", "tickets", "booking_id", "actor_id", "note", "created_at")
+
+
+class Recipient(NamedTuple):
+    """Whoever held a booking at some entry. `account` is the id of their account."""
+
+    name: str
+    email: str
+    account: int | None
+
+
+class Fact(NamedTuple):
+    """Something that one person is told about one booking."""
+
+    kind: FactKind
+    sequence: int
+    happened_at: datetime
+    booking_id: int
+    to: Recipient
+    more: dict[str, Any] = {}
+
+    def stored(self) -> dict:
+        return {"kind": self.kind, "sequence": self.sequence, "at": self.happened_at.isoformat(), **self.more}
+
+
+def events_with_news() -> list[int]:
+    """The events whose ledger goes on behind their position. One query finds them, however long the ledgers are."""
+    is_unread = Q(delivery_position=None) | Q(ledger_sequence__gt=F("delivery_position__sequence"))
+    return list(Event.objects.filter(is_unread).order_by("pk").values_list("pk", flat=True))
+
+
+def add_positions() -> None:
+    """Gives events that were never looked at a position before their first entry."""
+    new = Event.objects.filter(delivery_position=None)
+    positions = [DeliveryPosition(event=event, told=values_told(event)) for event in new]
+    # Another process may add the same ones.
+    DeliveryPosition.objects.bulk_create(positions, batch_size=ENTRIES_A_PART, ignore_conflicts=True)
+
+
+def values_told(event: Event) -> dict:
+    return {"name": event.name, "date": event.date and event.date.isoformat(), "venue": event.venue}
+
+
+@in_one_transaction
+def read_part(event_id: int) -> int:
+    """Turns the next entries of an event into mails, and moves its position in the same transaction. Returns how many
+    entries or bookings it went through: 0 if there is nothing more, or if another process is at this event.
+
+    Raises `Busy`, `Unavailable`, `OutcomeUnknown`, after which it can be called again: either all was done, or nothing.
+    """
+    position = lock_position(event_id)
+    if position is None:
+        return 0
+    now = timezone.now()
+    if position.telling is not None:
+        return tell_next_bookings(position, now=now)
+    entries = contiguous(position)
+    edits = [place for place, entry in enumerate(entries) if entry.kind == LedgerKind.EDITED]
+    if edits and (changes := changes_since(position)):
+        if edits[0] == 0:
+            position.telling = {"changes": changes, "after": 0}
+            position.save(update_fields=["telling"])
+            return 1
+        entries = entries[: edits[0]]
+    if entries:
+        store(facts_of(entries, event_id), now=now)
+        position.sequence = entries[-1].sequence
+        position.save(update_fields=["sequence"])
+    return len(entries)
+
+
+def lock_position(event_id: int) -> DeliveryPosition | None:
+    """An event's position, locked until the transaction ends; None if another process reads this event. On SQLite the
+    transaction itself is the lock."""
+    can_skip = connection.features.has_select_for_update_skip_locked
+    return DeliveryPosition.objects.select_for_update(skip_locked=can_skip).filter(pk=event_id).first()
+
+
+def contiguous(position: DeliveryPosition) -> list[Any]:
+    """The next entries up to a gap: the entries of a large cancelled event are written in parts, after the event's."""
+    later = LedgerEntry.objects.filter(event=position.event_id, sequence__gt=position.sequence).order_by("sequence")
+    entries = list(later.values_list(*ENTRY, named=True)[:ENTRIES_A_PART])
+    expected = position.sequence
+    for place, entry in enumerate(entries):
+        expected += 1
+        if entry.sequence != expected:
+            return entries[:place]
+    return entries
+
+
+def changes_since(position: DeliveryPosition) -> list[tuple[str, Any, Any]]:
+    """What differs from what was told last: each field with its old and its new value. Nobody is told of changes of a
+    cancelled event."""
+    event = Event.objects.get(pk=position.event_id)
+    values = values_told(event)
+    if event.deleted_at:
+        return []
+    return [
+        (name, position.told.get(name), values[name]) for name in TOLD_FIELDS if position.told.get(name) != values[name]
+    ]
+
+
+def tell_next_bookings(position: DeliveryPosition, *, now: datetime) -> int:
+    """Tells the next live bookings of a changed event. After the last one the position moves past the edit."""
+    [edit] = LedgerEntry.objects.filter(event=position.event_id, sequence=position.sequence + 1)
+    live = (
+        Booking.objects.of_event(position.event_id)
+        .live()
+        .filter(pk__gt=position.telling["after"], created_at__lte=edit.created_at)
+    )
+    rows = live.order_by("pk").values_list("pk", "first_name", "last_name", "email", "user_id")[:ENTRIES_A_PART]
+    bookings = {pk: recipient(*columns) for pk, *columns in rows}
+    more = {"changes": position.telling["changes"]}
+    store(
+        [Fact(FactKind.EVENT_CHANGED, edit.sequence, edit.created_at, pk, to, more) for pk, to in bookings.items()],
+        now=now,
+    )
+    if len(bookings) == ENTRIES_A_PART:
+        position.telling["after"] = max(bookings)
+    else:
+        position.told |= {name: new for name, _, new in position.telling["changes"]}
+        position.telling = None
+        position.sequence = edit.sequence
+    position.save(update_fields=["telling", "told", "sequence"])
+    return len(bookings) + 1
+
+
+def facts_of(entries: Sequence[Any], event_id: int) -> list[Fact]:
+    """What these entries tell, and to whom, in their order."""
+    entries = [entry for entry in entries if entry.kind in TOLD_OF_BOOKING]
+    ids = {entry.booking_id for entry in entries}
+    columns = ("pk", "first_name", "last_name", "email", "user_id")
+    holders = {pk: recipient(*row) for pk, *row in Booking.objects.filter(pk__in=ids).values_list(*columns)}
+    formers: dict[int, list[FormerHolder]] = {}
+    for former in FormerHolder.objects.filter(booking__in=ids).order_by("sequence"):
+        formers.setdefault(former.booking_id, []).append(former)
+    facts = []
+    for entry in entries:
+        facts += facts_of_entry(entry, holders[entry.booking_id], formers.get(entry.booking_id, []))
+    return facts
+
+
+def facts_of_entry(entry: Any, holder: Recipient, formers: Sequence[FormerHolder]) -> Iterable[Fact]:
+    # Whoever held the booking at this entry: the first who gave it away later, or who holds it now.
+    later = next((former for former in formers if former.sequence > entry.sequence), None)
+    to = recipient_of(later) if later else holder
+    kind = TOLD_OF_BOOKING[entry.kind]
+    more = {"tickets": entry.tickets, "by": "holder" if entry.actor_id in (None, to.account) else "staff"}
+    if kind == FactKind.TRANSFERRED and entry.note.startswith(VOIDED_NOTE):
+        kind = FactKind.VOIDED
+    elif kind == FactKind.TRANSFERRED:
+        former = next((one for one in formers if one.sequence == entry.sequence), None)
+        if former:
+            yield fact_of(FactKind.TRANSFERRED_AWAY, entry, recipient_of(former), more)
+        else:
+            kind = FactKind.CORRECTED
+    elif kind == FactKind.CANCELLED and entry.note == CANCELLED_WITH_EVENT:
+        kind = FactKind.EVENT_CANCELLED
+    yield fact_of(kind, entry, to, more)
+
+
+def fact_of(kind: FactKind, entry: Any, to: Recipient, more: dict) -> Fact:
+    return Fact(kind, entry.sequence, entry.created_at, entry.booking_id, to, more)
+
+
+def recipient(first_name: str, last_name: str, email: str, account: int | None) -> Recipient:
+    return Recipient(f"{first_name} {last_name}".strip(), email, account)
+
+
+def recipient_of(former: FormerHolder) -> Recipient:
+    return Recipient(former.name, former.email, former.account)
+
+
+def store(facts: Sequence[Fact], *, now: datetime) -> None:
+    """Makes mails of facts. A fact joins the mail that still waits for more of the same booking and person."""
+    facts = [fact for fact in facts if fact.to.email or fact.kind == FactKind.CORRECTED]
+    if not facts:
+        return
+    ids = {fact.booking_id for fact in facts}
+    waiting = Mail.objects.filter(booking__in=ids, state=Mail.State.WAITING, claim=None, attempts=0)
+    latest = {(mail.booking_id, mail.email): mail for mail in waiting.select_for_update().order_by("sequence")}
+    new, joined = [], {}
+    for fact in facts:
+        if fact.kind == FactKind.CORRECTED:
+            correct_waiting(fact, latest)
+        key = (fact.booking_id, fact.to.email)
+        mail = latest.get(key)
+        if mail and joins(fact, mail):
+            mail.facts.append(fact.stored())
+            if mail.pk:
+                joined[mail.pk] = mail
+        elif fact.to.email:
+            latest[key] = new_mail(fact, now=now)
+            new.append(latest[key])
+    Mail.objects.bulk_update(joined.values(), ["facts", "name", "email"])
+    # A correction may have taken an address away.
+    Mail.objects.bulk_create([mail for mail in new if mail.email])
+
+
+def joins(fact: Fact, mail: Mail) -> bool:
+    # Whoever gave the booking away hears nothing of it afterwards but that.
+    is_away = fact.kind == FactKind.TRANSFERRED_AWAY
+    return mail.state == Mail.State.WAITING and (is_away or fact.happened_at - mail.happened_at < MERGED_WITHIN)
+
+
+def new_mail(fact: Fact, *, now: datetime) -> Mail:
+    is_too_old = fact.happened_at < now - GIVE_UP_AFTER
+    return Mail(
+        booking_id=fact.booking_id,
+        sequence=fact.sequence,
+        is_to_former=fact.kind == FactKind.TRANSFERRED_AWAY,
+        name=fact.to.name,
+        email=fact.to.email,
+        facts=[fact.stored()],
+        happened_at=fact.happened_at,
+        state=Mail.State.GIVEN_UP if is_too_old else Mail.State.WAITING,
+        error=TOO_OLD if is_too_old else "",
+        due_at=fact.happened_at + MERGED_WITHIN,
+        give_up_at=now + GIVE_UP_AFTER,
+    )
+
+
+def correct_waiting(fact: Fact, latest: dict[tuple[int, str], Mail]) -> None:
+    """Gives the mails that wait for a corrected booking the right name and address. Those for former holders stay.
+    Without an address there is nobody to tell."""
+    formers = set(FormerHolder.objects.filter(booking=fact.booking_id).values_list("email", flat=True))
+    wrong = Mail.objects.filter(booking=fact.booking_id, state=Mail.State.WAITING, claim=None).exclude(
+        email__in=formers
+    )
+    if fact.to.email:
+        wrong.update(name=fact.to.name, email=fact.to.email)
+    else:
+        wrong.delete()
+    for key in [key for key in latest if key[0] == fact.booking_id and key[1] not in formers]:
+        mail = latest.pop(key)
+        mail.name, mail.email = fact.to.name, fact.to.email
+        latest[fact.booking_id, fact.to.email] = mail
+
+
+def pass_all() -> int:
+    """Moves all positions to the end of their ledgers, and tells nobody what is passed. Returns how many events."""
+    event_ids = events_with_news()
+    for event_id in event_ids:
+        tell_from_now_on(event_id)
+    return len(event_ids)
+
+
+def tell_from_now_on(event_id: int) -> None:
+    """Tells nobody what has happened to an event until now."""
+    event = Event.objects.get(pk=event_id)
+    values = {"sequence": event.ledger_sequence, "told": values_told(event), "telling": None}
+    DeliveryPosition.objects.update_or_create(event=event, defaults=values)
+
+
+def tell_nobody(event_id: int) -> None:
+    """Nobody is told anything of this event, until `tell_from_now_on`."""
+    DeliveryPosition.objects.update_or_create(event_id=event_id, defaults={"sequence": DeliveryPosition.NEVER})

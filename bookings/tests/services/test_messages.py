@@ -1,0 +1,321 @@
+"""What a mail says: texts of each kind, names that try to be more than names, and an operator's own templates."""
+
+import email.policy
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+
+import pytest
+from django.template import engines
+from django.test import override_settings
+from django.utils import timezone
+
+from bookings.enums import FactKind
+from bookings.outbox import Mail
+from bookings.services.cancellation import cancel_tickets
+from bookings.services.events import cancel_event, change_event
+from bookings.services.messages import Message, compose, main_fact, one_line
+from bookings.services.tickets import void_tickets
+from bookings.services.transfer import Holder, transfer_booking
+from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.mail_server import read_all
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("mails_on")]
+
+
+def written(mail=None):
+    """The subject, text and HTML of a mail, by default of the only one, after a journey over the wire."""
+    sent = compose(mail or Mail.objects.get())
+    received = message_from_bytes(sent.message().as_bytes(linesep="\r\n"), policy=email.policy.default)
+    text, html = received.iter_parts()
+    return received["Subject"], text.get_content(), html.get_content()
+
+
+@pytest.fixture
+def gala(db):
+    date = datetime(2030, 12, 1, 19, 30, tzinfo=UTC)
+    return EventFactory(name="Gala", venue="Old Hall", date=date, sales_end=date, total_tickets=4)
+
+
+@pytest.fixture
+def ada(gala):
+    return BookingFactory(event=gala, tickets=3, email="ada@example.org")
+
+
+def test_booked_says_what_when_where_and_how_many(ada):
+    read_all()
+
+    subject, text, html = written()
+
+    assert subject == "Your tickets for Gala"
+    assert text.replace("\r\n", "\n") == (
+        "Hello Ada Lovelace,\n\nyour booking is confirmed.\n\nEvent: Gala\nDate: 1 December 2030, 19:30 UTC\n"
+        f"Venue: Old Hall\nBooking: {ada.reference}\nTickets: 3\nYour booking now: holds tickets\n\n"
+        "This mail was written by a machine.\n"
+    )
+    for part in ("Hello Ada Lovelace,", "your booking is confirmed.", "Old Hall", ada.reference, "holds tickets"):
+        assert part in html
+
+
+def test_waitlisted_says_the_place_at_the_time_of_sending(gala, ada):
+    first, second = BookingFactory(event=gala, tickets=4), BookingFactory(event=gala, tickets=4)
+    read_all()
+    mail = Mail.objects.get(booking=second)
+
+    assert "waits, place 2 in line" in written(mail)[1]
+    cancel_tickets(first, actor=first.user)
+    subject, text, html = written(mail)
+
+    assert subject == "You are on the waitlist for Gala"
+    assert "place 1 in line" in text
+    assert "place 1 in line" in html
+
+
+def test_promoted(gala, ada):
+    waiting = BookingFactory(event=gala, tickets=4)
+    cancel_tickets(ada, actor=ada.user)
+    read_all()
+
+    subject, text, _ = written(Mail.objects.get(booking=waiting))
+
+    assert subject == "Your tickets for Gala"
+    assert "your wait is over" in text
+
+
+@pytest.mark.parametrize("by", ["holder", "staff"])
+def test_reduced_says_who_gave_how_many_back(ada, admin_user, by):
+    actor = ada.user if by == "holder" else admin_user
+    cancel_tickets(ada, tickets=1, actor=actor)
+    cancel_tickets(ada, tickets=1, actor=actor)
+    read_all()
+
+    subject, text, _ = written()
+
+    said = {"holder": "you have given back 2 tickets.", "staff": "the organiser has taken 2 tickets out"}
+    assert subject == "Fewer tickets in your booking for Gala"
+    assert said[by] in text
+    assert "Tickets: 1\n" in text.replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("by", ["holder", "staff"])
+def test_cancelled_says_by_whom(ada, admin_user, by):
+    cancel_tickets(ada, actor=ada.user if by == "holder" else admin_user)
+    read_all()
+
+    subject, text, _ = written()
+
+    said = {"holder": "you have cancelled your booking.", "staff": "the organiser has cancelled your booking."}
+    assert subject == "Your booking for Gala is cancelled"
+    assert said[by] in text
+
+
+def test_guest_who_cancels_is_the_holder(gala):
+    cancel_tickets(BookingFactory(event=gala, user=None))
+    read_all()
+
+    assert "you have cancelled your booking." in written()[1]
+
+
+def test_cancelled_with_its_event(ada, admin_user):
+    cancel_event(ada.event_id, actor=admin_user)
+    read_all()
+
+    subject, text, _ = written()
+
+    assert subject == "Cancelled: Gala"
+    assert "the event is cancelled, and your booking with it." in text
+    assert "Your booking now: cancelled" in text
+
+
+def test_transfer_tells_a_former_holder_nothing_of_the_new_one(ada, admin_user):
+    transfer_booking(ada, holder=Holder("Grace", "Hopper", "grace@example.org"), actor=admin_user)
+    read_all()
+
+    former = written(Mail.objects.get(email="ada@example.org"))
+    new = written(Mail.objects.get(email="grace@example.org"))
+
+    assert former[0] == "Your booking for Gala has moved to another name"
+    assert not [part for part in former if "Grace" in part or "Hopper" in part or ada.reference in part]
+    assert "Hello Ada Lovelace," in former[1]
+    assert new[0] == "A booking for Gala is now yours"
+    assert not [part for part in new if "Ada" in part or "Lovelace" in part]
+    assert ada.reference in new[1]
+
+
+def test_corrected(ada, admin_user):
+    Mail.objects.all().delete()
+    read_all()
+    Mail.objects.update(state="sent", sent_at=timezone.now())
+    transfer_booking(ada, holder=Holder("Ada", "L", "ada@example.org", is_same=True), actor=admin_user)
+    read_all()
+
+    assert written(Mail.objects.get(state="waiting"))[0] == "Your booking for Gala was corrected"
+
+
+def test_voided_tickets_are_told_to_their_holder(ada, admin_user):
+    read_all()
+    Mail.objects.update(state="sent", sent_at=timezone.now())
+    void_tickets(ada, actor=admin_user, reason="lost telephone")
+    read_all()
+
+    subject, text, _ = written(Mail.objects.get(state="waiting"))
+
+    assert subject == "New codes for your tickets for Gala"
+    assert "your tickets have new codes. The codes that you have had no longer work." in text
+
+
+def test_event_changed_says_old_and_new(ada, admin_user):
+    read_all()
+    Mail.objects.update(state="sent", sent_at=timezone.now())
+    changes = {"name": "Ball", "venue": "", "date": ada.event.date + timedelta(days=1)}
+    change_event(ada.event_id, changes=changes, actor=admin_user)
+    read_all()
+
+    subject, text, html = written(Mail.objects.get(state="waiting"))
+
+    assert subject == "Changed: Ball"
+    for line in (
+        "- Name: Gala -> Ball",
+        "- Date: 1 December 2030, 19:30 -> 2 December 2030, 19:30",
+        "- Venue: Old Hall -> none",
+    ):
+        assert line in text
+    assert "Name: Gala → Ball" in html
+
+
+def test_change_joins_the_mail_of_a_booking_and_keeps_its_subject(ada, admin_user):
+    read_all()
+    change_event(ada.event_id, changes={"venue": "New Hall"}, actor=admin_user)
+    read_all()
+
+    subject, text, _ = written()
+
+    assert subject == "Your tickets for Gala"
+    assert "- Venue: Old Hall -> New Hall" in text
+
+
+@pytest.mark.parametrize(
+    ("kinds", "kind"),
+    [
+        (["booked"], "booked"),
+        (["booked", "reduced", "cancelled"], "cancelled"),
+        (["waitlisted", "promoted", "event_changed"], "promoted"),
+        (["event_changed", "event_changed"], "event_changed"),
+        (["booked", "corrected"], "booked"),
+        (["corrected", "event_changed"], "event_changed"),
+        (["event_changed", "corrected"], "corrected"),
+    ],
+)
+def test_several_facts_come_to_the_last_that_says_what_has_become_of_the_booking(kinds, kind):
+    assert main_fact([{"kind": one} for one in kinds])["kind"] == kind
+
+
+def test_change_beside_a_cancellation_leaves_who_cancelled(ada, admin_user):
+    cancel_tickets(ada, tickets=1, actor=admin_user)
+    read_all()
+    change_event(ada.event_id, changes={"venue": "New Hall"}, actor=admin_user)
+    read_all()
+
+    _, text, _ = written()
+
+    assert "the organiser has taken 1 ticket out of your booking." in text
+    assert "- Venue: Old Hall -> New Hall" in text
+
+
+@pytest.mark.parametrize("kind", FactKind.values)
+def test_each_kind_has_a_subject_and_a_sentence(ada, kind):
+    read_all()
+    mail = Mail.objects.get()
+    mail.facts = [{**mail.facts[0], "kind": kind, "changes": []}]
+
+    subject, text, _ = written(mail)
+
+    assert "Gala" in subject
+    assert len(text.replace("\r\n", "\n").split("\n")[2]) > 20
+
+
+# Headers
+
+
+def test_headers_say_that_a_machine_wrote_it_about_which_entry(ada):
+    read_all()
+
+    with override_settings(DEFAULT_FROM_EMAIL="Ticks <tickets@box.example.org>"):
+        headers = compose(Mail.objects.get()).message()
+        again = compose(Mail.objects.get()).message()
+
+    assert headers["Message-ID"] == f"<ticks.{ada.event_id}.2.{ada.pk}@box.example.org>" == again["Message-ID"]
+    assert headers["Auto-Submitted"] == "auto-generated"
+    assert (headers["To"], headers["From"]) == ("ada@example.org", "Ticks <tickets@box.example.org>")
+
+
+def test_both_mails_of_a_transfer_have_identities_of_their_own(ada, admin_user):
+    read_all()
+    Mail.objects.all().delete()
+    transfer_booking(ada, holder=Holder("Grace", "", "grace@example.org"), actor=admin_user)
+    read_all()
+
+    assert len({Message(mail).identity() for mail in Mail.objects.all()}) == 2
+
+
+@pytest.mark.parametrize("name", ["A\r\nBcc: all@example.org", "A\nB", "A\x00B", "A\u2028B", "A\u202eB", "A\x0bB"])
+def test_names_get_no_header_and_no_line_into_a_mail(gala, name):
+    booking = BookingFactory(event=gala)
+    read_all()
+    # No form lets these in; the database may have them from elsewhere.
+    type(booking).objects.update(first_name=name)
+    type(gala).objects.update(name=name)
+    Mail.objects.update(name=name)
+
+    message = compose(Mail.objects.get())
+    raw = message.message().as_bytes().decode()
+    subject = message.subject
+
+    assert subject.splitlines() == [subject]
+    assert "\nBcc:" not in raw.partition("\n\n")[0]
+    assert message.recipients() == [booking.email]
+    assert "\u202e" not in subject
+    assert one_line(name) in message.body.splitlines()[0]
+
+
+def test_names_are_escaped_in_html_and_plain_in_text(gala, admin_user):
+    booking = BookingFactory(event=gala, first_name="<b>Ada</b>", last_name="O'Neil & Co")
+    change_event(gala.pk, changes={"venue": "<script>alert(1)</script>"}, actor=admin_user)
+    type(gala).objects.update(name="Rock & <i>Roll</i>")
+    read_all()
+
+    subject, text, html = written(Mail.objects.get(booking=booking))
+
+    assert subject == "Your tickets for Rock & <i>Roll</i>"
+    assert "Hello <b>Ada</b> O'Neil & Co," in text
+    assert "<b>" not in html
+    assert "<script>" not in html
+    assert "<i>" not in html
+    assert "&lt;b&gt;Ada&lt;/b&gt; O&#x27;Neil &amp; Co" in html
+
+
+def test_long_name_of_an_event_is_cut_in_the_subject(gala):
+    BookingFactory(event=gala)
+    read_all()
+    type(gala).objects.update(name="x" * 200)
+
+    assert len(compose(Mail.objects.get()).subject) == 200
+
+
+# Templates
+
+
+def test_operators_templates_replace_those_of_ticks(ada, tmp_path, settings):
+    folder = tmp_path / "bookings" / "mail"
+    folder.mkdir(parents=True)
+    (folder / "subject.txt").write_text("{{ event.name }}:\n {{ kind }}\n")
+    (folder / "sentence.txt").write_text("OURS {{ name }}")
+    [template] = settings.TEMPLATES
+    read_all()
+
+    with override_settings(TEMPLATES=[{**template, "DIRS": [tmp_path]}]):
+        subject, text, html = written()
+    engines._templates = None
+
+    assert subject == "Gala: booked"
+    assert "OURS Ada Lovelace" in text
+    assert "OURS Ada Lovelace" in html
