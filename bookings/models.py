@@ -19,6 +19,11 @@ from ticks.db.fields import ExactCharField, ExactEmailField, ExactTextField
 from ticks.text import MISLEADING
 
 MAX_NOTE = 1000
+# The note of the entries of bookings that were cancelled with their event.
+CANCELLED_WITH_EVENT = "the event was cancelled"
+# The ledger's note begins so where tickets were voided. The kind of the entry is that of a transfer, which says that a
+# booking's holder has other tickets now.
+VOIDED_NOTE = "old codes voided"
 LIVE = [BookingStatus.COMPLETED, BookingStatus.WAITLISTED]
 
 

@@ -13,10 +13,9 @@ from django.utils.html import format_html
 
 from bookings.commands import Claim
 from bookings.enums import BookingStatus, FactKind, LedgerKind
-from bookings.models import Booking, InventoryCheck, LedgerEntry
+from bookings.models import VOIDED_NOTE, Booking, InventoryCheck, LedgerEntry
 from bookings.outbox import Mail
 from bookings.services.inventory import EventWork
-from bookings.services.tickets import VOIDED_NOTE
 from events.models import Event
 from ticks.formatting import badge, bar, counted, format_duration, time_tag
 

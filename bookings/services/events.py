@@ -12,7 +12,7 @@ from accounts.models import User
 from bookings.commands import CancelEvent, ChangeTerms, Claim, Note
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import InvalidTerms, StaleVersion
-from bookings.models import MAX_NOTE, Booking, LedgerEntry, LinePart
+from bookings.models import CANCELLED_WITH_EVENT, MAX_NOTE, Booking, LedgerEntry, LinePart
 from bookings.services import sql
 from bookings.services.idempotency import EventReceipt, once
 from bookings.services.inventory import apply, lock_event
@@ -30,7 +30,6 @@ BOOKINGS_A_PART = 2_000
 # The request that cancels an event also cancels its bookings for this long. The server cancels the others
 # (`bookings.services.upkeep`).
 CANCEL_SECONDS = 5
-CANCELLED_WITH_EVENT = "the event was cancelled"
 STARTS_TOO_LATE = "Sales would end at the event's date, before they start. Choose when they end."
 
 

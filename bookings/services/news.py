@@ -14,10 +14,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from bookings.enums import FactKind, LedgerKind
-from bookings.models import Booking, LedgerEntry
+from bookings.models import CANCELLED_WITH_EVENT, VOIDED_NOTE, Booking, LedgerEntry
 from bookings.outbox import DeliveryPosition, FormerHolder, Mail
-from bookings.services.events import CANCELLED_WITH_EVENT
-from bookings.services.tickets import VOIDED_NOTE
 from events.models import Event
 from ticks.db.transactions import in_one_transaction
 

@@ -17,7 +17,7 @@ from accounts.models import User
 from bookings.commands import Transfer
 from bookings.enums import BookingStatus, TicketState
 from bookings.exceptions import BookingNotFound, NoSuchSeat, NoTickets
-from bookings.models import MAX_NOTE, Booking, TicketEpoch
+from bookings.models import MAX_NOTE, VOIDED_NOTE, Booking, TicketEpoch
 from bookings.services.inventory import apply, claim_of, lock_event
 from bookings.services.references import ALPHABET
 from bookings.services.sql import add_counts, read_bookings, run_all
@@ -34,9 +34,6 @@ SIGNATURE_LENGTH = 18
 MAX_IN_FILE = 100
 # A booking's id has at most 14 letters, a seat and an epoch at most 7.
 MAX_CODE = 60
-# The ledger's note begins so where tickets were voided. The kind of the entry is that of a transfer, which says that a
-# booking's holder has other tickets now.
-VOIDED_NOTE = "old codes voided"
 
 
 class Ticket(NamedTuple):
