@@ -1,5 +1,8 @@
 """A booking's event as an entry for calendars (iCalendar, RFC 5545)."""
 
+from email.utils import parseaddr
+
+from django.conf import settings
 from icalendar import Calendar, Event
 
 from bookings.exceptions import NoDate
@@ -7,28 +10,32 @@ from bookings.models import Booking
 from ticks.formatting import counted
 
 
-def calendar_entry(booking: Booking) -> bytes:
+def calendar_entry(booking: Booking, *, method: str = "PUBLISH") -> bytes:
     """The entry of a booking whose event is loaded. Raises `NoDate` if the event has none.
 
     It has no end, since Ticks does not know when an event ends. A calendar that gets it again replaces the entry by its
-    UID if the SEQUENCE or the DTSTAMP is higher.
+    UID if the SEQUENCE or the DTSTAMP is higher. With the method "CANCEL" it takes the entry out (RFC 5546, section
+    3.2.5).
     """
+    is_cancelled = method == "CANCEL"
     event = booking.event
     if event.date is None:
         raise NoDate
     entry = Event()
     entry.add("uid", f"{booking.reference}@ticks")
     entry.add("dtstamp", max(event.updated_at, booking.updated_at))
-    entry.add("sequence", event.version)
+    entry.add("sequence", event.version + is_cancelled)
     entry.add("dtstart", event.date)
     entry.add("summary", event.name)
     if event.venue:
         entry.add("location", event.venue)
     entry.add("description", f"Booking {booking.reference}, {counted(booking.tickets_reserved, 'ticket')}")
-    entry.add("status", "CONFIRMED")
+    entry.add("status", "CANCELLED" if is_cancelled else "CONFIRMED")
+    if address := parseaddr(settings.DEFAULT_FROM_EMAIL)[1]:
+        entry.add("organizer", f"mailto:{address}")
     calendar = Calendar()
     calendar.add("prodid", "-//Ticks//Ticks//EN")
     calendar.add("version", "2.0")
-    calendar.add("method", "PUBLISH")
+    calendar.add("method", method)
     calendar.add_component(entry)
     return calendar.to_ical()

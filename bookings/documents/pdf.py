@@ -13,7 +13,6 @@ from reportlab.pdfgen.canvas import Canvas
 
 from bookings.documents.text import draw_runs, runs_of, width_of, wrapped
 from bookings.models import Booking
-from bookings.services.tickets import Ticket
 from ticks.db.transactions import Busy
 
 WIDTH, HEIGHT = A5
@@ -37,34 +36,34 @@ def turn_to_render() -> Iterator[None]:
         rendering.release()
 
 
-def tickets_pdf(booking: Booking, tickets: Sequence[Ticket]) -> bytes:
-    """A file with these tickets of a booking, whose event is loaded. Call it outside of transactions and locks. Raises
-    `Busy`."""
+def tickets_pdf(booking: Booking, tickets: Sequence[tuple[int, str]]) -> bytes:
+    """A file with these tickets (seats and codes) of a booking, whose event is loaded. Call it outside of transactions
+    and locks. Raises `Busy`."""
     with turn_to_render():
         file = BytesIO()
         # The same tickets make the same file.
         canvas = Canvas(file, pagesize=A5, invariant=1, lang="en")
         canvas.setTitle(f"Tickets {booking.reference}")
         canvas.setCreator("Ticks")
-        for ticket in tickets:
-            draw_ticket(canvas, booking, ticket)
+        for seat, code in tickets:
+            draw_ticket(canvas, booking, seat, code)
             canvas.showPage()
         canvas.save()
         return file.getvalue()
 
 
-def draw_ticket(canvas: Canvas, booking: Booking, ticket: Ticket) -> None:
+def draw_ticket(canvas: Canvas, booking: Booking, seat: int, code: str) -> None:
     event = booking.event
     y = draw_lines(canvas, HEIGHT - MARGIN, event.name, size=20, most=3, is_bold=True)
     if event.date:
         y = draw_lines(canvas, y, f"{date_format(event.date, 'l, j F Y, H:i')} UTC", size=12)
     draw_lines(canvas, y, event.venue, size=12, most=2)
     top = HEIGHT - MARGIN - 150
-    draw_qr(canvas, (WIDTH - QR_SIZE) / 2, top - QR_SIZE, ticket.code)
-    draw_centred(canvas, top - QR_SIZE - 14, ticket.code, size=9)
+    draw_qr(canvas, (WIDTH - QR_SIZE) / 2, top - QR_SIZE, code)
+    draw_centred(canvas, top - QR_SIZE - 14, code, size=9)
     y = top - QR_SIZE - 34
     y = draw_lines(canvas, y, booking.full_name, size=16, most=2, is_bold=True)
-    y = draw_lines(canvas, y, f"Ticket {ticket.seat} of {booking.tickets_reserved}", size=12)
+    y = draw_lines(canvas, y, f"Ticket {seat} of {booking.tickets_reserved}", size=12)
     draw_lines(canvas, y, f"Booking {booking.reference}", size=12)
     draw_lines(canvas, MARGIN + 12, ADVICE, size=8, most=2)
 

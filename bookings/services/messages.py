@@ -1,7 +1,10 @@
-"""Writes mails out, from templates that an operator can override."""
+"""Writes mails out, from templates that an operator can override, with tickets and calendar entries.
+
+The libraries for files are imported when the first file is made: the server only shows mails."""
 
 import re
 from datetime import datetime
+from email.mime.text import MIMEText
 from email.utils import parseaddr
 from typing import Any
 
@@ -9,9 +12,11 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 
-from bookings.enums import BookingStatus, FactKind
-from bookings.models import Booking, show_cancelled
+from bookings.enums import BookingStatus, FactKind, LedgerKind
+from bookings.exceptions import BookingNotFound, NoTickets
+from bookings.models import Booking, LedgerEntry, show_cancelled
 from bookings.outbox import Mail
+from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of
 from ticks.text import CONTROLS, MISLEADING
 
 # An operator's folder may have files of these names: `MAIL_TEMPLATES`.
@@ -92,13 +97,55 @@ def one_line(text: str) -> str:
 
 
 def compose(mail: Mail) -> EmailMultiAlternatives:
-    """The mail as it is sent now. Raises whatever an operator's template raises."""
+    """The mail as it is sent now, with its files. Raises whatever an operator's template raises."""
     message = Message(mail)
-    context = message.context()
+    held = held_by_recipient(message)
+    context = message.context() | {
+        "has_tickets": held is not None and held.tickets_reserved <= MAX_IN_FILE,
+        "has_too_many": held is not None and held.tickets_reserved > MAX_IN_FILE,
+    }
     # Parts of a template that say nothing leave blank lines behind.
     text = BLANK_LINES.sub("\n\n", render_to_string(TEXT, context)).strip() + "\n"
     html = render_to_string(HTML, context)
     headers = {"Message-ID": message.identity(), "Auto-Submitted": "auto-generated"}
     email = EmailMultiAlternatives(message.subject(), text, to=[mail.email], headers=headers)
     email.attach_alternative(html, "text/html")
+    if context["has_tickets"]:
+        email.attach(f"tickets-{held.reference}.pdf", pdf_of(held), "application/pdf")
+    if entry := calendar_part(message, held):
+        email.attach(entry)
     return email
+
+
+def held_by_recipient(message: Message) -> Booking | None:
+    """The booking with its event and epoch, if it holds tickets and is still the recipient's. All comes from one
+    statement, so that nobody gets the codes of somebody to whom the booking was just moved."""
+    try:
+        held = read_ticketed(message.booking)
+    except (BookingNotFound, NoTickets):
+        return None
+    return held if held.email == message.mail.email and message.kind != FactKind.TRANSFERRED_AWAY else None
+
+
+def pdf_of(held: Booking) -> bytes:
+    from bookings.documents.pdf import tickets_pdf
+
+    return tickets_pdf(held, tickets_of(held, most=MAX_IN_FILE))
+
+
+def calendar_part(message: Message, held: Booking | None) -> MIMEText | None:
+    """The event for the recipient's calendar, or what takes it out again; None if it was never in it or has no date."""
+    from bookings.documents.calendar import calendar_entry
+
+    is_over = message.booking.status == BookingStatus.CANCELLED or message.kind == FactKind.TRANSFERRED_AWAY
+    if message.event.date is None or not (held or (is_over and has_held_tickets(message.booking))):
+        return None
+    method = "PUBLISH" if held else "CANCEL"
+    part = MIMEText(calendar_entry(held or message.booking, method=method).decode(), "calendar", "utf-8")
+    part.set_param("method", method)
+    part.add_header("Content-Disposition", "attachment", filename="event.ics")
+    return part
+
+
+def has_held_tickets(booking: Booking) -> bool:
+    return LedgerEntry.objects.filter(booking=booking, kind__in=[LedgerKind.BOOKED, LedgerKind.PROMOTED]).exists()

@@ -5,16 +5,19 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 
 import pytest
+import vobject
 from django.template import engines
 from django.test import override_settings
 from django.utils import timezone
 
+from bookings.documents.pdf import tickets_pdf
 from bookings.enums import FactKind
+from bookings.models import Booking
 from bookings.outbox import Mail
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
 from bookings.services.messages import Message, compose, main_fact, one_line
-from bookings.services.tickets import void_tickets
+from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of, void_tickets
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.mail_server import read_all
@@ -24,10 +27,29 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("mails_on")]
 
 def written(mail=None):
     """The subject, text and HTML of a mail, by default of the only one, after a journey over the wire."""
-    sent = compose(mail or Mail.objects.get())
-    received = message_from_bytes(sent.message().as_bytes(linesep="\r\n"), policy=email.policy.default)
-    text, html = received.iter_parts()
+    received = over_the_wire(mail)
+    text, html = (received.get_body((kind,)) for kind in ("plain", "html"))
     return received["Subject"], text.get_content(), html.get_content()
+
+
+def over_the_wire(mail=None):
+    sent = compose(mail or Mail.objects.get())
+    return message_from_bytes(sent.message().as_bytes(linesep="\r\n"), policy=email.policy.default)
+
+
+def files(mail=None):
+    """The attached files by the type of their content."""
+    return {part.get_content_type(): part for part in over_the_wire(mail).iter_attachments()}
+
+
+def tickets_now(booking):
+    """The same tickets make the same file."""
+    held = read_ticketed(booking)
+    return tickets_pdf(held, tickets_of(held, most=MAX_IN_FILE))
+
+
+def calendar_of(part):
+    return vobject.readOne(part.get_payload(decode=True).decode())
 
 
 @pytest.fixture
@@ -48,12 +70,92 @@ def test_booked_says_what_when_where_and_how_many(ada):
 
     assert subject == "Your tickets for Gala"
     assert text.replace("\r\n", "\n") == (
-        "Hello Ada Lovelace,\n\nyour booking is confirmed.\n\nEvent: Gala\nDate: 1 December 2030, 19:30 UTC\n"
+        "Hello Ada Lovelace,\n\nyour booking is confirmed.\n\nYour tickets are attached.\n\n"
+        "Event: Gala\nDate: 1 December 2030, 19:30 UTC\n"
         f"Venue: Old Hall\nBooking: {ada.reference}\nTickets: 3\nYour booking now: holds tickets\n\n"
         "This mail was written by a machine.\n"
     )
     for part in ("Hello Ada Lovelace,", "your booking is confirmed.", "Old Hall", ada.reference, "holds tickets"):
         assert part in html
+
+
+def test_booked_has_the_tickets_and_the_date_for_a_calendar(ada):
+    read_all()
+
+    found = files()
+
+    assert set(found) == {"application/pdf", "text/calendar"}
+    assert found["application/pdf"].get_filename() == f"tickets-{ada.reference}.pdf"
+    assert found["application/pdf"].get_payload(decode=True) == tickets_now(ada)
+    calendar = found["text/calendar"]
+    assert (calendar.get_param("method"), calendar.get_filename()) == ("PUBLISH", "event.ics")
+    entry = calendar_of(calendar).vevent
+    assert (entry.dtstart.value, entry.status.value) == (ada.event.date, "CONFIRMED")
+    assert entry.organizer.value == "mailto:ticks@localhost"
+
+
+def test_event_without_a_date_has_tickets_and_no_entry():
+    BookingFactory(event=EventFactory(date=None), tickets=1, email="ada@example.org")
+    read_all()
+
+    assert set(files()) == {"application/pdf"}
+    assert "Your ticket is attached." in written()[1]
+
+
+def test_waiting_booking_has_no_files(gala, ada):
+    waiting = BookingFactory(event=gala, tickets=4)
+    read_all()
+    mail = Mail.objects.get(booking=waiting)
+
+    assert files(mail) == {}
+    assert "attached" not in written(mail)[1]
+
+    cancel_tickets(waiting, actor=waiting.user)
+    assert files(mail) == {}
+
+
+def test_cancelled_booking_is_taken_out_of_the_calendar(ada):
+    read_all()
+    published = calendar_of(files()["text/calendar"]).vevent
+    cancel_tickets(ada, actor=ada.user)
+
+    found = files()
+
+    assert set(found) == {"text/calendar"}
+    assert found["text/calendar"].get_param("method") == "CANCEL"
+    entry = calendar_of(found["text/calendar"]).vevent
+    assert (entry.uid.value, entry.status.value) == (published.uid.value, "CANCELLED")
+    assert int(entry.sequence.value) > int(published.sequence.value)
+
+
+def test_former_holder_gets_no_tickets_and_the_new_one_gets_new_codes(ada, admin_user):
+    read_all()
+    old = tickets_now(ada)
+    Mail.objects.update(state="sent", sent_at=timezone.now())
+    transfer_booking(ada, holder=Holder("Grace", "Hopper", "grace@example.org"), actor=admin_user)
+    read_all()
+
+    former, new = (files(Mail.objects.get(state="waiting", email=f"{name}@example.org")) for name in ("ada", "grace"))
+
+    assert set(former) == {"text/calendar"}
+    assert former["text/calendar"].get_param("method") == "CANCEL"
+    assert new["application/pdf"].get_payload(decode=True) == tickets_now(Booking.objects.get()) != old
+
+
+def test_mail_to_whoever_has_just_lost_the_booking_has_no_tickets(ada, admin_user):
+    read_all()
+    transfer_booking(ada, holder=Holder("Grace", "Hopper", "grace@example.org"), actor=admin_user)
+
+    # The transfer was not read yet.
+    assert files(Mail.objects.get()) == {}
+
+
+def test_booking_of_more_tickets_than_a_file_takes_says_so():
+    BookingFactory(event=EventFactory(total_tickets=101), tickets=101, email="ada@example.org")
+    read_all()
+
+    assert "Your tickets are too many for a mail. Ask the organiser for them." in written()[1]
+    assert "application/pdf" not in files()
 
 
 def test_waitlisted_says_the_place_at_the_time_of_sending(gala, ada):
