@@ -4,6 +4,8 @@ No foreign key of theirs is one of the database. It would have each row here loc
 would wait for deliveries.
 """
 
+from datetime import datetime, timedelta
+
 from django.db import models
 from django.utils import timezone
 
@@ -103,3 +105,10 @@ class Mail(models.Model):
 
     def __str__(self):
         return f"mail about booking {self.booking_id}, entry {self.sequence}"
+
+
+def old_mails(moment: datetime, *, days: int) -> list[models.QuerySet]:
+    """What had been kept for so many days at this moment: mails that left or were given up, and former holders."""
+    oldest = moment - timedelta(days=days)
+    done = Mail.objects.filter(state__in=[Mail.State.SENT, Mail.State.GIVEN_UP], due_at__lt=oldest)
+    return [done, FormerHolder.objects.filter(created_at__lt=oldest)]

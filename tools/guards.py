@@ -177,7 +177,7 @@ GUARDS = [
     # Tickets
     Guard(
         "lock before tickets are voided",
-        "bookings/services/tickets.py",
+        "bookings/services/voiding.py",
         "    event = lock_event(booking.event_id)\n    [booking] = read_bookings([booking.pk], is_locking=True)\n",
         "    event = booking.event\n    [booking] = read_bookings([booking.pk])\n",
         "bookings/tests/races/test_ticket_races.py",

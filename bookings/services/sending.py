@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from bookings.exceptions import NothingToSend
 from bookings.models import Booking
-from bookings.outbox import FormerHolder, Mail
+from bookings.outbox import Mail
 from bookings.services.messages import compose
 from bookings.services.news import GIVE_UP_AFTER
 from ticks.db.transactions import in_one_transaction
@@ -203,10 +203,3 @@ def send_again(booking: Booking) -> Mail:
     if not is_changed:
         raise NothingToSend("This mail is being sent at the moment.")
     return mail
-
-
-def old_mails(moment: datetime, *, days: int) -> list[QuerySet]:
-    """What had been kept for so many days at this moment: mails that left or were given up, and former holders."""
-    oldest = moment - timedelta(days=days)
-    done = Mail.objects.filter(state__in=[Mail.State.SENT, Mail.State.GIVEN_UP], due_at__lt=oldest)
-    return [done, FormerHolder.objects.filter(created_at__lt=oldest)]

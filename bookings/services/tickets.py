@@ -10,18 +10,12 @@ from hmac import digest as hmac_digest
 from typing import NamedTuple
 
 from django.conf import settings
-from django.utils import timezone
-from django.utils.text import Truncator
 
-from accounts.models import User
-from bookings.commands import Transfer
 from bookings.enums import BookingStatus, TicketState
 from bookings.exceptions import BookingNotFound, NoSuchSeat, NoTickets
-from bookings.models import MAX_NOTE, VOIDED_NOTE, Booking, TicketEpoch
-from bookings.services.inventory import apply, claim_of, lock_event
+from bookings.models import Booking, TicketEpoch
 from bookings.services.references import ALPHABET
-from bookings.services.sql import add_counts, read_bookings, run_all
-from ticks.db.transactions import in_one_transaction
+from bookings.services.sql import add_counts, run_all
 from ticks.parsing import MAX_ID
 
 # The first letter of a code says how to read the rest: `T-booking-seat-epoch-signature`, numbers in base 23. Capitals,
@@ -146,23 +140,6 @@ def state_of(booking: Booking, seat: int, epoch: int) -> TicketState:
     if epoch != epoch_of(booking):
         return TicketState.VOIDED
     return TicketState.VALID if seat <= booking.tickets_reserved else TicketState.GIVEN_BACK
-
-
-@in_one_transaction
-def void_tickets(booking: Booking, *, actor: User, reason: str) -> Booking:
-    """Voids the codes of a booking's tickets that are out; the booking keeps its tickets, and they have new codes.
-
-    Raises `NoTickets`, `EventNotFound`, `Busy`.
-    """
-    event = lock_event(booking.event_id)
-    [booking] = read_bookings([booking.pk], is_locking=True)
-    if booking.status != BookingStatus.COMPLETED:
-        raise NoTickets
-    raise_epoch(booking)
-    claim = claim_of(booking)
-    note = Truncator(f"{VOIDED_NOTE}: {reason}").chars(MAX_NOTE)
-    apply(event, [Transfer(claim, claim.holder, note, actor)], now=timezone.now())
-    return booking
 
 
 def raise_epoch(booking: Booking) -> None:

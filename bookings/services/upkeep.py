@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.services import expired_rows, prune_accounts
 from bookings.models import IdempotencyKey
+from bookings.outbox import old_mails
 from bookings.services.events import CANCEL_SECONDS, finish_cancellation, unfinished_cancellations
-from bookings.services.sending import old_mails
 from ticks.db.transactions import delete_in_batches
 
 log = logging.getLogger("bookings.upkeep")

@@ -12,8 +12,9 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.inventory import EventWork, simulate
 from bookings.services.messages import Message
 from bookings.services.sending import latest_mail, send_again
-from bookings.services.tickets import epoch_of, void_tickets
+from bookings.services.tickets import epoch_of
 from bookings.services.transfer import Holder, changes_to, transfer_booking, transfer_command
+from bookings.services.voiding import void_tickets
 from bookings.services.waitlist import move_in_waitlist, moves, serve_out_of_turn
 from events.models import Event
 from ticks.formatting import counted

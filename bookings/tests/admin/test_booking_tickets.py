@@ -9,8 +9,9 @@ from bookings.documents import pdf
 from bookings.models import TicketEpoch
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
-from bookings.services.tickets import read_ticket, read_ticketed, tickets_of, void_tickets
+from bookings.services.tickets import read_ticket, read_ticketed, tickets_of
 from bookings.services.verification import verify_events
+from bookings.services.voiding import void_tickets
 from bookings.tests.admin.confirming import as_persona, confirm, look, url_of
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import everything, ledger

@@ -9,9 +9,9 @@ from accounts.tests.factories import UserFactory
 from bookings.models import Booking, LedgerEntry, TicketEpoch
 from bookings.services import tickets
 from bookings.services.booking import BookingRequest, book_tickets
-from bookings.services.tickets import void_tickets
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.verification import verify_events
+from bookings.services.voiding import void_tickets
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.threads import run_together
 from events.models import Event

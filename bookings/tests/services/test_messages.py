@@ -17,8 +17,9 @@ from bookings.outbox import Mail
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
 from bookings.services.messages import Message, compose, main_fact, one_line
-from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of, void_tickets
+from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of
 from bookings.services.transfer import Holder, transfer_booking
+from bookings.services.voiding import void_tickets
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.mail_server import read_all
 

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from bookings.exceptions import NothingToSend
-from bookings.outbox import Mail
+from bookings.outbox import Mail, old_mails
 from bookings.services import sending
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.delivery import Delivery
@@ -369,7 +369,7 @@ def test_old_mails_and_former_holders_are_pruned_and_waiting_ones_kept(admin_use
         values = {"state": state, "due_at": when, "sent_at": when if state == "sent" else None}
         Mail.objects.filter(booking=booking).update(**values)
 
-    found = [set(rows.values_list("booking", flat=True)) for rows in sending.old_mails(now, days=30)]
+    found = [set(rows.values_list("booking", flat=True)) for rows in old_mails(now, days=30)]
 
     assert found == [{bookings[0].pk, bookings[1].pk}, set()]
-    assert sending.old_mails(now + timedelta(days=31), days=30)[1].count() == 1
+    assert old_mails(now + timedelta(days=31), days=30)[1].count() == 1

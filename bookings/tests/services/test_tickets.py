@@ -15,9 +15,10 @@ from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
 from bookings.services.references import ALPHABET
-from bookings.services.tickets import read_ticket, read_ticketed, ticket_code, tickets_of, void_tickets
+from bookings.services.tickets import read_ticket, read_ticketed, ticket_code, tickets_of
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.verification import verify_events
+from bookings.services.voiding import void_tickets
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import everything, ledger
 from ticks.parsing import MAX_ID, MAX_TICKETS
