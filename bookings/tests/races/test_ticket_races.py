@@ -7,7 +7,7 @@ from django.db import IntegrityError, connection
 
 from accounts.tests.factories import UserFactory
 from bookings.models import Booking, LedgerEntry, TicketEpoch
-from bookings.services import tickets
+from bookings.services import voiding
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.verification import verify_events
@@ -49,7 +49,7 @@ def test_control_without_the_lock_the_ledger_stops_the_second(monkeypatch):
     event = EventFactory(total_tickets=100)
     booking, staff = BookingFactory(event=event, user=None), UserFactory()
     stale = Event.objects.get(pk=event.pk)
-    monkeypatch.setattr(tickets, "lock_event", lambda event_id: stale)
+    monkeypatch.setattr(voiding, "lock_event", lambda event_id: stale)
     void_tickets(booking, actor=staff, reason="stolen")
     # Another thread has read the event before the first one wrote it.
     stale.ledger_sequence -= 1
