@@ -23,7 +23,8 @@ MAX_NOTE = 1000
 CANCELLED_WITH_EVENT = "the event was cancelled"
 # The ledger's note begins so where tickets were voided. The kind of the entry is that of a transfer, which says that a
 # booking's holder has other tickets now.
-VOIDED_NOTE = "old codes voided"
+# No name has a line break, so no note of a transfer begins so.
+VOIDED_NOTE = "old codes voided:\n"
 LIVE = [BookingStatus.COMPLETED, BookingStatus.WAITLISTED]
 
 

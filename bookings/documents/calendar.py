@@ -24,7 +24,9 @@ def calendar_entry(booking: Booking, *, method: str = "PUBLISH") -> bytes:
     entry = Event()
     entry.add("uid", f"{booking.reference}@ticks")
     entry.add("dtstamp", max(event.updated_at, booking.updated_at))
-    entry.add("sequence", event.version + is_cancelled)
+    epoch = getattr(booking, "ticket_epoch", None)
+    # Whoever gives a booking away and gets it back has a cancelled entry, which a higher number brings back.
+    entry.add("sequence", event.version + 2 * (epoch.epoch if epoch else 0) + is_cancelled)
     entry.add("dtstart", event.date)
     entry.add("summary", event.name)
     if event.venue:

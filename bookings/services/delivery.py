@@ -73,6 +73,8 @@ class Delivery:
         outcome = send_some(is_stopping=self.is_stopping)
         self.sent += outcome.sent
         self.failed += outcome.failed
+        if outcome.sent:
+            self.failures = 0
         if outcome.is_away:
             self.failures += 1
             pause = min(FIRST_PAUSE_SECONDS * 2 ** min(self.failures - 1, 20), LONGEST_PAUSE_SECONDS)

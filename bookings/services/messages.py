@@ -24,6 +24,13 @@ SUBJECT, TEXT, HTML = (f"bookings/mail/{name}" for name in ("subject.txt", "body
 MAX_SUBJECT = 200
 # These change nothing about the tickets. Beside another fact they need no sentence of their own.
 BESIDE = {FactKind.EVENT_CHANGED, FactKind.CORRECTED}
+# Whoever has just come to a booking must hear that, whatever happened to it afterwards: the mail shows what is left,
+# and has the codes that are valid.
+OUTRANKED_BY = {
+    FactKind.TRANSFERRED: {FactKind.REDUCED, FactKind.VOIDED},
+    FactKind.BOOKED: {FactKind.VOIDED},
+    FactKind.PROMOTED: {FactKind.VOIDED},
+}
 BLANK_LINES = re.compile(r"\n{3,}")
 
 
@@ -51,7 +58,8 @@ class Message:
 
     def context(self) -> dict[str, Any]:
         """What the templates see. A former holder sees nothing of the booking as it is now."""
-        is_former = self.kind == FactKind.TRANSFERRED_AWAY
+        # A mail may have waited while the booking moved to somebody else.
+        is_former = self.kind == FactKind.TRANSFERRED_AWAY or self.mail.email != self.booking.email
         is_waiting = self.booking.status == BookingStatus.WAITLISTED
         reduced = [fact for fact in self.facts if fact["kind"] == FactKind.REDUCED]
         return {
@@ -73,7 +81,11 @@ class Message:
 def main_fact(facts: list[dict]) -> dict:
     """What several facts come to: the last one that says what has become of the booking, if there is one."""
     states = [fact for fact in facts if fact["kind"] not in BESIDE]
-    return (states or facts)[-1]
+    main = (states or facts)[-1]
+    for fact in reversed(states):
+        if main["kind"] in OUTRANKED_BY.get(fact["kind"], ()):
+            main = fact
+    return main
 
 
 def changes_of(facts: list[dict]) -> list[dict]:
@@ -96,9 +108,12 @@ def one_line(text: str) -> str:
     return " ".join(MISLEADING.sub("", CONTROLS.sub(" ", text)).split())
 
 
-def compose(mail: Mail) -> EmailMultiAlternatives:
-    """The mail as it is sent now, with its files. Raises whatever an operator's template raises."""
+def compose(mail: Mail) -> EmailMultiAlternatives | None:
+    """The mail as it is sent now, with its files; None if all that it would tell was undone meanwhile. Raises whatever
+    an operator's template raises."""
     message = Message(mail)
+    if message.kind == FactKind.EVENT_CHANGED and not changes_of(message.facts):
+        return None
     held = held_by_recipient(message)
     context = message.context() | {
         "has_tickets": held is not None and held.tickets_reserved <= MAX_IN_FILE,

@@ -4,7 +4,7 @@ Ids of ledger entries commit out of order, so no position rests on them. Within 
 each commits with its booking, under the event's lock.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from django.db import connection
 from django.db.models import F, Q
 from django.utils import timezone
 
+from accounts.models import User
 from bookings.enums import FactKind, LedgerKind
 from bookings.models import CANCELLED_WITH_EVENT, VOIDED_NOTE, Booking, LedgerEntry
 from bookings.outbox import DeliveryPosition, FormerHolder, Mail
@@ -173,18 +174,25 @@ def facts_of(entries: Sequence[Any], event_id: int) -> list[Fact]:
     formers: dict[int, list[FormerHolder]] = {}
     for former in FormerHolder.objects.filter(booking__in=ids).order_by("sequence"):
         formers.setdefault(former.booking_id, []).append(former)
-    facts = []
+    staff, facts = staff_among({entry.actor_id for entry in entries}), []
     for entry in entries:
-        facts += facts_of_entry(entry, holders[entry.booking_id], formers.get(entry.booking_id, []))
+        by = "staff" if entry.actor_id in staff else "holder"
+        facts += facts_of_entry(entry, holders[entry.booking_id], formers.get(entry.booking_id, []), by=by)
     return facts
 
 
-def facts_of_entry(entry: Any, holder: Recipient, formers: Sequence[FormerHolder]) -> Iterable[Fact]:
+def staff_among(ids: Collection[int | None]) -> set[int]:
+    """The accounts among these that may do anything for others. Anybody may cancel with a guest's token."""
+    powers = Q(is_staff=True) | Q(is_superuser=True) | Q(groups__isnull=False) | Q(user_permissions__isnull=False)
+    return set(User.objects.filter(powers, pk__in=ids).values_list("pk", flat=True))
+
+
+def facts_of_entry(entry: Any, holder: Recipient, formers: Sequence[FormerHolder], *, by: str) -> Iterable[Fact]:
     # Whoever held the booking at this entry: the first who gave it away later, or who holds it now.
     later = next((former for former in formers if former.sequence > entry.sequence), None)
     to = recipient_of(later) if later else holder
     kind = TOLD_OF_BOOKING[entry.kind]
-    more = {"tickets": entry.tickets, "by": "holder" if entry.actor_id in (None, to.account) else "staff"}
+    more = {"tickets": entry.tickets, "by": "holder" if entry.actor_id == to.account else by}
     if kind == FactKind.TRANSFERRED and entry.note.startswith(VOIDED_NOTE):
         kind = FactKind.VOIDED
     elif kind == FactKind.TRANSFERRED:

@@ -53,7 +53,7 @@ def send_some(*, is_stopping: Callable[[], bool] = lambda: False) -> Sent:
     mails = claim(now=timezone.now())
     if not mails:
         return Sent()
-    sent = failed = 0
+    sent = failed = sent_in_session = 0
     is_away = False
     until = time.monotonic() + (LEASE - SPARE).total_seconds()
     server = get_connection()
@@ -68,13 +68,18 @@ def send_some(*, is_stopping: Callable[[], bool] = lambda: False) -> Sent:
                 is_away = True
                 break
             mail = mails.pop(0)
-            error = attempt(mail, server)
+            error = attempt(mail, server, is_new_session=not sent_in_session)
             if error is None:
-                sent += 1
+                sent, sent_in_session = sent + 1, sent_in_session + 1
                 continue
-            failed += 1
             server.close()
-            is_away = has_left(error)
+            if has_left(error) and sent_in_session:
+                # Some servers take a number of mails in one session. The next one shows whether this one is away.
+                mails.insert(0, mail)
+            else:
+                failed += 1
+                is_away = has_left(error)
+            sent_in_session = 0
     finally:
         release(mails)
         server.close()
@@ -107,16 +112,28 @@ def claimed(mail: Mail) -> QuerySet[Mail]:
     return Mail.objects.filter(pk=mail.pk, claim=mail.claim)
 
 
-def attempt(mail: Mail, server) -> Exception | None:
-    """Sends one claimed mail and marks it. Returns what it failed of."""
+def attempt(mail: Mail, server, *, is_new_session: bool) -> Exception | None:
+    """Sends one claimed mail and marks it, or drops it if there is nothing left to tell. Returns what it failed of; it
+    is no attempt of the mail's if the server has ended a session in which it took others."""
     try:
-        server.send_messages([compose(mail)])
+        email = compose(mail)
+        if email:
+            server.send_messages([email])
     except Exception as error:
         # An operator's template can fail in any way. The other mails do not wait for this one.
-        postpone(mail, error, now=timezone.now())
+        if is_new_session or not has_left(error):
+            postpone(mail, error, now=timezone.now())
         return error
-    mark_sent(mail)
+    if email:
+        mark_sent(mail)
+    else:
+        drop(mail)
     return None
+
+
+@in_one_transaction
+def drop(mail: Mail) -> None:
+    claimed(mail).delete()
 
 
 @in_one_transaction

@@ -24,6 +24,6 @@ def void_tickets(booking: Booking, *, actor: User, reason: str) -> Booking:
         raise NoTickets
     raise_epoch(booking)
     claim = claim_of(booking)
-    note = Truncator(f"{VOIDED_NOTE}: {reason}").chars(MAX_NOTE)
+    note = Truncator(f"{VOIDED_NOTE}{reason}").chars(MAX_NOTE)
     apply(event, [Transfer(claim, claim.holder, note, actor)], now=timezone.now())
     return booking

@@ -31,12 +31,16 @@ class MailServer:
         self.port = port
         self.mails: list[email.message.EmailMessage] = []
         self.answer = lambda address: OK
+        # It ends a session after so many mails.
+        self.mails_a_session = None
         self.on_mail = lambda: None
         self.lock = threading.Lock()
         self.controller = None
 
     # aiosmtpd calls these by their names.
     async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+        if self.mails_a_session is not None and getattr(session, "taken", 0) >= self.mails_a_session:
+            return "421 too many mails in this session"
         reply = self.answer(address)
         if reply == OK:
             envelope.rcpt_tos.append(address)
@@ -44,6 +48,7 @@ class MailServer:
 
     async def handle_DATA(self, server, session, envelope):  # noqa: N802
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        session.taken = getattr(session, "taken", 0) + 1
         with self.lock:
             self.mails.append(mail)
         self.on_mail()

@@ -111,7 +111,7 @@ def test_tickets_are_voided_with_a_preview(client, booking, persona):
     assert [read_ticket(code).state for code in [*before, *codes(booking)]] == ["voided", "voided", "valid", "valid"]
     [(_, kind, tickets, *_)] = ledger(booking.event, after=2)
     assert (kind, tickets) == ("transferred", 2)
-    assert "gave Ada Lovelace new codes for 2 tickets: old codes voided: stolen" in page.content.decode()
+    assert "gave Ada Lovelace new codes for 2 tickets: old codes voided:\nstolen" in page.content.decode()
     assert LogEntry.objects.get().change_message == "Voided the codes of its tickets."
     assert [finding for report in verify_events() for finding in report.findings] == []
 

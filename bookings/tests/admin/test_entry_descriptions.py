@@ -65,9 +65,9 @@ def test_entry_with_a_note_says_why(kind, sentence):
 
 
 def test_entry_of_voided_tickets_says_so():
-    voided = entry("transferred", actor=STAFF, note="old codes voided: stolen")
+    voided = entry("transferred", actor=STAFF, note="old codes voided:\nstolen")
 
-    assert describe_entry(voided) == "grace gave Ada Lovelace new codes for 2 tickets: old codes voided: stolen"
+    assert describe_entry(voided) == "grace gave Ada Lovelace new codes for 2 tickets: old codes voided:\nstolen"
 
 
 def test_every_kind_has_a_sentence():

@@ -136,7 +136,7 @@ def test_tickets_are_voided(page_as, event, role):
 
     assert TicketEpoch.objects.get().epoch == 1
     assert counts(event) == (4, 0, 2, 3)
-    assert last_entries(event, 1) == [("transferred", 3, role, "old codes voided: A stolen phone")]
+    assert last_entries(event, 1) == [("transferred", 3, role, "old codes voided:\nA stolen phone")]
 
 
 @pytest.mark.parametrize("role", HEADS)

@@ -10,6 +10,7 @@ from django.template import engines
 from django.test import override_settings
 from django.utils import timezone
 
+from accounts.tests.factories import UserFactory
 from bookings.documents.pdf import tickets_pdf
 from bookings.enums import FactKind
 from bookings.models import Booking
@@ -143,12 +144,47 @@ def test_former_holder_gets_no_tickets_and_the_new_one_gets_new_codes(ada, admin
     assert new["application/pdf"].get_payload(decode=True) == tickets_now(Booking.objects.get()) != old
 
 
-def test_mail_to_whoever_has_just_lost_the_booking_has_no_tickets(ada, admin_user):
+def test_mail_to_whoever_has_just_lost_the_booking_shows_neither_tickets_nor_state(ada, admin_user):
     read_all()
     transfer_booking(ada, holder=Holder("Grace", "Hopper", "grace@example.org"), actor=admin_user)
 
     # The transfer was not read yet.
     assert files(Mail.objects.get()) == {}
+    assert not [part for part in written() if "holds tickets" in part or ada.reference in part]
+
+
+def test_booking_that_comes_back_comes_back_into_the_calendar(ada, admin_user):
+    read_all()
+    Mail.objects.update(state="sent", sent_at=timezone.now())
+    numbers = []
+    for name in ("grace", "ada"):
+        holder = Holder(name, "", f"{name}@example.org")
+        transfer_booking(Booking.objects.get(), holder=holder, actor=admin_user)
+        read_all()
+        [mail] = Mail.objects.filter(state="waiting", email="ada@example.org")
+        numbers.append(int(calendar_of(files(mail)["text/calendar"]).vevent.sequence.value))
+        Mail.objects.update(state="sent", sent_at=timezone.now())
+
+    assert numbers == sorted({*numbers})
+
+
+@pytest.mark.parametrize(("is_staff", "who"), [(True, "the organiser has"), (False, "you have")])
+def test_cancelled_with_the_token_by_somebody_else_s_login_is_the_holders_own(gala, is_staff, who):
+    booking = BookingFactory(event=gala, user=None, email="ada@example.org")
+    cancel_tickets(booking, actor=UserFactory(is_staff=is_staff))
+    read_all()
+
+    assert f"{who} cancelled your booking" in written()[1]
+
+
+def test_name_like_a_note_is_no_voided_ticket(gala, admin_user):
+    booking = BookingFactory(event=gala, user=None, first_name="old codes voided:", last_name="", email="a@example.org")
+    read_all()
+    Mail.objects.update(state="sent", sent_at=timezone.now())
+    transfer_booking(booking, holder=Holder("Grace", "Hopper", "grace@example.org"), actor=admin_user)
+    read_all()
+
+    assert written(Mail.objects.get(email="grace@example.org"))[0] == "A booking for Gala is now yours"
 
 
 def test_booking_of_more_tickets_than_a_file_takes_says_so():
@@ -304,6 +340,11 @@ def test_change_joins_the_mail_of_a_booking_and_keeps_its_subject(ada, admin_use
         (["waitlisted", "promoted", "event_changed"], "promoted"),
         (["event_changed", "event_changed"], "event_changed"),
         (["booked", "corrected"], "booked"),
+        (["transferred", "reduced"], "transferred"),
+        (["transferred", "voided"], "transferred"),
+        (["promoted", "voided", "event_changed"], "promoted"),
+        (["transferred", "reduced", "cancelled"], "cancelled"),
+        (["voided", "reduced"], "reduced"),
         (["corrected", "event_changed"], "event_changed"),
         (["event_changed", "corrected"], "corrected"),
     ],
@@ -328,7 +369,7 @@ def test_change_beside_a_cancellation_leaves_who_cancelled(ada, admin_user):
 def test_each_kind_has_a_subject_and_a_sentence(ada, kind):
     read_all()
     mail = Mail.objects.get()
-    mail.facts = [{**mail.facts[0], "kind": kind, "changes": []}]
+    mail.facts = [{**mail.facts[0], "kind": kind, "changes": [["venue", "Old Hall", "New Hall"]]}]
 
     subject, text, _ = written(mail)
 

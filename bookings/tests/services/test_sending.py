@@ -13,6 +13,7 @@ from bookings.outbox import Mail, old_mails
 from bookings.services import sending
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.delivery import Delivery
+from bookings.services.events import change_event
 from bookings.services.sending import LEASE, Sent, claim, send_again, send_some
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -158,6 +159,44 @@ def test_server_that_goes_away_in_between_is_left_alone_for_a_while(mail_server,
     delivery.away_until = 0
     assert delivery.send() is True
     assert (delivery.sent, delivery.failures) == (2, 0)
+
+
+def test_server_that_takes_few_mails_a_session_is_not_away(mail_server):
+    mail_server.mails_a_session = 2
+    bookings = [BookingFactory() for _ in range(7)]
+    read_all()
+
+    assert send_some() == Sent(sent=7)
+    assert len(mail_server.told()) == len(bookings)
+    assert set(Mail.objects.values_list("state", "attempts")) == {("sent", 1)}
+
+
+def test_server_that_takes_nothing_in_a_session_is_away(mail_server):
+    mail_server.mails_a_session = 0
+    BookingFactory()
+    read_all()
+
+    assert send_some() == Sent(failed=1, is_away=True)
+
+
+def test_change_that_was_undone_before_it_was_sent_is_told_to_nobody(mail_server, admin_user):
+    booking = BookingFactory(event=EventFactory(venue="Hall"))
+    read_all()
+    send_some()
+    for venue in ("Cellar", "Hall"):
+        change_event(booking.event_id, changes={"venue": venue}, actor=admin_user)
+        read_all()
+        # Both are facts of one mail.
+        Mail.objects.filter(state="waiting").update(happened_at=timezone.now())
+    facts = [fact for mail in Mail.objects.filter(state="waiting").order_by("sequence") for fact in mail.facts]
+    first, *others = Mail.objects.filter(state="waiting").order_by("sequence")
+    Mail.objects.filter(pk__in=[mail.pk for mail in others]).delete()
+    Mail.objects.filter(pk=first.pk).update(facts=facts)
+
+    send_some()
+
+    assert len(mail_server.told()) == 1
+    assert not Mail.objects.filter(state="waiting").exists()
 
 
 def test_pauses_double_while_the_server_is_away(mail_server, monkeypatch):

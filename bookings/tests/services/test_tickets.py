@@ -237,7 +237,7 @@ def test_voiding_moves_no_ticket_and_is_in_the_ledger(event, booking, admin_user
     after = everything()
     assert after["Booking"] == before["Booking"]
     assert ledger(event, after=2) == [(3, "transferred", 3, 7, 0, booking.pk, admin_user.pk)]
-    assert LedgerEntry.objects.get(sequence=3).note == "old codes voided: stolen"
+    assert LedgerEntry.objects.get(sequence=3).note == "old codes voided:\nstolen"
     assert [finding for report in verify_events() for finding in report.findings] == []
 
 
