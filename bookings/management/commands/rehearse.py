@@ -3,6 +3,7 @@ import re
 import signal
 import sys
 from argparse import ArgumentTypeError
+from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,7 +76,8 @@ class Command(BaseCommand):
             with one_at_a_time():
                 refuse_other_schema()
                 self.clean(options) if options["clean"] else self.run(options)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, CancelledError):
+            # asyncio passes the second one on where something else was cancelling the crowd at the same moment.
             raise CommandError(f"Interrupted. {REST}", returncode=INTERRUPTED) from None
         except (Refusal, Error) as error:
             raise CommandError(f"The database failed ({error.__cause__ or error}). {REST}") from error
