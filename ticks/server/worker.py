@@ -65,6 +65,8 @@ class Worker:
         self.threads = ThreadPoolExecutor(settings.THREADS, thread_name_prefix="django")
         self.bodies = Bodies(limit=settings.BODY_LIMIT, seconds=settings.BODY_SECONDS)
         self.in_flight, self.busy_at, self.beat_at = 0, 0.0, 0.0
+        self.is_ending = False
+        self.port_closed = asyncio.Event()
 
     def __rsgi_init__(self, loop) -> None:
         self.loop = loop
@@ -96,14 +98,17 @@ class Worker:
         self.log.flush()
         if stopping.has_begun():
             self.fast_path.long_polls.end()
-        is_ending = stopping.stage[0] == stopping.ENDING
-        if self.in_flight or not is_ending:
+        if self.in_flight or not self.is_ending:
             self.busy_at = now
-        if is_ending:
-            # SIGTERM was blocked until now (`ticks.server.process.stop_on_signal`). With it, granian ends this worker.
+        if self.is_ending:
+            # SIGTERM was blocked until now (`ticks.server.process.stop_on_signal`). With it, granian closes the port
+            # and ends this worker.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            self.loop.call_later(TICK_SECONDS, self.port_closed.set)
             if now - self.busy_at > LINGER_SECONDS:
                 sys.exit(0)
+        # From one tick before the port closes, requests wait until it has closed (`__rsgi__`).
+        self.is_ending = stopping.stage[0] == stopping.ENDING
 
     async def keep_up_each_minute(self) -> None:
         # The workers begin at different times, so that they do not do the same at once.
@@ -121,6 +126,10 @@ class Worker:
     async def __rsgi__(self, scope, protocol) -> None:
         self.in_flight += 1
         try:
+            if self.is_ending:
+                # Its client would connect again at once, and the connections that a port has not accepted yet when it
+                # closes are reset.
+                await self.port_closed.wait()
             body = None
             head = self.fast_path.find(scope)
             if head:

@@ -106,7 +106,7 @@ def test_stop_under_load_loses_nothing_that_was_acknowledged(start, port, tmp_pa
     assert "Unexpected exit" not in said
     assert took < 10
     # A client that connects in the last instant may be reset: once for each client, and then it finds the port closed.
-    assert counts["broken"] <= CLIENTS / 2
+    assert counts["broken"] <= CLIENTS / 4
     assert set(counts) <= {201, 503, "broken"}
     assert counts[201] > before > 0
     booked = [number for client in clients for number in client.booked]
