@@ -8,6 +8,7 @@ from email.utils import parseaddr
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
+from django.http.request import validate_host
 from environ import Env
 
 SECRET_BYTES = 32
@@ -17,6 +18,8 @@ TRUETYPE = {b"\0\1\0\0", b"true"}
 HOST_NAME = r"(\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\])"
 # An origin is a page's scheme, host and port, without a path: as a browser writes it into the header.
 ORIGIN = r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?"
+# The address of this site, as browsers write an origin.
+SITE = rf"https?://({ORIGIN.partition('://')[2]})"
 # A rate is written as in DRF: a whole number, a slash, a period.
 RATE = r"0*[1-9][0-9]{0,9}/[smhd].*"
 # A mail server's URL by its scheme, with the port that is usual for it. `smtps` is not among them: django-environ reads
@@ -151,6 +154,20 @@ class Environment:
             "EMAIL_USE_TLS": scheme == "smtp+tls",
             "EMAIL_USE_SSL": scheme == "smtp+ssl",
         }
+
+    def site(self, name: str, *, default: str, hosts: list[str], is_https: bool) -> str:
+        """The address at which people reach this site. Links in mails begin with it, so it must lead here."""
+        value = self.text(name, default, SITE, "write the site's address such as https://tickets.example.org, no path")
+        if os.environ.get(name, "").strip():
+            host = value.partition("://")[2]
+            host = host if host.endswith("]") else re.sub(":[0-9]+$", "", host)
+            if not validate_host(host, hosts):
+                raise ImproperlyConfigured(
+                    f"{name} is {value!r}, but ALLOWED_HOSTS does not have {host}; add it there."
+                )
+            if is_https and not value.startswith("https:"):
+                raise ImproperlyConfigured(f"{name} is {value!r}, but HTTPS is on; write it with https://.")
+        return value
 
     def sender(self, name: str, default: str) -> str:
         """A mail address, perhaps after a name."""

@@ -142,6 +142,13 @@ EMAIL_USE_TLS, EMAIL_USE_SSL = MAIL_SERVER.get("EMAIL_USE_TLS", False), MAIL_SER
 # `bookings.services.sending` leaves time for several of these before a lease ends.
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = environment.sender("DEFAULT_FROM_EMAIL", "" if MAIL_SERVER else "Ticks <ticks@localhost>")
+# Links in mails begin with it, and never with what a request says. With a mail server it has no default.
+SITE_URL = environment.site(
+    "SITE_URL",
+    default="" if MAIL_SERVER else f"http://127.0.0.1:{PORT}",
+    hosts=ALLOWED_HOSTS,
+    is_https=HTTPS,
+)
 # Facts of one booking within this time are told in one mail.
 MAIL_DELAY_SECONDS = environment.whole("MAIL_DELAY_SECONDS", 60, 0, 3600)
 MAIL_DAYS = environment.whole("MAIL_DAYS", 30, 7, 3660)

@@ -144,6 +144,7 @@ def by_mail(server: MailServer) -> dict[str, str]:
     return {
         "EMAIL_URL": f"smtp://127.0.0.1:{server.port}",
         "DEFAULT_FROM_EMAIL": "Ticks <tickets@example.org>",
+        "SITE_URL": "http://127.0.0.1:8000",
         "MAIL_DELAY_SECONDS": "0",
     }
 

@@ -30,6 +30,7 @@ UNKNOWN_MAIL_URL = f"EMAIL_URL does not begin with a known scheme; {HOW_MAIL_URL
 WRONG_MAIL_URL = f"EMAIL_URL cannot be read; {HOW_MAIL_URL}. Percent-encode what is no letter."
 HALF_MAIL_URL = "EMAIL_URL has a user without a password, or the reverse; write both or none."
 NO_SENDER = "write an address such as Ticks <tickets@example.org>, in letters of ASCII."
+NO_SITE = "write the site's address such as https://tickets.example.org, no path."
 WRONG_PARTS = "Set DB_HOST, DB_USER and DB_NAME together, or DATABASE_URL alone."
 
 
@@ -131,6 +132,20 @@ def check(tmp_path, **given):
             for scheme, port in (("smtp+tls", 465), ("smtp", 465), ("smtp+ssl", 25), ("smtp+ssl", 587))
         ],
         ({"EMAIL_URL": "smtp://h"}, f"DEFAULT_FROM_EMAIL is ''; {NO_SENDER}"),
+        ({"EMAIL_URL": "smtp://h", "DEFAULT_FROM_EMAIL": "a@example.org"}, f"SITE_URL is ''; {NO_SITE}"),
+        *[
+            ({"SITE_URL": site}, f"SITE_URL is {site!r}; {NO_SITE}")
+            for site in ("tickets.example.org", "https://h/", "https://h/path", "https://u:p@h", "ftp://h", "https://")
+        ],
+        (
+            {"SITE_URL": "https://tickets.example.org:8443", "ALLOWED_HOSTS": "other.example.org"},
+            "SITE_URL is 'https://tickets.example.org:8443', but ALLOWED_HOSTS does not have tickets.example.org; "
+            "add it there.",
+        ),
+        (
+            {"SITE_URL": "http://localhost", "HTTPS": "on"},
+            "SITE_URL is 'http://localhost', but HTTPS is on; write it with https://.",
+        ),
         *[
             ({"DEFAULT_FROM_EMAIL": sender}, f"DEFAULT_FROM_EMAIL is {sender!r}; {NO_SENDER}")
             for sender in (
@@ -229,6 +244,27 @@ def test_mail_server_is_read(environment, url, host, port, user, password, start
 
 def test_no_mail_server_is_none(environment):
     assert environment(EMAIL_URL="").mail_server() == {}
+
+
+@pytest.mark.parametrize(
+    ("site", "hosts"),
+    [
+        ("https://tickets.example.org", ["tickets.example.org"]),
+        ("https://tickets.example.org:8443", ["a.example.org", ".example.org"]),
+        ("http://[::1]:8000", ["[::1]"]),
+        ("http://127.0.0.1", ["*"]),
+    ],
+)
+def test_site_is_an_address_of_an_allowed_host(environment, site, hosts):
+    assert environment(SITE_URL=site).site("SITE_URL", default="", hosts=hosts, is_https=False) == site
+
+
+def test_site_without_a_setting_is_the_default(environment):
+    read = environment(SITE_URL="")
+
+    assert read.site("SITE_URL", default="http://127.0.0.1:8000", hosts=["other"], is_https=True) == (
+        "http://127.0.0.1:8000"
+    )
 
 
 @pytest.mark.parametrize("sender", ["tickets@example.org", "Ticks <tickets@example.org>", "ticks@localhost"])

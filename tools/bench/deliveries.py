@@ -96,7 +96,7 @@ def main() -> None:
     options = parser.parse_args()
     server, port = start_mail_server()
     os.environ["EMAIL_URL"], os.environ["DEFAULT_FROM_EMAIL"] = f"smtp://127.0.0.1:{port}", "ticks@example.org"
-    os.environ["MAIL_DELAY_SECONDS"] = "0"
+    os.environ["SITE_URL"], os.environ["MAIL_DELAY_SECONDS"] = "http://127.0.0.1:8000", "0"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticks.settings")
     django.setup()
     from django.core.management import call_command

@@ -135,7 +135,11 @@ def main() -> int:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     os.environ |= {"EMAIL_URL": f"smtp://127.0.0.1:{port}", "DEFAULT_FROM_EMAIL": "ticks@example.org"}
-    os.environ |= {"MAIL_DELAY_SECONDS": "0", "DJANGO_SETTINGS_MODULE": "ticks.settings"}
+    os.environ |= {
+        "SITE_URL": "http://127.0.0.1:8000",
+        "MAIL_DELAY_SECONDS": "0",
+        "DJANGO_SETTINGS_MODULE": "ticks.settings",
+    }
     inbox = Path(tempfile.mkdtemp(prefix="ticks-mails-")) / "inbox"
     inbox.touch()
     django.setup()
