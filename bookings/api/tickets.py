@@ -13,7 +13,7 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 from bookings.api.holders import TOKEN, TOKEN_QUERY, OfHolder
 from bookings.exceptions import BookingNotFound, NoDate, NoSuchSeat, NoTickets, TooManyForOneFile
 from bookings.models import Booking
-from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of
+from bookings.services.tickets import MAX_IN_FILE, pdf_name, read_ticketed, tickets_of
 from ticks.api.envelope import answer
 from ticks.api.errors import RefusesInJson
 from ticks.api.pagination import Pages
@@ -106,9 +106,8 @@ def file_response(description: str, example: str) -> OpenApiResponse:
     return OpenApiResponse(OpenApiTypes.BINARY, description=description, examples=[OpenApiExample("file", example)])
 
 
-def file_answer(content: bytes, booking: Booking, *, kind: str, content_type: str) -> HttpResponse:
-    # A reference is made of capitals, digits and a hyphen.
-    disposition = f'attachment; filename="ticks-{booking.reference}.{kind}"'
+def file_answer(content: bytes, *, name: str, content_type: str) -> HttpResponse:
+    disposition = f'attachment; filename="{name}"'
     return HttpResponse(content, content_type=content_type, headers={"Content-Disposition": disposition})
 
 
@@ -136,7 +135,7 @@ class TicketPdfView(FileView):
         if first_seat is None and booking.tickets_reserved > MAX_IN_FILE:
             raise TooManyForOneFile(booking.tickets_reserved, MAX_IN_FILE)
         tickets = tickets_of(booking, first_seat=first_seat or 1, most=MAX_IN_FILE)
-        return file_answer(tickets_pdf(booking, tickets), booking, kind="pdf", content_type=PdfRenderer.media_type)
+        return file_answer(tickets_pdf(booking, tickets), name=pdf_name(booking), content_type=PdfRenderer.media_type)
 
 
 class CalendarView(FileView):
@@ -153,6 +152,5 @@ class CalendarView(FileView):
         from bookings.documents.calendar import calendar_entry
 
         booking = read_ticketed(self.get_object())
-        return file_answer(
-            calendar_entry(booking), booking, kind="ics", content_type=f"{CalendarRenderer.media_type}; charset=utf-8"
-        )
+        content_type = f"{CalendarRenderer.media_type}; charset=utf-8"
+        return file_answer(calendar_entry(booking), name=f"event-{booking.reference}.ics", content_type=content_type)

@@ -10,12 +10,12 @@ from bookings.models import Booking
 from ticks.formatting import counted
 
 
-def calendar_entry(booking: Booking, *, method: str = "PUBLISH") -> bytes:
+def calendar_entry(booking: Booking, *, method: str = "PUBLISH", is_described: bool = True) -> bytes:
     """The entry of a booking whose event is loaded. Raises `NoDate` if the event has none.
 
     It has no end, since Ticks does not know when an event ends. A calendar that gets it again replaces the entry by its
     UID if the SEQUENCE or the DTSTAMP is higher. With the method "CANCEL" it takes the entry out (RFC 5546, section
-    3.2.5).
+    3.2.5). Whoever has lost the booking to somebody else gets it without a description, which is about the tickets.
     """
     is_cancelled = method == "CANCEL"
     event = booking.event
@@ -31,7 +31,8 @@ def calendar_entry(booking: Booking, *, method: str = "PUBLISH") -> bytes:
     entry.add("summary", event.name)
     if event.venue:
         entry.add("location", event.venue)
-    entry.add("description", f"Booking {booking.reference}, {counted(booking.tickets_reserved, 'ticket')}")
+    if is_described:
+        entry.add("description", f"Booking {booking.reference}, {counted(booking.tickets_reserved, 'ticket')}")
     entry.add("status", "CANCELLED" if is_cancelled else "CONFIRMED")
     if address := parseaddr(settings.DEFAULT_FROM_EMAIL)[1]:
         entry.add("organizer", f"mailto:{address}")

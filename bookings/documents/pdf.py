@@ -44,6 +44,7 @@ def tickets_pdf(booking: Booking, tickets: Sequence[tuple[int, str]]) -> bytes:
         # The same tickets make the same file.
         canvas = Canvas(file, pagesize=A5, invariant=1, lang="en")
         canvas.setTitle(f"Tickets {booking.reference}")
+        canvas.setAuthor("Ticks")
         canvas.setCreator("Ticks")
         for seat, code in tickets:
             draw_ticket(canvas, booking, seat, code)

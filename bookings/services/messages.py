@@ -6,84 +6,115 @@ import re
 from datetime import datetime
 from email.mime.text import MIMEText
 from email.utils import parseaddr
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
+from django.utils.formats import date_format
+from django.utils.translation import gettext, gettext_lazy
 
 from bookings.enums import BookingStatus, FactKind, LedgerKind
-from bookings.exceptions import BookingNotFound, NoTickets
 from bookings.models import Booking, LedgerEntry, show_cancelled
 from bookings.outbox import Mail
-from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of
+from bookings.services.tickets import MAX_IN_FILE, pdf_name, tickets_of
 from ticks.text import CONTROLS, MISLEADING
 
 # An operator's folder may have files of these names: `MAIL_TEMPLATES`.
-SUBJECT, TEXT, HTML = (f"bookings/mail/{name}" for name in ("subject.txt", "body.txt", "body.html"))
+SUBJECT, SENTENCE, STATE, TEXT, HTML = (
+    f"bookings/mail/{name}" for name in ("subject.txt", "sentence.txt", "state.txt", "body.txt", "body.html")
+)
 MAX_SUBJECT = 200
 # These change nothing about the tickets. Beside another fact they need no sentence of their own.
-BESIDE = {FactKind.EVENT_CHANGED, FactKind.CORRECTED}
+MINOR_KINDS = {FactKind.EVENT_CHANGED, FactKind.CORRECTED}
 # Whoever has just come to a booking must hear that, whatever happened to it afterwards: the mail shows what is left,
 # and has the codes that are valid.
-OUTRANKED_BY = {
+OUTRANKS = {
     FactKind.TRANSFERRED: {FactKind.REDUCED, FactKind.VOIDED},
     FactKind.BOOKED: {FactKind.VOIDED},
     FactKind.PROMOTED: {FactKind.VOIDED},
 }
+LABELS = {"name": gettext_lazy("Name"), "date": gettext_lazy("Date"), "venue": gettext_lazy("Venue")}
 BLANK_LINES = re.compile(r"\n{3,}")
 
 
 class Message:
     """A mail with its booking and event of this moment. `facts` are what happened, the oldest first; `fact` and its
-    `kind` are what the mail is about, since several facts end in one state."""
+    `kind` are what the mail is about, since several facts end in one state. `held` is the booking, if the recipient
+    holds tickets."""
 
     def __init__(self, mail: Mail):
         self.mail = mail
         self.facts = mail.facts
-        self.booking = Booking.objects.select_related("event").get(pk=mail.booking_id)
-        self.event = self.booking.event
-        show_cancelled([self.booking])
         self.fact = main_fact(self.facts)
         self.kind = FactKind(self.fact["kind"])
+        # All comes from one statement, so that nobody gets the codes of somebody to whom the booking was just moved.
+        self.booking = Booking.objects.select_related("event", "ticket_epoch").get(pk=mail.booking_id)
+        self.event = self.booking.event
+        show_cancelled([self.booking])
+        # A mail may have waited while the booking moved to somebody else.
+        self.is_former = self.kind == FactKind.TRANSFERRED_AWAY or mail.email != self.booking.email
+        holds_tickets = self.booking.status == BookingStatus.COMPLETED and not self.is_former
+        self.held = self.booking if holds_tickets else None
 
-    def identity(self) -> str:
-        """The Message-ID. It is the same however often the mail is tried, so that a second copy can be recognised; one
-        that staff send again is another mail."""
+    def message_id(self) -> str:
+        """It is the same however often the mail is tried, so that a second copy can be recognised; one that staff send
+        again is another mail."""
         parts = [self.event.pk, self.mail.sequence, self.booking.pk]
         parts += ["former"] if self.mail.is_to_former else []
         parts += [f"again{self.mail.repeats}"] if self.mail.repeats else []
         domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
         return f"<ticks.{'.'.join(map(str, parts))}@{domain}>"
 
+    @cached_property
     def context(self) -> dict[str, Any]:
         """What the templates see. A former holder sees nothing of the booking as it is now."""
-        # A mail may have waited while the booking moved to somebody else.
-        is_former = self.kind == FactKind.TRANSFERRED_AWAY or self.mail.email != self.booking.email
-        is_waiting = self.booking.status == BookingStatus.WAITLISTED
-        reduced = [fact for fact in self.facts if fact["kind"] == FactKind.REDUCED]
-        return {
+        booking, by = None if self.is_former else self.booking, self.fact.get("by", "")
+        given_back = [fact["tickets"] for fact in self.facts if fact["kind"] == FactKind.REDUCED and fact["by"] == by]
+        context = {
             "kind": self.kind,
             "name": one_line(self.mail.name),
             "event": self.event,
-            "date": self.event.date,
-            "booking": None if is_former else self.booking,
-            "position": None if is_former or not is_waiting else self.booking.waitlist_position,
-            "by": self.fact.get("by", ""),
-            "given_back": sum(fact["tickets"] for fact in reduced),
+            "date": written_date(self.event.date),
+            "booking": booking,
+            "position": booking and booking.waitlist_position,
+            "by": by,
+            "given_back": sum(given_back),
             "changes": changes_of(self.facts),
+            "has_tickets": self.held is not None and self.held.tickets_reserved <= MAX_IN_FILE,
+            "has_too_many": self.held is not None and self.held.tickets_reserved > MAX_IN_FILE,
         }
+        sentences = {"sentence": SENTENCE, "state": STATE}
+        return context | {name: one_line(render_to_string(path, context)) for name, path in sentences.items()}
 
     def subject(self) -> str:
-        return one_line(render_to_string(SUBJECT, self.context()))[:MAX_SUBJECT]
+        return one_line(render_to_string(SUBJECT, self.context))[:MAX_SUBJECT]
+
+    def text(self) -> str:
+        # Parts of a template that say nothing leave blank lines behind.
+        return BLANK_LINES.sub("\n\n", render_to_string(TEXT, self.context)).strip() + "\n"
+
+    def html(self) -> str:
+        return render_to_string(HTML, self.context)
+
+    def is_over(self) -> bool:
+        """Whether the recipient has lost the booking, or it is cancelled."""
+        is_cancelled = self.booking.status == BookingStatus.CANCELLED and not self.is_former
+        return is_cancelled or self.kind == FactKind.TRANSFERRED_AWAY
+
+    def has_held_tickets(self) -> bool:
+        """Whether the booking held tickets when the facts of this mail happened, or before."""
+        given = LedgerEntry.objects.filter(booking=self.booking, kind__in=[LedgerKind.BOOKED, LedgerKind.PROMOTED])
+        return given.filter(sequence__lte=self.facts[-1]["sequence"]).exists()
 
 
 def main_fact(facts: list[dict]) -> dict:
     """What several facts come to: the last one that says what has become of the booking, if there is one."""
-    states = [fact for fact in facts if fact["kind"] not in BESIDE]
+    states = [fact for fact in facts if fact["kind"] not in MINOR_KINDS]
     main = (states or facts)[-1]
     for fact in reversed(states):
-        if main["kind"] in OUTRANKED_BY.get(fact["kind"], ()):
+        if main["kind"] in OUTRANKS.get(fact["kind"], ()):
             main = fact
     return main
 
@@ -93,13 +124,22 @@ def changes_of(facts: list[dict]) -> list[dict]:
     changes: dict[str, dict] = {}
     for fact in facts:
         for name, old, new in fact.get("changes", []):
-            change = changes.setdefault(name, {"field": name, "old": value_of(name, old)})
-            change["new"] = value_of(name, new)
+            described = {"field": name, "label": LABELS[name], "old": written_value(name, old)}
+            change = changes.setdefault(name, described)
+            change["new"] = written_value(name, new)
     return [change for change in changes.values() if change["old"] != change["new"]]
 
 
-def value_of(field: str, stored: str | None) -> Any:
-    return datetime.fromisoformat(stored) if field == "date" and stored else stored
+def written_value(field: str, stored: str | None) -> str:
+    if field == "date":
+        return written_date(stored and datetime.fromisoformat(stored))
+    return one_line(stored or "")
+
+
+def written_date(moment: datetime | None) -> str:
+    """A date such as "1 December 2030, 19:30 UTC"; nothing for none."""
+    # Translators: a date and a time in Django's letters, such as "1 December 2030, 19:30".
+    return f"{date_format(moment, gettext('j F Y, H:i'))} UTC" if moment else ""
 
 
 def one_line(text: str) -> str:
@@ -112,34 +152,16 @@ def compose(mail: Mail) -> EmailMultiAlternatives | None:
     """The mail as it is sent now, with its files; None if all that it would tell was undone meanwhile. Raises whatever
     an operator's template raises."""
     message = Message(mail)
-    if message.kind == FactKind.EVENT_CHANGED and not changes_of(message.facts):
+    if message.kind == FactKind.EVENT_CHANGED and not message.context["changes"]:
         return None
-    held = held_by_recipient(message)
-    context = message.context() | {
-        "has_tickets": held is not None and held.tickets_reserved <= MAX_IN_FILE,
-        "has_too_many": held is not None and held.tickets_reserved > MAX_IN_FILE,
-    }
-    # Parts of a template that say nothing leave blank lines behind.
-    text = BLANK_LINES.sub("\n\n", render_to_string(TEXT, context)).strip() + "\n"
-    html = render_to_string(HTML, context)
-    headers = {"Message-ID": message.identity(), "Auto-Submitted": "auto-generated"}
-    email = EmailMultiAlternatives(message.subject(), text, to=[mail.email], headers=headers)
-    email.attach_alternative(html, "text/html")
-    if context["has_tickets"]:
-        email.attach(f"tickets-{held.reference}.pdf", pdf_of(held), "application/pdf")
-    if entry := calendar_part(message, held):
+    headers = {"Message-ID": message.message_id(), "Auto-Submitted": "auto-generated"}
+    email = EmailMultiAlternatives(message.subject(), message.text(), to=[mail.email], headers=headers)
+    email.attach_alternative(message.html(), "text/html")
+    if message.context["has_tickets"]:
+        email.attach(pdf_name(message.held), pdf_of(message.held), "application/pdf")
+    if entry := calendar_part(message):
         email.attach(entry)
     return email
-
-
-def held_by_recipient(message: Message) -> Booking | None:
-    """The booking with its event and epoch, if it holds tickets and is still the recipient's. All comes from one
-    statement, so that nobody gets the codes of somebody to whom the booking was just moved."""
-    try:
-        held = read_ticketed(message.booking)
-    except (BookingNotFound, NoTickets):
-        return None
-    return held if held.email == message.mail.email and message.kind != FactKind.TRANSFERRED_AWAY else None
 
 
 def pdf_of(held: Booking) -> bytes:
@@ -148,19 +170,16 @@ def pdf_of(held: Booking) -> bytes:
     return tickets_pdf(held, tickets_of(held, most=MAX_IN_FILE))
 
 
-def calendar_part(message: Message, held: Booking | None) -> MIMEText | None:
+def calendar_part(message: Message) -> MIMEText | None:
     """The event for the recipient's calendar, or what takes it out again; None if it was never in it or has no date."""
     from bookings.documents.calendar import calendar_entry
 
-    is_over = message.booking.status == BookingStatus.CANCELLED or message.kind == FactKind.TRANSFERRED_AWAY
-    if message.event.date is None or not (held or (is_over and has_held_tickets(message.booking))):
+    is_taken_out = message.is_over() and message.has_held_tickets()
+    if message.event.date is None or not (message.held or is_taken_out):
         return None
-    method = "PUBLISH" if held else "CANCEL"
-    part = MIMEText(calendar_entry(held or message.booking, method=method).decode(), "calendar", "utf-8")
+    method = "PUBLISH" if message.held else "CANCEL"
+    entry = calendar_entry(message.booking, method=method, is_described=not message.is_former)
+    part = MIMEText(entry.decode(), "calendar", "utf-8")
     part.set_param("method", method)
     part.add_header("Content-Disposition", "attachment", filename="event.ics")
     return part
-
-
-def has_held_tickets(booking: Booking) -> bool:
-    return LedgerEntry.objects.filter(booking=booking, kind__in=[LedgerKind.BOOKED, LedgerKind.PROMOTED]).exists()

@@ -75,6 +75,11 @@ def tickets_of(booking: Booking, *, first_seat: int = 1, most: int) -> list[Tick
     return [Ticket(seat, ticket_code(booking.pk, seat, epoch)) for seat in range(first_seat, last_seat + 1)]
 
 
+def pdf_name(booking: Booking) -> str:
+    # A reference is made of capitals, digits and a hyphen.
+    return f"tickets-{booking.reference}.pdf"
+
+
 def ticket_code(booking_id: int, seat: int, epoch: int, secret: str | None = None) -> str:
     """The code of a ticket, such as `T-96-4-3-QKXY7A3PDWRT4MCG6H`, signed with the present secret or with another."""
     named = "-".join([FORMAT, *map(in_letters, (booking_id, seat, epoch))])

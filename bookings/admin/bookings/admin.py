@@ -22,7 +22,7 @@ from bookings.admin.formatting import booking_url, event_link, status_badge
 from bookings.enums import BookingStatus
 from bookings.models import Booking, LedgerEntry, show_cancelled
 from bookings.outbox import Mail
-from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of
+from bookings.services.tickets import MAX_IN_FILE, pdf_name, read_ticketed, tickets_of
 from ticks.db.transactions import Busy
 from ticks.exceptions import Refusal
 from ticks.formatting import counted, plural, time_tag, with_unit
@@ -77,7 +77,7 @@ class BookingAdmin(Exportable, PageAdmin):
         except Refusal as refusal:
             messages.warning(request, refusal.message)
             return HttpResponseRedirect(booking_url(booking.pk))
-        headers = {"Content-Disposition": f'attachment; filename="ticks-{booking.reference}.pdf"'}
+        headers = {"Content-Disposition": f'attachment; filename="{pdf_name(booking)}"'}
         return HttpResponse(content, content_type="application/pdf", headers=headers)
 
     def ticket_files(self, booking: Booking) -> list[tuple[str, str]]:

@@ -46,7 +46,7 @@ def test_tickets_are_printed(client, booking, persona):
 
     assert (address, title) == (file_of(booking), "Tickets (PDF)")
     assert (response.status_code, response["Content-Type"]) == (200, "application/pdf")
-    assert response["Content-Disposition"] == f'attachment; filename="ticks-{booking.reference}.pdf"'
+    assert response["Content-Disposition"] == f'attachment; filename="tickets-{booking.reference}.pdf"'
     assert "no-store" in response["Cache-Control"]
     assert response.content.startswith(b"%PDF-")
 

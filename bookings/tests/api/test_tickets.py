@@ -50,13 +50,13 @@ def assert_answered(response, booking, route):
     if route == "tickets":
         assert response.json() == listed(booking)
         return
-    kind, content_type = {
-        "tickets.pdf": ("pdf", "application/pdf"),
-        "calendar.ics": ("ics", "text/calendar; charset=utf-8"),
+    name, content_type = {
+        "tickets.pdf": (f"tickets-{booking.reference}.pdf", "application/pdf"),
+        "calendar.ics": (f"event-{booking.reference}.ics", "text/calendar; charset=utf-8"),
     }[route]
     assert response["Content-Type"] == content_type
-    assert response["Content-Disposition"] == f'attachment; filename="ticks-{booking.reference}.{kind}"'
-    assert response.content.startswith(b"%PDF-" if kind == "pdf" else b"BEGIN:VCALENDAR\r\n")
+    assert response["Content-Disposition"] == f'attachment; filename="{name}"'
+    assert response.content.startswith(b"%PDF-" if route == "tickets.pdf" else b"BEGIN:VCALENDAR\r\n")
 
 
 @every_route

@@ -119,7 +119,7 @@ def test_tickets_are_printed(page_as, event, role):
     with page.expect_download() as download:
         page.get_by_role("link", name="Tickets (PDF)").click()
 
-    assert download.value.suggested_filename == f"ticks-{booking_of('Ada').reference}.pdf"
+    assert download.value.suggested_filename == f"tickets-{booking_of('Ada').reference}.pdf"
     assert Path(download.value.path()).read_bytes().startswith(b"%PDF-")
 
 

@@ -124,6 +124,16 @@ def test_file_has_its_fonts_inside(tmp_path):
     assert all(re.search(r"TrueType +\S+ +yes yes", line) for line in used)
 
 
+def test_file_says_what_it_is_and_who_made_it(tmp_path):
+    booking = booking_of(61)
+    path = tmp_path / "tickets.pdf"
+    path.write_bytes(tickets_pdf(booking, tickets_of(booking, most=1)))
+
+    lines = dict(re.split(r":\s+", line, maxsplit=1) for line in run("pdfinfo", path).splitlines())
+
+    assert (lines["Title"], lines["Author"], lines["Creator"]) == ("Tickets 4JYMC-YKT94T", "Ticks", "Ticks")
+
+
 def test_rendering_asks_no_database(monkeypatch):
     booking = booking_of(61)
     tickets = tickets_of(booking, most=1)

@@ -72,12 +72,12 @@ def test_booked_says_what_when_where_and_how_many(ada):
 
     assert subject == "Your tickets for Gala"
     assert text.replace("\r\n", "\n") == (
-        "Hello Ada Lovelace,\n\nyour booking is confirmed.\n\nYour tickets are attached.\n\n"
+        "Hello Ada Lovelace,\n\nYour booking is confirmed.\n\nYour tickets are attached.\n\n"
         "Event: Gala\nDate: 1 December 2030, 19:30 UTC\n"
-        f"Venue: Old Hall\nBooking: {ada.reference}\nTickets: 3\nYour booking now: holds tickets\n\n"
-        "This mail was written by a machine.\n"
+        f"Venue: Old Hall\nBooking: {ada.reference}\nTickets: 3\n\n"
+        "Your booking holds 3 tickets.\n\nThis mail was sent automatically.\n"
     )
-    for part in ("Hello Ada Lovelace,", "your booking is confirmed.", "Old Hall", ada.reference, "holds tickets"):
+    for part in ("Hello Ada Lovelace,", "Your booking is confirmed.", "Old Hall", ada.reference, "holds 3 tickets"):
         assert part in html
 
 
@@ -130,6 +130,47 @@ def test_cancelled_booking_is_taken_out_of_the_calendar(ada):
     assert int(entry.sequence.value) > int(published.sequence.value)
 
 
+def test_entry_that_is_taken_out_describes_the_booking_to_its_holder_alone(ada, admin_user):
+    read_all()
+    Mail.objects.update(state="sent", sent_at=timezone.now())
+    transfer_booking(ada, holder=Holder("Grace", "Hopper", "grace@example.org"), actor=admin_user)
+    read_all()
+    cancel_tickets(Booking.objects.get(), actor=admin_user)
+
+    former, new = (files(Mail.objects.get(state="waiting", email=f"{name}@example.org")) for name in ("ada", "grace"))
+
+    assert not hasattr(calendar_of(former["text/calendar"]).vevent, "description")
+    assert calendar_of(new["text/calendar"]).vevent.description.value == f"Booking {ada.reference}, 3 tickets"
+
+
+def test_former_holder_of_a_booking_that_is_cancelled_since_is_told_no_cancellation(ada, admin_user):
+    read_all()
+    transfer_booking(ada, holder=Holder("Grace", "Hopper", "grace@example.org"), actor=admin_user)
+    cancel_tickets(Booking.objects.get(), actor=admin_user)
+
+    # The transfer was not read yet, and this mail says that the booking is confirmed.
+    assert files(Mail.objects.get()) == {}
+
+
+def test_booking_that_held_tickets_only_after_a_mail_was_in_no_calendar_then(gala, ada):
+    waiting = BookingFactory(event=gala, tickets=4)
+    read_all()
+    cancel_tickets(ada, actor=ada.user)
+    cancel_tickets(waiting, actor=waiting.user)
+
+    # The promotion and the cancellation were not read yet.
+    assert files(Mail.objects.get(booking=waiting)) == {}
+
+
+def test_mail_reads_its_booking_once(ada, django_assert_num_queries):
+    read_all()
+    mail = Mail.objects.get()
+    compose(mail)
+
+    with django_assert_num_queries(1):
+        compose(mail)
+
+
 def test_former_holder_gets_no_tickets_and_the_new_one_gets_new_codes(ada, admin_user):
     read_all()
     old = tickets_now(ada)
@@ -150,7 +191,7 @@ def test_mail_to_whoever_has_just_lost_the_booking_shows_neither_tickets_nor_sta
 
     # The transfer was not read yet.
     assert files(Mail.objects.get()) == {}
-    assert not [part for part in written() if "holds tickets" in part or ada.reference in part]
+    assert not [part for part in written() if "Your booking holds" in part or ada.reference in part]
 
 
 def test_booking_that_comes_back_comes_back_into_the_calendar(ada, admin_user):
@@ -168,7 +209,7 @@ def test_booking_that_comes_back_comes_back_into_the_calendar(ada, admin_user):
     assert numbers == sorted({*numbers})
 
 
-@pytest.mark.parametrize(("is_staff", "who"), [(True, "the organiser has"), (False, "you have")])
+@pytest.mark.parametrize(("is_staff", "who"), [(True, "The organiser has"), (False, "You have")])
 def test_cancelled_with_the_token_by_somebody_else_s_login_is_the_holders_own(gala, is_staff, who):
     booking = BookingFactory(event=gala, user=None, email="ada@example.org")
     cancel_tickets(booking, actor=UserFactory(is_staff=is_staff))
@@ -191,7 +232,7 @@ def test_booking_of_more_tickets_than_a_file_takes_says_so():
     BookingFactory(event=EventFactory(total_tickets=101), tickets=101, email="ada@example.org")
     read_all()
 
-    assert "Your tickets are too many for a mail. Ask the organiser for them." in written()[1]
+    assert "You have too many tickets for one mail. Please ask the organiser for them." in written()[1]
     assert "application/pdf" not in files()
 
 
@@ -200,13 +241,13 @@ def test_waitlisted_says_the_place_at_the_time_of_sending(gala, ada):
     read_all()
     mail = Mail.objects.get(booking=second)
 
-    assert "waits, place 2 in line" in written(mail)[1]
+    assert "Your booking is on the waitlist, place 2." in written(mail)[1]
     cancel_tickets(first, actor=first.user)
     subject, text, html = written(mail)
 
     assert subject == "You are on the waitlist for Gala"
-    assert "place 1 in line" in text
-    assert "place 1 in line" in html
+    assert "Your booking is on the waitlist, place 1." in text
+    assert "Your booking is on the waitlist, place 1." in html
 
 
 def test_promoted(gala, ada):
@@ -217,7 +258,7 @@ def test_promoted(gala, ada):
     subject, text, _ = written(Mail.objects.get(booking=waiting))
 
     assert subject == "Your tickets for Gala"
-    assert "your wait is over" in text
+    assert "Your wait is over" in text
 
 
 @pytest.mark.parametrize("by", ["holder", "staff"])
@@ -229,10 +270,33 @@ def test_reduced_says_who_gave_how_many_back(ada, admin_user, by):
 
     subject, text, _ = written()
 
-    said = {"holder": "you have given back 2 tickets.", "staff": "the organiser has taken 2 tickets out"}
+    said = {"holder": "You have given back 2 tickets.", "staff": "The organiser has taken 2 tickets out"}
     assert subject == "Fewer tickets in your booking for Gala"
     assert said[by] in text
     assert "Tickets: 1\n" in text.replace("\r\n", "\n")
+
+
+def test_reductions_by_others_are_not_counted(ada, admin_user):
+    cancel_tickets(ada, tickets=1, actor=admin_user)
+    cancel_tickets(ada, tickets=1, actor=ada.user)
+    read_all()
+
+    assert "You have given back 1 ticket." in written()[1]
+
+
+@pytest.mark.parametrize(("tickets", "waits_for"), [(2, "1 ticket."), (3, "2 tickets.")])
+def test_waiting_booking_that_is_reduced_says_what_it_waits_for(gala, ada, tickets, waits_for):
+    BookingFactory(event=gala, tickets=1)
+    waiting = BookingFactory(event=gala, tickets=tickets)
+    cancel_tickets(waiting, tickets=1, actor=waiting.user)
+    read_all()
+    mail = Mail.objects.get(booking=waiting)
+
+    subject, text, _ = written(mail)
+
+    assert subject == "Fewer tickets in your booking for Gala"
+    assert f"Your booking now waits for {waits_for}" in text
+    assert "given back" not in text
 
 
 @pytest.mark.parametrize("by", ["holder", "staff"])
@@ -242,7 +306,7 @@ def test_cancelled_says_by_whom(ada, admin_user, by):
 
     subject, text, _ = written()
 
-    said = {"holder": "you have cancelled your booking.", "staff": "the organiser has cancelled your booking."}
+    said = {"holder": "You have cancelled your booking.", "staff": "The organiser has cancelled your booking."}
     assert subject == "Your booking for Gala is cancelled"
     assert said[by] in text
 
@@ -251,7 +315,7 @@ def test_guest_who_cancels_is_the_holder(gala):
     cancel_tickets(BookingFactory(event=gala, user=None))
     read_all()
 
-    assert "you have cancelled your booking." in written()[1]
+    assert "You have cancelled your booking." in written()[1]
 
 
 def test_cancelled_with_its_event(ada, admin_user):
@@ -261,8 +325,8 @@ def test_cancelled_with_its_event(ada, admin_user):
     subject, text, _ = written()
 
     assert subject == "Cancelled: Gala"
-    assert "the event is cancelled, and your booking with it." in text
-    assert "Your booking now: cancelled" in text
+    assert "The event is cancelled, and your booking with it." in text
+    assert "Your booking is cancelled." in text
 
 
 def test_transfer_tells_a_former_holder_nothing_of_the_new_one(ada, admin_user):
@@ -299,7 +363,7 @@ def test_voided_tickets_are_told_to_their_holder(ada, admin_user):
     subject, text, _ = written(Mail.objects.get(state="waiting"))
 
     assert subject == "New codes for your tickets for Gala"
-    assert "your tickets have new codes. The codes that you have had no longer work." in text
+    assert "Your tickets have new codes. Your old codes no longer work." in text
 
 
 def test_event_changed_says_old_and_new(ada, admin_user):
@@ -313,9 +377,9 @@ def test_event_changed_says_old_and_new(ada, admin_user):
 
     assert subject == "Changed: Ball"
     for line in (
-        "- Name: Gala -> Ball",
-        "- Date: 1 December 2030, 19:30 -> 2 December 2030, 19:30",
-        "- Venue: Old Hall -> none",
+        "- Name: Gala → Ball",
+        "- Date: 1 December 2030, 19:30 UTC → 2 December 2030, 19:30 UTC",
+        "- Venue: Old Hall → none",
     ):
         assert line in text
     assert "Name: Gala → Ball" in html
@@ -329,7 +393,7 @@ def test_change_joins_the_mail_of_a_booking_and_keeps_its_subject(ada, admin_use
     subject, text, _ = written()
 
     assert subject == "Your tickets for Gala"
-    assert "- Venue: Old Hall -> New Hall" in text
+    assert "- Venue: Old Hall → New Hall" in text
 
 
 @pytest.mark.parametrize(
@@ -361,8 +425,8 @@ def test_change_beside_a_cancellation_leaves_who_cancelled(ada, admin_user):
 
     _, text, _ = written()
 
-    assert "the organiser has taken 1 ticket out of your booking." in text
-    assert "- Venue: Old Hall -> New Hall" in text
+    assert "The organiser has taken 1 ticket out of your booking." in text
+    assert "- Venue: Old Hall → New Hall" in text
 
 
 @pytest.mark.parametrize("kind", FactKind.values)
@@ -398,7 +462,7 @@ def test_both_mails_of_a_transfer_have_identities_of_their_own(ada, admin_user):
     transfer_booking(ada, holder=Holder("Grace", "", "grace@example.org"), actor=admin_user)
     read_all()
 
-    assert len({Message(mail).identity() for mail in Mail.objects.all()}) == 2
+    assert len({Message(mail).message_id() for mail in Mail.objects.all()}) == 2
 
 
 @pytest.mark.parametrize("name", ["A\r\nBcc: all@example.org", "A\nB", "A\x00B", "A\u2028B", "A\u202eB", "A\x0bB"])
