@@ -4,20 +4,20 @@ No foreign key of theirs is one of the database. It would have each row here loc
 would wait for deliveries.
 """
 
-from datetime import datetime, timedelta
-
 from django.db import models
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from ticks.db.fields import ExactCharField, ExactEmailField
+from ticks.db.outgoing import Outgoing, OutgoingQuerySet
 
 
 class DeliveryPosition(models.Model):
     """How far an event's ledger has been turned into mails.
 
-    An event that was never looked at has no row, and is read from its first entry on. `told` has the values of the
-    event that were told last, since the ledger has old and new values only as text for people. While a change of the
-    event is being told to many bookings, `telling` has the changes and the last booking that they were told to.
+    An event that was never looked at has no row, and is read from its first entry on. `known_values` are the event's
+    values that holders know, since the ledger has old and new values only as text for people. While many holders are
+    notified of a change, `pending_change` has the change and the last booking that was notified.
     """
 
     # An event with this position is never read.
@@ -27,8 +27,9 @@ class DeliveryPosition(models.Model):
         "events.Event", models.CASCADE, primary_key=True, db_constraint=False, related_name="delivery_position"
     )
     sequence = models.PositiveBigIntegerField(default=0, help_text="The latest ledger entry that was read.")
-    told = models.JSONField(default=dict)
-    telling = models.JSONField(null=True)
+    # The columns have the names that the fields had in an earlier version.
+    known_values = models.JSONField(default=dict, db_column="told")
+    pending_change = models.JSONField(null=True, db_column="telling")
 
     class Meta:
         default_permissions = ()
@@ -58,17 +59,20 @@ class FormerHolder(models.Model):
         return f"booking {self.booking_id} until entry {self.sequence}"
 
 
-class Mail(models.Model):
+class MailQuerySet(OutgoingQuerySet):
+    def sendable(self):
+        """The waiting mails that no earlier one holds up: those of one booking leave in order. A former holder whose
+        address fails holds nobody else up."""
+        same = {"booking": OuterRef("booking"), "email": OuterRef("email")}
+        earlier = self.model.objects.waiting().filter(**same, sequence__lt=OuterRef("sequence"))
+        return self.waiting().filter(~Exists(earlier))
+
+
+class Mail(Outgoing):
     """One mail about one booking: the facts that it tells, to whom, and whether it has left.
 
-    It is written out only when it is sent, with the booking's state of that moment. Whoever sends it sets `claim`, and
-    `due_at` to the end of the lease; if that passes, anybody may claim it again.
+    It is written out only when it is sent, with the booking's state of that moment.
     """
-
-    class State(models.TextChoices):
-        WAITING = "waiting", "Waiting"
-        SENT = "sent", "Sent"
-        GIVEN_UP = "given_up", "Given up"
 
     booking = models.ForeignKey(
         "bookings.Booking", models.CASCADE, db_constraint=False, db_index=False, related_name="mails"
@@ -80,14 +84,11 @@ class Mail(models.Model):
     email = ExactEmailField(max_length=254)
     facts = models.JSONField(default=list)
     happened_at = models.DateTimeField(help_text="When the first fact happened.")
-    state = models.CharField(max_length=16, choices=State.choices, default=State.WAITING)
-    due_at = models.DateTimeField()
-    give_up_at = models.DateTimeField(help_text="A mail that fails later than this is given up.")
-    attempts = models.PositiveIntegerField(default=0)
     repeats = models.PositiveIntegerField(default=0, help_text="How often staff sent it again.")
-    error = models.CharField(max_length=200, blank=True)
-    claim = ExactCharField(max_length=32, null=True)
-    sent_at = models.DateTimeField(null=True)
+    # The column has the name that the field had in an earlier version.
+    lease = ExactCharField(max_length=32, null=True, db_column="claim")
+
+    objects = MailQuerySet.as_manager()
 
     class Meta:
         default_permissions = ()
@@ -105,10 +106,3 @@ class Mail(models.Model):
 
     def __str__(self):
         return f"mail about booking {self.booking_id}, entry {self.sequence}"
-
-
-def old_mails(moment: datetime, *, days: int) -> list[models.QuerySet]:
-    """What had been kept for so many days at this moment: mails that left or were given up, and former holders."""
-    oldest = moment - timedelta(days=days)
-    done = Mail.objects.filter(state__in=[Mail.State.SENT, Mail.State.GIVEN_UP], due_at__lt=oldest)
-    return [done, FormerHolder.objects.filter(created_at__lt=oldest)]

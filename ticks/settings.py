@@ -132,14 +132,14 @@ SIMPLE_JWT = {
 
 MAIL_SERVER = environment.mail_server()
 # Without a mail server the embedded database writes mails to files, and any other one tells nobody.
-MAIL_ON = bool(MAIL_SERVER) or EMBEDDED
+MAIL_ENABLED = bool(MAIL_SERVER) or EMBEDDED
 EMAIL_FILE_PATH = str(LOCAL_DIR / "mails")
 EMAIL_BACKEND = MAIL_SERVER.get("EMAIL_BACKEND", "django.core.mail.backends.filebased.EmailBackend")
 EMAIL_HOST, EMAIL_PORT = MAIL_SERVER.get("EMAIL_HOST", ""), MAIL_SERVER.get("EMAIL_PORT", 25)
 EMAIL_HOST_USER = MAIL_SERVER.get("EMAIL_HOST_USER", "")
 EMAIL_HOST_PASSWORD = MAIL_SERVER.get("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS, EMAIL_USE_SSL = MAIL_SERVER.get("EMAIL_USE_TLS", False), MAIL_SERVER.get("EMAIL_USE_SSL", False)
-# `bookings.services.sending` leaves time for several of these before a lease ends.
+# `ticks.mails` leaves time for several of these before a lease ends.
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = environment.sender("DEFAULT_FROM_EMAIL", "" if MAIL_SERVER else "Ticks <ticks@localhost>")
 # Links in mails begin with it, and never with what a request says. With a mail server it has no default.
@@ -154,11 +154,11 @@ MAIL_DELAY_SECONDS = environment.whole("MAIL_DELAY_SECONDS", 60, 0, 3600)
 MAIL_DAYS = environment.whole("MAIL_DAYS", 30, 7, 3660)
 MAIL_TEMPLATES = environment.folder("MAIL_TEMPLATES")
 if MAIL_SERVER:
-    MAIL_SENTENCE = f"Mails go to {EMAIL_HOST}, port {EMAIL_PORT}."
-elif MAIL_ON:
-    MAIL_SENTENCE = f"EMAIL_URL is not set, so mails are written to files in {EMAIL_FILE_PATH}."
+    MAIL_STATUS = f"Mails go to {EMAIL_HOST}, port {EMAIL_PORT}."
+elif MAIL_ENABLED:
+    MAIL_STATUS = f"EMAIL_URL is not set, so mails are written to files in {EMAIL_FILE_PATH}."
 else:
-    MAIL_SENTENCE = "EMAIL_URL is not set, so nobody is told anything by mail, also not later of what happens now."
+    MAIL_STATUS = "EMAIL_URL is not set, so nobody is told anything by mail, also not later of what happens now."
 # These functions say what is wrong with a server that is ready all the same. `/readyz` shows it.
 READINESS_WARNINGS = ["bookings.services.reports.delivery_warnings"]
 

@@ -112,15 +112,16 @@ def delivery_notices(now: datetime) -> list[Notice]:
     unread, unsent = delivery_lag(now)
     notices = []
     if unread:
-        text = f"Nobody is told what happened since {format_time(unread, now=now)}: see that manage.py deliver runs"
+        since = format_time(unread, now=now)
+        text = f"No ledger entry has been read since {since}. Check that manage.py deliver is running."
         notices.append(Notice("bad", "Mails are late", text))
     if unsent:
-        text = f"Mails are not sent since {format_time(unsent, now=now)}: see whether the mail server answers"
+        text = f"Mails have been waiting since {format_time(unsent, now=now)}. Check the mail server."
         notices.append(Notice("warn", "Mails are late", text))
     given_up = mails_given_up(MAX_NOTICES_OF_A_KIND + 1)
     for mail in given_up[:MAX_NOTICES_OF_A_KIND]:
         reference = mail.booking.reference
-        text = "a mail about this booking could not be delivered"
+        text = "A mail about this booking could not be delivered."
         notices.append(Notice("bad", "Mail given up", text, reference, booking_url(mail.booking_id)))
     if len(given_up) > MAX_NOTICES_OF_A_KIND:
         notices.append(Notice("bad", "Mail given up", "and more"))

@@ -13,7 +13,7 @@ from accounts.models import LoginSession, User, hash_of
 from accounts.tokens import access_token, new_refresh_id
 from bookings.models import Booking, LedgerEntry
 from bookings.services.events import open_event
-from bookings.services.news import tell_nobody
+from bookings.services.notifications import mute_event
 from events.models import EDITABLE_FIELDS, Event
 from ticks.db.transactions import in_one_transaction
 
@@ -48,7 +48,7 @@ def open_copy(event: Event) -> Event:
         f"({secrets.token_hex(4)})."
     )
     copy = open_event(fields, actor=owner)
-    tell_nobody(copy.pk)
+    mute_event(copy.pk)
     return copy
 
 

@@ -1,85 +1,106 @@
-"""What one `manage.py deliver` does in turns: it reads news, and it sends."""
+"""The work of one `manage.py deliver`: it turns ledgers into mails, and sends them."""
 
 import logging
-import random
 import time
+from collections import deque
 from collections.abc import Callable
 
 from django.conf import settings
 from django.db import close_old_connections
 
-from bookings.services.news import add_positions, events_with_news, pass_all, read_part
-from bookings.services.sending import send_some
+from bookings.services.mails import send_mails
+from bookings.services.notifications import add_positions, events_with_news, read_part, skip_all
+from ticks.db.outgoing import backoff
 
 log = logging.getLogger("bookings.delivery")
-# A turn reads for this long at most. Then mails that wait have their turn.
+# Ledgers are read for this long at most before mails that wait have their turn.
 READ_SECONDS = 2
-# While the mail server is away, it is tried after these pauses, which double.
+# While the mail server or the database is gone, it is tried again after these pauses.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1, 60
 
 
 class Delivery:
     """The work of one process. Any number of processes may work on one database, and each may end at any time.
 
-    `is_stopping` says when the turn is to end early. A mail that is just being sent is still marked.
+    `is_stopping` says when the work is to end early. A mail that is just being sent is still marked.
     """
 
     def __init__(self, *, is_stopping: Callable[[], bool] = lambda: False):
         self.is_stopping = is_stopping
-        self.failures = 0
-        # Until this time the mail server is not tried.
-        self.away_until = 0.0
+        self.mail_server, self.database = Pause(), Pause()
         self.sent = self.failed = 0
 
-    def turn(self) -> bool:
+    def run_once(self) -> bool:
         """Reads what is new and sends some of what is due. Returns whether there may be more to do at once.
 
-        Nothing is raised: what failed is logged, and is done in a later turn.
+        Nothing is raised: what failed is logged, and is tried again after a pause.
         """
-        close_old_connections()
-        try:
-            has_read = self.read()
-            return self.send() or has_read
-        except Exception:
-            # No caller could do better than the next turn does.
-            log.warning("Deliveries were interrupted, and are tried again.", exc_info=True)
+        if self.database.is_on():
             return False
+        try:
+            close_old_connections()
+            has_read = self.read()
+            has_more = self.send() or has_read
+        except Exception:
+            # No caller could do better than to try again.
+            log.warning("The delivery was interrupted, and is tried again.", exc_info=True)
+            self.database.begin()
+            return False
+        self.database.end()
+        return has_more
 
     def read(self) -> bool:
-        if not settings.MAIL_ON:
-            pass_all()
+        """Reads the ledgers of events with news. Returns whether there is more to read."""
+        if not settings.MAIL_ENABLED:
+            skip_all()
             return False
-        until = time.monotonic() + READ_SECONDS
-        event_ids, has_read = events_with_news(), False
+        event_ids = deque(events_with_news())
         if event_ids:
             add_positions()
+        until = time.monotonic() + READ_SECONDS
         # A part of each event after the other, so that an event with much news keeps no other waiting.
         while event_ids and time.monotonic() < until and not self.is_stopping():
-            event_ids = [event_id for event_id in event_ids if self.read_part(event_id)]
-            has_read = has_read or bool(event_ids)
-        return has_read
+            event_id = event_ids.popleft()
+            if self.read_part(event_id):
+                event_ids.append(event_id)
+        return bool(event_ids)
 
-    def read_part(self, event_id: int) -> int:
+    def read_part(self, event_id: int) -> bool:
         try:
             return read_part(event_id)
         except Exception:
             # The other events do not wait for this one.
             log.warning("The ledger of event %s is read later.", event_id, exc_info=True)
-            return 0
+            return False
 
     def send(self) -> bool:
-        if not settings.MAIL_ON or time.monotonic() < self.away_until:
+        """Sends some mails. Returns whether there may be more to send at once."""
+        if not settings.MAIL_ENABLED or self.mail_server.is_on():
             return False
-        outcome = send_some(is_stopping=self.is_stopping)
-        self.sent += outcome.sent
-        self.failed += outcome.failed
-        if outcome.sent:
-            self.failures = 0
-        if outcome.is_away:
-            self.failures += 1
-            pause = min(FIRST_PAUSE_SECONDS * 2 ** min(self.failures - 1, 20), LONGEST_PAUSE_SECONDS)
-            self.away_until = time.monotonic() + pause * random.uniform(0.5, 1.5)  # noqa: S311 (jitter)
+        result = send_mails(is_stopping=self.is_stopping)
+        self.sent += result.sent
+        self.failed += result.failed
+        if result.sent or not result.is_server_gone:
+            self.mail_server.end()
+        if result.is_server_gone:
+            self.mail_server.begin()
             return False
-        if outcome.sent or outcome.failed:
-            self.failures = 0
-        return outcome.sent + outcome.failed > 0
+        return result.sent + result.failed > 0
+
+
+class Pause:
+    """A pause after a failure. Each is longer than the one before, until one success."""
+
+    def __init__(self):
+        self.failures, self.until = 0, 0.0
+
+    def is_on(self) -> bool:
+        return time.monotonic() < self.until
+
+    def begin(self) -> None:
+        self.failures += 1
+        pause = backoff(self.failures, first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS)
+        self.until = time.monotonic() + pause
+
+    def end(self) -> None:
+        self.failures, self.until = 0, 0.0

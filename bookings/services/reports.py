@@ -139,7 +139,7 @@ class DeliveryLag(NamedTuple):
 def delivery_lag(now: datetime) -> DeliveryLag:
     """How far the deliveries are behind, if they are late. It reads one ledger entry of each event with news, and the
     earliest mail."""
-    if not settings.MAIL_ON:
+    if not settings.MAIL_ENABLED:
         return DeliveryLag()
     late = now - DELIVERY_IS_LATE_AFTER
     position = Coalesce(F("delivery_position__sequence"), Value(0))
@@ -147,8 +147,8 @@ def delivery_lag(now: datetime) -> DeliveryLag:
     behind = Event.objects.alias(position=position).filter(ledger_sequence__gt=F("position"))
     # The next entry of a large cancelled event may not be there yet.
     unread = behind.annotate(since=Subquery(next_entry.values("created_at"))).exclude(since=None).order_by("since")
-    waiting = Mail.objects.filter(state=Mail.State.WAITING).order_by("due_at")
-    earliest = unread.values_list("since", flat=True).first(), waiting.values_list("due_at", flat=True).first()
+    unsent = Mail.objects.sendable().order_by("due_at")
+    earliest = unread.values_list("since", flat=True).first(), unsent.values_list("due_at", flat=True).first()
     return DeliveryLag(*(since if since and since < late else None for since in earliest))
 
 
@@ -158,16 +158,19 @@ def delivery_warnings() -> list[str]:
     unread, unsent = delivery_lag(now)
     warnings = []
     if unread:
-        warnings.append(f"mails: the ledger is not read since {format_duration(now - unread)}; run manage.py deliver")
+        warnings.append(
+            f"mails: the ledger has not been read for {format_duration(now - unread)}; run manage.py deliver"
+        )
     if unsent:
-        warnings.append(f"mails: some wait since {format_duration(now - unsent)}; the mail server may be away")
+        warnings.append(f"mails: some have waited for {format_duration(now - unsent)}; check the mail server")
     return warnings
 
 
 def mails_given_up(limit: int) -> list[Mail]:
-    """The latest mails that were given up, with their bookings."""
-    given_up = Mail.objects.filter(state=Mail.State.GIVEN_UP).select_related("booking").order_by("-due_at")
-    return list(given_up[:limit])
+    """The latest mails that were given up, with their bookings. Mails to former holders and to addresses that were
+    corrected are left out, since nobody can send them again."""
+    given_up = Mail.objects.filter(state=Mail.State.GIVEN_UP, email=F("booking__email"))
+    return list(given_up.select_related("booking").order_by("-due_at")[:limit])
 
 
 def inventory_findings(limit: int) -> dict[Event, list[str]]:

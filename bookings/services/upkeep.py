@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.services import expired_rows, prune_accounts
 from bookings.models import IdempotencyKey
-from bookings.outbox import old_mails
+from bookings.outbox import FormerHolder, Mail
 from bookings.services.events import CANCEL_SECONDS, finish_cancellation, unfinished_cancellations
 from ticks.db.transactions import delete_in_batches
 
@@ -46,7 +46,7 @@ def prune() -> tuple[int, int, int]:
     """Deletes what has expired. Returns how many idempotency keys, how many rows of accounts, and how many mails with
     their former holders."""
     now = timezone.now()
-    mails = sum(map(delete_in_batches, old_mails(now, days=settings.MAIL_DAYS)))
+    mails = sum(map(delete_in_batches, expired_mail_rows(now)))
     return delete_in_batches(expired_keys(now)), prune_accounts(), mails
 
 
@@ -55,9 +55,16 @@ def has_expired(moment: datetime) -> bool:
 
     The rows tell it by themselves, so all processes and hosts see the same and nobody has to note when it was done.
     """
-    expired_mails = old_mails(moment, days=settings.MAIL_DAYS)
-    return any(rows.exists() for rows in (expired_keys(moment), *expired_rows(moment), *expired_mails))
+    expired = [expired_keys(moment), *expired_rows(moment), *expired_mail_rows(moment)]
+    return any(rows.exists() for rows in expired)
 
 
 def expired_keys(moment: datetime) -> QuerySet:
     return IdempotencyKey.objects.filter(created_at__lt=moment - timedelta(hours=settings.IDEMPOTENCY_HOURS))
+
+
+def expired_mail_rows(moment: datetime) -> list[QuerySet]:
+    """The mails that had left or were given up, and the former holders, that are no longer kept at this moment."""
+    oldest = moment - timedelta(days=settings.MAIL_DAYS)
+    done = Mail.objects.filter(state__in=[Mail.State.SENT, Mail.State.GIVEN_UP], due_at__lt=oldest)
+    return [done, FormerHolder.objects.filter(created_at__lt=oldest)]

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection
 
 from bookings.outbox import Mail
-from bookings.services import news
+from bookings.services import notifications
 from ticks.tests.served import TIMEOUT_SECONDS, free_port
 
 OK = "250 OK"
@@ -78,7 +78,7 @@ def mail_server(settings):
     server.start()
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
-    settings.MAIL_ON = True
+    settings.MAIL_ENABLED = True
     yield server
     server.stop()
 
@@ -86,19 +86,19 @@ def mail_server(settings):
 @pytest.fixture
 def at_once(monkeypatch):
     """Every fact is told in a mail of its own, which is due at once."""
-    monkeypatch.setattr(news, "MERGED_WITHIN", news.timedelta(0))
+    monkeypatch.setattr(notifications, "MERGED_WITHIN", notifications.timedelta(0))
 
 
 @pytest.fixture
 def mails_on(settings):
-    settings.MAIL_ON = True
+    settings.MAIL_ENABLED = True
 
 
 def read_all() -> None:
     """Reads all news, until nothing is left."""
-    news.add_positions()
-    for event_id in news.events_with_news():
-        while news.read_part(event_id):
+    notifications.add_positions()
+    for event_id in notifications.events_with_news():
+        while notifications.read_part(event_id):
             pass
 
 

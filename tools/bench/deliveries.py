@@ -75,7 +75,7 @@ def measure_idling(*, turns: int = 200) -> float:
     delivery = Delivery()
     began = time.perf_counter()
     for _ in range(turns):
-        delivery.turn()
+        delivery.run_once()
     return (time.perf_counter() - began) / turns
 
 
@@ -84,7 +84,7 @@ def deliver_all() -> float:
 
     delivery = Delivery()
     began = time.perf_counter()
-    while delivery.turn():
+    while delivery.run_once():
         pass
     return time.perf_counter() - began
 

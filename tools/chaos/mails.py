@@ -26,8 +26,8 @@ PROCESSES = 2
 # Of 1,000 mails so many are refused, taken so late that nobody waits, and taken while the connection is lost.
 REFUSED, HANGING, LOST = 30, 1, 10
 HANG_SECONDS = 12
-# A killed process keeps its mails for three minutes, and a refused mail may wait a few minutes for its third attempt.
-PATIENCE_SECONDS = 600
+# A killed process keeps its mails for five minutes, and a refused mail may wait a few minutes for its third attempt.
+TIMEOUT_SECONDS = 600
 TOLD = ("booked", "waitlisted", "promoted", "reduced", "cancelled")
 
 
@@ -156,7 +156,7 @@ def main() -> int:
             time.sleep(random.uniform(1, 5))  # noqa: S311 (chaos)
             faults[stage.disturb()] += 1
         wanted = expected()
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < until and wanted.keys() - set(inbox.read_text().split()):
             stage.start_all()
             time.sleep(1)

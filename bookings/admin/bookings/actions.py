@@ -10,8 +10,8 @@ from bookings.exceptions import AlreadyCancelled, InvalidTerms, NothingToSend, N
 from bookings.models import Booking, show_cancelled
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.inventory import EventWork, simulate
+from bookings.services.mails import latest_mail, send_again
 from bookings.services.messages import Message
-from bookings.services.sending import latest_mail, send_again
 from bookings.services.tickets import epoch_of
 from bookings.services.transfer import Holder, changes_to, transfer_booking, transfer_command
 from bookings.services.voiding import void_tickets

@@ -30,7 +30,7 @@ class Command(BaseCommand):
         refuse_other_schema()
         stopping = threading.Event()
         if not once:
-            self.stdout.write(f"Delivering. {settings.MAIL_SENTENCE}")
+            self.stdout.write(f"Delivering. {settings.MAIL_STATUS}")
             self.stdout.flush()
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, lambda *_: stopping.set())
@@ -38,7 +38,7 @@ class Command(BaseCommand):
             threading.Thread(target=end_with, args=[beside, stopping], name="parent", daemon=True).start()
         delivery = Delivery(is_stopping=stopping.is_set)
         while not stopping.is_set():
-            has_more = delivery.turn()
+            has_more = delivery.run_once()
             if once and not has_more:
                 break
             if not has_more:

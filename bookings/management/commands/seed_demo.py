@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.events import change_event, open_event
-from bookings.services.news import tell_from_now_on, tell_nobody
+from bookings.services.notifications import mute_event, skip_to_end
 from events.models import Event
 from ticks.db.migrations import refuse_other_schema
 
@@ -115,7 +115,7 @@ def make_event(demo: Demo, *, admin: User, people: list[User]) -> bool:
     }
     event = open_event(fields, actor=admin)
     # These people are made up, and so are their addresses.
-    tell_nobody(event.pk)
+    mute_event(event.pk)
     for number, tickets in enumerate(demo.bookings):
         person = people[number % len(people)]
         names = person.first_name, person.last_name, person.email
@@ -124,5 +124,5 @@ def make_event(demo: Demo, *, admin: User, people: list[User]) -> bool:
     # This comes after the bookings, since closed sales would refuse them.
     changes = {name: midnight + timedelta(days=day, hours=18) for name, day in demo.sales.items()}
     change_event(event.pk, changes=changes, actor=admin)
-    tell_from_now_on(event.pk)
+    skip_to_end(event.pk)
     return True

@@ -5,7 +5,6 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from bookings.outbox import FormerHolder, Mail
-from bookings.services.sending import claim
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.mail_server import read_all
 
@@ -46,7 +45,7 @@ def test_entry_takes_a_booking_from_one_person():
 # ANALYZE TABLE commits.
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.mariadb
-def test_claim_reads_the_due_mails_and_not_the_sent_ones():
+def test_lease_reads_the_due_mails_and_not_the_sent_ones():
     event = EventFactory(total_tickets=300)
     for _ in range(120):
         BookingFactory(event=event)
@@ -59,7 +58,7 @@ def test_claim_reads_the_due_mails_and_not_the_sent_ones():
         cursor.fetchall()
         cursor.execute("FLUSH STATUS")
 
-    assert len(claim(now=timezone.now())) == 10
+    assert len(Mail.objects.sendable().lease_due(limit=50)) == 10
 
     with connection.cursor() as cursor:
         cursor.execute("SHOW SESSION STATUS WHERE Variable_name LIKE 'Handler_read_%'")

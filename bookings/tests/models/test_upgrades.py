@@ -11,7 +11,6 @@ from datetime import timedelta
 from hashlib import sha256
 
 import pytest
-from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connection, models
@@ -27,7 +26,7 @@ from bookings.models import Booking, LedgerEntry
 from bookings.outbox import DeliveryPosition, Mail
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
-from bookings.services.news import events_with_news
+from bookings.services.notifications import events_with_news
 from bookings.services.search import find_bookings
 from bookings.services.verification import verify_events
 from bookings.tests.mail_server import read_all, stored_mails
@@ -273,12 +272,12 @@ def test_upgrade_mails_nothing_of_the_past_and_all_that_comes(tmp_path, mails_on
         call_command("migrate", verbosity=0)
 
         assert events_with_news() == []
-        positions = DeliveryPosition.objects.order_by("pk").values_list("pk", "sequence", "told__name")
+        positions = DeliveryPosition.objects.order_by("pk").values_list("pk", "sequence", "known_values__name")
         expected = Event.objects.order_by("pk").values_list("pk", "ledger_sequence", "name")
         assert list(positions) == list(expected)
         # A migration that was interrupted after its fill runs it again.
         [fill] = [one for one in migration("0013_mails").operations if isinstance(one, RunPython)]
-        fill.code(apps, None)
+        fill.code(MigrationLoader(connection).project_state(("bookings", "0013_mails")).apps, None)
         read_all()
         assert not Mail.objects.exists()
         receipt = book_tickets(BookingRequest(ROOMY, 2, "Ada", "Lovelace", "ada@example.org"))

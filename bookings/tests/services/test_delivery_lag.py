@@ -8,8 +8,10 @@ from django.utils import timezone
 
 from bookings.admin.home import delivery_notices
 from bookings.outbox import Mail
+from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
 from bookings.services.reports import DELIVERY_IS_LATE_AFTER, DeliveryLag, delivery_lag, delivery_warnings
+from bookings.services.transfer import Holder, transfer_booking
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.mail_server import read_all
 from ticks.server import health
@@ -54,10 +56,10 @@ def test_ledger_that_nobody_reads_is_late_since_its_next_entry():
 
     assert abs(lag.unread_since - moment) < timedelta(seconds=1)
     [warning] = delivery_warnings()
-    assert warning.startswith("mails: the ledger is not read since 12")
+    assert warning.startswith("mails: the ledger has not been read for 12")
     [(level, badge, text)] = texts()
     assert (level, badge) == ("bad", "Mails are late")
-    assert text.startswith("Nobody is told what happened since ")
+    assert text.startswith("No ledger entry has been read since ")
 
 
 def test_mails_that_nobody_sends_are_late():
@@ -66,16 +68,30 @@ def test_mails_that_nobody_sends_are_late():
     Mail.objects.update(due_at=timezone.now() - timedelta(hours=3))
 
     [warning] = delivery_warnings()
-    assert warning.startswith("mails: some wait since 3")
+    assert warning.startswith("mails: some have waited for 3")
     [(level, _, text)] = texts()
     assert level == "warn"
-    assert text.startswith("Mails are not sent since ")
+    assert text.startswith("Mails have been waiting since ")
 
 
 def test_mail_that_waits_for_its_next_attempt_is_not_late():
     BookingFactory()
     read_all()
     Mail.objects.update(due_at=timezone.now() + timedelta(minutes=30), attempts=9, error="no")
+
+    assert delivery_warnings() == []
+
+
+def test_mail_behind_one_that_waits_for_its_next_attempt_is_not_late(admin_user):
+    booking = BookingFactory(tickets=2)
+    read_all()
+    Mail.objects.update(
+        due_at=timezone.now() + timedelta(minutes=30), attempts=9, happened_at=timezone.now() - timedelta(hours=1)
+    )
+    cancel_tickets(booking, actor=admin_user)
+    read_all()
+    Mail.objects.filter(attempts=0).update(due_at=timezone.now() - timedelta(minutes=20))
+    assert Mail.objects.count() == 2
 
     assert delivery_warnings() == []
 
@@ -95,7 +111,7 @@ def test_entries_to_come_of_a_cancelled_event_are_not_late(monkeypatch, admin_us
 
 
 def test_nothing_is_late_where_nobody_is_told(settings):
-    settings.MAIL_ON = False
+    settings.MAIL_ENABLED = False
     BookingFactory()
     happened(days=1)
 
@@ -115,6 +131,16 @@ def test_mails_that_were_given_up_need_attention(number, listed):
     assert {(notice.level, notice.badge) for notice in notices} == {("bad", "Mail given up")}
     assert (notices[0].subject, notices[0].url) == (booking.reference, f"/admin/bookings/booking/{booking.pk}/")
     assert [notice.text for notice in notices[listed:]] == (["and more"] if number > listed else [])
+
+
+def test_mail_to_a_former_holder_that_was_given_up_needs_no_attention(admin_user):
+    booking = BookingFactory(email="ada@example.org")
+    transfer_booking(booking, holder=Holder("Grace", "", "grace@example.org"), actor=admin_user)
+    read_all()
+    Mail.objects.filter(email="ada@example.org").update(state="given_up")
+
+    assert Mail.objects.filter(state="given_up").exists()
+    assert delivery_notices(timezone.now()) == []
 
 
 def test_lag_costs_the_same_for_any_number(django_assert_num_queries):

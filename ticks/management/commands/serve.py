@@ -46,8 +46,8 @@ class Command(BaseCommand):
         if demo or (prepare and settings.EMBEDDED_DEFAULT):
             call_command("seed_demo", if_empty=True, stdout=self.stdout)
         self.say_what_is_missing()
-        nobody_sends = settings.MAIL_ON and not deliver
-        self.stdout.write(settings.MAIL_SENTENCE + (" manage.py deliver sends them." if nobody_sends else ""))
+        nobody_sends = settings.MAIL_ENABLED and not deliver
+        self.stdout.write(settings.MAIL_STATUS + (" manage.py deliver sends them." if nobody_sends else ""))
         connection.close()
         local = f"http://[{address}]:{settings.PORT}" if ":" in address else f"http://{address}:{settings.PORT}"
         site = public_site() or local

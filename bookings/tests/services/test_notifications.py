@@ -16,7 +16,7 @@ from bookings.models import Booking, LedgerEntry
 from bookings.outbox import DeliveryPosition, FormerHolder, Mail
 from bookings.rehearsal.copy import make_buyers, open_copy, remove_rehearsals
 from bookings.services import events as event_services
-from bookings.services import news
+from bookings.services import notifications
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event
 from bookings.services.transfer import Holder, transfer_booking
@@ -66,7 +66,7 @@ def test_facts_within_a_minute_are_one_mail(admin_user):
     assert mail.due_at - mail.happened_at == timedelta(seconds=60)
 
 
-@pytest.mark.parametrize("change", [{"claim": "somebody"}, {"attempts": 1}, {"seconds_ago": 61}])
+@pytest.mark.parametrize("change", [{"lease": "somebody"}, {"attempts": 1}, {"seconds_ago": 61}])
 def test_fact_joins_no_mail_that_is_on_its_way_or_old(change):
     booking = BookingFactory(tickets=3)
     read_all()
@@ -127,11 +127,11 @@ def test_nothing_is_read_twice():
     BookingFactory()
     read_all()
     read_all()
-    DeliveryPosition.objects.update(telling=None)
+    DeliveryPosition.objects.update(pending_change=None)
     read_all()
 
     assert len(stored_mails()) == 1
-    assert news.events_with_news() == []
+    assert notifications.events_with_news() == []
 
 
 def test_events_without_news_cost_one_query(django_assert_num_queries):
@@ -140,26 +140,26 @@ def test_events_without_news_cost_one_query(django_assert_num_queries):
     read_all()
 
     with django_assert_num_queries(1):
-        assert news.events_with_news() == []
+        assert notifications.events_with_news() == []
 
 
 def test_a_part_of_the_ledger_takes_the_same_queries_for_any_length(monkeypatch, django_assert_max_num_queries):
     event = EventFactory(total_tickets=20)
     for _ in range(20):
         BookingFactory(event=event)
-    news.add_positions()
+    notifications.add_positions()
 
     with django_assert_max_num_queries(10):
-        assert news.read_part(event.pk) == 21
+        assert notifications.read_part(event.pk) is True
 
 
 def test_ledger_is_read_in_parts(monkeypatch):
-    monkeypatch.setattr(news, "ENTRIES_A_PART", 2)
+    monkeypatch.setattr(notifications, "ENTRIES_A_PART", 2)
     event = EventFactory()
     bookings = [BookingFactory(event=event) for _ in range(4)]
-    news.add_positions()
+    notifications.add_positions()
 
-    assert [news.read_part(event.pk) for _ in range(4)] == [2, 2, 1, 0]
+    assert [notifications.read_part(event.pk) for _ in range(4)] == [True, True, True, False]
     assert [booking for booking, *_ in stored_mails()] == [booking.pk for booking in bookings]
 
 
@@ -295,7 +295,7 @@ def test_change_is_told_in_parts_once_to_each_and_then_the_ledger_goes_on(monkey
     read_all()
     change_event(event.pk, changes={"name": "Other"}, actor=admin_user)
     cancel_tickets(bookings[0], actor=bookings[0].user)
-    monkeypatch.setattr(news, "ENTRIES_A_PART", part)
+    monkeypatch.setattr(notifications, "ENTRIES_A_PART", part)
     read_all()
     change_event(event.pk, changes={"name": "Third"}, actor=admin_user)
     read_all()
@@ -308,13 +308,13 @@ def test_change_is_told_in_parts_once_to_each_and_then_the_ledger_goes_on(monkey
 
 
 def test_change_while_another_is_being_told_is_told_afterwards(monkeypatch, at_once, admin_user):
-    monkeypatch.setattr(news, "ENTRIES_A_PART", 1)
+    monkeypatch.setattr(notifications, "ENTRIES_A_PART", 1)
     event = EventFactory(name="One")
     bookings = [BookingFactory(event=event) for _ in range(2)]
     read_all()
     change_event(event.pk, changes={"name": "Two"}, actor=admin_user)
-    news.read_part(event.pk)
-    news.read_part(event.pk)
+    notifications.read_part(event.pk)
+    notifications.read_part(event.pk)
     change_event(event.pk, changes={"name": "Three"}, actor=admin_user)
     read_all()
 
@@ -334,14 +334,14 @@ def test_cancelled_event_is_told_to_each_live_booking(monkeypatch, at_once, admi
     cancel_event(event.pk, actor=admin_user)
     # The entries of the last bookings are not there yet. They are not passed.
     read_all()
-    assert news.events_with_news() == [event.pk]
+    assert notifications.events_with_news() == [event.pk]
     event_services.finish_cancellation(event.pk)
     read_all()
 
     live = [booking for booking in bookings if booking is not bookings[1]]
     assert [kinds_of(booking)[-1] for booking in live] == ["event_cancelled"] * 4
     assert kinds_of(bookings[1]) == ["waitlisted", "cancelled"]
-    assert news.events_with_news() == []
+    assert notifications.events_with_news() == []
 
 
 # Positions
@@ -398,7 +398,7 @@ def test_entry_that_commits_late_is_told_though_a_later_id_was_read(at_once):
 @pytest.mark.django_db(transaction=True)
 def test_read_that_is_interrupted_has_made_no_mail(monkeypatch):
     booking = BookingFactory()
-    news.add_positions()
+    notifications.add_positions()
 
     def fail(*args, **kwargs):
         raise RuntimeError
@@ -406,7 +406,7 @@ def test_read_that_is_interrupted_has_made_no_mail(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(DeliveryPosition, "save", fail)
         with pytest.raises(RuntimeError):
-            news.read_part(booking.event_id)
+            notifications.read_part(booking.event_id)
     assert stored_mails() == []
     read_all()
 
@@ -418,17 +418,18 @@ def test_read_that_is_interrupted_has_made_no_mail(monkeypatch):
 def test_readers_at_once_tell_each_fact_once_and_wait_for_none(at_once):
     event = EventFactory(total_tickets=40)
     bookings = [BookingFactory(event=event) for _ in range(40)]
-    news.add_positions()
+    notifications.add_positions()
     with transaction.atomic():
-        news.lock_position(event.pk)
+        notifications.lock_position(event.pk)
         # Another process is at this event.
-        [skipped] = run_together(1, lambda _: news.read_part(event.pk))
-    assert skipped == 0
+        [skipped] = run_together(1, lambda _: notifications.read_part(event.pk))
+    assert skipped is False
 
-    results = run_together(6, lambda _: [news.read_part(event.pk) for _ in range(3)])
+    results = run_together(6, lambda _: [notifications.read_part(event.pk) for _ in range(3)])
 
     assert not [result for result in results if isinstance(result, Exception)]
-    assert sum(map(sum, results)) == 41
+    assert any(map(any, results))
+    assert DeliveryPosition.objects.get(pk=event.pk).sequence == 41
     assert sorted(booking for booking, *_ in stored_mails()) == sorted(booking.pk for booking in bookings)
 
 
@@ -442,8 +443,8 @@ def test_reading_locks_no_event_and_no_booking():
         return BookingFactory(event=booking.event).pk
 
     with transaction.atomic():
-        news.add_positions()
-        news.read_part.__wrapped__(booking.event_id)
+        notifications.add_positions()
+        notifications.read_part.__wrapped__(booking.event_id)
         assert Mail.objects.exists()
         [made] = run_together(1, book)
 
@@ -452,7 +453,7 @@ def test_reading_locks_no_event_and_no_booking():
 
 def test_fact_that_was_read_too_late_is_given_up_and_not_sent():
     booking = BookingFactory()
-    old = timezone.now() - news.GIVE_UP_AFTER - timedelta(minutes=1)
+    old = timezone.now() - notifications.GIVE_UP_AFTER - timedelta(minutes=1)
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE bookings_ledgerentry SET created_at = %s", [connection.ops.adapt_datetimefield_value(old)]
@@ -460,13 +461,14 @@ def test_fact_that_was_read_too_late_is_given_up_and_not_sent():
     read_all()
 
     assert stored_mails(state="given_up") == [(booking.pk, booking.email, ["booked"])]
-    assert Mail.objects.get().error == news.TOO_OLD
+    assert Mail.objects.get().error == notifications.TOO_OLD
 
 
-def test_pass_all_tells_nobody_what_was_until_now():
+def test_skip_all_notifies_nobody_of_what_was_until_now():
     booking = BookingFactory()
 
-    assert news.pass_all() == 1
+    notifications.skip_all()
+    assert notifications.events_with_news() == []
     cancel_tickets(booking, actor=booking.user)
     read_all()
 
@@ -475,12 +477,12 @@ def test_pass_all_tells_nobody_what_was_until_now():
 
 def test_event_that_tells_nobody_is_never_read():
     event = EventFactory()
-    news.tell_nobody(event.pk)
+    notifications.mute_event(event.pk)
     booking = BookingFactory(event=event)
     read_all()
     assert stored_mails() == []
 
-    news.tell_from_now_on(event.pk)
+    notifications.skip_to_end(event.pk)
     cancel_tickets(booking, actor=booking.user)
     read_all()
 

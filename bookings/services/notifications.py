@@ -1,4 +1,4 @@
-"""Turns the ledger's entries into mails: what was not told yet, event by event, each from a position of its own.
+"""Turns the ledger's entries into mails, event by event, each from a position of its own.
 
 Ids of ledger entries commit out of order, so no position rests on them. Within an event the numbers have no gap, and
 each commits with its booking, under the event's lock.
@@ -28,17 +28,19 @@ MERGED_WITHIN = timedelta(seconds=settings.MAIL_DELAY_SECONDS)
 # its mail is given up from the beginning, so that staff see it and can send it.
 GIVE_UP_AFTER = timedelta(days=5)
 TOO_OLD = "It was read too late: manage.py deliver had not run for days."
-TOLD_FIELDS = ("name", "date", "venue")
-# The other kinds are told to nobody, or to all bookings of the event (`EDITED`).
-TOLD_OF_BOOKING = {
-    LedgerKind.BOOKED: FactKind.BOOKED,
-    LedgerKind.WAITLISTED: FactKind.WAITLISTED,
-    LedgerKind.PROMOTED: FactKind.PROMOTED,
-    LedgerKind.REDUCED: FactKind.REDUCED,
-    LedgerKind.CANCELLED: FactKind.CANCELLED,
-    LedgerKind.TRANSFERRED: FactKind.TRANSFERRED,
+# If one of these changes, all live bookings of the event are notified.
+NOTIFIED_FIELDS = ("name", "date", "venue")
+# A booking is notified of these entries. Each is the fact of the same name, unless `facts_of_entry` knows better.
+NOTIFIED_KINDS = {
+    LedgerKind.BOOKED,
+    LedgerKind.WAITLISTED,
+    LedgerKind.PROMOTED,
+    LedgerKind.REDUCED,
+    LedgerKind.CANCELLED,
+    LedgerKind.TRANSFERRED,
 }
-ENTRY = ("sequence", "kind", "tickets", "booking_id", "actor_id", "note", "created_at")
+HOLDER_COLUMNS = ("pk", "first_name", "last_name", "email", "user_id")
+ENTRY_COLUMNS = ("sequence", "kind", "tickets", "booking_id", "actor_id", "note", "created_at")
 
 
 class Recipient(NamedTuple):
@@ -57,10 +59,10 @@ class Fact(NamedTuple):
     happened_at: datetime
     booking_id: int
     to: Recipient
-    more: dict[str, Any] = {}
+    details: dict[str, Any] = {}
 
     def stored(self) -> dict:
-        return {"kind": self.kind, "sequence": self.sequence, "at": self.happened_at.isoformat(), **self.more}
+        return {"kind": self.kind, "sequence": self.sequence, **self.details}
 
 
 def events_with_news() -> list[int]:
@@ -71,42 +73,43 @@ def events_with_news() -> list[int]:
 
 def add_positions() -> None:
     """Gives events that were never looked at a position before their first entry."""
-    new = Event.objects.filter(delivery_position=None)
-    positions = [DeliveryPosition(event=event, told=values_told(event)) for event in new]
+    new = Event.objects.filter(delivery_position=None).only(*NOTIFIED_FIELDS)
+    positions = [DeliveryPosition(event=event, known_values=event_values(event)) for event in new]
     # Another process may add the same ones.
     DeliveryPosition.objects.bulk_create(positions, batch_size=ENTRIES_A_PART, ignore_conflicts=True)
 
 
-def values_told(event: Event) -> dict:
+def event_values(event: Event) -> dict:
     return {"name": event.name, "date": event.date and event.date.isoformat(), "venue": event.venue}
 
 
 @in_one_transaction
-def read_part(event_id: int) -> int:
-    """Turns the next entries of an event into mails, and moves its position in the same transaction. Returns how many
-    entries or bookings it went through: 0 if there is nothing more, or if another process is at this event.
+def read_part(event_id: int) -> bool:
+    """Turns the next entries of an event into mails, and moves its position in the same transaction. Returns whether
+    there may be more: not if another process is at this event.
 
     Raises `Busy`, `Unavailable`, `OutcomeUnknown`, after which it can be called again: either all was done, or nothing.
     """
     position = lock_position(event_id)
     if position is None:
-        return 0
+        return False
     now = timezone.now()
-    if position.telling is not None:
-        return tell_next_bookings(position, now=now)
+    if position.pending_change is not None:
+        notify_next_bookings(position, now=now)
+        return True
     entries = contiguous(position)
     edits = [place for place, entry in enumerate(entries) if entry.kind == LedgerKind.EDITED]
     if edits and (changes := changes_since(position)):
         if edits[0] == 0:
-            position.telling = {"changes": changes, "after": 0}
-            position.save(update_fields=["telling"])
-            return 1
+            position.pending_change = {"changes": changes, "after": 0}
+            notify_next_bookings(position, now=now)
+            return True
         entries = entries[: edits[0]]
     if entries:
-        store(facts_of(entries, event_id), now=now)
+        queue_mails(facts_of(entries), now=now)
         position.sequence = entries[-1].sequence
         position.save(update_fields=["sequence"])
-    return len(entries)
+    return bool(entries)
 
 
 def lock_position(event_id: int) -> DeliveryPosition | None:
@@ -119,7 +122,7 @@ def lock_position(event_id: int) -> DeliveryPosition | None:
 def contiguous(position: DeliveryPosition) -> list[Any]:
     """The next entries up to a gap: the entries of a large cancelled event are written in parts, after the event's."""
     later = LedgerEntry.objects.filter(event=position.event_id, sequence__gt=position.sequence).order_by("sequence")
-    entries = list(later.values_list(*ENTRY, named=True)[:ENTRIES_A_PART])
+    entries = list(later.values_list(*ENTRY_COLUMNS, named=True)[:ENTRIES_A_PART])
     expected = position.sequence
     for place, entry in enumerate(entries):
         expected += 1
@@ -129,48 +132,44 @@ def contiguous(position: DeliveryPosition) -> list[Any]:
 
 
 def changes_since(position: DeliveryPosition) -> list[tuple[str, Any, Any]]:
-    """What differs from what was told last: each field with its old and its new value. Nobody is told of changes of a
-    cancelled event."""
+    """What differs from what holders know: each field with its old and its new value. Nobody is notified of changes of
+    a cancelled event."""
     event = Event.objects.get(pk=position.event_id)
-    values = values_told(event)
     if event.deleted_at:
         return []
-    return [
-        (name, position.told.get(name), values[name]) for name in TOLD_FIELDS if position.told.get(name) != values[name]
-    ]
+    known, values = position.known_values, event_values(event)
+    return [(name, known.get(name), values[name]) for name in NOTIFIED_FIELDS if known.get(name) != values[name]]
 
 
-def tell_next_bookings(position: DeliveryPosition, *, now: datetime) -> int:
-    """Tells the next live bookings of a changed event. After the last one the position moves past the edit."""
+def notify_next_bookings(position: DeliveryPosition, *, now: datetime) -> None:
+    """Notifies the next live bookings of a changed event. After the last one the position moves past the edit."""
     [edit] = LedgerEntry.objects.filter(event=position.event_id, sequence=position.sequence + 1)
     live = (
         Booking.objects.of_event(position.event_id)
         .live()
-        .filter(pk__gt=position.telling["after"], created_at__lte=edit.created_at)
+        .filter(pk__gt=position.pending_change["after"], created_at__lte=edit.created_at)
     )
-    rows = live.order_by("pk").values_list("pk", "first_name", "last_name", "email", "user_id")[:ENTRIES_A_PART]
+    rows = live.order_by("pk").values_list(*HOLDER_COLUMNS)[:ENTRIES_A_PART]
     bookings = {pk: recipient(*columns) for pk, *columns in rows}
-    more = {"changes": position.telling["changes"]}
-    store(
-        [Fact(FactKind.EVENT_CHANGED, edit.sequence, edit.created_at, pk, to, more) for pk, to in bookings.items()],
+    details = {"changes": position.pending_change["changes"]}
+    queue_mails(
+        [Fact(FactKind.EVENT_CHANGED, edit.sequence, edit.created_at, pk, to, details) for pk, to in bookings.items()],
         now=now,
     )
     if len(bookings) == ENTRIES_A_PART:
-        position.telling["after"] = max(bookings)
+        position.pending_change["after"] = max(bookings)
     else:
-        position.told |= {name: new for name, _, new in position.telling["changes"]}
-        position.telling = None
+        position.known_values |= {name: new for name, _, new in position.pending_change["changes"]}
+        position.pending_change = None
         position.sequence = edit.sequence
-    position.save(update_fields=["telling", "told", "sequence"])
-    return len(bookings) + 1
+    position.save(update_fields=["pending_change", "known_values", "sequence"])
 
 
-def facts_of(entries: Sequence[Any], event_id: int) -> list[Fact]:
+def facts_of(entries: Sequence[Any]) -> list[Fact]:
     """What these entries tell, and to whom, in their order."""
-    entries = [entry for entry in entries if entry.kind in TOLD_OF_BOOKING]
+    entries = [entry for entry in entries if entry.kind in NOTIFIED_KINDS]
     ids = {entry.booking_id for entry in entries}
-    columns = ("pk", "first_name", "last_name", "email", "user_id")
-    holders = {pk: recipient(*row) for pk, *row in Booking.objects.filter(pk__in=ids).values_list(*columns)}
+    holders = {pk: recipient(*row) for pk, *row in Booking.objects.filter(pk__in=ids).values_list(*HOLDER_COLUMNS)}
     formers: dict[int, list[FormerHolder]] = {}
     for former in FormerHolder.objects.filter(booking__in=ids).order_by("sequence"):
         formers.setdefault(former.booking_id, []).append(former)
@@ -191,23 +190,23 @@ def facts_of_entry(entry: Any, holder: Recipient, formers: Sequence[FormerHolder
     # Whoever held the booking at this entry: the first who gave it away later, or who holds it now.
     later = next((former for former in formers if former.sequence > entry.sequence), None)
     to = recipient_of(later) if later else holder
-    kind = TOLD_OF_BOOKING[entry.kind]
-    more = {"tickets": entry.tickets, "by": "holder" if entry.actor_id == to.account else by}
+    kind = FactKind(entry.kind)
+    details = {"tickets": entry.tickets, "by": "holder" if entry.actor_id == to.account else by}
     if kind == FactKind.TRANSFERRED and entry.note.startswith(VOIDED_NOTE):
         kind = FactKind.VOIDED
     elif kind == FactKind.TRANSFERRED:
         former = next((one for one in formers if one.sequence == entry.sequence), None)
         if former:
-            yield fact_of(FactKind.TRANSFERRED_AWAY, entry, recipient_of(former), more)
+            yield fact_of(FactKind.TRANSFERRED_AWAY, entry, recipient_of(former), details)
         else:
             kind = FactKind.CORRECTED
     elif kind == FactKind.CANCELLED and entry.note == CANCELLED_WITH_EVENT:
         kind = FactKind.EVENT_CANCELLED
-    yield fact_of(kind, entry, to, more)
+    yield fact_of(kind, entry, to, details)
 
 
-def fact_of(kind: FactKind, entry: Any, to: Recipient, more: dict) -> Fact:
-    return Fact(kind, entry.sequence, entry.created_at, entry.booking_id, to, more)
+def fact_of(kind: FactKind, entry: Any, to: Recipient, details: dict) -> Fact:
+    return Fact(kind, entry.sequence, entry.created_at, entry.booking_id, to, details)
 
 
 def recipient(first_name: str, last_name: str, email: str, account: int | None) -> Recipient:
@@ -218,33 +217,33 @@ def recipient_of(former: FormerHolder) -> Recipient:
     return Recipient(former.name, former.email, former.account)
 
 
-def store(facts: Sequence[Fact], *, now: datetime) -> None:
-    """Makes mails of facts. A fact joins the mail that still waits for more of the same booking and person."""
+def queue_mails(facts: Sequence[Fact], *, now: datetime) -> None:
+    """Makes mails of facts. A fact is merged into the mail that still waits for more of the same booking and person."""
     facts = [fact for fact in facts if fact.to.email or fact.kind == FactKind.CORRECTED]
     if not facts:
         return
     ids = {fact.booking_id for fact in facts}
-    waiting = Mail.objects.filter(booking__in=ids, state=Mail.State.WAITING, claim=None, attempts=0)
+    waiting = Mail.objects.filter(booking__in=ids, state=Mail.State.WAITING, lease=None, attempts=0)
     latest = {(mail.booking_id, mail.email): mail for mail in waiting.select_for_update().order_by("sequence")}
-    new, joined = [], {}
+    new, merged = [], {}
     for fact in facts:
         if fact.kind == FactKind.CORRECTED:
             correct_waiting(fact, latest)
         key = (fact.booking_id, fact.to.email)
         mail = latest.get(key)
-        if mail and joins(fact, mail):
+        if mail and can_merge(fact, mail):
             mail.facts.append(fact.stored())
             if mail.pk:
-                joined[mail.pk] = mail
+                merged[mail.pk] = mail
         elif fact.to.email:
             latest[key] = new_mail(fact, now=now)
             new.append(latest[key])
-    Mail.objects.bulk_update(joined.values(), ["facts", "name", "email"])
+    Mail.objects.bulk_update(merged.values(), ["facts", "name", "email"])
     # A correction may have taken an address away.
     Mail.objects.bulk_create([mail for mail in new if mail.email])
 
 
-def joins(fact: Fact, mail: Mail) -> bool:
+def can_merge(fact: Fact, mail: Mail) -> bool:
     # Whoever gave the booking away hears nothing of it afterwards but that.
     is_away = fact.kind == FactKind.TRANSFERRED_AWAY
     return mail.state == Mail.State.WAITING and (is_away or fact.happened_at - mail.happened_at < MERGED_WITHIN)
@@ -271,7 +270,7 @@ def correct_waiting(fact: Fact, latest: dict[tuple[int, str], Mail]) -> None:
     """Gives the mails that wait for a corrected booking the right name and address. Those for former holders stay.
     Without an address there is nobody to tell."""
     formers = set(FormerHolder.objects.filter(booking=fact.booking_id).values_list("email", flat=True))
-    wrong = Mail.objects.filter(booking=fact.booking_id, state=Mail.State.WAITING, claim=None).exclude(
+    wrong = Mail.objects.filter(booking=fact.booking_id, state=Mail.State.WAITING, lease=None).exclude(
         email__in=formers
     )
     if fact.to.email:
@@ -284,21 +283,19 @@ def correct_waiting(fact: Fact, latest: dict[tuple[int, str], Mail]) -> None:
         latest[fact.booking_id, fact.to.email] = mail
 
 
-def pass_all() -> int:
-    """Moves all positions to the end of their ledgers, and tells nobody what is passed. Returns how many events."""
-    event_ids = events_with_news()
-    for event_id in event_ids:
-        tell_from_now_on(event_id)
-    return len(event_ids)
+def skip_all() -> None:
+    """Moves all positions to the end of their ledgers. Nobody is notified of what is skipped."""
+    for event_id in events_with_news():
+        skip_to_end(event_id)
 
 
-def tell_from_now_on(event_id: int) -> None:
-    """Tells nobody what has happened to an event until now."""
+def skip_to_end(event_id: int) -> None:
+    """Has nobody notified of what has happened to an event until now."""
     event = Event.objects.get(pk=event_id)
-    values = {"sequence": event.ledger_sequence, "told": values_told(event), "telling": None}
+    values = {"sequence": event.ledger_sequence, "known_values": event_values(event), "pending_change": None}
     DeliveryPosition.objects.update_or_create(event=event, defaults=values)
 
 
-def tell_nobody(event_id: int) -> None:
-    """Nobody is told anything of this event, until `tell_from_now_on`."""
+def mute_event(event_id: int) -> None:
+    """Has nobody notified of anything of this event, until `skip_to_end`."""
     DeliveryPosition.objects.update_or_create(event_id=event_id, defaults={"sequence": DeliveryPosition.NEVER})

@@ -1,0 +1,46 @@
+"""The mails to holders: sent by `manage.py deliver`, and sent again by staff."""
+
+from collections.abc import Callable
+
+from django.db.models import F
+from django.utils import timezone
+
+from bookings.exceptions import NothingToSend
+from bookings.models import Booking
+from bookings.outbox import Mail
+from bookings.services.messages import compose
+from bookings.services.notifications import GIVE_UP_AFTER
+from ticks.db.transactions import in_one_transaction
+from ticks.mails import SendResult, send_due_mails
+
+
+def send_mails(*, is_stopping: Callable[[], bool] = lambda: False) -> SendResult:
+    """Sends some of the mails that are due, those of a booking in order. Raises what `send_due_mails` raises."""
+    return send_due_mails(Mail.objects.sendable(), compose, is_stopping=is_stopping)
+
+
+def latest_mail(booking: Booking) -> Mail | None:
+    """The latest mail to whoever holds the booking now."""
+    return Mail.objects.filter(booking=booking, email=booking.email, is_to_former=False).order_by("sequence").last()
+
+
+@in_one_transaction
+def send_again(booking: Booking) -> Mail:
+    """Has the latest mail of a booking sent at once, also one that was sent or given up. Raises `NothingToSend`."""
+    mail = latest_mail(booking)
+    if mail is None:
+        raise NothingToSend
+    now = timezone.now()
+    # While somebody is sending it, it is not touched.
+    is_changed = Mail.objects.filter(pk=mail.pk, lease=None).update(
+        state=Mail.State.WAITING,
+        due_at=now,
+        give_up_at=now + GIVE_UP_AFTER,
+        attempts=0,
+        repeats=F("repeats") + 1,
+        error="",
+        sent_at=None,
+    )
+    if not is_changed:
+        raise NothingToSend("This mail is being sent at the moment.")
+    return mail

@@ -1,0 +1,109 @@
+"""Sends mails that wait in a table: leased for a while, sent one by one, and each marked before the next."""
+
+import logging
+import smtplib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.core.mail import EmailMessage, get_connection
+
+from ticks.db.outgoing import LEASE, Outgoing, OutgoingQuerySet, release
+
+log = logging.getLogger("ticks.mails")
+MAILS_A_LEASE = 50
+# No mail is begun when less than this is left of the lease: one mail to a slow server takes several `EMAIL_TIMEOUT`s.
+LAST_MAIL_RESERVE = timedelta(minutes=2)
+# All errors of smtplib are an `OSError`. The server says this as it goes away.
+GOING_AWAY = 421
+
+Compose = Callable[[Any], EmailMessage | None]
+
+
+@dataclass
+class SendResult:
+    """The number of mails that left and that failed. If the mail server is gone, the others wait for it."""
+
+    sent: int = 0
+    failed: int = 0
+    is_server_gone: bool = False
+
+
+def send_due_mails(
+    sendable: OutgoingQuerySet, compose: Compose, *, is_stopping: Callable[[], bool] = lambda: False
+) -> SendResult:
+    """Sends the mails that have waited longest. One that fails waits for its next attempt.
+
+    `compose` writes a mail out; it returns None if nothing is left to tell. If this process is killed, one mail at most
+    is sent a second time. Raises `Busy`, `Unavailable`, `OutcomeUnknown` where the database fails; then it can be
+    called again.
+    """
+    mails, result = sendable.lease_due(limit=MAILS_A_LEASE), SendResult()
+    if not mails:
+        return result
+    until = time.monotonic() + (LEASE - LAST_MAIL_RESERVE).total_seconds()
+    server = get_connection()
+    try:
+        while mails and not result.is_server_gone and time.monotonic() < until and not is_stopping():
+            if send(mails[0], compose, server, result):
+                mails.pop(0)
+    finally:
+        release(mails)
+        server.close()
+    return result
+
+
+def send(mail: Outgoing, compose: Compose, server, result: SendResult) -> bool:
+    """Sends a leased mail and marks it, or has it wait. Returns false if it could not be tried."""
+    try:
+        email = compose(mail)
+    except Exception as error:
+        # An operator's template can fail in any way. The other mails do not wait for this one.
+        return postpone(mail, error, result)
+    if email is None:
+        mail.delete_leased()
+        return True
+    try:
+        is_new_session = server.open()
+    except OSError as error:
+        log.warning("The mail server cannot be reached (%s).", type(error).__name__)
+        mail.store_error(error_text(error))
+        result.is_server_gone = True
+        return False
+    try:
+        server.send_messages([email])
+    except Exception as error:
+        server.close()
+        if is_server_gone(error) and not is_new_session:
+            # Some servers take a number of mails in one session. A new session shows whether this one is gone.
+            return False
+        result.is_server_gone = is_server_gone(error)
+        return postpone(mail, error, result)
+    mail.mark_sent()
+    result.sent += 1
+    return True
+
+
+def postpone(mail: Outgoing, error: Exception, result: SendResult) -> bool:
+    is_given_up = mail.postpone(error_text(error))
+    # The error itself may have the address in it.
+    word = "is given up" if is_given_up else "is tried again later"
+    log.warning("%s %s failed (%s) and %s.", type(mail).__name__, mail.pk, type(error).__name__, word)
+    result.failed += 1
+    return True
+
+
+def error_text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def is_server_gone(error: Exception) -> bool:
+    """Whether the mail server went away, and did not refuse this one mail."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        return error.smtp_code == GOING_AWAY
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return any(code == GOING_AWAY for code, _ in error.recipients.values())
+    is_refusal = isinstance(error, smtplib.SMTPException) and not isinstance(error, smtplib.SMTPServerDisconnected)
+    return isinstance(error, OSError) and not is_refusal
