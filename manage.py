@@ -10,7 +10,7 @@ def main():
     from django.core.management import execute_from_command_line
     from django.db import OperationalError
 
-    from ticks.exceptions import Refusal
+    from ticks.db.transactions import Busy, OutcomeUnknown, Unavailable
 
     try:
         _ = settings.SECRET_KEY
@@ -18,7 +18,7 @@ def main():
         sys.exit(f"Ticks cannot start: {error}")
     try:
         execute_from_command_line(sys.argv)
-    except (OperationalError, Refusal) as error:
+    except (OperationalError, Busy, OutcomeUnknown, Unavailable) as error:
         if "--traceback" in sys.argv:
             raise
         sys.exit(f"The database failed: {error}. What was not reported as done may be missing; run the command again.")

@@ -110,12 +110,13 @@ class InvalidTerms(Refusal):
     code = "invalid"
 
 
-class UnknownPosition(Refusal):
+class UnknownCursor(Refusal):
     status = 400
     code = "invalid"
     field = "cursor"
     message = (
-        "This is no position of the feed: send the nextCursor of an answer, or now, or leave it out to begin anew."
+        "This cursor is not known. Send the `nextCursor` of an earlier answer, send `now`, or leave it out to start at "
+        "the first entry."
     )
 
 

@@ -474,7 +474,7 @@ GUARDS = [
     Guard(
         "a cursor that is none is refused",
         "bookings/services/changes.py",
-        "            raise UnknownPosition\n",
+        "            raise UnknownCursor\n",
         "            pass\n",
         'bookings/tests/api/test_changes.py -k "bad_cursor or is_gone"',
     ),

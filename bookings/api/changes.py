@@ -2,7 +2,6 @@
 
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, inline_serializer
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
 
 from accounts.permissions import IsAdmin
 from bookings.api.serializers import (
@@ -12,7 +11,7 @@ from bookings.api.serializers import (
     EventChangesQuerySerializer,
     change_data,
 )
-from bookings.exceptions import UnknownPosition
+from bookings.exceptions import UnknownCursor
 from bookings.models import LedgerEntry
 from bookings.services.changes import (
     BEGINNING,
@@ -54,12 +53,7 @@ class ChangesView(ViewSet):
 
     def sent_query(self) -> dict:
         """The values of the query string. Raises `ValidationError`."""
-        query = self.request.query_params
-        repeated = [name for name in query if len(query.getlist(name)) > 1]
-        if repeated:
-            raise ValidationError({name: ["It stands in the query string more than once."] for name in repeated})
-        # DRF reads the choice of a renderer.
-        return self.get_serializer().run_validation({name: query[name] for name in query if name != "format"})
+        return self.get_serializer().run_validation(self.query_fields())
 
 
 class EventChangesViewSet(ChangesView):
@@ -126,10 +120,10 @@ class ChangesViewSet(ChangesView):
 
 
 def read_cursor(text: str | None) -> Cursor:
-    """The place that `nextCursor` of an answer names. Raises `UnknownPosition`."""
+    """The place that `nextCursor` of an answer names. Raises `UnknownCursor`."""
     if text is None:
         return BEGINNING
     number, _, sequence = map(parse_id, text.partition("."))
     if number is None or sequence is None:
-        raise UnknownPosition
+        raise UnknownCursor
     return Cursor(number, sequence)

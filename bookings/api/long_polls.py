@@ -18,8 +18,8 @@ from rest_framework.exceptions import AuthenticationFailed
 from accounts.authentication import caller_of
 from accounts.services import admins_of_sessions
 from accounts.tokens import Caller
-from bookings.api.serializers import MOST_WAIT_SECONDS
-from bookings.services.changes import latest_changes
+from bookings.api.serializers import DEFAULT_LIMIT, MOST_WAIT_SECONDS
+from bookings.services.changes import MOST_ENTRIES, latest_changes
 from ticks.db.outage import drop_if_lost
 from ticks.parsing import parse_id
 from ticks.server import stopping
@@ -29,8 +29,8 @@ PATH = re.compile(r"/api/v1/event/(\d{1,19})/changes", re.ASCII)
 # One parameter of a plain query string.
 NUMBER = re.compile(r"(after|limit|wait)=(\d{1,19})", re.ASCII)
 MAX_QUERY = 100
-# All that wait share one look at the database, this often, and at once for those who come.
-LOOK_SECONDS = 0.5
+# All that wait share one poll of the database. It is made this often, and at once for a new request.
+POLL_SECONDS = 0.5
 # A worker lets so many requests wait. When the server stops, Django has to answer all of them within a second or two.
 MOST_WAITING = 250
 
@@ -50,8 +50,8 @@ class LongPolls:
     def __init__(self, loop, threads):
         self.loop, self.threads = loop, threads
         self.waiting: set[LongPoll] = set()
-        self.newcomer = asyncio.Event()
-        self.looking: asyncio.Task | None = None
+        self.has_new = asyncio.Event()
+        self.poller: asyncio.Task | None = None
 
     async def wait_for_change(self, scope, protocol) -> None:
         """Returns when the request should be answered: at once, unless it is one that waits."""
@@ -59,9 +59,9 @@ class LongPolls:
         if poll is None or len(self.waiting) >= MOST_WAITING or stopping.has_begun():
             return
         self.waiting.add(poll)
-        self.newcomer.set()
-        if self.looking is None:
-            self.looking = self.loop.create_task(self.look())
+        self.has_new.set()
+        if self.poller is None:
+            self.poller = self.loop.create_task(self.poll_database())
         ends = [asyncio.ensure_future(poll.ended.wait()), asyncio.ensure_future(protocol.client_disconnect())]
         try:
             await asyncio.wait(ends, timeout=poll.seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -75,22 +75,22 @@ class LongPolls:
         for poll in self.waiting:
             poll.ended.set()
 
-    async def look(self) -> None:
+    async def poll_database(self) -> None:
         """Looks for changes as long as anybody waits."""
         try:
             while self.waiting:
-                self.newcomer.clear()
+                self.has_new.clear()
                 polls = tuple(self.waiting)
-                for poll in await self.loop.run_in_executor(self.threads, answerable, polls):
+                for poll in await self.loop.run_in_executor(self.threads, finished_polls, polls):
                     self.waiting.discard(poll)
                     poll.ended.set()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.newcomer.wait(), LOOK_SECONDS)
+                    await asyncio.wait_for(self.has_new.wait(), POLL_SECONDS)
         except Exception:
             # Django meets the same error, and reports it.
             self.end()
         finally:
-            self.looking = None
+            self.poller = None
 
 
 def read_long_poll(scope) -> LongPoll | None:
@@ -103,8 +103,9 @@ def read_long_poll(scope) -> LongPoll | None:
     found = [match.groups() for match in map(NUMBER.fullmatch, sent) if match]
     values = {name: parse_id(value) for name, value in found}
     event_id, after, seconds = parse_id(path[1]), values.get("after", 0), values.get("wait", 0)
-    is_plain = len(values) == len(sent) and None not in (event_id, after, seconds)
-    if not is_plain or not 0 < seconds <= MOST_WAIT_SECONDS:
+    limit = values.get("limit", DEFAULT_LIMIT)
+    is_plain = len(values) == len(sent) and None not in (event_id, after, seconds, limit)
+    if not is_plain or not 0 < seconds <= MOST_WAIT_SECONDS or not 0 < limit <= MOST_ENTRIES:
         return None
     try:
         caller = caller_of(head.headers.get("authorization", ""))
@@ -113,8 +114,8 @@ def read_long_poll(scope) -> LongPoll | None:
     return LongPoll(event_id, after, caller, seconds)
 
 
-def answerable(polls: Sequence[LongPoll]) -> list[LongPoll]:
-    """Those that wait no longer: there is a change, or the caller may not wait for it. Raises what Django will meet."""
+def finished_polls(polls: Sequence[LongPoll]) -> list[LongPoll]:
+    """The polls that end now: there is a change, or the caller may not wait for it. Raises what Django will meet."""
     try:
         # Since the thread's last work the connection may have been closed or become too old.
         connection.close_if_unusable_or_obsolete()

@@ -12,7 +12,7 @@ from ticks.formatting import iso_milliseconds
 from ticks.parsing import MAX_ID, MAX_TICKETS
 
 # How many changes an answer has where nobody asks for more or fewer.
-USUAL_CHANGES = 100
+DEFAULT_LIMIT = 100
 # Proxies wait longer than this for an answer, so the wait ends by itself.
 MOST_WAIT_SECONDS = 25
 # The cursor of the end of the feed.
@@ -201,7 +201,7 @@ def change_data(entry: LedgerEntry) -> dict:
 
 class ChangesPageSerializer(RequestSerializer):
     limit = WholeNumberField(
-        default=USUAL_CHANGES, min_value=1, max_value=MOST_ENTRIES, help_text="How many entries the answer may have."
+        default=DEFAULT_LIMIT, min_value=1, max_value=MOST_ENTRIES, help_text="How many entries the answer may have."
     )
 
 

@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import BaseRenderer
-from rest_framework.utils.urls import remove_query_param, replace_query_param
+from rest_framework.utils.urls import replace_query_param
 
 from bookings.api.holders import TOKEN, TOKEN_QUERY, OfHolder
 from bookings.exceptions import BookingNotFound, NoDate, NoSuchSeat, NoTickets, TooManyForOneFile
@@ -21,7 +21,7 @@ from ticks.api.schema import ID, WITH_TOKEN, describes
 from ticks.api.views import ViewSet
 from ticks.parsing import MAX_TICKETS, parse_id
 
-MOST = 100
+MAX_IN_ANSWER = 100
 FIRST_SEAT = OpenApiParameter(
     "firstSeat",
     {"type": "integer", "minimum": 1, "maximum": MAX_TICKETS},
@@ -46,19 +46,19 @@ class SeatPages(Pages):
         return []
 
 
-class OfTickets(OfHolder, ViewSet):
+class TicketViewBase(OfHolder, ViewSet):
     queryset = Booking.objects.all()
     filter_backends: list = []
 
     def first_seat(self) -> int | None:
-        sent = self.request.query_params.get("firstSeat")
+        sent = self.query_fields().get("firstSeat")
         seat = None if sent is None else parse_id(sent)
         if sent is not None and (seat is None or not 1 <= seat <= MAX_TICKETS):
             raise ValidationError({"firstSeat": [f"Send a whole number from 1 to {MAX_TICKETS}."]})
         return seat
 
 
-class TicketView(OfTickets):
+class TicketView(TicketViewBase):
     serializer_class = TicketSerializer
     pagination_class = SeatPages
     list_message = "Tickets retrieved successfully."
@@ -69,13 +69,13 @@ class TicketView(OfTickets):
         success={200: TicketSerializer(many=True)},
         errors=[*ERRORS, NoSuchSeat(2)],
         parameters=[*PARAMETERS, FIRST_SEAT],
-        description=f"One for each seat, at most {MOST} in an answer; `firstSeat` asks for the others.",
+        description=f"One for each seat, at most {MAX_IN_ANSWER} in an answer; `firstSeat` asks for the others.",
     )
     def list(self, request, pk):
         first_seat = self.first_seat() or 1
         booking = read_ticketed(self.get_object())
-        tickets = tickets_of(booking, first_seat=first_seat, most=MOST)
-        following, preceding = first_seat + MOST, max(first_seat - MOST, 1)
+        tickets = tickets_of(booking, first_seat=first_seat, most=MAX_IN_ANSWER)
+        following, preceding = first_seat + MAX_IN_ANSWER, max(first_seat - MAX_IN_ANSWER, 1)
         pagination = {
             "count": booking.tickets_reserved,
             "next": self.link(following) if following <= booking.tickets_reserved else None,
@@ -84,8 +84,7 @@ class TicketView(OfTickets):
         return answer(self.list_message, [ticket._asdict() for ticket in tickets], pagination=pagination)
 
     def link(self, first_seat: int) -> str:
-        url = self.request.build_absolute_uri()
-        return replace_query_param(remove_query_param(url, "firstSeat"), "firstSeat", first_seat)
+        return replace_query_param(self.request.build_absolute_uri(), "firstSeat", first_seat)
 
 
 class FileRenderer(BaseRenderer):
@@ -111,7 +110,7 @@ def file_answer(content: bytes, *, name: str, content_type: str) -> HttpResponse
     return HttpResponse(content, content_type=content_type, headers={"Content-Disposition": disposition})
 
 
-class FileView(RefusesInJson, OfTickets):
+class FileView(RefusesInJson, TicketViewBase):
     # Its renderers show no description of the route, which OPTIONS would ask for.
     http_method_names = ["get", "head"]
 

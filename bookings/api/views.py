@@ -75,9 +75,8 @@ IF_MATCH = OpenApiParameter(
     location="header",
     description="The `ETag` that the change is based on.",
 )
-# These names may stand beside the fields: the guest's token and DRF's choice of a renderer in the query string, and
-# what the browsable API adds to its forms.
-NOT_IN_QUERY, NOT_IN_FORM = {"token", "format"}, {"csrfmiddlewaretoken"}
+# The browsable API adds this to its forms.
+NOT_IN_FORM = {"csrfmiddlewaretoken"}
 
 
 class BookingFilters(django_filters.FilterSet):
@@ -186,13 +185,25 @@ class BookingViewSet(OfHolder, ViewSet):
     )
     def destroy(self, request, pk):
         booking, key = self.get_object(), self.sent_key()
-        fields = CANCELLATION.run_validation(cancellation_fields(request))
+        fields = CANCELLATION.run_validation(self.cancellation_fields())
         if fields.get("bookingId", booking.pk) != booking.pk:
             raise ValidationError({"bookingId": ["Must be the id in the URL, or be left out."]})
         actor = request.user if request.user.is_authenticated else None
         session_id = request.auth and request.auth.session_id
         cancelled = cancel_tickets(booking, tickets=fields.get("tickets"), actor=actor, key=key, session_id=session_id)
         return answer("Booking cancelled successfully.", headers=replay_headers(cancelled.is_replayed))
+
+    def cancellation_fields(self):
+        """The fields of the body and of the query string together. A name with two values is refused."""
+        data = self.request.data
+        if not hasattr(data, "items"):
+            return data
+        query, is_form = self.query_fields(), isinstance(data, QueryDict)
+        body = {name: value for name, value in data.items() if not (is_form and name in NOT_IN_FORM)}
+        differing = [name for name in query.keys() & body.keys() if str(query[name]).strip() != str(body[name]).strip()]
+        if differing:
+            raise ValidationError({name: ["The body and the query string say different things."] for name in differing})
+        return query | body
 
     def get_queryset(self):
         if self.request.user.is_staff:
@@ -219,22 +230,6 @@ def receipt_answer(receipt: Receipt) -> tuple[str, dict, dict[str, str]]:
         data["bookingToken"] = receipt.token
     headers = {"Location": f"/api/v1/booking/{receipt.booking.id}", **replay_headers(receipt.is_replayed)}
     return "Booking created successfully.", data, headers
-
-
-def cancellation_fields(request):
-    """The fields of the body and of the query string together. A name with two values is refused."""
-    if not hasattr(request.data, "items"):
-        return request.data
-    query = {name: value for name, value in request.query_params.items() if name not in NOT_IN_QUERY}
-    is_form = isinstance(request.data, QueryDict)
-    body = {name: value for name, value in request.data.items() if not (is_form and name in NOT_IN_FORM)}
-    differing = [name for name in query.keys() & body.keys() if str(query[name]).strip() != str(body[name]).strip()]
-    errors = {name: ["The body and the query string say different things."] for name in differing}
-    repeated = [name for name in query if len(request.query_params.getlist(name)) > 1]
-    errors |= {name: ["It stands in the query string more than once."] for name in repeated}
-    if errors:
-        raise ValidationError(errors)
-    return query | body
 
 
 class EventStatusViewSet(ViewSet):

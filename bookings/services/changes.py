@@ -30,7 +30,7 @@ from django.db import IntegrityError
 from django.db.models import F, Max, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
-from bookings.exceptions import UnknownPosition
+from bookings.exceptions import UnknownCursor
 from bookings.models import FeedPart, LedgerEntry
 from events.exceptions import EventNotFound
 from events.models import Event
@@ -48,13 +48,13 @@ class Cursor(NamedTuple):
     sequence: int
 
 
-class Slice(NamedTuple):
+class EntryRange(NamedTuple):
     event_id: int
     first: int
     last: int
 
 
-class Moved(NamedTuple):
+class EventProgress(NamedTuple):
     """An event, and the sequences up to which the feed and the ledger have its entries."""
 
     event_id: int
@@ -90,13 +90,13 @@ def latest_sequence() -> Coalesce:
 
 def changes_after(cursor: Cursor, *, limit: int) -> tuple[list[LedgerEntry], Cursor]:
     """The next entries of all events after this place, and the place after them: the same at the end of the feed.
-    Raises `UnknownPosition`, `Busy`, `Unavailable`."""
-    slices, end = slices_of(read_parts(cursor), cursor, limit=limit)
-    if sum(last - first + 1 for _, first, last in slices) < limit and len(slices) < PARTS_A_PAGE:
-        # Only a reader that has come to the end looks for what has moved.
-        extend_feed()
-        slices, end = slices_of(read_parts(cursor), cursor, limit=limit)
-    return entries_of(slices), end
+    Raises `UnknownCursor`, `Busy`, `Unavailable`."""
+    ranges, end = ranges_of(read_parts(cursor), cursor, limit=limit)
+    is_end = sum(last - first + 1 for _, first, last in ranges) < limit and len(ranges) < PARTS_A_PAGE
+    # Only a reader that has come to the end looks for what has moved.
+    if is_end and extend_feed():
+        ranges, end = ranges_of(read_parts(cursor), cursor, limit=limit)
+    return entries_of(ranges), end
 
 
 def end_of_feed() -> Cursor:
@@ -106,28 +106,33 @@ def end_of_feed() -> Cursor:
     return Cursor(last.number, last.last) if last else BEGINNING
 
 
-def extend_feed() -> None:
-    """Appends what has been committed since to the feed. Raises `Busy`, `Unavailable`, `OutcomeUnknown`."""
-    # Another reader was faster. What it has not seen, the next one will.
-    with suppress(IntegrityError):
-        append_parts()
+def extend_feed() -> bool:
+    """Appends what has been committed since to the feed. Returns whether there was something. Raises `Busy`,
+    `Unavailable`, `OutcomeUnknown`."""
+    # The last number is read first. If another reader appends meanwhile, these parts are refused (2.).
+    last = FeedPart.objects.aggregate(last=Max("number"))["last"] or 0
+    parts = parts_of(moved_events(), after=last)
+    if parts:
+        # Another reader was faster. What it has not seen, the next one will.
+        with suppress(IntegrityError):
+            append_parts(parts)
+    return bool(parts)
 
 
 @in_one_transaction
-def append_parts() -> None:
-    last = FeedPart.objects.aggregate(last=Max("number"))["last"] or 0
-    FeedPart.objects.bulk_create(parts_of(moved_events(), after=last), batch_size=500)
+def append_parts(parts: Sequence[FeedPart]) -> None:
+    FeedPart.objects.bulk_create(parts, batch_size=500)
 
 
-def moved_events() -> Iterable[Moved]:
+def moved_events() -> Iterable[EventProgress]:
     """The events whose ledger has gone on since their last part. One statement reads both."""
     last_part = FeedPart.objects.filter(event_id=OuterRef("pk")).order_by("-first").values("last")[:1]
     in_feed = Coalesce(Subquery(last_part), 0)
     events = Event.objects.alias(in_feed=in_feed).filter(ledger_sequence__gt=F("in_feed")).order_by("pk")
-    return map(Moved._make, events.values_list("pk", in_feed, latest_sequence()))
+    return map(EventProgress._make, events.values_list("pk", in_feed, latest_sequence()))
 
 
-def parts_of(moved: Iterable[Moved], *, after: int) -> list[FeedPart]:
+def parts_of(moved: Iterable[EventProgress], *, after: int) -> list[FeedPart]:
     # While a large event is cancelled, its `ledger_sequence` is ahead of its entries.
     news = [event for event in moved if event.in_ledger > event.in_feed]
     return [
@@ -138,36 +143,36 @@ def parts_of(moved: Iterable[Moved], *, after: int) -> list[FeedPart]:
 
 def read_parts(cursor: Cursor) -> list[FeedPart]:
     """The part that the cursor is in, which may have been read to its end, and those after it. Raises
-    `UnknownPosition`."""
+    `UnknownCursor`."""
     parts = list(FeedPart.objects.filter(number__gte=cursor.number).order_by("number")[: PARTS_A_PAGE + 1])
     if cursor != BEGINNING:
         # If the database was restored from a backup, the part may be missing, and whoever waited for it would miss
         # what comes before it.
         here = parts[0] if parts else None
         if not (here and here.number == cursor.number and here.first - 1 <= cursor.sequence <= here.last):
-            raise UnknownPosition
+            raise UnknownCursor
     return parts
 
 
-def slices_of(parts: Sequence[FeedPart], cursor: Cursor, *, limit: int) -> tuple[list[Slice], Cursor]:
+def ranges_of(parts: Sequence[FeedPart], cursor: Cursor, *, limit: int) -> tuple[list[EntryRange], Cursor]:
     """What is to be read of these parts after a place, and the place after it."""
-    slices = []
+    ranges = []
     for part in parts:
         first = cursor.sequence + 1 if part.number == cursor.number else part.first
         last = min(part.last, first + limit - 1)
-        if first <= last and len(slices) < PARTS_A_PAGE:
-            slices.append(Slice(part.event_id, first, last))
+        if first <= last and len(ranges) < PARTS_A_PAGE:
+            ranges.append(EntryRange(part.event_id, first, last))
             cursor, limit = Cursor(part.number, last), limit - (last - first + 1)
-    return slices, cursor
+    return ranges, cursor
 
 
-def entries_of(slices: Sequence[Slice]) -> list[LedgerEntry]:
-    """The entries of these slices in their order. Those of a rehearsal that was removed are missing."""
-    if not slices:
+def entries_of(ranges: Sequence[EntryRange]) -> list[LedgerEntry]:
+    """The entries of these ranges, in order. Those of a rehearsal that was removed are missing."""
+    if not ranges:
         return []
     wanted = Q()
-    for event_id, first, last in slices:
+    for event_id, first, last in ranges:
         wanted |= Q(event=event_id, sequence__range=(first, last))
     found = {(entry.event_id, entry.sequence): entry for entry in LedgerEntry.objects.filter(wanted).order_by()}
-    places = ((event_id, sequence) for event_id, first, last in slices for sequence in range(first, last + 1))
+    places = ((event_id, sequence) for event_id, first, last in ranges for sequence in range(first, last + 1))
     return [found[place] for place in places if place in found]

@@ -32,14 +32,18 @@ def keep_up() -> None:
         log.warning("The upkeep was interrupted and is tried again.", exc_info=True)
 
 
-def finish_cancellations(*, seconds: float = float("inf")) -> None:
-    """Cancels the bookings that are left of cancelled events, for at most so many seconds of each event."""
+def finish_cancellations(*, seconds: float = float("inf")) -> list[int]:
+    """Cancels the bookings that are left of cancelled events, for at most so many seconds of each event. Returns the
+    ids of the events where that failed."""
+    failed = []
     for event in unfinished_cancellations():
         try:
             finish_cancellation(event.pk, seconds=seconds)
         except Exception:
             # The other events do not wait for this one.
             log.warning("Bookings of the cancelled event %s are left for later.", event.pk, exc_info=True)
+            failed.append(event.pk)
+    return failed
 
 
 def prune() -> tuple[int, int, int]:

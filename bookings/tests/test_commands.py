@@ -2,13 +2,15 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import AttemptCounter, LoginSession, User
 from bookings.management.commands import seed_demo
 from bookings.models import Booking, IdempotencyKey, LedgerEntry
+from bookings.services import upkeep
 from bookings.services.booking import BookingRequest, book_tickets
+from bookings.services.events import close_event
 from bookings.services.verification import verify_events
 from bookings.tests.factories import EventFactory
 from events.models import Event
@@ -84,6 +86,25 @@ def test_prune_keeps_keys_as_long_as_the_setting_says(settings):
     assert run("prune").startswith("Deleted 0 idempotency keys")
     IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=49))
     assert run("prune").startswith("Deleted 1 idempotency keys")
+
+
+def test_prune_says_which_cancellation_it_could_not_finish(monkeypatch, admin_user):
+    monkeypatch.setattr("bookings.services.events.BOOKINGS_A_PART", 1)
+    event = EventFactory(total_tickets=9)
+    for _ in range(3):
+        book_tickets(BookingRequest(event.pk, 1, "Ada", "Lovelace", "ada@example.org"))
+    close_event(event.pk, actor=admin_user)
+
+    def fail(event_id, **options):
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(upkeep, "finish_cancellation", fail)
+        with pytest.raises(CommandError, match=rf"^The cancellation of 1 event \({event.pk}\) could not be finished."):
+            run("prune")
+    run("prune")
+
+    assert not Booking.objects.live().exists()
 
 
 def test_prune_deletes_only_what_has_run_out(user):

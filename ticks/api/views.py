@@ -7,6 +7,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
@@ -16,6 +17,9 @@ from ticks.api.errors import RefusesInJson, enveloped
 from ticks.api.headers import PAGE_POLICY
 from ticks.api.idempotency import KeyedActions
 
+# These names may stand in any query string: DRF's choice of a renderer, and the guest's token.
+NO_FIELDS = {"format", "token"}
+
 
 class ViewSet(KeyedActions, GenericViewSet):
     def valid_fields(self, **options) -> dict:
@@ -23,6 +27,14 @@ class ViewSet(KeyedActions, GenericViewSet):
         serializer = self.get_serializer(data=self.request.data, **options)
         serializer.is_valid(raise_exception=True)
         return serializer.validated_data
+
+    def query_fields(self) -> dict[str, str]:
+        """The fields of the query string. Raises `ValidationError` for one that stands there twice."""
+        query = self.request.query_params
+        repeated = [name for name in query if len(query.getlist(name)) > 1]
+        if repeated:
+            raise ValidationError({name: ["It stands in the query string more than once."] for name in repeated})
+        return {name: value for name, value in query.items() if name not in NO_FIELDS}
 
 
 @cache

@@ -18,7 +18,7 @@ PROBES = {"/healthz": "alive", "/readyz": "ready"}
 # Anybody may ask, so the warnings are looked up no more often than this in each process.
 WARNINGS_SECONDS = 10
 # When the warnings were looked up, and what they were.
-warned: tuple[float, list[str]] = (float("-inf"), [])
+cached_warnings: tuple[float, list[str]] = (float("-inf"), [])
 # Migrations are not taken back on a running system, so this check is not repeated once it has passed.
 migrated = False
 
@@ -45,14 +45,18 @@ def answer_probe(request):
 
 def warnings() -> list[str]:
     """What is wrong although the server is ready. A server that others can do without is not taken out for it."""
-    global warned
-    if time.monotonic() - warned[0] > WARNINGS_SECONDS:
+    global cached_warnings
+    looked_up_at, found = cached_warnings
+    if time.monotonic() - looked_up_at > WARNINGS_SECONDS:
+        # The time is set first. If the look-up takes long or fails, other requests do not start it as well.
+        cached_warnings = time.monotonic(), found
         try:
-            warned = time.monotonic(), [line for name in settings.READINESS_WARNINGS for line in import_string(name)()]
+            found = [line for name in settings.READINESS_WARNINGS for line in import_string(name)()]
+            cached_warnings = time.monotonic(), found
         except Error:
             log.warning("The warnings of /readyz cannot be looked up.", exc_info=True)
             connection.close()
-    return warned[1]
+    return found
 
 
 def obstacle_to_serve() -> str | None:

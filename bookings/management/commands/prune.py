@@ -1,7 +1,8 @@
-from django.core.management import BaseCommand
+from django.core.management import BaseCommand, CommandError
 
 from bookings.services.upkeep import finish_cancellations, prune
 from ticks.db.migrations import refuse_other_schema
+from ticks.formatting import counted
 
 
 class Command(BaseCommand):
@@ -16,4 +17,8 @@ class Command(BaseCommand):
         self.stdout.write(
             f"Deleted {keys} idempotency keys, {rows} expired logins and attempt counters, {mails} old mails."
         )
-        finish_cancellations()
+        if failed := finish_cancellations():
+            events = f"{counted(len(failed), 'event')} ({', '.join(map(str, failed))})"
+            raise CommandError(
+                f"The cancellation of {events} could not be finished. The log has the reasons. Run the command again."
+            )

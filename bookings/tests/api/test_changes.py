@@ -13,7 +13,10 @@ from bookings.tests.wire import stamp
 from ticks.parsing import MAX_ID
 
 pytestmark = pytest.mark.django_db
-UNKNOWN = "This is no position of the feed: send the nextCursor of an answer, or now, or leave it out to begin anew."
+UNKNOWN = (
+    "This cursor is not known. Send the `nextCursor` of an earlier answer, send `now`, or leave it out to start at "
+    "the first entry."
+)
 
 
 def changes(client, **query):
@@ -207,8 +210,8 @@ def test_reader_that_another_overtakes_reads_what_that_one_has_stored(staff, mon
 
     append = service.append_parts
 
-    def overtaken():
-        append()
+    def overtaken(parts):
+        append(parts)
         raise IntegrityError
 
     monkeypatch.setattr(service, "append_parts", overtaken)

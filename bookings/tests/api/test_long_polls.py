@@ -18,7 +18,7 @@ from ticks.server import stopping
 from ticks.tests.server.test_app import Headers, scope
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PATIENCE_SECONDS = 20
+TIMEOUT_SECONDS = 20
 # Less than a request of these tests waits if nothing ends its wait, however busy the machine is.
 SOON = 10
 
@@ -74,7 +74,7 @@ def asked(event, token, query="after=1&wait=25", **changes):
 async def polls():
     waits = LongPolls(asyncio.get_running_loop(), Threads(1))
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             yield waits
     finally:
         waits.end()
@@ -274,6 +274,9 @@ def test_waits_without_their_database_end(event, token, unreachable_database):
         ("wait=1&limit=" + "0" * 100, {}),
         ("wait=1", {"method": "POST"}),
         ("wait=1", {"method": "HEAD"}),
+        ("wait=1&limit=0", {}),
+        ("wait=1&limit=1001", {}),
+        (f"wait=1&limit={2**63}", {}),
         ("wait=1", {"headers": {"idempotency-key": "k"}}),
         ("wait=1", {"headers": {"content-length": "2"}}),
         ("wait=1", {"headers": {"cookie": "sessionid=1"}}),

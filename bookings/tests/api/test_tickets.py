@@ -197,6 +197,16 @@ def test_seat_that_is_no_number_is_refused(staff, event, route, seat):
     assert response.json() == invalid("firstSeat", "Send a whole number from 1 to 1000000.")
 
 
+@pytest.mark.parametrize("route", ["tickets", "tickets.pdf"])
+def test_seat_that_is_asked_for_twice_is_refused(staff, event, route):
+    booking = BookingFactory(event=event, tickets=2)
+
+    response = staff.get(f"{url(booking, route)}?firstSeat=1&firstSeat=2")
+
+    assert response.status_code == 400
+    assert response.json() == invalid("firstSeat", "It stands in the query string more than once.")
+
+
 @pytest.mark.parametrize(
     ("route", "accept", "status"),
     [

@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from bookings.services import changes
-from bookings.services.changes import BEGINNING, Cursor, Moved, parts_of, slices_of
+from bookings.services.changes import BEGINNING, Cursor, EventProgress, parts_of, ranges_of
 
 EVENTS, READERS, WRITERS = 3, 2, 2
 
@@ -55,7 +55,7 @@ class Database:
         for part in self.parts:
             in_feed[part.event_id] = max(part.last, in_feed[part.event_id])
         latest = self.latest()
-        return [Moved(event, in_feed[event], latest[event]) for event in range(EVENTS)]
+        return [EventProgress(event, in_feed[event], latest[event]) for event in range(EVENTS)]
 
     def insert(self, parts):
         keys = {"number": lambda part: part.number, "first": lambda part: (part.event_id, part.first)}
@@ -67,7 +67,7 @@ class Database:
 
 @dataclass
 class Writer:
-    """`append_parts`: it reads the last number, then what has moved, and commits. Anything may happen in between."""
+    """`extend_feed`: it reads the last number, then what has moved, and commits. Anything may happen in between."""
 
     database: Database
     after: int | None = None
@@ -99,9 +99,9 @@ class Reader:
 
     def step(self, limit):
         parts = [part for part in self.database.parts if part.number >= self.cursor.number]
-        slices, end = slices_of(parts, self.cursor, limit=limit)
+        ranges, end = ranges_of(parts, self.cursor, limit=limit)
         committed = {(event, sequence) for _, event, sequence in self.database.entries}
-        found = [(event, n) for event, first, last in slices for n in range(first, last + 1)]
+        found = [(event, n) for event, first, last in ranges for n in range(first, last + 1)]
         # A part never ends beyond what is committed.
         assert set(found) <= committed
         assert len(found) <= limit
@@ -204,13 +204,13 @@ def test_control_a_cursor_that_is_an_id_skips_a_late_commit():
 
 def test_parts_of_a_page_are_bounded(monkeypatch):
     monkeypatch.setattr(changes, "PARTS_A_PAGE", 2)
-    parts = parts_of([Moved(event, 0, 5) for event in range(4)], after=0)
+    parts = parts_of([EventProgress(event, 0, 5) for event in range(4)], after=0)
 
-    slices, end = slices_of(parts, BEGINNING, limit=100)
+    ranges, end = ranges_of(parts, BEGINNING, limit=100)
 
-    assert [event for event, *_ in slices] == [0, 1]
+    assert [event for event, *_ in ranges] == [0, 1]
     assert end == Cursor(2, 5)
 
 
 def test_events_without_new_entries_get_no_part():
-    assert parts_of([Moved(1, 3, 3), Moved(2, 3, 0)], after=7) == []
+    assert parts_of([EventProgress(1, 3, 3), EventProgress(2, 3, 0)], after=7) == []

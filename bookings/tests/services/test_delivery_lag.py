@@ -152,7 +152,7 @@ def test_lag_costs_the_same_for_any_number(django_assert_num_queries):
 
 
 def test_ready_says_how_late_it_is(anonymous, monkeypatch):
-    monkeypatch.setattr(health, "warned", (float("-inf"), []))
+    monkeypatch.setattr(health, "cached_warnings", (float("-inf"), []))
     BookingFactory()
     happened(minutes=12)
 
@@ -162,4 +162,4 @@ def test_ready_says_how_late_it_is(anonymous, monkeypatch):
     assert response.json()["status"] == "ready"
     assert len(response.json()["warnings"]) == 1
     assert timedelta(minutes=5) == DELIVERY_IS_LATE_AFTER
-    monkeypatch.setattr(health, "warned", (float("-inf"), []))
+    monkeypatch.setattr(health, "cached_warnings", (float("-inf"), []))

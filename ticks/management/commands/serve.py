@@ -88,7 +88,7 @@ class Command(BaseCommand):
 
 def start_deliveries() -> None:
     """Starts a `deliver`, which ends when this process does, also after the exec that makes it the server."""
-    command = [sys.executable, "manage.py", "deliver", "--beside", str(os.getpid())]
+    command = [sys.executable, "manage.py", "deliver", "--parent", str(os.getpid())]
     subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 (our own command)
 
 

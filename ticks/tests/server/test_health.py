@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db
 def _unseen(monkeypatch):
     """Resets the check, as in a new process that has not looked at the migrations yet."""
     monkeypatch.setattr(health, "migrated", False)
-    monkeypatch.setattr(health, "warned", (float("-inf"), []))
+    monkeypatch.setattr(health, "cached_warnings", (float("-inf"), []))
 
 
 @pytest.mark.parametrize(("path", "said"), [("/healthz", "alive"), ("/readyz", "ready")])
@@ -123,5 +123,5 @@ def test_warnings_are_looked_up_once_in_a_while(anonymous, late, monkeypatch, se
     settings.READINESS_WARNINGS = []
 
     assert "warnings" in anonymous.get("/readyz").json()
-    monkeypatch.setattr(health, "warned", (health.warned[0] - 11, health.warned[1]))
+    monkeypatch.setattr(health, "cached_warnings", (health.cached_warnings[0] - 11, health.cached_warnings[1]))
     assert "warnings" not in anonymous.get("/readyz").json()
