@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from ticks.db.fields import ExactCharField, ExactEmailField
+from ticks.languages import MAX_LANGUAGE
 from ticks.text import MAX_NAME, has_hidden_character, normalise_email, normalised, readable_email
 
 # Folding the case can make a name three times as long, and MariaDB's unique texts end at 255 characters.
@@ -93,6 +94,8 @@ class User(AbstractUser):
     email = ExactEmailField(
         "email", max_length=MAX_NAME, null=True, blank=True, unique=True, error_messages={"unique": EMAIL_TAKEN}
     )
+    # Empty, as long as nobody has chosen one.
+    language = models.CharField(max_length=MAX_LANGUAGE, blank=True, default="", db_default="")
 
     objects = Users()
 

@@ -3,7 +3,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import HIDDEN_CHARACTER, MAX_USERNAME, User
-from ticks.api.fields import IdField, LineField, RequestSerializer, StringField, TextField
+from ticks.api.fields import IdField, LanguageField, LineField, RequestSerializer, StringField, TextField
 from ticks.text import MAX_NAME, has_hidden_character, normalise_email, validate_email
 
 # Letters, digits and @ . + - _ in words that every dialect of patterns knows: which letters there are
@@ -11,6 +11,7 @@ from ticks.text import MAX_NAME, has_hidden_character, normalise_email, validate
 USERNAME = r"^\s*[^\s\x00-*,/:-?\[-^`{-\x9f]+\s*$"
 # This is longer than any passphrase, and limits what is hashed.
 MAX_PASSWORD = 1000
+LANGUAGE_HELP = "The language of mails to the account, and of those about its bookings; null: none was chosen."
 STRENGTH = "8 to 1,000 characters; not a common password, not only digits, not like the username or the address."
 
 
@@ -85,6 +86,7 @@ class ProfileChangeSerializer(RequestSerializer):
 
     username = UsernameField(required=False)
     email = EmailField(required=False)
+    language = LanguageField(required=False, help_text=LANGUAGE_HELP)
 
 
 class AccountSerializer(serializers.Serializer):
@@ -96,9 +98,10 @@ class AccountSerializer(serializers.Serializer):
 
 
 class ProfileSerializer(AccountSerializer):
-    example = {**AccountSerializer.example, "isAdmin": False}
+    example = {**AccountSerializer.example, "isAdmin": False, "language": "en"}
 
     isAdmin = serializers.BooleanField(source="is_staff")
+    language = LanguageField(help_text=LANGUAGE_HELP)
 
 
 class TokenPairSerializer(serializers.Serializer):

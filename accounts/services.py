@@ -22,9 +22,9 @@ REPEAT_SECONDS = 10
 MAX_REFRESH_TOKENS = 100
 
 
-def register_user(*, username: str, password: str, email: str | None = None) -> User:
+def register_user(*, username: str, password: str, email: str | None = None, language: str = "") -> User:
     """Creates an account. Raises `UsernameTaken`, `EmailTaken`, `WeakPassword`."""
-    user = User(username=username, email=normalise_email(email))
+    user = User(username=username, email=normalise_email(email), language=language)
     refuse_taken(user)
     refuse_weak(password, user=user, field="password")
     user.set_password(password)
@@ -34,7 +34,7 @@ def register_user(*, username: str, password: str, email: str | None = None) -> 
 
 
 def change_profile(user: User, *, changes: dict) -> User:
-    """Sets `username` or `email`. Raises `UsernameTaken`, `EmailTaken`."""
+    """Sets `username`, `email` or `language`. Raises `UsernameTaken`, `EmailTaken`."""
     for name, value in changes.items():
         setattr(user, name, value)
     refuse_taken(user)

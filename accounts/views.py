@@ -20,6 +20,7 @@ from accounts.throttles import PASSWORD, REFRESH, REGISTER, limited, limited_log
 from ticks.api.envelope import answer
 from ticks.api.schema import PUBLIC_WRITE, WITH_LOGIN, WRITE, describes
 from ticks.api.views import ViewSet
+from ticks.languages import language_of_header
 
 
 class LoginMixin:
@@ -32,7 +33,8 @@ class LoginMixin:
 
     def register_account(self, request) -> User:
         with limited(REGISTER, request):
-            return register_user(**self.valid_fields())
+            language = language_of_header(request.headers.get("Accept-Language", ""))
+            return register_user(**self.valid_fields(), language=language)
 
     def log_in(self, request) -> dict[str, str]:
         """A new pair of tokens. Raises `WrongCredentials`."""

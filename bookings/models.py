@@ -16,6 +16,7 @@ from bookings.outbox import DeliveryPosition, FormerHolder, Mail  # noqa: F401 (
 from bookings.rules import part_of_waitlist
 from events.models import Event
 from ticks.db.fields import ExactCharField, ExactEmailField, ExactTextField
+from ticks.languages import MAX_LANGUAGE
 from ticks.text import MISLEADING
 
 MAX_NOTE = 1000
@@ -88,6 +89,8 @@ class Booking(models.Model):
     one_ticket_holder = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False, editable=False
     )
+    # Empty, if the request that booked asked for none that mails can be written in.
+    language = models.CharField(max_length=MAX_LANGUAGE, blank=True, default="", db_default="", editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -145,6 +148,12 @@ class Booking(models.Model):
         """The text as staff read it, without characters that reverse the text around them or that are invisible."""
         name = MISLEADING.sub("", f"{self.first_name} {self.last_name}").strip()
         return name or self.reference
+
+    @property
+    def holder_language(self) -> str:
+        """The language of what the holder gets: the account's, if it has one. It reads the account."""
+        of_account = self.user.language if self.user_id else ""
+        return of_account or self.language or settings.DEFAULT_LANGUAGE
 
     @classmethod
     def drafted(cls, **values) -> "Booking":

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from ticks.db.fields import ExactCharField, ExactEmailField
 from ticks.db.outgoing import Outgoing, OutgoingQuerySet
+from ticks.languages import MAX_LANGUAGE
 
 
 class DeliveryPosition(models.Model):
@@ -48,6 +49,7 @@ class FormerHolder(models.Model):
     sequence = models.PositiveBigIntegerField(help_text="The ledger entry of the transfer.")
     name = models.CharField(max_length=301)
     email = ExactEmailField(max_length=254, blank=True)
+    language = models.CharField(max_length=MAX_LANGUAGE, blank=True, default="", db_default="")
     account = models.PositiveBigIntegerField(null=True, help_text="The id of the account that had the booking.")
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 

@@ -80,6 +80,9 @@ class Environment:
     def rate(self, name: str, default: str) -> str:
         return self.text(name, default, RATE, "write a rate such as 300/min")
 
+    def word(self, name: str, default: str, words: list[str]) -> str:
+        return self.text(name, default, "|".join(map(re.escape, words)), f"use {' or '.join(words)}")
+
     def switch(self, name: str, default: bool) -> bool:
         value = self.text(name, str(default), "(?i)on|true|yes|1|off|false|no|0", "set it to on or off")
         return value.lower() in Env.BOOLEAN_TRUE_STRINGS

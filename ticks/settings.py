@@ -214,7 +214,12 @@ TEMPLATES = [
         },
     }
 ]
+# The API and the staff's site are in this language, whatever a browser asks for: there is no LocaleMiddleware.
 LANGUAGE_CODE = "en"
+# What people get by mail or as a file is in one of these. Each has its texts in `locale` folders of the applications.
+LANGUAGES = [("en", "English"), ("de", "German")]
+# They get it in this language if neither their account nor their booking has one.
+DEFAULT_LANGUAGE = environment.word("DEFAULT_LANGUAGE", LANGUAGE_CODE, [code for code, _ in LANGUAGES])
 TIME_ZONE = "UTC"
 USE_TZ = True
 

@@ -27,6 +27,7 @@ def test_me_answers_the_own_account(request, persona, is_admin):
             "username": persona,
             "email": f"{persona}@example.org",
             "isAdmin": is_admin,
+            "language": None,
         },
         "error": False,
     }
@@ -58,7 +59,7 @@ def test_me_patch_changes_both_names(owner, user):
     assert response.status_code == 200
     assert response.json() == {
         "message": "User updated successfully.",
-        "data": {"id": user.pk, "username": "Renamed", "email": "new@example.org", "isAdmin": False},
+        "data": {"id": user.pk, "username": "Renamed", "email": "new@example.org", "isAdmin": False, "language": None},
         "error": False,
     }
     user.refresh_from_db()

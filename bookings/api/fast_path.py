@@ -32,6 +32,7 @@ from ticks.api.throttling import scopes_of, seconds_to_wait, take_back
 from ticks.db.outage import drop_if_lost
 from ticks.db.transactions import OutcomeUnknown
 from ticks.exceptions import Refusal
+from ticks.languages import language_of_header
 from ticks.logging import request_id
 from ticks.parsing import parse_id
 from ticks.server.fast_path import Answer, Head, read_head, whole_answer
@@ -172,7 +173,8 @@ def read_booking(head: Head, body: bytes, caller: Caller | None) -> FastJob | No
     if len(body) != head.length or not isinstance(fields, dict) or fields.keys() != BOOKING_FIELDS:
         return None
     key = idempotency_key(head.headers.get("idempotency-key"))
-    request = BookingRequest(**validated_booking(fields), user=caller)
+    language = language_of_header(head.headers.get("accept-language", ""))
+    request = BookingRequest(**validated_booking(fields), user=caller, language=language)
     digest = request.key_digest(key) if key else None
     return FastJob(request, digest=digest, session_id=caller and caller.session_id)
 

@@ -40,6 +40,7 @@ from ticks.api.idempotency import replay_headers
 from ticks.api.schema import ID, LOCATION, PUBLIC_WRITE, SOME_TIME, WITH_LOGIN, WRITE, describes, key_headers
 from ticks.api.views import UnknownRoute, ViewSet
 from ticks.exceptions import Refusal
+from ticks.languages import language_of_header
 from ticks.parsing import MAX_ID, MAX_TICKETS, find
 
 STATUS_WORDS = {BookingStatus.COMPLETED: "booked", BookingStatus.WAITLISTED: "waiting"}
@@ -219,6 +220,7 @@ class PlainEventViewSet(OneTicketViewSet):
     @action(detail=False, methods=["post"])
     def book(self, request):
         event_id, user = self.seat()
+        header = request.headers.get("Accept-Language", "") if user == request.user else ""
         receipt = book_tickets(
             BookingRequest(
                 event_id=event_id,
@@ -228,6 +230,7 @@ class PlainEventViewSet(OneTicketViewSet):
                 email=user.email or "",
                 user=user,
                 actor=request.user,
+                language=language_of_header(header),
                 is_only_one=True,
             ),
             key=self.sent_key(),

@@ -7,7 +7,15 @@ from accounts.serializers import EmailField
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.models import LedgerEntry
 from bookings.services.changes import MOST_ENTRIES
-from ticks.api.fields import IdField, LineField, MomentField, RequestSerializer, StringField, WholeNumberField
+from ticks.api.fields import (
+    IdField,
+    LanguageField,
+    LineField,
+    MomentField,
+    RequestSerializer,
+    StringField,
+    WholeNumberField,
+)
 from ticks.formatting import iso_milliseconds
 from ticks.parsing import MAX_ID, MAX_TICKETS
 
@@ -60,6 +68,7 @@ class BookingSerializer(serializers.Serializer):
         "firstName": "Ada",
         "lastName": "Lovelace",
         "email": "ada@example.org",
+        "language": "en",
         "ticketsReserved": 2,
         "bookingStatus": "completed",
         "waitlistPosition": None,
@@ -74,6 +83,12 @@ class BookingSerializer(serializers.Serializer):
     firstName = serializers.CharField(source="first_name")
     lastName = serializers.CharField(source="last_name")
     email = serializers.CharField(help_text="Empty if the booking has none.")
+    language = LanguageField(
+        help_text=(
+            "What the request that booked asked for in `Accept-Language`. The mails and tickets of the booking are in "
+            "its account's language, if it has one; otherwise in this one; otherwise in the installation's."
+        )
+    )
     ticketsReserved = serializers.IntegerField(source="tickets_reserved")
     bookingStatus = serializers.ChoiceField(source="status", choices=BookingStatus.choices)
     waitlistPosition = serializers.IntegerField(
@@ -132,6 +147,7 @@ def booking_data(booking) -> dict:
         "firstName": booking.first_name,
         "lastName": booking.last_name,
         "email": booking.email,
+        "language": booking.language or None,
         "ticketsReserved": booking.tickets_reserved,
         "bookingStatus": str(booking.status),
         "waitlistPosition": booking.waitlist_position,

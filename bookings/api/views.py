@@ -63,6 +63,7 @@ from ticks.api.schema import (
     sent_header,
 )
 from ticks.api.views import ViewSet
+from ticks.languages import language_of_header
 from ticks.parsing import parse_id
 from ticks.text import normalise_email
 
@@ -141,7 +142,9 @@ class BookingViewSet(OfHolder, ViewSet):
             raise
         user = request.user if request.user.is_authenticated else None
         session_id = request.auth and request.auth.session_id
-        receipt = book_tickets(BookingRequest(**fields, user=user), key=key, session_id=session_id)
+        language = language_of_header(request.headers.get("Accept-Language", ""))
+        booking_request = BookingRequest(**fields, user=user, language=language)
+        receipt = book_tickets(booking_request, key=key, session_id=session_id)
         message, data, headers = receipt_answer(receipt)
         return answer(message, data, status=201, headers=headers)
 

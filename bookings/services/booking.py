@@ -15,7 +15,17 @@ from ticks.search import search_text
 from ticks.text import normalise_email
 
 # A replay answers these columns of the booking as they were first answered.
-ANSWERED = ("reference", "event_id", "user_id", "first_name", "last_name", "email", "tickets_reserved", "status")
+ANSWERED = (
+    "reference",
+    "event_id",
+    "user_id",
+    "first_name",
+    "last_name",
+    "email",
+    "tickets_reserved",
+    "status",
+    "language",
+)
 
 
 @dataclass(slots=True)
@@ -38,6 +48,8 @@ class BookingRequest:
     email: str = ""
     user: User | None = None
     actor: User | None = None
+    # The language that the request likes best; empty if it names none of ours.
+    language: str = ""
     # The one-ticket contract allows a user at most one live booking of an event.
     is_only_one: bool = False
 
@@ -117,6 +129,7 @@ class BookingJob(TicketJob):
             first_name=request.first_name,
             last_name=request.last_name,
             email=request.email,
+            language=request.language,
             search_text=search_text(request.first_name, request.last_name, request.email),
             token_hash=self.token and hash_token(self.token),
             one_ticket_holder_id=self.user_id if request.is_only_one else None,

@@ -25,6 +25,7 @@ def booking_json(booking, *, position=None):
         "firstName": booking.first_name,
         "lastName": booking.last_name,
         "email": booking.email,
+        "language": booking.language or None,
         "ticketsReserved": booking.tickets_reserved,
         "bookingStatus": booking.status,
         "waitlistPosition": position,

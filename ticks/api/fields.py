@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+from django.conf import settings
 from django.http import QueryDict
 from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.utils import extend_schema_field
@@ -129,6 +130,19 @@ class WordField(serializers.ChoiceField):
     def __init__(self, choices, **kwargs):
         super().__init__(choices, **kwargs)
         self.error_messages["invalid_choice"] = f"Send one of these: {', '.join(self.choices)}."
+
+
+class LanguageField(WordField):
+    """The code of a language that mails can be written in; null if none was chosen."""
+
+    def __init__(self, **kwargs):
+        super().__init__(settings.LANGUAGES, allow_null=True, **kwargs)
+
+    def run_validation(self, data=empty):
+        return super().run_validation(data) or ""
+
+    def to_representation(self, value):
+        return value or None
 
 
 class StringField(serializers.CharField):

@@ -48,6 +48,7 @@ def test_book_as_user_holds_tickets(owner, user):
             "firstName": "Divine",
             "lastName": "Alphonsus",
             "email": "divinealph@example.com",
+            "language": None,
             "ticketsReserved": 2,
             "bookingStatus": "completed",
             "waitlistPosition": None,

@@ -61,6 +61,7 @@ EXTRAS = {
     "tickets": 471120,
     "tickets_reserved": 471121,
     "version": 471122,
+    "language": "sentinel",
     "ledger_sequence": 471123,
     "sequence": 471124,
     "deleted_at": STAMP,

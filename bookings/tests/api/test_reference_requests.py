@@ -84,6 +84,7 @@ def test_every_request_of_ticks(wire):
         "username": "divinealph",
         "email": "divinealph@example.com",
         "isAdmin": False,
+        "language": None,
     }
 
     # Events

@@ -185,6 +185,8 @@ class Booking:
             "firstName": self.first_name,
             "lastName": self.last_name,
             "email": self.email,
+            # The walks ask for no language.
+            "language": None,
             "ticketsReserved": self.tickets,
             "bookingStatus": self.status,
             "waitlistPosition": self.position,

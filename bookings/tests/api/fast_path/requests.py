@@ -37,7 +37,7 @@ HEADERS = {
     "x-request-id": ["mine-1", "a b", "", "x" * 128, "x" * 129, None],
     "user-agent": ["curl/8", ""],
     "accept-encoding": ["gzip"],
-    "accept-language": ["de"],
+    "accept-language": ["de", "de-AT,en;q=0.5", "fr", "de;q=0", "*", "", "de;q=x"],
     "x-http-method-override": ["DELETE"],
     "booking-token": ["abc"],
     "origin": ["https://evil.example.org", "https://shop.example.org", "null", ""],
