@@ -1,4 +1,4 @@
-.PHONY: help run demo test nightly check format pins mutants mutmut chaos bench
+.PHONY: help run demo test nightly check format translations pins mutants mutmut chaos bench
 
 # Neither the developer's shell nor .env may decide what is checked.
 MANAGE = env -u DATABASE_URL -u DB_HOST -u DB_PORT -u DB_USER -u DB_PASSWORD -u DB_NAME TICKS_ENV_FILE= .venv/bin/python manage.py
@@ -35,6 +35,10 @@ format: ## format the code and mend what the linter can
 	@tools/setup.sh --test
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+translations: ## find the texts that are to be translated, for locale/*/LC_MESSAGES/django.po, and compile these files
+	$(MANAGE) makemessages --all --ignore tests --no-wrap --no-obsolete --add-location file
+	$(MANAGE) compilemessages --ignore .venv
 
 pins: ## renew the pinned versions in requirements*.txt
 	@tools/setup.sh --test

@@ -3,6 +3,7 @@
 import json
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
@@ -22,6 +23,7 @@ from accounts.services import Logins, end_logins, end_sessions, logins_of, may_e
 from ticks.db.fields import ExactEmailField
 from ticks.formatting import ago, counted
 from ticks.forms import EmailField, LineField
+from ticks.languages import language_name
 from ticks.parsing import find, parse_id
 from ticks.staff_actions import Preview, SelectionAction, SelectionActions, action_view
 from ticks.text import normalise_email
@@ -32,6 +34,7 @@ DEACTIVATE = (
 )
 NEXT = "The person's name and their roles follow once the user is saved."
 HELP = {
+    "language": "Of mails to the account, and of those about its bookings.",
     "is_active": "If this is off, nobody can log in with this account.",
     "is_staff": (
         "This account manages events and bookings through the API, and may log in here. "
@@ -131,7 +134,7 @@ class AccountAdmin(SelectionActions, UserAdmin):
     ]
     fieldsets = [
         (None, {"fields": ["username", "email", "password"]}),
-        ("Person", {"fields": ["first_name", "last_name"]}),
+        ("Person", {"fields": ["first_name", "last_name", "language"]}),
         ("Logins", {"fields": ["signed_in", "last_seen"]}),
         ("Access", {"fields": ["is_active", "groups", "roles", *POWERS], "description": DEACTIVATE}),
         ("Record", {"fields": ["date_joined"]}),
@@ -174,6 +177,9 @@ class AccountAdmin(SelectionActions, UserAdmin):
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         if db_field.name in HELP:
             kwargs["help_text"] = HELP[db_field.name]
+        if db_field.name == "language":
+            choices = [("", f"As usual here ({language_name('')})"), *settings.LANGUAGES]
+            return forms.ChoiceField(choices=choices, required=False, help_text=HELP["language"])
         if db_field.name in ("first_name", "last_name"):
             kwargs["form_class"] = LineField
         if db_field.name != "groups":

@@ -216,8 +216,9 @@ TEMPLATES = [
 ]
 # The API and the staff's site are in this language, whatever a browser asks for: there is no LocaleMiddleware.
 LANGUAGE_CODE = "en"
-# What people get by mail or as a file is in one of these. Each has its texts in `locale` folders of the applications.
+# What people get by mail or as a file is in one of these. `make texts` finds the texts that are to be translated.
 LANGUAGES = [("en", "English"), ("de", "German")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 # They get it in this language if neither their account nor their booking has one.
 DEFAULT_LANGUAGE = environment.word("DEFAULT_LANGUAGE", LANGUAGE_CODE, [code for code, _ in LANGUAGES])
 TIME_ZONE = "UTC"

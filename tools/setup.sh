@@ -227,6 +227,8 @@ has_browser() { has chromium || has google-chrome; }
 # They read the tickets that the tests have printed.
 has_ticket_readers() { has pdftoppm zbarimg; }
 [[ -z $with_test ]] || ensure has_ticket_readers 'READERS OF TICKETS' --test poppler-utils zbar-tools
+has_gettext() { has xgettext msgfmt; }
+[[ -z $with_test ]] || ensure has_gettext 'GETTEXT' --test gettext
 
 has_galera() {
     [[ -f /usr/lib/galera/libgalera_smm.so ]] && has mariadbd mariadb my_print_defaults rsync haproxy ss ps &&

@@ -335,3 +335,18 @@ def test_password_of_an_account_is_not_taken_away(box_office):
     assert "password1" in response.context["form"].errors
     user.refresh_from_db()
     assert user.check_password(PASSWORD)
+
+
+@pytest.mark.parametrize("language", ["de", ""])
+def test_staff_choose_the_language_of_an_account(box_office, language):
+    user = UserFactory(language="en")
+
+    assert box_office.post(change_url(user), fields(user, language=language)).status_code == 302
+    assert User.objects.get(pk=user.pk).language == language
+
+
+def test_account_takes_no_language_that_mails_have_not(box_office):
+    user = UserFactory(language="en")
+
+    assert errors(box_office.post(change_url(user), fields(user, language="fr")))["language"]
+    assert User.objects.get(pk=user.pk).language == "en"

@@ -3,10 +3,12 @@
 from datetime import UTC
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from events.models import BOUNDS
 from ticks.forms import EmailField, LineField, WholeNumberField
+from ticks.languages import language_name
 from ticks.parsing import MAX_TICKETS, refuse_misread_time
 from ticks.text import MAX_NAME
 
@@ -81,6 +83,16 @@ def last_name(*, max_length: int = MAX_PERSON_NAME) -> LineField:
 def email() -> EmailField:
     """Optional, since some callers have no mail address."""
     return EmailField(max_length=MAX_NAME, label="Mail address", required=False)
+
+
+def language() -> forms.ChoiceField:
+    default = language_name("")
+    return forms.ChoiceField(
+        label="Language",
+        required=False,
+        choices=[("", f"As usual here ({default})"), *settings.LANGUAGES],
+        help_text="Of the mails and tickets. If the booking is in an account that has a language, that one counts.",
+    )
 
 
 def tickets(**options) -> WholeNumberField:

@@ -3,11 +3,11 @@
 from email.utils import parseaddr
 
 from django.conf import settings
+from django.utils.translation import ngettext, override
 from icalendar import Calendar, Event
 
 from bookings.exceptions import NoDate
 from bookings.models import Booking
-from ticks.formatting import counted
 
 
 def calendar_entry(booking: Booking, *, method: str = "PUBLISH", is_described: bool = True) -> bytes:
@@ -32,7 +32,8 @@ def calendar_entry(booking: Booking, *, method: str = "PUBLISH", is_described: b
     if event.venue:
         entry.add("location", event.venue)
     if is_described:
-        entry.add("description", f"Booking {booking.reference}, {counted(booking.tickets_reserved, 'ticket')}")
+        with override(booking.holder_language):
+            entry.add("description", description(booking))
     entry.add("status", "CANCELLED" if is_cancelled else "CONFIRMED")
     if address := parseaddr(settings.DEFAULT_FROM_EMAIL)[1]:
         entry.add("organizer", f"mailto:{address}")
@@ -42,3 +43,9 @@ def calendar_entry(booking: Booking, *, method: str = "PUBLISH", is_described: b
     calendar.add("method", method)
     calendar.add_component(entry)
     return calendar.to_ical()
+
+
+def description(booking: Booking) -> str:
+    tickets = booking.tickets_reserved
+    text = ngettext("Booking %(reference)s, %(tickets)d ticket", "Booking %(reference)s, %(tickets)d tickets", tickets)
+    return text % {"reference": booking.reference, "tickets": tickets}

@@ -8,6 +8,7 @@ from itertools import groupby
 
 import segno
 from django.utils.formats import date_format
+from django.utils.translation import gettext, gettext_lazy, override
 from reportlab.lib.pagesizes import A5
 from reportlab.pdfgen.canvas import Canvas
 
@@ -19,7 +20,7 @@ WIDTH, HEIGHT = A5
 MARGIN = 40
 INNER = WIDTH - 2 * MARGIN
 QR_SIZE = 200
-ADVICE = "The code admits one person, once. Show it on a screen or on paper, and keep it to yourself."
+ADVICE = gettext_lazy("The code admits one person, once. Show it on a screen or on paper, and keep it to yourself.")
 # A worker renders one file at a time, since bookings want the interpreter too. Whoever waits occupies a thread.
 rendering = threading.Lock()
 WAIT_SECONDS = 2
@@ -37,13 +38,14 @@ def turn_to_render() -> Iterator[None]:
 
 
 def tickets_pdf(booking: Booking, tickets: Sequence[tuple[int, str]]) -> bytes:
-    """A file with these tickets (seats and codes) of a booking, whose event is loaded. Call it outside of transactions
-    and locks. Raises `Busy`."""
-    with turn_to_render():
+    """A file with these tickets (seats and codes) of a booking, whose event and account are loaded. Call it outside of
+    transactions and locks. Raises `Busy`."""
+    language = booking.holder_language
+    with turn_to_render(), override(language):
         file = BytesIO()
         # The same tickets make the same file.
-        canvas = Canvas(file, pagesize=A5, invariant=1, lang="en")
-        canvas.setTitle(f"Tickets {booking.reference}")
+        canvas = Canvas(file, pagesize=A5, invariant=1, lang=language)
+        canvas.setTitle(gettext("Tickets %(reference)s") % {"reference": booking.reference})
         canvas.setAuthor("Ticks")
         canvas.setCreator("Ticks")
         for seat, code in tickets:
@@ -57,16 +59,19 @@ def draw_ticket(canvas: Canvas, booking: Booking, seat: int, code: str) -> None:
     event = booking.event
     y = draw_lines(canvas, HEIGHT - MARGIN, event.name, size=20, most=3, is_bold=True)
     if event.date:
-        y = draw_lines(canvas, y, f"{date_format(event.date, 'l, j F Y, H:i')} UTC", size=12)
+        # Translators: a date and a time in Django's letters, such as "Sunday, 1 December 2030, 19:30".
+        wanted = gettext("l, j F Y, H:i")
+        y = draw_lines(canvas, y, f"{date_format(event.date, wanted)} UTC", size=12)
     draw_lines(canvas, y, event.venue, size=12, most=2)
     top = HEIGHT - MARGIN - 150
     draw_qr(canvas, (WIDTH - QR_SIZE) / 2, top - QR_SIZE, code)
     draw_centred(canvas, top - QR_SIZE - 14, code, size=9)
     y = top - QR_SIZE - 34
     y = draw_lines(canvas, y, booking.full_name, size=16, most=2, is_bold=True)
-    y = draw_lines(canvas, y, f"Ticket {seat} of {booking.tickets_reserved}", size=12)
-    draw_lines(canvas, y, f"Booking {booking.reference}", size=12)
-    draw_lines(canvas, MARGIN + 12, ADVICE, size=8, most=2)
+    of_all = gettext("Ticket %(seat)d of %(tickets)d") % {"seat": seat, "tickets": booking.tickets_reserved}
+    y = draw_lines(canvas, y, of_all, size=12)
+    draw_lines(canvas, y, gettext("Booking %(reference)s") % {"reference": booking.reference}, size=12)
+    draw_lines(canvas, MARGIN + 12, str(ADVICE), size=8, most=2)
 
 
 def draw_lines(canvas: Canvas, y: float, text: str, *, size: float, most: int = 1, is_bold: bool = False) -> float:

@@ -13,11 +13,12 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils.formats import date_format
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, override
 
+from accounts.models import User
 from bookings.enums import BookingStatus, FactKind, LedgerKind
 from bookings.models import Booking, LedgerEntry, show_cancelled
-from bookings.outbox import Mail
+from bookings.outbox import FormerHolder, Mail
 from bookings.services.tickets import MAX_IN_FILE, pdf_name, tickets_of
 from ticks.text import CONTROLS, MISLEADING
 
@@ -50,13 +51,14 @@ class Message:
         self.fact = main_fact(self.facts)
         self.kind = FactKind(self.fact["kind"])
         # All comes from one statement, so that nobody gets the codes of somebody to whom the booking was just moved.
-        self.booking = Booking.objects.select_related("event", "ticket_epoch").get(pk=mail.booking_id)
+        self.booking = Booking.objects.select_related("event", "ticket_epoch", "user").get(pk=mail.booking_id)
         self.event = self.booking.event
         show_cancelled([self.booking])
         # A mail may have waited while the booking moved to somebody else.
         self.is_former = self.kind == FactKind.TRANSFERRED_AWAY or mail.email != self.booking.email
         holds_tickets = self.booking.status == BookingStatus.COMPLETED and not self.is_former
         self.held = self.booking if holds_tickets else None
+        self.language = former_language(mail) if self.is_former else self.booking.holder_language
 
     def message_id(self) -> str:
         """It is the same however often the mail is tried, so that a second copy can be recognised; one that staff send
@@ -72,31 +74,38 @@ class Message:
         """What the templates see. A former holder sees nothing of the booking as it is now."""
         booking, by = None if self.is_former else self.booking, self.fact.get("by", "")
         given_back = [fact["tickets"] for fact in self.facts if fact["kind"] == FactKind.REDUCED and fact["by"] == by]
-        context = {
-            "kind": self.kind,
-            "name": one_line(self.mail.name),
-            "event": self.event,
-            "date": written_date(self.event.date),
-            "booking": booking,
-            "position": booking and booking.waitlist_position,
-            "by": by,
-            "given_back": sum(given_back),
-            "changes": changes_of(self.facts),
-            "has_tickets": self.held is not None and self.held.tickets_reserved <= MAX_IN_FILE,
-            "has_too_many": self.held is not None and self.held.tickets_reserved > MAX_IN_FILE,
-        }
+        with override(self.language):
+            context = {
+                "kind": self.kind,
+                "language": self.language,
+                "name": one_line(self.mail.name),
+                "event": self.event,
+                "date": written_date(self.event.date),
+                "booking": booking,
+                "position": booking and booking.waitlist_position,
+                "by": by,
+                "given_back": sum(given_back),
+                "changes": changes_of(self.facts),
+                "has_tickets": self.held is not None and self.held.tickets_reserved <= MAX_IN_FILE,
+                "has_too_many": self.held is not None and self.held.tickets_reserved > MAX_IN_FILE,
+            }
         sentences = {"sentence": SENTENCE, "state": STATE}
-        return context | {name: one_line(render_to_string(path, context)) for name, path in sentences.items()}
+        return context | {name: one_line(self.rendered(path, context)) for name, path in sentences.items()}
+
+    def rendered(self, name: str, context: dict[str, Any]) -> str:
+        """The text of a template, in the mail's language. An operator may have one for this language alone."""
+        with override(self.language):
+            return render_to_string([f"{self.language}/{name}", name], context)
 
     def subject(self) -> str:
-        return one_line(render_to_string(SUBJECT, self.context))[:MAX_SUBJECT]
+        return one_line(self.rendered(SUBJECT, self.context))[:MAX_SUBJECT]
 
     def text(self) -> str:
         # Parts of a template that say nothing leave blank lines behind.
-        return BLANK_LINES.sub("\n\n", render_to_string(TEXT, self.context)).strip() + "\n"
+        return BLANK_LINES.sub("\n\n", self.rendered(TEXT, self.context)).strip() + "\n"
 
     def html(self) -> str:
-        return render_to_string(HTML, self.context)
+        return self.rendered(HTML, self.context)
 
     def is_over(self) -> bool:
         """Whether the recipient has lost the booking, or it is cancelled."""
@@ -107,6 +116,15 @@ class Message:
         """Whether the booking held tickets when the facts of this mail happened, or before."""
         given = LedgerEntry.objects.filter(booking=self.booking, kind__in=[LedgerKind.BOOKED, LedgerKind.PROMOTED])
         return given.filter(sequence__lte=self.facts[-1]["sequence"]).exists()
+
+
+def former_language(mail: Mail) -> str:
+    """The language of somebody who has the booking no more."""
+    former = FormerHolder.objects.filter(booking=mail.booking_id, email=mail.email).order_by("sequence").last()
+    if former is None:
+        return settings.DEFAULT_LANGUAGE
+    account = User.objects.filter(pk=former.account).first()
+    return (account and account.language) or former.language or settings.DEFAULT_LANGUAGE
 
 
 def main_fact(facts: list[dict]) -> dict:
@@ -124,7 +142,7 @@ def changes_of(facts: list[dict]) -> list[dict]:
     changes: dict[str, dict] = {}
     for fact in facts:
         for name, old, new in fact.get("changes", []):
-            described = {"field": name, "label": LABELS[name], "old": written_value(name, old)}
+            described = {"field": name, "label": str(LABELS[name]), "old": written_value(name, old)}
             change = changes.setdefault(name, described)
             change["new"] = written_value(name, new)
     return [change for change in changes.values() if change["old"] != change["new"]]
@@ -139,7 +157,8 @@ def written_value(field: str, stored: str | None) -> str:
 def written_date(moment: datetime | None) -> str:
     """A date such as "1 December 2030, 19:30 UTC"; nothing for none."""
     # Translators: a date and a time in Django's letters, such as "1 December 2030, 19:30".
-    return f"{date_format(moment, gettext('j F Y, H:i'))} UTC" if moment else ""
+    wanted = gettext("j F Y, H:i")
+    return f"{date_format(moment, wanted)} UTC" if moment else ""
 
 
 def one_line(text: str) -> str:

@@ -24,6 +24,8 @@ class Holder(NamedTuple):
     last_name: str = ""
     email: str = ""
     is_same: bool = False
+    # None leaves the booking's language as it is.
+    language: str | None = None
 
 
 @in_one_transaction
@@ -54,6 +56,7 @@ def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: s
             name=f"{booking.first_name} {booking.last_name}".strip(),
             email=booking.email,
             account=booking.user_id,
+            language=booking.language,
             created_at=now,
         )
     for name, value in changes.items():
@@ -78,6 +81,8 @@ def changes_to(booking: Booking, holder: Holder) -> dict:
         "last_name": holder.last_name,
         "email": normalise_email(holder.email) or "",
     }
+    if holder.language is not None:
+        wanted["language"] = holder.language
     if not holder.is_same:
         wanted |= {"user_id": None, "token_hash": None, "one_ticket_holder_id": None}
     return {name: value for name, value in wanted.items() if getattr(booking, name) != value}
@@ -91,6 +96,8 @@ def transfer_summary(booking: Booking, changes: dict) -> str:
         parts.append(f"{booking.full_name} → {f'{first} {last}'.strip()}")
     if "email" in changes:
         parts.append("another mail address")
+    if "language" in changes:
+        parts.append("another language")
     if "user_id" in changes:
         parts.append("taken from its account")
     if "token_hash" in changes:

@@ -19,6 +19,7 @@ from bookings.services.waitlist import move_in_waitlist, moves, serve_out_of_tur
 from events.models import Event
 from ticks.formatting import counted
 from ticks.forms import WholeNumberField
+from ticks.languages import language_name
 from ticks.parsing import parse_id
 from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAction
 
@@ -99,6 +100,7 @@ class TransferForm(ActionForm):
     first_name = fields.first_name(max_length=fields.MAX_ACCOUNT_NAME)
     last_name = fields.last_name(max_length=fields.MAX_ACCOUNT_NAME)
     email = fields.email()
+    language = fields.language()
     who = forms.ChoiceField(
         label="Who is it now?",
         widget=forms.RadioSelect,
@@ -117,22 +119,26 @@ class TransferBooking(BookingAction):
 
     def initial(self):
         booking = self.subject
-        return {"first_name": booking.first_name, "last_name": booking.last_name, "email": booking.email}
+        return {name: getattr(booking, name) for name in ("first_name", "last_name", "email", "language")}
 
     def holder(self, form) -> Holder:
         values = form.cleaned_data
         is_same = values["who"] == TransferForm.SAME
-        return Holder(values["first_name"], values["last_name"], values["email"], is_same=is_same)
+        return Holder(
+            values["first_name"], values["last_name"], values["email"], is_same=is_same, language=values["language"]
+        )
 
     def preview(self, form):
         booking, holder = self.subject, self.holder(form)
         changes = changes_to(booking, holder)
         if not changes:
-            raise InvalidTerms("Nothing is different; change the name or the mail address.")
+            raise InvalidTerms("Nothing is different; change the name, the mail address or the language.")
         # The rules may refuse it.
         simulate(booking.event, [transfer_command(booking, changes)])
         name = f"{holder.first_name} {holder.last_name}".strip()
         lines = [f"{booking.reference} is for {name}, {holder.email or 'without a mail address'}."]
+        if "language" in changes:
+            lines.append(f"The language of its mails and tickets is {language_name(holder.language)}.")
         if "user_id" in changes:
             lines.append(f"It leaves the account {booking.user.username}, which can then neither see nor cancel it.")
         if "token_hash" in changes:
@@ -140,12 +146,12 @@ class TransferBooking(BookingAction):
         if not holder.is_same and booking.status == BookingStatus.COMPLETED:
             lines.append("The codes of its tickets that are out no longer work; the new holder gets new ones.")
         lines.append("It keeps its tickets and its place in line.")
-        return Preview(lines, fingerprint=(booking.full_name, booking.email, booking.status))
+        return Preview(lines, fingerprint=(booking.full_name, booking.email, booking.language, booking.status))
 
     def carry_out(self, form):
         reason = form.cleaned_data["reason"]
         moved = transfer_booking(self.subject, holder=self.holder(form), actor=self.request.user, reason=reason)
-        self.log("Moved to another name or mail address.")
+        self.log("Moved to another name, mail address or language.")
         return Report([f"{moved.reference} is now for {moved.full_name}."])
 
 

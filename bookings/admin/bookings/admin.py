@@ -26,6 +26,7 @@ from bookings.services.tickets import MAX_IN_FILE, pdf_name, read_ticketed, tick
 from ticks.db.transactions import Busy
 from ticks.exceptions import Refusal
 from ticks.formatting import counted, plural, time_tag, with_unit
+from ticks.languages import language_name
 from ticks.parsing import parse_id
 from ticks.staff_actions import PageAdmin
 
@@ -104,6 +105,7 @@ class BookingAdmin(Exportable, PageAdmin):
             "booking": booking,
             "ticket_files": self.ticket_files(booking),
             "event": event,
+            "language": language_name(booking.holder_language),
             "waiting_reason": position and formatting.waiting_reason(event, tickets=tickets, position=position),
             "entries": sorted(entries, key=lambda entry: entry.sequence) if may_see_entries else None,
             "mails": list(mails),

@@ -59,6 +59,7 @@ class CallerForm(ActionForm):
     first_name = fields.first_name()
     last_name = fields.last_name()
     email = fields.email()
+    language = fields.language()
     account = forms.CharField(
         required=False,
         max_length=254,
@@ -114,6 +115,7 @@ class BookForCaller(EventAction):
             values["email"],
             user=values["account"],
             actor=self.request.user,
+            language=values["language"],
         )
 
     def earlier_report(self, form):

@@ -18,7 +18,7 @@ class SentFields(HTMLParser):
     def __init__(self, content: str):
         super().__init__()
         self.fields: dict[str, list[str]] = {}
-        self.text_of = ""
+        self.text_of = self.choice_of = ""
         # Browsers read every line break as LF, and send it as CRLF.
         content = content.replace("\r\n", "\n")
         self.feed(content.partition('class="action-form"')[2].partition("</form>")[0])
@@ -29,6 +29,10 @@ class SentFields(HTMLParser):
         if tag == "textarea":
             self.text_of = given["name"]
             self.fields[self.text_of] = [""]
+        elif tag == "select":
+            self.choice_of = given["name"]
+        elif tag == "option" and ("selected" in given or self.choice_of not in self.fields):
+            self.fields[self.choice_of] = [given["value"]]
         elif tag == "input" and "name" in given and ("checked" in given or not is_box):
             self.fields.setdefault(given["name"], []).append(given.get("value") or ("on" if is_box else ""))
 

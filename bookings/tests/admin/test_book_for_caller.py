@@ -86,3 +86,12 @@ def test_page_that_has_booked_books_again_for_other_input_alone(box_office):
     again = box_office.post(url, fields_of(refused))
     confirm(box_office, event, "book", again)
     assert list(Booking.objects.order_by("pk").values_list("first_name", flat=True)) == ["Emmy", "Lise"]
+
+
+@pytest.mark.parametrize("language", ["", "de"])
+def test_caller_is_booked_in_a_language(box_office, language):
+    event = EventFactory(total_tickets=2)
+
+    confirm(box_office, event, "book", look(box_office, event, "book", **CALLER, language=language))
+
+    assert Booking.objects.get().language == language

@@ -255,3 +255,37 @@ def test_transfer_refuses_names_that_no_booking_can_have(box_office, event):
     response = look(box_office, booking, "transfer", first_name="A" * 151, last_name="B" * 151, who="same")
 
     assert list(errors(response)) == ["first_name", "last_name"]
+
+
+# The language
+
+
+def test_staff_correct_the_language_of_a_booking(box_office, event):
+    booking = BookingFactory(event=event, user=None)
+    same = {"first_name": booking.first_name, "last_name": booking.last_name, "email": booking.email, "who": "same"}
+
+    shown = look(box_office, booking, "transfer", **same, language="de")
+    report = confirm(box_office, booking, "transfer", shown)
+
+    assert "The language of its mails and tickets is German." in shown.content.decode()
+    assert Booking.objects.get().language == "de"
+    assert note() == "another language"
+    assert "<dt>Language</dt><dd>German</dd>" in report.content.decode()
+
+
+def test_form_of_a_transfer_begins_with_the_language_that_the_booking_has(box_office, event):
+    booking = BookingFactory(event=event, user=None)
+    Booking.objects.update(language="de")
+
+    page = box_office.get(f"/admin/bookings/booking/{booking.pk}/transfer/").content.decode()
+
+    assert '<option value="de" selected>German</option>' in page
+
+
+def test_language_that_mails_have_not_is_refused(box_office, event):
+    booking = BookingFactory(event=event)
+
+    response = look(box_office, booking, "transfer", **{**CALLER, "who": "same"}, language="fr")
+
+    assert list(errors(response)) == ["language"]
+    assert LedgerEntry.objects.filter(kind="transferred").count() == 0

@@ -1,11 +1,8 @@
 """What a mail says: texts of each kind, names that try to be more than names, and an operator's own templates."""
 
-import email.policy
 from datetime import UTC, datetime, timedelta
-from email import message_from_bytes
 
 import pytest
-import vobject
 from django.template import engines
 from django.test import override_settings
 from django.utils import timezone
@@ -23,35 +20,15 @@ from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.voiding import void_tickets
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.mail_server import read_all
+from bookings.tests.written_mails import calendar_of, files, written
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("mails_on")]
-
-
-def written(mail=None):
-    """The subject, text and HTML of a mail, by default of the only one, after a journey over the wire."""
-    received = over_the_wire(mail)
-    text, html = (received.get_body((kind,)) for kind in ("plain", "html"))
-    return received["Subject"], text.get_content(), html.get_content()
-
-
-def over_the_wire(mail=None):
-    sent = compose(mail or Mail.objects.get())
-    return message_from_bytes(sent.message().as_bytes(linesep="\r\n"), policy=email.policy.default)
-
-
-def files(mail=None):
-    """The attached files by the type of their content."""
-    return {part.get_content_type(): part for part in over_the_wire(mail).iter_attachments()}
 
 
 def tickets_now(booking):
     """The same tickets make the same file."""
     held = read_ticketed(booking)
     return tickets_pdf(held, tickets_of(held, most=MAX_IN_FILE))
-
-
-def calendar_of(part):
-    return vobject.readOne(part.get_payload(decode=True).decode())
 
 
 @pytest.fixture
