@@ -74,7 +74,7 @@ class EndLoginsOfSelection(SelectionAction):
         name = f" ({account.get_full_name()})" if account.get_full_name() else ""
         return f"{account}{name}: {logins}"
 
-    def carry_out_on(self, row):
+    def carry_out_on(self, row, form):
         logins = end_logins(row, actor=self.request.user)
         self.model_admin.log_change(self.request, row, f"Ended all logins: {logins}.")
         return row, logins

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from bookings.enums import BookingStatus, LedgerKind
-from bookings.outbox import DeliveryPosition, FormerHolder, Mail  # noqa: F401 (Django finds models here)
+from bookings.outbox import DeliveryPosition, FormerHolder, Mail, MailChoice  # noqa: F401 (Django finds models here)
 from bookings.rules import part_of_waitlist
 from events.models import Event
 from ticks.db.fields import ExactCharField, ExactEmailField, ExactTextField

@@ -4,6 +4,10 @@ No foreign key of theirs is one of the database. It would have each row here loc
 would wait for deliveries.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
 from django.db import models
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
@@ -11,6 +15,15 @@ from django.utils import timezone
 from ticks.db.fields import ExactCharField, ExactEmailField
 from ticks.db.outgoing import Outgoing, OutgoingQuerySet
 from ticks.languages import MAX_LANGUAGE
+
+MAX_MAIL_NOTE = 1000
+# If one of these changes, all live bookings of the event are notified.
+NOTIFIED_FIELDS = ("name", "date", "venue")
+
+
+def json_value(value) -> Any:
+    """The value of one of these fields as JSON keeps it."""
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 class DeliveryPosition(models.Model):
@@ -59,6 +72,66 @@ class FormerHolder(models.Model):
 
     def __str__(self):
         return f"booking {self.booking_id} until entry {self.sequence}"
+
+
+class MailOptions(NamedTuple):
+    """What staff chose for the mails of an action: a note that stands in them, or that there are none. `changes` are
+    the fields of the event that an edit changes, each with its old and its new value."""
+
+    note: str = ""
+    is_silent: bool = False
+    changes: Any = ()
+
+
+class MailChoice(models.Model):
+    """What staff chose for the mails of some consecutive ledger entries, which one action wrote. It commits with them.
+    Entries without a row are told as usual, so that a booking writes nothing here."""
+
+    event = models.ForeignKey(
+        "events.Event", models.CASCADE, db_constraint=False, db_index=False, related_name="mail_choices"
+    )
+    first = models.PositiveBigIntegerField(help_text="The sequence of the first entry.")
+    last = models.PositiveBigIntegerField()
+    note = models.TextField(max_length=MAX_MAIL_NOTE, blank=True)
+    is_silent = models.BooleanField(default=False)
+    # If nobody is told of an edit, this is what the next edit must not tell.
+    changes = models.JSONField(default=list)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            # An entry belongs to one action. This also finds the row of an entry.
+            models.UniqueConstraint(fields=["event", "last"], name="mail_choice_unique"),
+            models.CheckConstraint(
+                condition=models.Q(first__gte=1, last__gte=models.F("first")), name="mail_choice_has_entries"
+            ),
+        ]
+
+    def __str__(self):
+        return f"entries {self.first} to {self.last} of event {self.event_id}"
+
+    @classmethod
+    def attach(cls, entries: Sequence[Any]) -> None:
+        """Gives each of these ledger entries its choice as `mail_choice`, None if there is none. One query, or none for
+        no entries."""
+        spans: dict[int, list[int]] = {}
+        for entry in entries:
+            entry.mail_choice = None
+            spans.setdefault(entry.event_id, []).append(entry.sequence)
+        wanted = models.Q()
+        for event_id, sequences in spans.items():
+            wanted |= models.Q(event=event_id, last__gte=min(sequences), first__lte=max(sequences))
+        choices = list(cls.objects.filter(wanted)) if spans else []
+        for entry in entries:
+            for choice in choices:
+                if choice.event_id == entry.event_id and choice.first <= entry.sequence <= choice.last:
+                    entry.mail_choice = choice
+
+    @classmethod
+    def keep(cls, event_id: int, options: MailOptions | None, *, first: int, last: int) -> None:
+        """Keeps what staff chose for the entries that they have just written, if they chose anything."""
+        if options and last >= first:
+            cls.objects.create(event_id=event_id, first=first, last=last, **options._asdict())
 
 
 class MailQuerySet(OutgoingQuerySet):

@@ -146,6 +146,10 @@ class Action:
         """Raises `Refusal`."""
         raise NotImplementedError
 
+    def told(self, form: ActionForm) -> list[str]:
+        """Sentences for a preview that say who will be told of it by mail."""
+        return []
+
     def carry_out(self, form: ActionForm) -> Report:
         """Raises `Refusal`; then nothing was done."""
         raise NotImplementedError
@@ -181,7 +185,7 @@ class Action:
             add = messages.info if is_other_input else messages.warning
             add(self.request, NOT_SHOWN if is_other_input else CHANGED)
         form.data["stamp"] = stamp
-        return self.page(form, preview.lines)
+        return self.page(form, preview.lines, self.told(form))
 
     def finish(self, report: Report) -> HttpResponse:
         for error in report.errors:
@@ -190,7 +194,7 @@ class Action:
             messages.add_message(self.request, report.level, " ".join(line for line in report.lines if line))
         return HttpResponseRedirect(report.address or self.address())
 
-    def page(self, form: ActionForm, lines: Sequence[str] = ()) -> HttpResponse:
+    def page(self, form: ActionForm, lines: Sequence[str] = (), told: Sequence[str] = ()) -> HttpResponse:
         context = {
             **self.model_admin.admin_site.each_context(self.request),
             "title": self.title,
@@ -199,6 +203,7 @@ class Action:
             "action": self,
             "form": form,
             "lines": [line for line in lines if line],
+            "told": [line for line in told if line],
         }
         return TemplateResponse(self.request, "admin/action.html", context)
 
@@ -245,7 +250,7 @@ class SelectionAction(Action):
         more = len(lines) - MAX_LISTED
         return [*lines[:MAX_LISTED], f"And {more:,} more."] if more > 0 else lines
 
-    def carry_out_on(self, row):
+    def carry_out_on(self, row, form: ActionForm):
         """Carries out the action on one row, and returns what `summary` needs. Raises `Refusal`."""
         raise NotImplementedError
 
@@ -257,7 +262,7 @@ class SelectionAction(Action):
         report, results, already = Report(), [], 0
         for row in self.subject:
             try:
-                results.append(self.carry_out_on(row))
+                results.append(self.carry_out_on(row, form))
             except Refusal as refusal:
                 if isinstance(refusal, self.already_done):
                     already += 1

@@ -59,6 +59,7 @@ SENTENCES = {
 }
 PROMOTED_BY_HAND = "{actor} served {holder} out of turn, {tickets}"
 TICKETS_VOIDED = "{actor} gave {holder} new codes for {tickets}"
+NOBODY_TOLD = "nobody was told"
 CAPACITY_RAISED = "{actor} raised the capacity by {number}"
 CAPACITY_LOWERED = "{actor} lowered the capacity by {number}"
 
@@ -120,7 +121,8 @@ def entry_tone(entry: LedgerEntry) -> str:
 def describe_entry(entry: LedgerEntry) -> str:
     """One entry as a sentence without its full stop, such as `Ada Lovelace cancelled 2 tickets`.
 
-    Reads the entry's `booking` and `actor`, so select them with a list. A transferred booking has its present name
+    Reads the entry's `booking` and `actor`, so select them with a list, and `mail_choice`, if it was attached. A
+    transferred booking has its present name
     in its earlier entries too.
     """
     booking = entry.booking
@@ -140,7 +142,11 @@ def describe_entry(entry: LedgerEntry) -> str:
         tickets=counted(entry.tickets, "ticket"),
         number=f"{abs(entry.tickets):,}",
     )
-    return f"{sentence}: {entry.note}" if entry.note else sentence
+    sentence = f"{sentence}: {entry.note}" if entry.note else sentence
+    choice = getattr(entry, "mail_choice", None)
+    if choice is None:
+        return sentence
+    return f"{sentence} ({NOBODY_TOLD if choice.is_silent else f'with a note in the mail: {choice.note}'})"
 
 
 def promoted(claims: Sequence[Claim], *, verb: str) -> str:

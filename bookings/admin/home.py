@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from bookings.admin.formatting import booking_url, event_url
 from bookings.models import Booking, LedgerEntry
+from bookings.outbox import MailChoice
 from bookings.services.reports import (
     booked_today,
     delivery_lag,
@@ -80,6 +81,7 @@ def dashboard(request: HttpRequest) -> dict:
         context["figures"].insert(2, Figure(bookings, label))
     if sees_entries:
         context["entries"] = latest_entries(MAX_ENTRIES)
+        MailChoice.attach(context["entries"])
     return context
 
 

@@ -10,6 +10,7 @@ from bookings.admin.formatting import booking_url, describe_entry, event_link
 from bookings.admin.lists import KeysetList
 from bookings.enums import LedgerKind
 from bookings.models import LedgerEntry
+from bookings.outbox import MailChoice
 from ticks.formatting import time_tag, with_unit
 
 
@@ -53,6 +54,10 @@ class LedgerList(KeysetList):
             return None
         return values["event"].ledger_sequence
 
+    def get_results(self, request):
+        super().get_results(request)
+        MailChoice.attach(self.result_list)
+
     @property
     def summary(self) -> str:
         if not self.form.is_valid():
@@ -76,6 +81,11 @@ class LedgerAdmin(Exportable):
     fields = ["what", "event", "sequence", "kind", "tickets", "available_after", "waitlisted_after"]
     fields += ["booking", "by", "note", "created_at"]
     readonly_fields = fields
+
+    def get_object(self, request, object_id, from_field=None):
+        entry = super().get_object(request, object_id, from_field)
+        MailChoice.attach([entry] if entry else [])
+        return entry
 
     def has_add_permission(self, request):
         return False

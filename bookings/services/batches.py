@@ -15,6 +15,7 @@ from accounts.exceptions import SessionEnded
 from accounts.services import holders_query, valid_holders
 from bookings.commands import Command, Outcome
 from bookings.exceptions import KeyInFlight
+from bookings.outbox import MailChoice, MailOptions
 from bookings.services import sql
 from bookings.services.batch_queue import Batch, BatchQueue, Contended, Job
 from bookings.services.idempotency import find_or_repeat, lock_keys, refuse_other_request
@@ -44,6 +45,8 @@ class TicketJob(Job):
     session_id: int | None = None
     user_id: int | None = None
     has_new_values = False
+    # What staff chose for the mails that this leads to; None for everybody else.
+    mails: MailOptions | None = None
 
     def command(self) -> Command:
         """The command for the rules. It is made anew for each attempt."""
@@ -343,3 +346,6 @@ def move_tickets(jobs: Sequence[TicketJob], events: Mapping[int, LockedEvent], r
         raise EndedLogins(ended)
     for job, outcome in decided:
         results[job] = outcome.error or job.answer(outcome)
+        if job.mails and outcome.entries:
+            first, last = outcome.entries[0].sequence, outcome.entries[-1].sequence
+            MailChoice.keep(job.event_id, job.mails, first=first, last=last)

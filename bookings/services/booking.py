@@ -6,6 +6,7 @@ from django.utils import timezone
 from accounts.models import User
 from bookings.commands import Book, Claim, Outcome
 from bookings.models import Booking
+from bookings.outbox import MailOptions
 from bookings.services import sql
 from bookings.services.batches import TicketJob, run_job
 from bookings.services.idempotency import digest_of, find_key, fingerprint_of
@@ -52,6 +53,8 @@ class BookingRequest:
     language: str = ""
     # The one-ticket contract allows a user at most one live booking of an event.
     is_only_one: bool = False
+    # What staff who book for a caller chose for the mail.
+    mails: MailOptions | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "email", normalise_email(self.email) or "")
@@ -63,6 +66,8 @@ class BookingRequest:
         asked = [self.event_id, self.tickets, self.first_name, self.last_name, self.email]
         if self.actor:
             asked.append(self.user and self.user.pk)
+        if self.mails:
+            asked.append(self.mails)
         return fingerprint_of(asked)
 
     def key_digest(self, key: str) -> str:
@@ -115,6 +120,7 @@ class BookingJob(TicketJob):
         super().__init__(request.event_id)
         self.request, self.digest, self.session_id = request, digest, session_id
         self.user_id = request.user.pk if request.user else None
+        self.mails = request.mails
         self.fingerprint = request.fingerprint() if digest else None
         self.draw_anew()
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from accounts.models import User
 from bookings.commands import Cancel, CancelSeat, Outcome
 from bookings.models import Booking
+from bookings.outbox import MailOptions
 from bookings.services import sql
 from bookings.services.batches import TicketJob, run_job
 from bookings.services.idempotency import digest_of, fingerprint_of
@@ -29,6 +30,7 @@ def cancel_tickets(
     expected: int | None = None,
     key: str | None = None,
     session_id: int | None = None,
+    mails: MailOptions | None = None,
 ) -> Cancellation:
     """Gives back `tickets` of a booking, or all of them, and serves the waitlist with the freed tickets.
 
@@ -38,7 +40,8 @@ def cancel_tickets(
     `SessionEnded`, `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `KeyReused`, `KeyInFlight`, `Busy`.
     """
     command = Cancel(booking.pk, tickets, actor, expected)
-    return run_job(CancelJob(booking.event_id, command, digest=key and digest_of(key, actor), session_id=session_id))
+    digest = key and digest_of(key, actor)
+    return run_job(CancelJob(booking.event_id, command, digest=digest, session_id=session_id, mails=mails))
 
 
 def cancel_seat(event_id: int, *, user: User, actor: User, key: str | None = None) -> Cancellation:
@@ -57,9 +60,10 @@ class CancelJob(TicketJob):
         *,
         digest: str | None = None,
         session_id: int | None = None,
+        mails: MailOptions | None = None,
     ):
         super().__init__(event_id)
-        self.cancel, self.digest, self.session_id = command, digest, session_id
+        self.cancel, self.digest, self.session_id, self.mails = command, digest, session_id, mails
         self.user_id = command.actor and command.actor.pk
         self.fingerprint = fingerprint_of(self.asked()) if digest else None
 
@@ -84,4 +88,4 @@ class CancelJob(TicketJob):
         return Cancellation(sql.read_booking(known.booking_id), json.loads(known.answer)["served"], is_replayed=True)
 
     def again(self) -> "CancelJob":
-        return CancelJob(self.event_id, self.cancel, digest=self.digest, session_id=self.session_id)
+        return CancelJob(self.event_id, self.cancel, digest=self.digest, session_id=self.session_id, mails=self.mails)

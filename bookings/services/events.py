@@ -13,6 +13,7 @@ from bookings.commands import CancelEvent, ChangeTerms, Claim, Note
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import InvalidTerms, StaleVersion
 from bookings.models import CANCELLED_WITH_EVENT, MAX_NOTE, Booking, LedgerEntry, LinePart
+from bookings.outbox import NOTIFIED_FIELDS, MailOptions, json_value
 from bookings.services import sql
 from bookings.services.idempotency import EventReceipt, once
 from bookings.services.inventory import apply, lock_event
@@ -90,7 +91,9 @@ class EventChange(NamedTuple):
 
 
 @in_one_transaction
-def change_event(event_id: int, *, changes: dict, actor: User, version: int | None = None) -> EventChange:
+def change_event(
+    event_id: int, *, changes: dict, actor: User, version: int | None = None, mails: MailOptions | None = None
+) -> EventChange:
     """Changes an event as staff wish, the number of tickets included. Additional tickets and a later end of sales serve
     the waitlist at once.
 
@@ -110,7 +113,7 @@ def change_event(event_id: int, *, changes: dict, actor: User, version: int | No
     )
     now = timezone.now()
     notes = [Note(LedgerKind.EDITED, edit_summary(event, changes), actor=actor)] if changes else []
-    work = apply(event, [*notes, terms], now=now)
+    work = apply(event, [*notes, terms], now=now, mails=mails and mails._replace(changes=told_changes(event, changes)))
     for name, value in changes.items():
         setattr(event, name, value)
     refuse_empty_sales_window(event.sales_start, event.sales_end)
@@ -140,7 +143,14 @@ def sales_closed(event: Event, *, now: datetime) -> dict:
     return {"sales_start": start, "sales_end": now}
 
 
-def cancel_event(event_id: int, *, actor: User, version: int | None = None, key: str | None = None) -> EventReceipt:
+def cancel_event(
+    event_id: int,
+    *,
+    actor: User,
+    version: int | None = None,
+    key: str | None = None,
+    mails: MailOptions | None = None,
+) -> EventReceipt:
     """Hides an event from every reader and cancels its bookings. The bookings and the ledger are kept.
 
     From the first transaction on nobody can book, and the event's counts are those of an event without live bookings.
@@ -148,18 +158,21 @@ def cancel_event(event_id: int, *, actor: User, version: int | None = None, key:
     readers see these bookings as cancelled (`show_cancelled`). Raises `EventNotFound`, `StaleVersion`, `Busy`, and with
     an idempotency `key` what `once` raises.
     """
-    receipt = once("cancel event", close_event, event_id, actor=actor, version=version, key=key)
+    # The key's fingerprint has all options. Without a choice it stays that of earlier versions.
+    options = {"mails": mails} if mails else {}
+    receipt = once("cancel event", close_event, event_id, actor=actor, version=version, key=key, **options)
     cancel_what_is_left(event_id)
     return receipt
 
 
 @in_one_transaction
-def close_event(event_id: int, *, actor: User, version: int | None = None) -> Event:
+def close_event(event_id: int, *, actor: User, version: int | None = None, mails: MailOptions | None = None) -> Event:
     """Cancels an event, and its first bookings. The others are left to `cancel_what_is_left`. Raises `EventNotFound`,
     `StaleVersion`."""
     event = lock_standing_event(event_id, version=version)
     now = timezone.now()
-    apply(event, [CancelEvent(actor)], now=now)
+    # The numbers of all entries are reserved now, so the choice holds for those that follow in parts, too.
+    apply(event, [CancelEvent(actor)], now=now, mails=mails)
     LinePart.objects.filter(event=event).delete()
     event.deleted_at = event.updated_at = now
     event.version += 1
@@ -214,6 +227,13 @@ def cancel_next_bookings(event: Event) -> bool:
         status=BookingStatus.CANCELLED, waitlist_number=None, one_ticket_holder=None, updated_at=event.deleted_at
     )
     return True
+
+
+def told_changes(event: Event, changes: dict) -> list[tuple]:
+    """The changes that holders are told of: each field with its old and its new value."""
+    return [
+        (name, *map(json_value, (getattr(event, name), changes[name]))) for name in NOTIFIED_FIELDS if name in changes
+    ]
 
 
 def edit_summary(event: Event, edits: dict) -> str:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from bookings.commands import Book, CancelSeat, Claim, Command, Inventory, Outcome, Transfer
 from bookings.enums import BookingStatus
 from bookings.models import Booking, LinePart, SalesHour
+from bookings.outbox import MailChoice, MailOptions
 from bookings.rules import BY_NUMBER, STRICT, Reach, allocate, reach
 from bookings.services import sql
 from events.exceptions import EventNotFound
@@ -94,15 +95,16 @@ def lock_statement(events: int) -> str:
     return chosen.values_list(*LockedEvent._fields).query.sql_with_params()[0]
 
 
-def apply(event: Event, commands: Sequence[Command], *, now: datetime) -> EventWork:
+def apply(event: Event, commands: Sequence[Command], *, now: datetime, mails: MailOptions | None = None) -> EventWork:
     """Carries out commands on a locked event and writes all results. Raises the first refusal."""
-    work = EventWork(event, commands)
+    work, known = EventWork(event, commands), event.ledger_sequence
     plan = plan_writes([work], now=now)
     if work.refusal:
         raise work.refusal
     write(plan)
     for column, name in COUNTS.items():
         setattr(event, column, getattr(work.inventory, name))
+    MailChoice.keep(event.pk, mails, first=known + 1, last=event.ledger_sequence)
     return work
 
 

@@ -18,7 +18,7 @@ from django.utils.translation import gettext, gettext_lazy, override
 from accounts.models import User
 from bookings.enums import BookingStatus, FactKind, LedgerKind
 from bookings.models import Booking, LedgerEntry, show_cancelled
-from bookings.outbox import FormerHolder, Mail
+from bookings.outbox import FormerHolder, Mail, MailChoice
 from bookings.services.tickets import MAX_IN_FILE, pdf_name, tickets_of
 from ticks.text import CONTROLS, MISLEADING
 
@@ -86,6 +86,7 @@ class Message:
                 "by": by,
                 "given_back": sum(given_back),
                 "changes": changes_of(self.facts),
+                "notes": notes_of(self.facts),
                 "has_tickets": self.held is not None and self.held.tickets_reserved <= MAX_IN_FILE,
                 "has_too_many": self.held is not None and self.held.tickets_reserved > MAX_IN_FILE,
             }
@@ -146,6 +147,13 @@ def changes_of(facts: list[dict]) -> list[dict]:
             change = changes.setdefault(name, described)
             change["new"] = written_value(name, new)
     return [change for change in changes.values() if change["old"] != change["new"]]
+
+
+def notes_of(facts: list[dict]) -> list[str]:
+    """What staff have added to these facts, each note once."""
+    ids = [fact["choice"] for fact in facts if "choice" in fact]
+    choices = MailChoice.objects.in_bulk(ids) if ids else {}
+    return list(dict.fromkeys(choices[pk].note for pk in ids if pk in choices))
 
 
 def written_value(field: str, stored: str | None) -> str:

@@ -4,19 +4,21 @@ Ids of ledger entries commit out of order, so no position rests on them. Within 
 each commits with its booking, under the event's lock.
 """
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from accounts.models import User
 from bookings.enums import FactKind, LedgerKind
 from bookings.models import CANCELLED_WITH_EVENT, VOIDED_NOTE, Booking, LedgerEntry
-from bookings.outbox import DeliveryPosition, FormerHolder, Mail
+from bookings.outbox import NOTIFIED_FIELDS, DeliveryPosition, FormerHolder, Mail, MailChoice, json_value
 from events.models import Event
 from ticks.db.transactions import in_one_transaction
 
@@ -28,8 +30,6 @@ MERGED_WITHIN = timedelta(seconds=settings.MAIL_DELAY_SECONDS)
 # its mail is given up from the beginning, so that staff see it and can send it.
 GIVE_UP_AFTER = timedelta(days=5)
 TOO_OLD = "It was read too late: manage.py deliver had not run for days."
-# If one of these changes, all live bookings of the event are notified.
-NOTIFIED_FIELDS = ("name", "date", "venue")
 # A booking is notified of these entries. Each is the fact of the same name, unless `facts_of_entry` knows better.
 NOTIFIED_KINDS = {
     LedgerKind.BOOKED,
@@ -60,6 +60,12 @@ class Fact(NamedTuple):
     booking_id: int
     to: Recipient
     details: dict[str, Any] = {}
+    # Staff chose to tell nobody.
+    is_silent: bool = False
+
+    @property
+    def is_told(self) -> bool:
+        return bool(self.to.email) and not self.is_silent
 
     def stored(self) -> dict:
         return {"kind": self.kind, "sequence": self.sequence, **self.details}
@@ -80,7 +86,7 @@ def add_positions() -> None:
 
 
 def event_values(event: Event) -> dict:
-    return {"name": event.name, "date": event.date and event.date.isoformat(), "venue": event.venue}
+    return {name: json_value(getattr(event, name)) for name in NOTIFIED_FIELDS}
 
 
 @in_one_transaction
@@ -98,17 +104,21 @@ def read_part(event_id: int) -> bool:
         notify_next_bookings(position, now=now)
         return True
     entries = contiguous(position)
-    edits = [place for place, entry in enumerate(entries) if entry.kind == LedgerKind.EDITED]
-    if edits and (changes := changes_since(position)):
-        if edits[0] == 0:
-            position.pending_change = {"changes": changes, "after": 0}
+    choices = choices_of(entries, event_id)
+    for place in [place for place, entry in enumerate(entries) if entry.kind == LedgerKind.EDITED]:
+        change = change_of(entries[place].sequence, position, choices)
+        if change and place == 0:
+            position.pending_change = change
             notify_next_bookings(position, now=now)
             return True
-        entries = entries[: edits[0]]
+        if change:
+            # What happened before comes first.
+            entries = entries[:place]
+            break
     if entries:
-        queue_mails(facts_of(entries), now=now)
+        queue_mails(facts_of(entries, choices), now=now)
         position.sequence = entries[-1].sequence
-        position.save(update_fields=["sequence"])
+        position.save(update_fields=["sequence", "known_values"])
     return bool(entries)
 
 
@@ -122,7 +132,10 @@ def lock_position(event_id: int) -> DeliveryPosition | None:
 def contiguous(position: DeliveryPosition) -> list[Any]:
     """The next entries up to a gap: the entries of a large cancelled event are written in parts, after the event's."""
     later = LedgerEntry.objects.filter(event=position.event_id, sequence__gt=position.sequence).order_by("sequence")
-    entries = list(later.values_list(*ENTRY_COLUMNS, named=True)[:ENTRIES_A_PART])
+    # One look into an index for each entry costs less than another query for each part.
+    choice = MailChoice.objects.filter(event=position.event_id, last__gte=OuterRef("sequence")).order_by("last")
+    later = later.annotate(choice_from=Subquery(choice.values("first")[:1]))
+    entries = list(later.values_list(*ENTRY_COLUMNS, "choice_from", named=True)[:ENTRIES_A_PART])
     expected = position.sequence
     for place, entry in enumerate(entries):
         expected += 1
@@ -131,13 +144,46 @@ def contiguous(position: DeliveryPosition) -> list[Any]:
     return entries
 
 
-def changes_since(position: DeliveryPosition) -> list[tuple[str, Any, Any]]:
+def choices_of(entries: Sequence[Any], event_id: int) -> list[MailChoice]:
+    """What staff chose for the mails of these entries, in their order."""
+    if all(entry.choice_from is None or entry.choice_from > entry.sequence for entry in entries):
+        return []
+    choices = MailChoice.objects.filter(event=event_id)
+    return list(choices.filter(last__gte=entries[0].sequence, first__lte=entries[-1].sequence).order_by("last"))
+
+
+def choice_at(sequence: int, choices: Sequence[MailChoice]) -> MailChoice | None:
+    place = bisect_left(choices, sequence, key=attrgetter("last"))
+    return choices[place] if place < len(choices) and choices[place].first <= sequence else None
+
+
+def change_of(sequence: int, position: DeliveryPosition, choices: Sequence[MailChoice]) -> dict | None:
+    """What all live bookings are to be notified of at this edit; None if it is nothing. What staff changed without
+    telling anybody counts as known."""
+    choice = choice_at(sequence, choices)
+    if choice and choice.is_silent:
+        position.known_values |= {name: new for name, _, new in choice.changes}
+        return None
+    changes = changes_since(position, sequence)
+    return {"changes": changes, "after": 0, **noted(choice)} if changes else None
+
+
+def noted(choice: MailChoice | None) -> dict:
+    """What a fact has of a choice: the id, since the same note is told to many."""
+    return {"choice": choice.pk} if choice and choice.note else {}
+
+
+def changes_since(position: DeliveryPosition, sequence: int) -> list[tuple[str, Any, Any]]:
     """What differs from what holders know: each field with its old and its new value. Nobody is notified of changes of
-    a cancelled event."""
+    a cancelled event, nor of those that staff have made since then without telling anybody."""
     event = Event.objects.get(pk=position.event_id)
     if event.deleted_at:
         return []
     known, values = position.known_values, event_values(event)
+    # They are read after the event: whoever commits in between has not changed what was read.
+    silent = MailChoice.objects.filter(event=event, is_silent=True, first__gt=sequence).order_by("-last")
+    for changes in silent.values_list("changes", flat=True):
+        values |= {name: old for name, old, _ in changes}
     return [(name, known.get(name), values[name]) for name in NOTIFIED_FIELDS if known.get(name) != values[name]]
 
 
@@ -151,7 +197,7 @@ def notify_next_bookings(position: DeliveryPosition, *, now: datetime) -> None:
     )
     rows = live.order_by("pk").values_list(*HOLDER_COLUMNS)[:ENTRIES_A_PART]
     bookings = {pk: recipient(*columns) for pk, *columns in rows}
-    details = {"changes": position.pending_change["changes"]}
+    details = {name: value for name, value in position.pending_change.items() if name != "after"}
     queue_mails(
         [Fact(FactKind.EVENT_CHANGED, edit.sequence, edit.created_at, pk, to, details) for pk, to in bookings.items()],
         now=now,
@@ -165,7 +211,7 @@ def notify_next_bookings(position: DeliveryPosition, *, now: datetime) -> None:
     position.save(update_fields=["pending_change", "known_values", "sequence"])
 
 
-def facts_of(entries: Sequence[Any]) -> list[Fact]:
+def facts_of(entries: Sequence[Any], choices: Sequence[MailChoice]) -> list[Fact]:
     """What these entries tell, and to whom, in their order."""
     entries = [entry for entry in entries if entry.kind in NOTIFIED_KINDS]
     ids = {entry.booking_id for entry in entries}
@@ -176,7 +222,9 @@ def facts_of(entries: Sequence[Any]) -> list[Fact]:
     staff, facts = staff_among({entry.actor_id for entry in entries}), []
     for entry in entries:
         by = "staff" if entry.actor_id in staff else "holder"
-        facts += facts_of_entry(entry, holders[entry.booking_id], formers.get(entry.booking_id, []), by=by)
+        found = facts_of_entry(entry, holders[entry.booking_id], formers.get(entry.booking_id, []), by=by)
+        choice = choice_at(entry.sequence, choices)
+        facts += [with_choice(fact, choice) for fact in found] if choice else found
     return facts
 
 
@@ -209,6 +257,10 @@ def fact_of(kind: FactKind, entry: Any, to: Recipient, details: dict) -> Fact:
     return Fact(kind, entry.sequence, entry.created_at, entry.booking_id, to, details)
 
 
+def with_choice(fact: Fact, choice: MailChoice) -> Fact:
+    return fact._replace(details=fact.details | noted(choice), is_silent=choice.is_silent)
+
+
 def recipient(first_name: str, last_name: str, email: str, account: int | None) -> Recipient:
     return Recipient(f"{first_name} {last_name}".strip(), email, account)
 
@@ -219,7 +271,8 @@ def recipient_of(former: FormerHolder) -> Recipient:
 
 def queue_mails(facts: Sequence[Fact], *, now: datetime) -> None:
     """Makes mails of facts. A fact is merged into the mail that still waits for more of the same booking and person."""
-    facts = [fact for fact in facts if fact.to.email or fact.kind == FactKind.CORRECTED]
+    # A correction changes mails that wait, even if nobody is told of it.
+    facts = [fact for fact in facts if fact.is_told or fact.kind == FactKind.CORRECTED]
     if not facts:
         return
     ids = {fact.booking_id for fact in facts}
@@ -229,13 +282,15 @@ def queue_mails(facts: Sequence[Fact], *, now: datetime) -> None:
     for fact in facts:
         if fact.kind == FactKind.CORRECTED:
             correct_waiting(fact, latest)
+        if not fact.is_told:
+            continue
         key = (fact.booking_id, fact.to.email)
         mail = latest.get(key)
         if mail and can_merge(fact, mail):
             mail.facts.append(fact.stored())
             if mail.pk:
                 merged[mail.pk] = mail
-        elif fact.to.email:
+        else:
             latest[key] = new_mail(fact, now=now)
             new.append(latest[key])
     Mail.objects.bulk_update(merged.values(), ["facts", "name", "email"])

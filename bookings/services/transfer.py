@@ -8,7 +8,7 @@ from bookings.commands import Transfer
 from bookings.enums import BookingStatus
 from bookings.exceptions import AlreadyCancelled
 from bookings.models import MAX_NOTE, Booking
-from bookings.outbox import FormerHolder
+from bookings.outbox import FormerHolder, MailOptions
 from bookings.services.inventory import apply, claim_of, holder_of, lock_event
 from bookings.services.sql import read_bookings
 from bookings.services.tickets import raise_epoch
@@ -29,7 +29,9 @@ class Holder(NamedTuple):
 
 
 @in_one_transaction
-def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: str = "") -> Booking:
+def transfer_booking(
+    booking: Booking, *, holder: Holder, actor: User, reason: str = "", mails: MailOptions | None = None
+) -> Booking:
     """Moves a booking to another name or mail address; its tickets and its place in the waitlist stay.
 
     If the booking goes to another person, neither the account that made it nor the guest's token opens it any more,
@@ -47,7 +49,7 @@ def transfer_booking(booking: Booking, *, holder: Holder, actor: User, reason: s
     now = timezone.now()
     summary = f"{transfer_summary(booking, changes)}{f': {reason}' if reason else ''}"
     note = Truncator(summary).chars(MAX_NOTE)
-    apply(event, [transfer_command(booking, changes, note=note, actor=actor)], now=now)
+    apply(event, [transfer_command(booking, changes, note=note, actor=actor)], now=now, mails=mails)
     if "email" in changes and not holder.is_same:
         # The ledger has no mail addresses, and from now on the booking has another one.
         FormerHolder.objects.create(

@@ -6,6 +6,7 @@ from bookings.commands import Transfer
 from bookings.enums import BookingStatus
 from bookings.exceptions import NoTickets
 from bookings.models import MAX_NOTE, VOIDED_NOTE, Booking
+from bookings.outbox import MailOptions
 from bookings.services.inventory import apply, claim_of, lock_event
 from bookings.services.sql import read_bookings
 from bookings.services.tickets import raise_epoch
@@ -13,7 +14,7 @@ from ticks.db.transactions import in_one_transaction
 
 
 @in_one_transaction
-def void_tickets(booking: Booking, *, actor: User, reason: str) -> Booking:
+def void_tickets(booking: Booking, *, actor: User, reason: str, mails: MailOptions | None = None) -> Booking:
     """Voids the codes of a booking's tickets that are out; the booking keeps its tickets, and they have new codes.
 
     Raises `NoTickets`, `EventNotFound`, `Busy`.
@@ -25,5 +26,5 @@ def void_tickets(booking: Booking, *, actor: User, reason: str) -> Booking:
     raise_epoch(booking)
     claim = claim_of(booking)
     note = Truncator(f"{VOIDED_NOTE}{reason}").chars(MAX_NOTE)
-    apply(event, [Transfer(claim, claim.holder, note, actor)], now=timezone.now())
+    apply(event, [Transfer(claim, claim.holder, note, actor)], now=timezone.now(), mails=mails)
     return booking

@@ -9,6 +9,7 @@ from accounts.models import User
 from bookings.commands import Claim, Command, Move, Serve
 from bookings.exceptions import NoSuchPlace, NotWaiting
 from bookings.models import Booking, LinePart
+from bookings.outbox import MailOptions
 from bookings.rules import number_of_arrival, numbers_between
 from bookings.services.inventory import apply, lock_event
 from bookings.services.sql import read_booking
@@ -29,7 +30,9 @@ class WaitlistChange(NamedTuple):
 
 
 @in_one_transaction
-def move_in_waitlist(booking: Booking, *, position: int, reason: str, actor: User) -> WaitlistChange:
+def move_in_waitlist(
+    booking: Booking, *, position: int, reason: str, actor: User, mails: MailOptions | None = None
+) -> WaitlistChange:
     """Moves a waiting booking to a place in its event's waitlist, from 1. The booking there then waits behind it.
 
     Under strict the new head is promoted at once if it fits. Raises `NotWaiting`, `NoSuchPlace`, `EventNotFound`,
@@ -37,11 +40,14 @@ def move_in_waitlist(booking: Booking, *, position: int, reason: str, actor: Use
     """
     event = lock_event(booking.event_id)
     booking = read_booking(booking.pk)
-    return change_waitlist(event, booking, moves(event, booking, position=position, note=reason, actor=actor))
+    commands = moves(event, booking, position=position, note=reason, actor=actor)
+    return change_waitlist(event, booking, commands, mails=mails)
 
 
 @in_one_transaction
-def serve_out_of_turn(booking: Booking, *, reason: str, actor: User, adds: bool = False) -> WaitlistChange:
+def serve_out_of_turn(
+    booking: Booking, *, reason: str, actor: User, adds: bool = False, mails: MailOptions | None = None
+) -> WaitlistChange:
     """Gives a waiting booking its tickets, even if others wait ahead. `adds` first adds the missing tickets to the
     capacity.
 
@@ -49,7 +55,7 @@ def serve_out_of_turn(booking: Booking, *, reason: str, actor: User, adds: bool 
     """
     event = lock_event(booking.event_id)
     total = event.total_tickets
-    change = change_waitlist(event, booking, [Serve(booking.pk, adds=adds, note=reason, actor=actor)])
+    change = change_waitlist(event, booking, [Serve(booking.pk, adds=adds, note=reason, actor=actor)], mails=mails)
     if event.total_tickets != total:
         # A page that edits the event shows the total from before, so the version must change too.
         event.version += 1
@@ -58,8 +64,10 @@ def serve_out_of_turn(booking: Booking, *, reason: str, actor: User, adds: bool 
     return change
 
 
-def change_waitlist(event: Event, booking: Booking, commands: list[Command]) -> WaitlistChange:
-    work = apply(event, commands, now=timezone.now())
+def change_waitlist(
+    event: Event, booking: Booking, commands: list[Command], *, mails: MailOptions | None
+) -> WaitlistChange:
+    work = apply(event, commands, now=timezone.now(), mails=mails)
     claim = work.inventory.claims.get(booking.pk)
     return WaitlistChange(claim.booking if claim else booking, work.promoted)
 

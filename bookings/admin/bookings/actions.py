@@ -4,14 +4,17 @@ from django import forms
 from django.db.models import F
 
 from bookings.admin import fields, formatting
+from bookings.admin.mails import TellsHolders
 from bookings.commands import Cancel, Serve
 from bookings.enums import BookingStatus
 from bookings.exceptions import AlreadyCancelled, InvalidTerms, NothingToSend, NoTickets, NotWaiting
 from bookings.models import Booking, show_cancelled
+from bookings.services.audiences import present_holder
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.inventory import EventWork, simulate
 from bookings.services.mails import latest_mail, send_again
 from bookings.services.messages import Message
+from bookings.services.notifications import Recipient, recipient
 from bookings.services.tickets import epoch_of
 from bookings.services.transfer import Holder, changes_to, transfer_booking, transfer_command
 from bookings.services.voiding import void_tickets
@@ -54,7 +57,7 @@ class CancelForm(ActionForm):
     )
 
 
-class CancelTickets(BookingAction):
+class CancelTickets(TellsHolders, BookingAction):
     name, title, button = "cancel", "Cancel tickets", "Cancel tickets"
     permission = "bookings.cancel_booking"
     form_class = CancelForm
@@ -67,6 +70,7 @@ class CancelTickets(BookingAction):
     def preview(self, form):
         booking, tickets = self.subject, form.cleaned_data["tickets"]
         forecast = simulate(booking.event, [Cancel(booking.pk, tickets)])
+        self.audience.add_forecast(forecast)
         left = booking.tickets_reserved - tickets
         is_waiting = booking.status == BookingStatus.WAITLISTED
         verb, keeps = ("no longer waits for", "but still for") if is_waiting else ("gives back", "and keeps")
@@ -85,6 +89,7 @@ class CancelTickets(BookingAction):
             tickets=form.cleaned_data["tickets"],
             actor=self.request.user,
             expected=self.subject.tickets_reserved,
+            mails=self.mail_options(form),
         )
         self.log(f"Cancelled {tickets}.")
         booking = cancellation.booking
@@ -112,7 +117,7 @@ class TransferForm(ActionForm):
     reason = fields.reason(required=False)
 
 
-class TransferBooking(BookingAction):
+class TransferBooking(TellsHolders, BookingAction):
     name, title, button = "transfer", "Move to another name", "Move the booking"
     permission = "bookings.transfer_booking"
     form_class = TransferForm
@@ -135,6 +140,7 @@ class TransferBooking(BookingAction):
             raise InvalidTerms("Nothing is different; change the name, the mail address or the language.")
         # The rules may refuse it.
         simulate(booking.event, [transfer_command(booking, changes)])
+        self.audience.add(booking.event, recipients_of_transfer(booking, holder))
         name = f"{holder.first_name} {holder.last_name}".strip()
         lines = [f"{booking.reference} is for {name}, {holder.email or 'without a mail address'}."]
         if "language" in changes:
@@ -150,16 +156,30 @@ class TransferBooking(BookingAction):
 
     def carry_out(self, form):
         reason = form.cleaned_data["reason"]
-        moved = transfer_booking(self.subject, holder=self.holder(form), actor=self.request.user, reason=reason)
+        moved = transfer_booking(
+            self.subject,
+            holder=self.holder(form),
+            actor=self.request.user,
+            reason=reason,
+            mails=self.mail_options(form),
+        )
         self.log("Moved to another name, mail address or language.")
         return Report([f"{moved.reference} is now for {moved.full_name}."])
+
+
+def recipients_of_transfer(booking: Booking, holder: Holder) -> list[Recipient]:
+    """The new holder, and the former one if the booking goes to another person."""
+    told = [recipient(holder.first_name, holder.last_name, holder.email, None)]
+    if not holder.is_same and holder.email != booking.email:
+        told.append(present_holder(booking))
+    return told
 
 
 class VoidForm(ActionForm):
     reason = fields.reason()
 
 
-class VoidTickets(BookingAction):
+class VoidTickets(TellsHolders, BookingAction):
     name, title, button = "void", "Void tickets", "Void the codes"
     permission = "bookings.transfer_booking"
     form_class = VoidForm
@@ -171,6 +191,7 @@ class VoidTickets(BookingAction):
 
     def preview(self, form):
         booking, tickets = self.subject, counted(self.subject.tickets_reserved, "ticket")
+        self.audience.add_forecast(simulate(booking.event, [transfer_command(booking, {})]))
         lines = [
             f"The codes of {booking.full_name}'s {tickets} that are out no longer work, on paper and on screens.",
             "The booking keeps its tickets. They have new codes: send them, or print them here.",
@@ -178,12 +199,13 @@ class VoidTickets(BookingAction):
         return Preview(lines, fingerprint=(booking.tickets_reserved, epoch_of(booking)))
 
     def carry_out(self, form):
-        booking = void_tickets(self.subject, actor=self.request.user, reason=form.cleaned_data["reason"])
+        reason = form.cleaned_data["reason"]
+        booking = void_tickets(self.subject, actor=self.request.user, reason=reason, mails=self.mail_options(form))
         self.log("Voided the codes of its tickets.")
         return Report([f"The old codes of {booking.reference} no longer work; its tickets have new ones."])
 
 
-class WaitingAction(BookingAction):
+class WaitingAction(TellsHolders, BookingAction):
     permission = "bookings.reorder_waitlist"
 
     def closed_reason(self):
@@ -209,17 +231,25 @@ class MoveBooking(WaitingAction):
         commands = moves(event, booking, position=position, note="", actor=None)
         if not commands:
             raise InvalidTerms("The booking already has this place.", field="position")
+        forecast = simulate(event, commands)
+        self.audience.add_forecast(forecast)
         passed = counted(abs(position - old), "booking")
         lines = [
             f"{booking.full_name} moves from place {old:,} to {position:,} of {event.waitlisted_count:,}.",
             f"It passes {passed}." if position < old else f"It lets {passed} ahead.",
-            formatting.promotes(simulate(event, commands)),
+            formatting.promotes(forecast),
         ]
         return Preview(lines, fingerprint=old)
 
     def carry_out(self, form):
         position, reason = form.cleaned_data["position"], form.cleaned_data["reason"]
-        moved = move_in_waitlist(self.subject, position=position, reason=reason, actor=self.request.user)
+        moved = move_in_waitlist(
+            self.subject,
+            position=position,
+            reason=reason,
+            actor=self.request.user,
+            mails=self.mail_options(form),
+        )
         self.log(f"Moved to place {position} in line.")
         place = f"{self.subject.full_name} now has place {position:,} in line."
         return Report([place, formatting.promoted(moved.promoted, verb="Promoted")])
@@ -250,6 +280,7 @@ class ServeOutOfTurn(WaitingAction):
             # It has left the waitlist since it was read.
             raise NotWaiting
         forecast = simulate(booking.event, [Serve(booking.pk, adds=form.cleaned_data.get("adds", False))])
+        self.audience.add_forecast(forecast)
         added = forecast.inventory.total - booking.event.total_tickets
         ahead = booking.waitlist_position - 1
         lines = [
@@ -264,7 +295,9 @@ class ServeOutOfTurn(WaitingAction):
 
     def carry_out(self, form):
         reason, adds = form.cleaned_data["reason"], form.cleaned_data.get("adds", False)
-        change = serve_out_of_turn(self.subject, reason=reason, actor=self.request.user, adds=adds)
+        change = serve_out_of_turn(
+            self.subject, reason=reason, actor=self.request.user, adds=adds, mails=self.mail_options(form)
+        )
         self.log("Served out of turn.")
         others = [claim for claim in change.promoted if claim.id != self.subject.pk]
         holds = f"{change.booking.full_name} has {counted(change.booking.tickets_reserved, 'ticket')} now."
@@ -291,7 +324,7 @@ class SendAgain(BookingAction):
         return Report([f"The mail to {mail.email} is sent within a minute."])
 
 
-class CancelBookings(SelectionAction):
+class CancelBookings(TellsHolders, SelectionAction):
     name, title, button = "cancel_bookings", "Cancel bookings", "Cancel bookings"
     choice = "Cancel selected bookings …"
     permission = "bookings.cancel_booking"
@@ -308,10 +341,13 @@ class CancelBookings(SelectionAction):
 
     def preview(self, form):
         rows = [self.described(booking) for booking in self.subject]
+        forecasts = self.forecasts()
         effects = [
             f"{forecast.event}: {formatting.promotes(forecast)} {formatting.counts_after(forecast)}".replace("  ", " ")
-            for forecast in self.forecasts()
+            for forecast in forecasts
         ]
+        for forecast in forecasts:
+            self.audience.add_forecast(forecast)
         return Preview([*self.listed(rows), *effects, "This cannot be undone."], fingerprint=rows)
 
     def forecasts(self) -> list[EventWork]:
@@ -329,8 +365,8 @@ class CancelBookings(SelectionAction):
         verb = "waits for" if booking.status == BookingStatus.WAITLISTED else "holds"
         return f"Cancels {name}, which {verb} {counted(booking.tickets_reserved, 'ticket')}."
 
-    def carry_out_on(self, row):
-        promoted = cancel_tickets(row, actor=self.request.user).promoted
+    def carry_out_on(self, row, form):
+        promoted = cancel_tickets(row, actor=self.request.user, mails=self.mail_options(form)).promoted
         self.model_admin.log_change(self.request, row, "Cancelled.")
         return promoted
 

@@ -21,7 +21,7 @@ from bookings.admin.exports import Exportable, unavailable
 from bookings.admin.formatting import booking_url, event_link, status_badge
 from bookings.enums import BookingStatus
 from bookings.models import Booking, LedgerEntry, show_cancelled
-from bookings.outbox import Mail
+from bookings.outbox import Mail, MailChoice
 from bookings.services.tickets import MAX_IN_FILE, pdf_name, read_ticketed, tickets_of
 from ticks.db.transactions import Busy
 from ticks.exceptions import Refusal
@@ -97,9 +97,11 @@ class BookingAdmin(Exportable, PageAdmin):
     def page_context(self, request, booking):
         event, tickets, position = booking.event, booking.tickets_reserved, booking.waitlist_position
         # A booking has few entries, unless staff move it often.
-        entries = LedgerEntry.objects.filter(booking=booking).select_related("booking", "actor")[:MAX_ENTRIES]
-        mails = Mail.objects.filter(booking=booking).order_by("-sequence", "-pk")[:MAX_MAILS]
+        entries = LedgerEntry.objects.filter(booking=booking).select_related("booking", "actor")
         may_see_entries = request.user.has_perm("bookings.view_ledgerentry")
+        shown = list(entries[:MAX_ENTRIES]) if may_see_entries else []
+        MailChoice.attach(shown)
+        mails = Mail.objects.filter(booking=booking).order_by("-sequence", "-pk")[:MAX_MAILS]
         return {
             "title": f"{booking.full_name}, {counted(tickets, 'ticket')}",
             "booking": booking,
@@ -107,7 +109,7 @@ class BookingAdmin(Exportable, PageAdmin):
             "event": event,
             "language": language_name(booking.holder_language),
             "waiting_reason": position and formatting.waiting_reason(event, tickets=tickets, position=position),
-            "entries": sorted(entries, key=lambda entry: entry.sequence) if may_see_entries else None,
+            "entries": sorted(shown, key=lambda entry: entry.sequence) if may_see_entries else None,
             "mails": list(mails),
         }
 

@@ -9,35 +9,35 @@ from django.utils import timezone
 from accounts.models import User
 from bookings.admin import fields, formatting
 from bookings.admin.events.forms import LABELS, EditForm, VersionForm, format_value, sales_window
-from bookings.commands import CancelEvent, ChangeTerms
+from bookings.admin.mails import TellsHolders
+from bookings.commands import ChangeTerms
 from bookings.enums import BookingStatus, LedgerKind
 from bookings.exceptions import InvalidTerms, KeyReused, StaleVersion
 from bookings.models import Booking, LedgerEntry
+from bookings.outbox import NOTIFIED_FIELDS
 from bookings.services.booking import BookingRequest, book_tickets, find_booked
 from bookings.services.events import (
     EventChange,
-    cancel_event,
     change_event,
     refuse_empty_sales_window,
     sales_closed,
     sales_opened,
 )
 from bookings.services.inventory import simulate
-from events.exceptions import EventNotFound
+from bookings.services.notifications import recipient
 from events.models import Event
 from ticks.formatting import counted, exact_time, format_time
-from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAction, Table
+from ticks.staff_actions import ActionForm, Preview, Report, Table
 
 WAIT_FOR_TICKETS = "Bookings that wait keep their places and are still served when tickets come back."
 WAIT_UNTIL_OPEN = (
     "Bookings that wait keep their places. While sales are closed, freed tickets promote no booking; you can serve a "
     "booking out of turn."
 )
-ALL_CANCELLED = "There is nothing to cancel: all selected events are cancelled already."
 NO_ACCOUNT = "There is no active account of this name or mail address; leave it empty to book for a guest."
 
 
-class EventAction(Action):
+class EventAction(TellsHolders):
     subjects = Event.objects.all()
 
     def address(self):
@@ -93,7 +93,9 @@ class BookForCaller(EventAction):
 
     def preview(self, form):
         forecast = simulate(self.subject, [self.booking_request(form).command()])
-        claim = forecast.outcomes[0].claim
+        claim, values = forecast.outcomes[0].claim, form.cleaned_data
+        caller = recipient(values["first_name"], values["last_name"], values["email"], None)
+        self.audience.add_forecast(forecast, new=caller)
         tickets = counted(claim.tickets, "ticket")
         name = f"{form.cleaned_data['first_name']} {form.cleaned_data['last_name']}".strip()
         account = form.cleaned_data["account"]
@@ -116,6 +118,7 @@ class BookForCaller(EventAction):
             user=values["account"],
             actor=self.request.user,
             language=values["language"],
+            mails=self.mail_options(form),
         )
 
     def earlier_report(self, form):
@@ -160,7 +163,9 @@ class EventEdit(EventAction):
 
     def save(self, form: VersionForm, changes: dict) -> EventChange:
         version = form.cleaned_data["version"]
-        change = change_event(self.subject.pk, changes=changes, actor=self.request.user, version=version)
+        change = change_event(
+            self.subject.pk, changes=changes, actor=self.request.user, version=version, mails=self.mail_options(form)
+        )
         if change.event.version != version:
             self.model_admin.log_change(self.request, change.event, f"{self.title}.")
         return change
@@ -183,6 +188,7 @@ class ChangeCapacity(EventEdit):
         event, total = self.subject, form.cleaned_data["total"]
         self.refuse_stale(form)
         forecast = simulate(self.subject, [ChangeTerms(total, event.waitlist_policy, event.sales_end)])
+        self.audience.add_forecast(forecast)
         lines = [f"The capacity changes from {event.total_tickets:,} to {total:,}."]
         if total == event.total_tickets:
             return Preview([*lines, "The event has this capacity already, so nothing changes."])
@@ -256,6 +262,7 @@ class OpenOrCloseSales(EventEdit):
         forecast = simulate(
             self.subject, [ChangeTerms(event.total_tickets, event.waitlist_policy, changes["sales_end"])]
         )
+        self.audience.add_forecast(forecast)
         if forecast.promoted:
             lines += [formatting.promotes(forecast), formatting.counts_after(forecast)]
         elif event.waitlisted_count:
@@ -290,6 +297,9 @@ class EditEvent(EventEdit):
         ]
         policy = edits.get("waitlist_policy", event.waitlist_policy)
         forecast = simulate(self.subject, [ChangeTerms(event.total_tickets, policy, event.sales_end)])
+        self.audience.add_forecast(forecast)
+        if not edits.keys().isdisjoint(NOTIFIED_FIELDS):
+            self.audience.add_live(event)
         if "date" in edits and event.sales_end and event.sales_end != edits["date"]:
             lines.append(f"Sales still end {exact_time(event.sales_end)}; “Open or close sales” changes that.")
         if edits.get("waitlist_enabled") is False and event.waitlisted_count:
@@ -317,67 +327,3 @@ def two_versions(event: Event, form: EditForm) -> Table:
     author = f"{last.actor} changed it {format_time(last.created_at)}. " if last and last.actor else ""
     caption = f"{author}Your edits are above, on top of what is stored now. Look at what will happen, then save."
     return Table(caption, ["Field", "Stored now", "Yours", "Look at"], rows)
-
-
-class CancelForm(VersionForm):
-    consent = "is_sure"
-
-    is_sure = forms.BooleanField(label="Yes, cancel this event with all its bookings", required=False)
-
-
-class CancelWholeEvent(EventEdit):
-    name, title, button = "cancel", "Cancel event", "Cancel event"
-    permission = "events.cancel_event"
-    form_class = CancelForm
-    is_dangerous = True
-    previews_at_once = True
-
-    def preview(self, form):
-        self.refuse_stale(form)
-        event, forecast = self.subject, simulate(self.subject, [CancelEvent()])
-        held = f"{counted(event.completed_count, 'booking')} with {counted(event.held_tickets, 'ticket')}"
-        return Preview(
-            [
-                f"{held} and {counted(event.waitlisted_count, 'waiting booking')} are cancelled.",
-                f"All {counted(forecast.inventory.available, 'ticket')} come back; nobody can book any more.",
-                "This cannot be undone.",
-            ]
-        )
-
-    def carry_out(self, form):
-        event = cancel_event(self.subject.pk, actor=self.request.user, version=form.cleaned_data["version"]).event
-        self.model_admin.log_change(self.request, event, "Cancelled, with all its bookings.")
-        freed = LedgerEntry.objects.get(event=event, booking=None, kind=LedgerKind.EVENT_CANCELLED).tickets
-        lines = [f"{event} is cancelled, with all its bookings.", f"{counted(freed, 'ticket')} came back."]
-        return Report(lines, Action.address(self))
-
-
-class CancelEvents(SelectionAction):
-    name, title, button = "cancel_events", "Cancel events", "Cancel events"
-    choice = "Cancel selected events …"
-    permission = "events.cancel_event"
-    subjects = Event.objects.order_by("name", "pk")
-    thing, limit = "event", 50
-    already_done = EventNotFound
-
-    def closed_reason(self):
-        return ALL_CANCELLED if all(event.deleted_at for event in self.subject) else None
-
-    def preview(self, form):
-        rows = [self.described(event) for event in self.subject]
-        # The counts change all the time while an event sells, and all its bookings are cancelled in any case.
-        versions = [(event.pk, event.version) for event in self.subject]
-        return Preview([*self.listed(rows), "This cannot be undone."], fingerprint=versions)
-
-    def described(self, event: Event) -> str:
-        if event.deleted_at:
-            return f"{event} is cancelled already."
-        held, waiting = counted(event.held_tickets, "ticket"), counted(event.waitlisted_count, "booking")
-        return f"Cancels {event} with all its bookings: {held} held, {waiting} waiting."
-
-    def carry_out_on(self, row):
-        event = cancel_event(row.pk, actor=self.request.user).event
-        self.model_admin.log_change(self.request, event, "Cancelled, with all its bookings.")
-
-    def summary(self, results, already):
-        return [f"Events cancelled: {len(results)}. Already cancelled before: {already}."]

@@ -15,19 +15,19 @@ from django.views.decorators.http import require_POST
 
 from bookings.admin.events.actions import (
     BookForCaller,
-    CancelEvents,
-    CancelWholeEvent,
     ChangeCapacity,
     EditEvent,
     OpenOrCloseSales,
 )
 from bookings.admin.events.adding import AddEvent, ImportEvents
+from bookings.admin.events.cancelling import CancelEvents, CancelWholeEvent
 from bookings.admin.events.forms import LABELS, format_value
 from bookings.admin.exports import Exportable
 from bookings.admin.filters import FilteredList, FilterForm, day_field, search_field
 from bookings.admin.formatting import event_url, inventory_badge, waiting_reason
 from bookings.exceptions import NoSuchPlace
 from bookings.models import Booking, LedgerEntry
+from bookings.outbox import MailChoice
 from bookings.services.checks import quick_findings, start_check
 from bookings.services.reports import UNITS, sales_over_time
 from bookings.services.search import number_in
@@ -136,6 +136,8 @@ class EventAdmin(Exportable, PageAdmin):
         sales = sales_over_time(event, now=now)
         terms = [name for name in EDITABLE_FIELDS if name not in NO_TERMS]
         entries = LedgerEntry.objects.filter(event=event).select_related("booking", "actor").order_by("-sequence")
+        latest = list(entries[:LATEST]) if sees_entries else None
+        MailChoice.attach(latest or [])
         return {
             "title": event.name,
             "event": event,
@@ -151,7 +153,7 @@ class EventAdmin(Exportable, PageAdmin):
             "earlier": max(1, first - PAGE_SIZE) if first > 1 else None,
             "later": first + PAGE_SIZE if first + PAGE_SIZE <= event.waitlisted_count else None,
             "may_reorder": request.user.has_perm("bookings.reorder_waitlist"),
-            "latest": entries[:LATEST] if sees_entries else None,
+            "latest": latest,
         }
 
     def verify_view(self, request, pk):

@@ -93,13 +93,15 @@ def test_page_costs_the_same_for_any_line(box_office, waiting, others, django_as
     for _ in range(others):
         BookingFactory(event=waiting.event, user=None)
 
-    # The queries are the session, user, booking, its place (two counts), and its history.
-    with django_assert_num_queries(7):
+    # The queries are the session, user, booking, its place (two counts), its history, what staff chose for its mails,
+    # and its mails.
+    with django_assert_num_queries(8):
         box_office.get(url_of(waiting))
 
 
-# Besides session and user, the queries are the booking, its place, and what the rules need for the preview.
-PREVIEWS = {"cancel": 4, "transfer": 3, "move": 8, "serve": 6}
+# Besides session and user, the queries are the booking, its place, what the rules need for the preview, and, if
+# somebody will be told, whether the event's holders are told anything.
+PREVIEWS = {"cancel": 5, "transfer": 4, "move": 8, "serve": 7}
 
 
 @pytest.mark.parametrize("others", [2, 20])

@@ -75,18 +75,20 @@ def long_line(db):
 def test_page_costs_the_same_for_any_line(box_office, waiting, django_assert_num_queries):
     event = gala(waiting=waiting)
 
-    # The queries are the session, user, event, counts against the ledger, hours, waiting bookings, and ledger.
-    with django_assert_num_queries(7):
+    # The queries are the session, user, event, counts against the ledger, hours, waiting bookings, ledger, and what
+    # staff chose for its mails.
+    with django_assert_num_queries(8):
         box_office.get(url_of(event))
 
 
-# Besides session and user, the queries are the event, and what the rules need for the preview.
+# Besides session and user, the queries are the event, what the rules need for the preview, and, if somebody will be
+# told, who is told and whether the event's holders are told anything.
 PREVIEWS = {
-    "book": ({"tickets": 1, "first_name": "E", "last_name": "N", "email": "e@example.org", "key": "k"}, 3),
-    "capacity": ({"version": 1, "total": 8}, 6),
+    "book": ({"tickets": 1, "first_name": "E", "last_name": "N", "email": "e@example.org", "key": "k"}, 4),
+    "capacity": ({"version": 1, "total": 8}, 8),
     "sales": ({"version": 1, "what": "close"}, 3),
-    "edit": ({"version": 1, "name": "Other", "initial-waitlist_policy": "strict", "waitlist_policy": "first_fit"}, 3),
-    "cancel": ({"version": 1, "is_sure": "on"}, 3),
+    "edit": ({"version": 1, "name": "Other", "initial-waitlist_policy": "strict", "waitlist_policy": "first_fit"}, 5),
+    "cancel": ({"version": 1, "is_sure": "on"}, 5),
 }
 
 

@@ -287,8 +287,8 @@ def test_home_costs_the_same_for_any_number_of_events(box_office, events, bookin
 
     # The queries are the session, user, totals; failed checks, events off their ledgers, six of what has expired,
     # three of the deliveries, waitlists, openings; 12 events on sale and their day; the day of all events, the ids of
-    # the latest entries, and the entries.
-    with django_assert_num_queries(21):
+    # the latest entries, the entries, and what staff chose for their mails.
+    with django_assert_num_queries(22):
         page = box_office.get(HOME)
     assert page.context["events"]
 

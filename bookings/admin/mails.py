@@ -1,0 +1,69 @@
+"""What pages of actions say about mails: who will be told, and what staff choose for it."""
+
+from django import forms
+from django.conf import settings
+
+from bookings.outbox import MAX_MAIL_NOTE, MailOptions
+from bookings.services.audiences import Audience
+from ticks.formatting import counted
+from ticks.forms import LinesField
+from ticks.staff_actions import Action
+
+MAX_NAMED = 8
+MAILS_ARE_OFF = "Nobody will be told: this installation sends no mails."
+AS_CHOSEN = "Nobody will be told, as you have chosen."
+NOBODY = "Nobody will be told by mail."
+
+
+class TellsHolders(Action):
+    """An action of which holders are told by mail. Its page says who they are, and asks for a note and whether nobody
+    is to be told. `preview` fills the audience; `carry_out` hands the options to its service."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.audience = Audience()
+
+    def form(self, data=None, files=None):
+        form = super().form(data, files)
+        if settings.MAIL_ENABLED:
+            form.fields["mail_note"] = LinesField(
+                label="Note for the mail",
+                required=False,
+                max_length=MAX_MAIL_NOTE,
+                help_text=f"It stands in the mail beneath what happened. At most {MAX_MAIL_NOTE:,} characters.",
+                widget=forms.Textarea(attrs={"rows": 2}),
+            )
+            form.fields["tells_nobody"] = forms.BooleanField(label="Tell nobody by mail", required=False)
+        return form
+
+    def mail_options(self, form) -> MailOptions | None:
+        """What was chosen; None if holders are told as usual."""
+        values = form.cleaned_data
+        if values.get("tells_nobody"):
+            return MailOptions(is_silent=True)
+        return MailOptions(values["mail_note"]) if values.get("mail_note") else None
+
+    def told(self, form):
+        if not settings.MAIL_ENABLED:
+            return [MAILS_ARE_OFF]
+        if form.cleaned_data["tells_nobody"]:
+            return [AS_CHOSEN, "The note is left out." if form.cleaned_data["mail_note"] else ""]
+        return told_sentences(self.audience, may_see=self.request.user.has_perm("bookings.view_booking"))
+
+
+def told_sentences(audience: Audience, *, may_see: bool) -> list[str]:
+    """Who will be told: by name if they are few, otherwise their number; and how many cannot be."""
+    number = len(audience.people) + audience.unread
+    if audience.unread:
+        # Of these nobody knows yet who has an address, and who has several bookings.
+        return [f"Up to {number:,} holders will be told by mail: each address of their bookings once."]
+    if not number:
+        told = NOBODY
+    elif number <= MAX_NAMED and may_see:
+        named = [f"{name} <{address}>" for address, name in audience.people.items()]
+        told = f"{' and '.join(filter(None, [', '.join(named[:-1]), named[-1]]))} will be told by mail."
+    else:
+        told = f"{counted(number, 'holder')} will be told by mail."
+    missing = audience.without_address
+    has = "has" if missing == 1 else "have"
+    return [told, f"{counted(missing, 'booking')} {has} no mail address." if missing else ""]
