@@ -53,3 +53,4 @@ class FactKind(TextChoices):
     CORRECTED = "corrected", "Name or address corrected"
     VOIDED = "voided", "New ticket codes"
     EVENT_CHANGED = "event_changed", "Event changed"
+    ANNOUNCED = "announced", "Written by staff"

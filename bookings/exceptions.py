@@ -168,6 +168,11 @@ class NothingToSend(Refusal):
     message = "There is no mail about this booking to its present address."
 
 
+class NobodyToTell(Refusal):
+    code = "nobody_to_tell"
+    message = "None of these bookings has a mail address, so there is nobody to write to."
+
+
 class KeyReused(Refusal):
     status = 422
     code = "idempotency_key_reused"

@@ -12,7 +12,13 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from bookings.enums import BookingStatus, LedgerKind
-from bookings.outbox import DeliveryPosition, FormerHolder, Mail, MailChoice  # noqa: F401 (Django finds models here)
+from bookings.outbox import (  # noqa: F401 (Django finds models here)
+    Announcement,
+    DeliveryPosition,
+    FormerHolder,
+    Mail,
+    MailChoice,
+)
 from bookings.rules import part_of_waitlist
 from events.models import Event
 from ticks.db.fields import ExactCharField, ExactEmailField, ExactTextField
@@ -26,6 +32,8 @@ CANCELLED_WITH_EVENT = "the event was cancelled"
 # booking's holder has other tickets now.
 # No name has a line break, so no note of a transfer begins so.
 VOIDED_NOTE = "old codes voided:\n"
+# The note of an entry that only says that staff wrote to holders. No summary of an edit begins so.
+WROTE_NOTE = "wrote to "
 LIVE = [BookingStatus.COMPLETED, BookingStatus.WAITLISTED]
 
 

@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from bookings.enums import BookingStatus
 from ticks.db.fields import ExactCharField, ExactEmailField
 from ticks.db.outgoing import Outgoing, OutgoingQuerySet
 from ticks.languages import MAX_LANGUAGE
 
 MAX_MAIL_NOTE = 1000
+MAX_SUBJECT, MAX_ANNOUNCEMENT = 200, 5000
 # If one of these changes, all live bookings of the event are notified.
 NOTIFIED_FIELDS = ("name", "date", "venue")
 
@@ -134,6 +137,52 @@ class MailChoice(models.Model):
             cls.objects.create(event_id=event_id, first=first, last=last, **options._asdict())
 
 
+class Announcement(models.Model):
+    """A mail that staff write to everybody who holds tickets of an event, waits for them, or both.
+
+    Its ledger entry gives it its place among the other mails of a booking. It is turned into mails from a position of
+    its own, the last booking that was looked at, so that the news of the event do not wait for it.
+    """
+
+    class Addressees(models.TextChoices):
+        HOLDERS = "holders", "Everybody who holds tickets"
+        WAITING = "waiting", "Everybody who waits"
+        ALL = "all", "Everybody who holds tickets or waits"
+
+    event = models.ForeignKey(
+        "events.Event", models.CASCADE, db_constraint=False, db_index=False, related_name="announcements"
+    )
+    sequence = models.PositiveBigIntegerField(help_text="Its ledger entry.")
+    addressees = models.CharField(max_length=16, choices=Addressees.choices)
+    subject = models.CharField(max_length=MAX_SUBJECT)
+    text = models.TextField(max_length=MAX_ANNOUNCEMENT)
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
+    # The SHA-256 of the author and of the key of the page that was confirmed.
+    digest = ExactCharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    position = models.PositiveBigIntegerField(default=0, help_text="The last booking that was looked at.")
+    mails = models.PositiveIntegerField(default=0, help_text="How many mails were made of it.")
+    finished_at = models.DateTimeField(null=True, db_index=True, help_text="When the last of its mails was made.")
+    stopped_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        permissions = [("write_to_holders", "Can write to holders of an event")]
+        constraints = [models.UniqueConstraint(fields=["event", "sequence"], name="announcement_unique")]
+
+    def __str__(self):
+        return self.subject
+
+    @property
+    def statuses(self) -> list[str]:
+        """The bookings that it is about."""
+        return {"holders": [BookingStatus.COMPLETED], "waiting": [BookingStatus.WAITLISTED]}.get(
+            self.addressees, [BookingStatus.COMPLETED, BookingStatus.WAITLISTED]
+        )
+
+
 class MailQuerySet(OutgoingQuerySet):
     def sendable(self):
         """The waiting mails that no earlier one holds up: those of one booking leave in order. A former holder whose
@@ -155,6 +204,9 @@ class Mail(Outgoing):
     sequence = models.PositiveBigIntegerField(help_text="The event's ledger entry of the first fact.")
     # The entry of a transfer is told to two people.
     is_to_former = models.BooleanField(default=False)
+    announcement = models.ForeignKey(
+        Announcement, models.CASCADE, null=True, db_constraint=False, db_index=False, related_name="sent_as"
+    )
     name = models.CharField(max_length=301)
     email = ExactEmailField(max_length=254)
     facts = models.JSONField(default=list)
@@ -167,7 +219,11 @@ class Mail(Outgoing):
 
     class Meta:
         default_permissions = ()
-        indexes = [models.Index(fields=["state", "due_at"], name="mail_by_state_and_due")]
+        indexes = [
+            models.Index(fields=["state", "due_at"], name="mail_by_state_and_due"),
+            # It counts an announcement's mails by state, and finds those to some addresses.
+            models.Index(fields=["announcement", "state", "email"], name="mail_by_announcement"),
+        ]
         constraints = [
             # A fact is told once, even if two processes read an event's ledger at the same time. The booking is first,
             # so that this also finds a booking's mails in order.

@@ -19,6 +19,7 @@ MANAGERS_MAY = [
     ("bookings", "booking", "transfer_booking"),
     ("bookings", "booking", "reorder_waitlist"),
     ("bookings", "booking", "export_booking"),
+    ("bookings", "announcement", "write_to_holders"),
     ("accounts", "user", "view_user"),
     ("accounts", "user", "add_user"),
     ("accounts", "user", "change_user"),

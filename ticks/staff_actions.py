@@ -104,6 +104,7 @@ class Action:
     button: str
     permission: str
     form_class: type[ActionForm] = ActionForm
+    template = "admin/action.html"
     is_dangerous = False
     # If true, the form is valid as it opens, so that the first page shows the preview.
     previews_at_once = False
@@ -205,7 +206,7 @@ class Action:
             "lines": [line for line in lines if line],
             "told": [line for line in told if line],
         }
-        return TemplateResponse(self.request, "admin/action.html", context)
+        return TemplateResponse(self.request, self.template, context)
 
 
 class SelectionAction(Action):

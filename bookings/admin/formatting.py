@@ -13,8 +13,9 @@ from django.utils.html import format_html
 
 from bookings.commands import Claim
 from bookings.enums import BookingStatus, FactKind, LedgerKind
-from bookings.models import VOIDED_NOTE, Booking, InventoryCheck, LedgerEntry
-from bookings.outbox import Mail
+from bookings.models import VOIDED_NOTE, WROTE_NOTE, Booking, InventoryCheck, LedgerEntry
+from bookings.outbox import Announcement, Mail
+from bookings.services.announcements import Progress
 from bookings.services.inventory import EventWork
 from events.models import Event
 from ticks.formatting import badge, bar, counted, format_duration, time_tag
@@ -104,7 +105,28 @@ def mail_badge(mail: Mail) -> str:
 @register.filter
 def mail_topics(mail: Mail) -> str:
     """What a mail tells, such as "Booked, Promoted"."""
+    if mail.announcement:
+        return f"{FactKind.ANNOUNCED.label}: {mail.announcement.subject}"
     return ", ".join(FactKind(fact["kind"]).label for fact in mail.facts)
+
+
+@register.filter
+def addressees(announcement: Announcement) -> str:
+    text = announcement.get_addressees_display()
+    return text[0].lower() + text[1:]
+
+
+@register.filter
+def progress(one: Progress) -> str:
+    """What has become of what staff wrote, such as "210 sent, 3 waiting, 1 failed"."""
+    if one.announcement.stopped_at:
+        return f"Stopped: {one.sent:,} sent"
+    # Mails are deleted after some time, and before if nobody is left to be told.
+    gone = one.made - one.sent - one.waiting - one.failed
+    parts = [(one.sent, "sent"), (one.waiting, "waiting"), (one.failed, "failed"), (gone, "no longer listed")]
+    texts = [f"{number:,} {word}" for number, word in parts if number > 0]
+    texts += ["not all are ready yet"] if one.announcement.finished_at is None else []
+    return ", ".join(texts) or "0 sent"
 
 
 @register.filter
@@ -136,6 +158,8 @@ def describe_entry(entry: LedgerEntry) -> str:
         sentence = PROMOTED_BY_HAND
     elif entry.kind == LedgerKind.TRANSFERRED and entry.note.startswith(VOIDED_NOTE):
         sentence = TICKETS_VOIDED
+    elif entry.kind == LedgerKind.EDITED and entry.note.startswith(WROTE_NOTE):
+        return f"{entry.actor} {entry.note}"
     sentence = sentence.format(
         actor=entry.actor.username if entry.actor else "A guest",
         holder=booking and booking.full_name,

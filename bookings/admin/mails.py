@@ -52,18 +52,24 @@ class TellsHolders(Action):
 
 
 def told_sentences(audience: Audience, *, may_see: bool) -> list[str]:
-    """Who will be told: by name if they are few, otherwise their number; and how many cannot be."""
+    """Who will be told: by name if they are few and the reader may see bookings, otherwise their number."""
+    if audience.unread or not may_see or not 0 < len(audience.people) <= MAX_NAMED:
+        return counted_sentences(audience)
+    named = [f"{name} <{address}>" for address, name in audience.people.items()]
+    names = " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+    return [f"{names} will be told by mail.", without_address(audience)]
+
+
+def counted_sentences(audience: Audience) -> list[str]:
+    """How many will be told, and how many bookings have nobody who can be."""
     number = len(audience.people) + audience.unread
     if audience.unread:
-        # Of these nobody knows yet who has an address, and who has several bookings.
-        return [f"Up to {number:,} holders will be told by mail: each address of their bookings once."]
-    if not number:
-        told = NOBODY
-    elif number <= MAX_NAMED and may_see:
-        named = [f"{name} <{address}>" for address, name in audience.people.items()]
-        told = f"{' and '.join(filter(None, [', '.join(named[:-1]), named[-1]]))} will be told by mail."
-    else:
-        told = f"{counted(number, 'holder')} will be told by mail."
-    missing = audience.without_address
-    has = "has" if missing == 1 else "have"
-    return [told, f"{counted(missing, 'booking')} {has} no mail address." if missing else ""]
+        # Of those that were not looked at nobody knows yet who has an address, and who has several bookings.
+        return [f"Up to {number:,} holders will be told by mail, each address once."]
+    told = f"{counted(number, 'holder')} will be told by mail." if number else NOBODY
+    return [told, without_address(audience)]
+
+
+def without_address(audience: Audience) -> str:
+    number = audience.without_address
+    return f"{counted(number, 'booking')} {'has' if number == 1 else 'have'} no mail address." if number else ""

@@ -3,11 +3,12 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from django.conf import settings
 from django.db import close_old_connections
 
+from bookings.services.announcements import read_announcement, unread_announcements
 from bookings.services.mails import send_mails
 from bookings.services.notifications import add_positions, events_with_news, read_part, skip_all
 from ticks.db.outgoing import backoff
@@ -54,24 +55,26 @@ class Delivery:
         if not settings.MAIL_ENABLED:
             skip_all()
             return False
-        event_ids = deque(events_with_news())
+        event_ids = events_with_news()
         if event_ids:
             add_positions()
         until = time.monotonic() + READ_SECONDS
-        # A part of each event after the other, so that an event with much news keeps no other waiting.
-        while event_ids and time.monotonic() < until and not self.is_stopping():
-            event_id = event_ids.popleft()
-            if self.read_part(event_id):
-                event_ids.append(event_id)
-        return bool(event_ids)
+        has_more = self.read_parts(read_part, event_ids, name="The ledger of event", until=until)
+        # They come after the ledgers, which have what happened before.
+        return self.read_parts(read_announcement, unread_announcements(), name="Announcement", until=until) or has_more
 
-    def read_part(self, event_id: int) -> bool:
-        try:
-            return read_part(event_id)
-        except Exception:
-            # The other events do not wait for this one.
-            log.warning("The ledger of event %s is read later.", event_id, exc_info=True)
-            return False
+    def read_parts(self, read: Callable[[int], bool], pks: Sequence[int], *, name: str, until: float) -> bool:
+        left = deque(pks)
+        # A part of each after the other, so that one with much to read keeps no other waiting.
+        while left and time.monotonic() < until and not self.is_stopping():
+            pk = left.popleft()
+            try:
+                if read(pk):
+                    left.append(pk)
+            except Exception:
+                # The others do not wait for this one.
+                log.warning("%s %s is read later.", name, pk, exc_info=True)
+        return bool(left)
 
     def send(self) -> bool:
         """Sends some mails. Returns whether there may be more to send at once."""

@@ -20,8 +20,10 @@ def send_mails(*, is_stopping: Callable[[], bool] = lambda: False) -> SendResult
 
 
 def latest_mail(booking: Booking) -> Mail | None:
-    """The latest mail to whoever holds the booking now."""
-    return Mail.objects.filter(booking=booking, email=booking.email, is_to_former=False).order_by("sequence").last()
+    """The latest mail about the booking to whoever holds it now; not what staff wrote to everybody, which has no
+    tickets with it."""
+    about = Mail.objects.filter(booking=booking, email=booking.email, is_to_former=False, announcement=None)
+    return about.order_by("sequence").last()
 
 
 @in_one_transaction

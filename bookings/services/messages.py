@@ -18,7 +18,7 @@ from django.utils.translation import gettext, gettext_lazy, override
 from accounts.models import User
 from bookings.enums import BookingStatus, FactKind, LedgerKind
 from bookings.models import Booking, LedgerEntry, show_cancelled
-from bookings.outbox import FormerHolder, Mail, MailChoice
+from bookings.outbox import MAX_SUBJECT, FormerHolder, Mail, MailChoice
 from bookings.services.tickets import MAX_IN_FILE, pdf_name, tickets_of
 from ticks.text import CONTROLS, MISLEADING
 
@@ -26,7 +26,6 @@ from ticks.text import CONTROLS, MISLEADING
 SUBJECT, SENTENCE, STATE, TEXT, HTML = (
     f"bookings/mail/{name}" for name in ("subject.txt", "sentence.txt", "state.txt", "body.txt", "body.html")
 )
-MAX_SUBJECT = 200
 # These change nothing about the tickets. Beside another fact they need no sentence of their own.
 MINOR_KINDS = {FactKind.EVENT_CHANGED, FactKind.CORRECTED}
 # Whoever has just come to a booking must hear that, whatever happened to it afterwards: the mail shows what is left,
@@ -47,6 +46,7 @@ class Message:
 
     def __init__(self, mail: Mail):
         self.mail = mail
+        self.announcement = mail.announcement
         self.facts = mail.facts
         self.fact = main_fact(self.facts)
         self.kind = FactKind(self.fact["kind"])
@@ -56,7 +56,9 @@ class Message:
         show_cancelled([self.booking])
         # A mail may have waited while the booking moved to somebody else.
         self.is_former = self.kind == FactKind.TRANSFERRED_AWAY or mail.email != self.booking.email
-        holds_tickets = self.booking.status == BookingStatus.COMPLETED and not self.is_former
+        # What staff write to everybody is about the event, and has no tickets with it.
+        self.is_about_booking = not self.is_former and self.announcement is None
+        holds_tickets = self.booking.status == BookingStatus.COMPLETED and self.is_about_booking
         self.held = self.booking if holds_tickets else None
         self.language = former_language(mail) if self.is_former else self.booking.holder_language
 
@@ -72,7 +74,7 @@ class Message:
     @cached_property
     def context(self) -> dict[str, Any]:
         """What the templates see. A former holder sees nothing of the booking as it is now."""
-        booking, by = None if self.is_former else self.booking, self.fact.get("by", "")
+        booking, by = self.booking if self.is_about_booking else None, self.fact.get("by", "")
         given_back = [fact["tickets"] for fact in self.facts if fact["kind"] == FactKind.REDUCED and fact["by"] == by]
         with override(self.language):
             context = {
@@ -86,7 +88,7 @@ class Message:
                 "by": by,
                 "given_back": sum(given_back),
                 "changes": changes_of(self.facts),
-                "notes": notes_of(self.facts),
+                "notes": [self.announcement.text] if self.announcement else notes_of(self.facts),
                 "has_tickets": self.held is not None and self.held.tickets_reserved <= MAX_IN_FILE,
                 "has_too_many": self.held is not None and self.held.tickets_reserved > MAX_IN_FILE,
             }
@@ -99,7 +101,8 @@ class Message:
             return render_to_string([f"{self.language}/{name}", name], context)
 
     def subject(self) -> str:
-        return one_line(self.rendered(SUBJECT, self.context))[:MAX_SUBJECT]
+        subject = self.announcement.subject if self.announcement else self.rendered(SUBJECT, self.context)
+        return one_line(subject)[:MAX_SUBJECT]
 
     def text(self) -> str:
         # Parts of a template that say nothing leave blank lines behind.
@@ -108,9 +111,19 @@ class Message:
     def html(self) -> str:
         return self.rendered(HTML, self.context)
 
+    def is_pointless(self) -> bool:
+        """Whether all that it would tell was undone meanwhile, or is for somebody else now."""
+        if self.announcement is None:
+            return self.kind == FactKind.EVENT_CHANGED and not self.context["changes"]
+        # Whoever has several bookings gets one mail, also if this booking is not among them any more.
+        same = Booking.objects.filter(email=self.mail.email, event=self.event)
+        return (
+            self.announcement.stopped_at is not None or not same.filter(status__in=self.announcement.statuses).exists()
+        )
+
     def is_over(self) -> bool:
         """Whether the recipient has lost the booking, or it is cancelled."""
-        is_cancelled = self.booking.status == BookingStatus.CANCELLED and not self.is_former
+        is_cancelled = self.booking.status == BookingStatus.CANCELLED and self.is_about_booking
         return is_cancelled or self.kind == FactKind.TRANSFERRED_AWAY
 
     def has_held_tickets(self) -> bool:
@@ -179,10 +192,12 @@ def compose(mail: Mail) -> EmailMultiAlternatives | None:
     """The mail as it is sent now, with its files; None if all that it would tell was undone meanwhile. Raises whatever
     an operator's template raises."""
     message = Message(mail)
-    if message.kind == FactKind.EVENT_CHANGED and not message.context["changes"]:
-        return None
+    return None if message.is_pointless() else email_of(message)
+
+
+def email_of(message: Message) -> EmailMultiAlternatives:
     headers = {"Message-ID": message.message_id(), "Auto-Submitted": "auto-generated"}
-    email = EmailMultiAlternatives(message.subject(), message.text(), to=[mail.email], headers=headers)
+    email = EmailMultiAlternatives(message.subject(), message.text(), to=[message.mail.email], headers=headers)
     email.attach_alternative(message.html(), "text/html")
     if message.context["has_tickets"]:
         email.attach(pdf_name(message.held), pdf_of(message.held), "application/pdf")

@@ -276,7 +276,8 @@ def queue_mails(facts: Sequence[Fact], *, now: datetime) -> None:
     if not facts:
         return
     ids = {fact.booking_id for fact in facts}
-    waiting = Mail.objects.filter(booking__in=ids, state=Mail.State.WAITING, lease=None, attempts=0)
+    # What staff write to everybody is a mail of its own.
+    waiting = Mail.objects.waiting().filter(booking__in=ids, announcement=None, lease=None, attempts=0)
     latest = {(mail.booking_id, mail.email): mail for mail in waiting.select_for_update().order_by("sequence")}
     new, merged = [], {}
     for fact in facts:

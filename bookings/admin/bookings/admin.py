@@ -101,7 +101,7 @@ class BookingAdmin(Exportable, PageAdmin):
         may_see_entries = request.user.has_perm("bookings.view_ledgerentry")
         shown = list(entries[:MAX_ENTRIES]) if may_see_entries else []
         MailChoice.attach(shown)
-        mails = Mail.objects.filter(booking=booking).order_by("-sequence", "-pk")[:MAX_MAILS]
+        mails = Mail.objects.filter(booking=booking).select_related("announcement").order_by("-sequence", "-pk")
         return {
             "title": f"{booking.full_name}, {counted(tickets, 'ticket')}",
             "booking": booking,
@@ -110,7 +110,7 @@ class BookingAdmin(Exportable, PageAdmin):
             "language": language_name(booking.holder_language),
             "waiting_reason": position and formatting.waiting_reason(event, tickets=tickets, position=position),
             "entries": sorted(shown, key=lambda entry: entry.sequence) if may_see_entries else None,
-            "mails": list(mails),
+            "mails": list(mails[:MAX_MAILS]),
         }
 
     def changelist_view(self, request, extra_context=None):

@@ -27,7 +27,7 @@ from bookings.services.inventory import simulate
 from bookings.services.notifications import recipient
 from events.models import Event
 from ticks.formatting import counted, exact_time, format_time
-from ticks.staff_actions import ActionForm, Preview, Report, Table
+from ticks.staff_actions import Action, ActionForm, Preview, Report, Table
 
 WAIT_FOR_TICKETS = "Bookings that wait keep their places and are still served when tickets come back."
 WAIT_UNTIL_OPEN = (
@@ -37,7 +37,7 @@ WAIT_UNTIL_OPEN = (
 NO_ACCOUNT = "There is no active account of this name or mail address; leave it empty to book for a guest."
 
 
-class EventAction(TellsHolders):
+class EventAction(Action):
     subjects = Event.objects.all()
 
     def address(self):
@@ -83,7 +83,7 @@ class CallerForm(ActionForm):
         return account
 
 
-class BookForCaller(EventAction):
+class BookForCaller(TellsHolders, EventAction):
     name, title, button = "book", "Book for a caller", "Book"
     permission = "bookings.add_booking"
     form_class = CallerForm
@@ -147,7 +147,7 @@ class BookForCaller(EventAction):
         )
 
 
-class EventEdit(EventAction):
+class EventEdit(TellsHolders, EventAction):
     permission = "events.change_event"
 
     def initial(self):

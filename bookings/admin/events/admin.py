@@ -22,12 +22,14 @@ from bookings.admin.events.actions import (
 from bookings.admin.events.adding import AddEvent, ImportEvents
 from bookings.admin.events.cancelling import CancelEvents, CancelWholeEvent
 from bookings.admin.events.forms import LABELS, format_value
+from bookings.admin.events.writing import StopWriting, WriteToHolders
 from bookings.admin.exports import Exportable
 from bookings.admin.filters import FilteredList, FilterForm, day_field, search_field
 from bookings.admin.formatting import event_url, inventory_badge, waiting_reason
 from bookings.exceptions import NoSuchPlace
 from bookings.models import Booking, LedgerEntry
 from bookings.outbox import MailChoice
+from bookings.services.announcements import progress_of
 from bookings.services.checks import quick_findings, start_check
 from bookings.services.reports import UNITS, sales_over_time
 from bookings.services.search import number_in
@@ -40,6 +42,7 @@ from ticks.staff_actions import PageAdmin, action_view
 
 PAGE_SIZE = 25
 LATEST = 15
+ANNOUNCEMENTS = 5
 TONES = {"On sale": "good", "Sold out": "warn", "Not open yet": "", "Closed": "quiet", "Cancelled": "bad"}
 # The page shows these fields in its head, as figures or as text, so they are not among the terms.
 NO_TERMS = ("name", "date", "venue", "total_tickets", "description")
@@ -110,7 +113,15 @@ class EventAdmin(Exportable, PageAdmin):
 
     page_prefix, page_template = "bookings_event", "bookings/admin/event.html"
     page_subjects = Event.objects.select_related("created_by", "inventory_check")
-    page_actions = [BookForCaller, ChangeCapacity, OpenOrCloseSales, EditEvent, CancelWholeEvent]
+    page_actions = [
+        BookForCaller,
+        ChangeCapacity,
+        OpenOrCloseSales,
+        EditEvent,
+        WriteToHolders,
+        StopWriting,
+        CancelWholeEvent,
+    ]
     selection_actions = [CancelEvents]
     list_display = ["name", state_badge, "held", "available", "waiting", "day", "more"]
     list_class, filter_form = EventList, EventFilterForm
@@ -154,6 +165,7 @@ class EventAdmin(Exportable, PageAdmin):
             "later": first + PAGE_SIZE if first + PAGE_SIZE <= event.waitlisted_count else None,
             "may_reorder": request.user.has_perm("bookings.reorder_waitlist"),
             "latest": latest,
+            "announcements": progress_of(event, limit=ANNOUNCEMENTS),
         }
 
     def verify_view(self, request, pk):

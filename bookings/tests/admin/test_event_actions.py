@@ -223,15 +223,15 @@ def test_event_changed_meanwhile_is_told_with_input_kept(box_office, gala, actio
 
 @pytest.mark.parametrize("action", ["capacity", "sales", "edit", "cancel"])
 def test_event_changed_while_saving_is_told(box_office, gala, action, monkeypatch):
-    service = "cancel_event" if action == "cancel" else "change_event"
-    original = getattr(actions, service)
+    module, service = (cancelling, "cancel_event") if action == "cancel" else (actions, "change_event")
+    original = getattr(module, service)
 
     def overtaken(event_id, **kwargs):
         change_event(event_id, changes={"description": "Theirs"}, actor=gala.created_by)
         return original(event_id, **kwargs)
 
     shown = look(box_office, gala, action, **DONE[action][0])
-    monkeypatch.setattr(cancelling if action == "cancel" else actions, service, overtaken)
+    monkeypatch.setattr(module, service, overtaken)
     response = confirm(box_office, gala, action, shown)
 
     assert errors(response) == {

@@ -71,13 +71,15 @@ def long_line(db):
     return gala(waiting=30)
 
 
+@pytest.mark.usefixtures("mails_on")
 @pytest.mark.parametrize("waiting", [1, 30])
 def test_page_costs_the_same_for_any_line(box_office, waiting, django_assert_num_queries):
     event = gala(waiting=waiting)
 
     # The queries are the session, user, event, counts against the ledger, hours, waiting bookings, ledger, and what
-    # staff chose for its mails.
-    with django_assert_num_queries(8):
+    # staff chose for its mails; what staff wrote to holders, whether it is under way, and whether holders are told
+    # anything.
+    with django_assert_num_queries(11):
         box_office.get(url_of(event))
 
 
@@ -158,18 +160,19 @@ def test_form_of_django_leads_to_the_page(box_office):
     assert event.name == "Gala"
 
 
-# The numbers are for the page, book, capacity, sales, edit, cancel, and verify by POST.
+# The numbers are for the page, book, capacity, sales, edit, write, cancel, and verify by POST.
 MAY = {
-    "superuser": [200, 200, 200, 200, 200, 200, 302],
-    "manager": [200, 200, 200, 200, 200, 200, 302],
-    "box office": [200, 200, 403, 403, 403, 403, 302],
-    "plain staff": [403, 403, 403, 403, 403, 403, 403],
-    "user": [302] * 7,
-    "anonymous": [302] * 7,
+    "superuser": [200, 200, 200, 200, 200, 200, 200, 302],
+    "manager": [200, 200, 200, 200, 200, 200, 200, 302],
+    "box office": [200, 200, 403, 403, 403, 403, 403, 302],
+    "plain staff": [403, 403, 403, 403, 403, 403, 403, 403],
+    "user": [302] * 8,
+    "anonymous": [302] * 8,
 }
-ACTIONS = ["book", "capacity", "sales", "edit", "cancel"]
+ACTIONS = ["book", "capacity", "sales", "edit", "write", "cancel"]
 
 
+@pytest.mark.usefixtures("mails_on")
 @pytest.mark.parametrize("persona", PERSONAS)
 def test_page_and_actions_by_role(client, persona):
     event = gala()

@@ -24,6 +24,7 @@ RUN = {
     "bookings.export_booking",
     "bookings.reorder_waitlist",
     "bookings.transfer_booking",
+    "bookings.write_to_holders",
     "events.add_event",
     "events.cancel_event",
     "events.change_event",

@@ -180,8 +180,12 @@ GET    /admin/events/event/<str:pk>/edit/                    302   302   302   3
 POST   /admin/events/event/<str:pk>/edit/                    302   302   302   302   302   302   403   200
 GET    /admin/events/event/<str:pk>/sales/                   302   302   302   302   302   302   403   200
 POST   /admin/events/event/<str:pk>/sales/                   302   302   302   302   302   302   403   200
+GET    /admin/events/event/<str:pk>/stop/                    302   302   302   302   302   302   403   302
+POST   /admin/events/event/<str:pk>/stop/                    302   302   302   302   302   302   403   302
 GET    /admin/events/event/<str:pk>/verify/                  302   302   302   302   302   302   405   405
 POST   /admin/events/event/<str:pk>/verify/                  302   302   302   302   302   302   403   302
+GET    /admin/events/event/<str:pk>/write/                   302   302   302   302   302   302   403   200
+POST   /admin/events/event/<str:pk>/write/                   302   302   302   302   302   302   403   200
 GET    /admin/events/event/add/                              302   302   302   302   302   302   403   200
 POST   /admin/events/event/add/                              302   302   302   302   302   302   403   200
 GET    /admin/events/event/export/<str:kind>/                302   302   302   302   302   302   403   404
@@ -280,6 +284,7 @@ def test_table_has_every_route_and_method_and_none_that_is_gone():
     assert sorted({(method, route.partition("#")[0]) for method, route, *_ in ROWS}) == sorted(set(answered()))
 
 
+@pytest.mark.usefixtures("mails_on")
 @pytest.mark.parametrize(("method", "route", "expected"), [(m, r, e) for m, r, *e in ROWS])
 def test_access(world, method, route, expected):
     got, touched = {}, set()

@@ -33,6 +33,7 @@ PLACES = [
     Place("event-capacity", "/admin/events/event/{event}/capacity/", HEADS),
     Place("event-sales", "/admin/events/event/{event}/sales/", HEADS),
     Place("event-cancel", "/admin/events/event/{event}/cancel/", HEADS),
+    Place("event-write", "/admin/events/event/{event}/write/", HEADS),
     Place("event-import", "/admin/events/event/import/", HEADS),
     Place("event-history", "/admin/events/event/{event}/history/", ALL),
     Place("bookings", "/admin/bookings/booking/", ALL),

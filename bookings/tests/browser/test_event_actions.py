@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from django.db import connection
 
 from bookings.models import Booking, InventoryCheck
+from bookings.outbox import Announcement
 from bookings.services.cancellation import cancel_tickets
 from bookings.tests.browser.acting import confirm, counts, foretold, last_entries, line, look, start
 from bookings.tests.browser.looks import see, visit
@@ -301,3 +303,32 @@ def test_waitlist_says_why_nobody_is_served(page_as, event):
     ]
     foretold_nothing = page.get_by_text("What will happen")
     assert foretold_nothing.count() == 0
+
+
+@pytest.mark.parametrize("role", HEADS)
+def test_managers_write_to_holders(page_as, event, role):
+    page = page_as(role)
+    visit(page, page_of(event))
+    if not page.get_by_role("link", name="Write to holders", exact=True).count():
+        # The server has no mail server to send to: on MariaDB nobody is told anything.
+        assert connection.vendor == "mysql"
+        return
+    start(page, "Write to holders")
+
+    page.locator("#content").get_by_label("Everybody who holds tickets or waits").check()
+    page.locator("#content").get_by_label("Subject").fill("Bring a coat")
+    page.locator("#content").get_by_label("Text").fill("The hall is cold.\n\nYours, Emmy")
+    look(page, "3 holders will be told by mail.", "Hello Ada,", "The hall is cold.", "Event: Gala")
+    assert not Announcement.objects.exists()
+    confirm(page, "Send it to all of them", "“Bring a coat” begins to leave within a minute or so.")
+
+    announcement = Announcement.objects.get()
+    assert (announcement.addressees, announcement.text, announcement.author.username) == (
+        "all",
+        "The hall is cold.\n\nYours, Emmy",
+        role,
+    )
+    start(page, "Stop the mail to holders")
+    confirm(page, "Stop it", "Stopped: “Bring a coat”.")
+    announcement.refresh_from_db()
+    assert announcement.stopped_at
