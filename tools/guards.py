@@ -580,6 +580,34 @@ GUARDS = [
         "",
         "bookings/tests/services/test_announcements.py -k claimed_as_it_was_stopped",
     ),
+    Guard(
+        "mails: no tickets for who has just lost the booking",
+        "bookings/services/messages.py",
+        "self.booking.status == BookingStatus.COMPLETED and self.is_about_booking",
+        "self.booking.status == BookingStatus.COMPLETED",
+        "bookings/tests/services/test_messages.py -k just_lost",
+    ),
+    Guard(
+        "mails: no cancellation for a former holder",
+        "bookings/services/messages.py",
+        "self.booking.status == BookingStatus.CANCELLED and self.is_about_booking",
+        "self.booking.status == BookingStatus.CANCELLED",
+        "bookings/tests/services/test_messages.py -k former_holder",
+    ),
+    Guard(
+        "mails: a former holder's calendar entry describes no booking",
+        "bookings/services/messages.py",
+        "is_described=not message.is_former",
+        "is_described=True",
+        "bookings/tests/services/test_messages.py -k taken_out_describes",
+    ),
+    Guard(
+        "languages: an admin's is not that of whom they book for",
+        "bookings/api/one_ticket.py",
+        ' if user == request.user else ""',
+        "",
+        "bookings/tests/api/test_languages.py -k admin",
+    ),
     # Actions of staff
     Guard(
         "only what was shown is done",
