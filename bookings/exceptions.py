@@ -59,6 +59,11 @@ class BookingChanged(Refusal):
     message = "This booking has another number of tickets by now; look again."
 
 
+class HolderChanged(Refusal):
+    code = "holder_changed"
+    message = "The name or the mail address of this booking has just been changed; look again."
+
+
 class MoreThanReserved(Refusal):
     status = 400
     code = "more_than_reserved"

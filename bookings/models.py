@@ -16,6 +16,7 @@ from bookings.outbox import (  # noqa: F401 (Django finds models here)
     Announcement,
     DeliveryPosition,
     FormerHolder,
+    LinkRequest,
     Mail,
     MailChoice,
 )

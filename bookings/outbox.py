@@ -237,3 +237,24 @@ class Mail(Outgoing):
 
     def __str__(self):
         return f"mail about booking {self.booking_id}, entry {self.sequence}"
+
+
+class LinkRequest(Outgoing):
+    """A request for a mail with the links to all bookings of an address. Whether it has any is looked up only when the
+    mail is written out, so that a request takes the same time for any address."""
+
+    email = ExactEmailField(max_length=254)
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["state", "due_at"], name="link_request_by_state_and_due")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state="sent", sent_at__isnull=False)
+                | models.Q(state__in=["waiting", "given_up"], sent_at__isnull=True),
+                name="link_request_sent_has_time",
+            ),
+        ]
+
+    def __str__(self):
+        return f"request {self.pk} for links"

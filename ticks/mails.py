@@ -30,6 +30,9 @@ class SendResult:
     failed: int = 0
     is_server_gone: bool = False
 
+    def __add__(self, later: "SendResult") -> "SendResult":
+        return SendResult(self.sent + later.sent, self.failed + later.failed, later.is_server_gone)
+
 
 def send_due_mails(
     sendable: OutgoingQuerySet, compose: Compose, *, is_stopping: Callable[[], bool] = lambda: False

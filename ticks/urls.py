@@ -29,6 +29,7 @@ urlpatterns = [
     # This route is first, since many clients ask for it, and Django tries one pattern after the other.
     path("api/v1/", include("bookings.api.urls")),
     path("", TemplateView.as_view(template_name="ticks/index.html"), name="index"),
+    path("my/", include("bookings.pages.urls")),
     path("admin/", admin.site.urls),
     path("api-auth/", include((browser_login, "rest_framework"))),
     *(path(address, Index.as_view()) for address in ("api", "api/", "api/v1", "api/v1/")),

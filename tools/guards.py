@@ -59,6 +59,11 @@ CONSTRAINTS = [
     Constraint("feed_part_has_entries", "bookings/migrations/0011_feed_parts.py"),
     Constraint("mail_unique", MAILS, "bookings/tests/models/test_outbox.py"),
     Constraint("mail_sent_has_time", MAILS, "bookings/tests/models/test_outbox.py"),
+    Constraint(
+        "link_request_sent_has_time",
+        "bookings/migrations/0018_link_requests.py",
+        "bookings/tests/models/test_outbox.py",
+    ),
     Constraint("former_holder_unique", MAILS, "bookings/tests/models/test_outbox.py"),
 ]
 
@@ -205,6 +210,69 @@ GUARDS = [
         "bookings/tests/services/test_tickets.py",
     ),
     # Rules
+    Guard(
+        "a link's signature",
+        "bookings/services/links.py",
+        "if booking is None or not is_link_key(booking, key):",
+        "if booking is None:",
+        "bookings/tests/services/test_links.py bookings/tests/pages/test_open.py",
+    ),
+    Guard(
+        "a link ends with its mail address",
+        "bookings/services/links.py",
+        "{epoch_of(booking)} {booking.email}",
+        "{epoch_of(booking)}",
+        "bookings/tests/services/test_links.py bookings/tests/pages/test_correct_address.py",
+    ),
+    Guard(
+        "a link ends with its epoch",
+        "bookings/services/links.py",
+        "{booking.pk} {epoch_of(booking)}",
+        "{booking.pk}",
+        "bookings/tests/services/test_links.py",
+    ),
+    Guard(
+        "an open page closes after an hour",
+        "bookings/pages/access.py",
+        "salt=SALT, max_age=OPEN_SECONDS)",
+        "salt=SALT)",
+        "bookings/tests/pages/test_open.py -k hour",
+    ),
+    Guard(
+        "a link's key leaves in no referrer",
+        "bookings/pages/access.py",
+        '        response["Referrer-Policy"] = "no-referrer"\n',
+        "",
+        "bookings/tests/pages/test_open.py -k without_its_key",
+    ),
+    Guard(
+        "an address gets few mails with links",
+        "bookings/pages/lost.py",
+        "seconds=HOUR).is_allowed:",
+        "seconds=HOUR):",
+        "bookings/tests/pages/test_lost_link.py -k three_mails",
+    ),
+    Guard(
+        "a network asks for few links",
+        "bookings/pages/lost.py",
+        "with limited(LIMITS, request):",
+        "with limited([], request):",
+        "bookings/tests/pages/test_lost_link.py -k network",
+    ),
+    Guard(
+        "a former holder corrects nothing",
+        "bookings/services/correction.py",
+        "if any(getattr(booking, name) != getattr(seen, name) for name in HOLDER):",
+        "if False:",
+        "bookings/tests/races/test_ticket_races.py -k taken_back",
+    ),
+    Guard(
+        "a second click opens only what the first has done",
+        "bookings/services/correction.py",
+        'json.loads(known.answer) != {"epoch": epoch_of(booking)} or booking.email != email',
+        "False",
+        "bookings/tests/pages/test_correct_address.py -k second_click",
+    ),
     Guard(
         "one ticket a user",
         "bookings/rules.py",

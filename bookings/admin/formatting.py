@@ -45,6 +45,7 @@ SENTENCES_BY_HOLDER = {
     LedgerKind.WAITLISTED: "{holder} joined the waitlist for {tickets}",
     LedgerKind.REDUCED: "{holder} gave back {tickets}",
     LedgerKind.CANCELLED: "{holder} cancelled {tickets}",
+    LedgerKind.TRANSFERRED: "{holder} corrected the booking of {tickets}",
 }
 SENTENCES = {
     LedgerKind.BOOKED: "{actor} booked {tickets} for {holder}",

@@ -7,7 +7,7 @@ from bookings.models import Booking
 from bookings.outbox import MailOptions
 from bookings.services import sql
 from bookings.services.batches import TicketJob, run_job
-from bookings.services.idempotency import digest_of, fingerprint_of
+from bookings.services.idempotency import digest_of, find_key, fingerprint_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,13 @@ def cancel_tickets(
     command = Cancel(booking.pk, tickets, actor, expected)
     digest = key and digest_of(key, actor)
     return run_job(CancelJob(booking.event_id, command, digest=digest, session_id=session_id, mails=mails))
+
+
+def find_cancellation(booking: Booking, *, tickets: int | None, key: str) -> Cancellation | None:
+    """What an earlier request of a guest with this key did; None if there was none. Raises `KeyReused`."""
+    job = CancelJob(booking.event_id, Cancel(booking.pk, tickets), digest=digest_of(key, None))
+    known = find_key(job.digest, job.fingerprint)
+    return job.replay(known) if known else None
 
 
 def cancel_seat(event_id: int, *, user: User, actor: User, key: str | None = None) -> Cancellation:

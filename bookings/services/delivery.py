@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from bookings.services.announcements import read_announcement, unread_announcements
+from bookings.services.link_mails import send_link_mails
 from bookings.services.mails import send_mails
 from bookings.services.notifications import add_positions, events_with_news, read_part, skip_all
 from ticks.db.outgoing import backoff
@@ -80,7 +81,10 @@ class Delivery:
         """Sends some mails. Returns whether there may be more to send at once."""
         if not settings.MAIL_ENABLED or self.mail_server.is_on():
             return False
-        result = send_mails(is_stopping=self.is_stopping)
+        # Whoever has asked for links waits for them.
+        result = send_link_mails(is_stopping=self.is_stopping)
+        if not result.is_server_gone:
+            result += send_mails(is_stopping=self.is_stopping)
         self.sent += result.sent
         self.failed += result.failed
         if result.sent or not result.is_server_gone:

@@ -19,6 +19,7 @@ from accounts.models import User
 from bookings.enums import BookingStatus, FactKind, LedgerKind
 from bookings.models import Booking, LedgerEntry, show_cancelled
 from bookings.outbox import MAX_SUBJECT, FormerHolder, Mail, MailChoice
+from bookings.services.links import link_to
 from bookings.services.tickets import MAX_IN_FILE, pdf_name, tickets_of
 from ticks.text import CONTROLS, MISLEADING
 
@@ -85,6 +86,7 @@ class Message:
                 "date": written_date(self.event.date),
                 "booking": booking,
                 "position": booking and booking.waitlist_position,
+                "link": booking and link_to(booking),
                 "by": by,
                 "given_back": sum(given_back),
                 "changes": changes_of(self.facts),

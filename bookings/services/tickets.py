@@ -14,6 +14,7 @@ from django.conf import settings
 from bookings.enums import BookingStatus, TicketState
 from bookings.exceptions import BookingNotFound, NoSuchSeat, NoTickets
 from bookings.models import Booking, TicketEpoch
+from bookings.services.epochs import epoch_of, with_epochs
 from bookings.services.references import ALPHABET
 from bookings.services.sql import add_counts, run_all
 from ticks.parsing import MAX_ID
@@ -58,15 +59,6 @@ def read_ticketed(booking: Booking) -> Booking:
     if held.status != BookingStatus.COMPLETED or held.event.deleted_at:
         raise NoTickets
     return held
-
-
-def with_epochs():
-    return Booking.objects.select_related("event", "ticket_epoch").order_by()
-
-
-def epoch_of(booking: Booking) -> int:
-    row = getattr(booking, "ticket_epoch", None)
-    return row.epoch if row else 0
 
 
 def tickets_of(booking: Booking, *, first_seat: int = 1, most: int) -> list[Ticket]:

@@ -12,6 +12,7 @@ from bookings.outbox import FormerHolder, MailOptions
 from bookings.services.inventory import apply, claim_of, holder_of, lock_event
 from bookings.services.sql import read_bookings
 from bookings.services.tickets import raise_epoch
+from events.models import Event
 from ticks.db.transactions import in_one_transaction
 from ticks.search import search_text
 from ticks.text import normalise_email
@@ -41,6 +42,19 @@ def transfer_booking(
     """
     event = lock_event(booking.event_id)
     [booking] = read_bookings([booking.pk], is_locking=True)
+    return move_to(event, booking, holder, actor=actor, reason=reason, mails=mails)
+
+
+def move_to(
+    event: Event,
+    booking: Booking,
+    holder: Holder,
+    *,
+    actor: User | None,
+    reason: str,
+    mails: MailOptions | None = None,
+) -> Booking:
+    """Must run while the event and the booking are locked."""
     if booking.status == BookingStatus.CANCELLED:
         raise AlreadyCancelled
     changes = changes_to(booking, holder)

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from accounts.services import expired_rows, prune_accounts
 from bookings.models import IdempotencyKey
-from bookings.outbox import FormerHolder, Mail
+from bookings.outbox import FormerHolder, LinkRequest, Mail
 from bookings.services.events import CANCEL_SECONDS, finish_cancellation, unfinished_cancellations
+from ticks.db.outgoing import Outgoing
 from ticks.db.transactions import delete_in_batches
 
 log = logging.getLogger("bookings.upkeep")
@@ -50,7 +51,7 @@ def prune() -> tuple[int, int, int]:
     """Deletes what has expired. Returns how many idempotency keys, how many rows of accounts, and how many mails with
     their former holders."""
     now = timezone.now()
-    mails = sum(map(delete_in_batches, expired_mail_rows(now)))
+    mails = sum(map(delete_in_batches, [*expired_mail_rows(now), expired_link_requests(now)]))
     return delete_in_batches(expired_keys(now)), prune_accounts(), mails
 
 
@@ -59,7 +60,7 @@ def has_expired(moment: datetime) -> bool:
 
     The rows tell it by themselves, so all processes and hosts see the same and nobody has to note when it was done.
     """
-    expired = [expired_keys(moment), *expired_rows(moment), *expired_mail_rows(moment)]
+    expired = [expired_keys(moment), *expired_rows(moment), *expired_mail_rows(moment), expired_link_requests(moment)]
     return any(rows.exists() for rows in expired)
 
 
@@ -70,5 +71,12 @@ def expired_keys(moment: datetime) -> QuerySet:
 def expired_mail_rows(moment: datetime) -> list[QuerySet]:
     """The mails that had left or were given up, and the former holders, that are no longer kept at this moment."""
     oldest = moment - timedelta(days=settings.MAIL_DAYS)
-    done = Mail.objects.filter(state__in=[Mail.State.SENT, Mail.State.GIVEN_UP], due_at__lt=oldest)
-    return [done, FormerHolder.objects.filter(created_at__lt=oldest)]
+    return [done_before(Mail, oldest), FormerHolder.objects.filter(created_at__lt=oldest)]
+
+
+def expired_link_requests(moment: datetime) -> QuerySet:
+    return done_before(LinkRequest, moment - timedelta(days=settings.MAIL_DAYS))
+
+
+def done_before(model: type[Outgoing], moment: datetime) -> QuerySet:
+    return model.objects.filter(state__in=[Outgoing.State.SENT, Outgoing.State.GIVEN_UP], due_at__lt=moment)

@@ -101,7 +101,7 @@ def record_secrets(watch: Watch) -> None:
 
     from accounts import serializers
     from accounts.backends import OwaspArgon2
-    from bookings.services import booking
+    from bookings.services import booking, links
 
     for secret in (
         settings.SECRET_KEY,
@@ -120,6 +120,7 @@ def record_secrets(watch: Watch) -> None:
     )
     recording(Token, "__str__", lambda returned, *rest: watch.record("token", returned))
     recording(booking, "guest_token", lambda returned, *rest: watch.record("token", returned))
+    recording(links, "link_key", lambda returned, *rest: watch.record("token", returned))
     recording(booking.BookingRequest, "key_digest", lambda _, self, key: watch.record("key", key))
 
 

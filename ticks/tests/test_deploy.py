@@ -75,6 +75,7 @@ def nginx_config(tmp_path, port, certificate):
             ("listen 80;", f"listen 127.0.0.1:{http_port};"),
             ("listen 443 ssl http2;", f"listen 127.0.0.1:{https_port} ssl http2;"),
             ("server 127.0.0.1:8000;", f"server 127.0.0.1:{port};"),
+            ("/var/log/nginx/access.log", ours / "access.log"),
             (f"/etc/ssl/{HOST}/fullchain.pem", certificate[0]),
             (f"/etc/ssl/{HOST}/privkey.pem", certificate[1]),
         )
@@ -102,7 +103,7 @@ def nginx(nginx_config):
     process = subprocess.Popen([binary, "-p", ours, "-e", ours / "error.log", "-c", config])
     try:
         await_port(ports["https_port"])
-        yield ports
+        yield ports | {"logs": ours}
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=TIMEOUT_SECONDS)
@@ -176,6 +177,33 @@ def test_caller_behind_nginx_cannot_choose_an_address(served):
     ]
 
     assert statuses == [200, 200, 200, 200, 429, 429]
+
+
+KEY = "k" * 43
+LINK = f"/my/open/QQQQQ-QQQQQQ?key={KEY}"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_key_of_a_link_is_in_no_log(nginx, served, tmp_path):
+    status, headers, _ = ask("GET", LINK, https_port=served, Referer=f"https://{HOST}{LINK}")
+    page = ask("GET", headers["Location"], https_port=served, Cookie=headers["Set-Cookie"].partition(";")[0])
+
+    assert (status, headers["Location"], page[0]) == (303, "/my/QQQQQ-QQQQQQ/", 404)
+    assert headers["Set-Cookie"].startswith("__Secure-ticks_booking=")
+    logs = {path: path.read_text() for path in (nginx["logs"] / "access.log", tmp_path / "logs" / "combined.log")}
+    assert [path for path, text in logs.items() if "/my/open/QQQQQ-QQQQQQ" not in text] == []
+    assert [path for path, text in logs.items() if KEY in text] == []
+
+
+def test_key_of_a_link_is_in_no_log_of_a_proxy_without_a_server(nginx):
+    """nginx writes the whole request to its log of errors, for any other path."""
+    for path in (LINK, LINK.replace("/my/open/", "/other/").replace("k", "o"), LINK.replace("k", "p")):
+        assert ask("GET", path, https_port=nginx["https_port"])[0] == 502
+
+    access, errors = ((nginx["logs"] / name).read_text() for name in ("access.log", "error.log"))
+    assert "/my/open/QQQQQ-QQQQQQ" in access
+    assert "o" * 43 in errors
+    assert [text for text in (access, errors) if KEY in text or "p" * 43 in text] == []
 
 
 def test_plain_http_is_sent_to_https(nginx):

@@ -20,6 +20,8 @@ def serving(home):
         # Otherwise the server would not know the logins that the tests make.
         "SECRET_KEY": settings.SECRET_KEY,
         "JWT_SECRET": settings.JWT_SECRET,
+        # Nor the links and tickets.
+        "TICKET_SECRET": settings.TICKET_SECRET,
         "LOG_DIR": str(home / "logs"),
         "LOCAL_DIR": str(home / ".local"),
         "PORT": str(port),

@@ -4,7 +4,8 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from bookings.outbox import FormerHolder, Mail
+from bookings.outbox import FormerHolder, LinkRequest, Mail
+from bookings.services.link_mails import request_links
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.mail_server import read_all
 
@@ -33,6 +34,13 @@ def test_mail_was_sent_at_a_time_and_no_other_has_one(values):
     read_all()
 
     refused(lambda: Mail.objects.update(**values), "mail_sent_has_time")
+
+
+@pytest.mark.parametrize("values", [{"state": "sent"}, {"sent_at": timezone.now()}, {"state": "lost"}])
+def test_request_for_links_was_answered_at_a_time_and_no_other_has_one(values):
+    request_links("ada@example.org")
+
+    refused(lambda: LinkRequest.objects.update(**values), "link_request_sent_has_time")
 
 
 def test_entry_takes_a_booking_from_one_person():

@@ -6,9 +6,12 @@ import pytest
 from django.db import IntegrityError, connection
 
 from accounts.tests.factories import UserFactory
+from bookings.exceptions import HolderChanged
 from bookings.models import Booking, LedgerEntry, TicketEpoch
-from bookings.services import voiding
+from bookings.services import correction, voiding
 from bookings.services.booking import BookingRequest, book_tickets
+from bookings.services.correction import correct_address
+from bookings.services.epochs import with_epochs
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.verification import verify_events
 from bookings.services.voiding import void_tickets
@@ -59,3 +62,47 @@ def test_control_without_the_lock_the_ledger_stops_the_second(monkeypatch):
 
     connection.close()
     assert TicketEpoch.objects.get().epoch == 1
+
+
+def test_correction_never_takes_back_a_booking_that_is_just_moved_to_another_person():
+    staff = UserFactory()
+    for number in range(6):
+        booking = BookingFactory(event=EventFactory(), user=None, email="ada@example.org")
+        seen = with_epochs().get(pk=booking.pk)
+
+        def act(turn, booking=booking, seen=seen, number=number):
+            if turn:
+                holder = Holder("Grace", "Hopper", "grace@example.org")
+                return transfer_booking(booking, holder=holder, actor=staff).email
+            return correct_address(seen, email="eve@example.org", key=f"a key of round {number}").email
+
+        results = run_together(2, act)
+
+        assert results[1] == "grace@example.org"
+        assert isinstance(results[0], HolderChanged) or results[0] == "eve@example.org"
+        assert Booking.objects.values_list("first_name", "email").get(pk=booking.pk) == ("Grace", "grace@example.org")
+    assert findings() == []
+
+
+def test_control_without_the_comparison_the_booking_is_taken_back(monkeypatch):
+    booking = BookingFactory(event=EventFactory(), user=None, email="ada@example.org")
+    seen = with_epochs().get(pk=booking.pk)
+    transfer_booking(booking, holder=Holder("Grace", "Hopper", "grace@example.org"), actor=UserFactory())
+    with pytest.raises(HolderChanged):
+        correct_address(seen, email="eve@example.org", key="a key of the first try")
+    monkeypatch.setattr(correction, "HOLDER", ())
+
+    correct_address(seen, email="eve@example.org", key="a key of the second try")
+
+    assert Booking.objects.get().email == "eve@example.org"
+
+
+def test_correction_that_is_sent_many_times_at_once_is_done_once():
+    booking = BookingFactory(event=EventFactory(), user=None, email="ada@example.org")
+    seen = with_epochs().get(pk=booking.pk)
+
+    results = run_together(8, lambda _: correct_address(seen, email="new@example.org", key="the key of one page").email)
+
+    assert results == ["new@example.org"] * 8
+    assert LedgerEntry.objects.filter(kind="transferred").count() == 1
+    assert findings() == []

@@ -1,5 +1,6 @@
 """What a mail says: texts of each kind, names that try to be more than names, and an operator's own templates."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,9 @@ from bookings.enums import FactKind
 from bookings.models import Booking
 from bookings.outbox import Mail
 from bookings.services.cancellation import cancel_tickets
+from bookings.services.epochs import with_epochs
 from bookings.services.events import cancel_event, change_event
+from bookings.services.links import link_to
 from bookings.services.messages import Message, compose, main_fact, one_line
 from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of
 from bookings.services.transfer import Holder, transfer_booking
@@ -52,7 +55,9 @@ def test_booked_says_what_when_where_and_how_many(ada):
         "Hello Ada Lovelace,\n\nYour booking is confirmed.\n\nYour tickets are attached.\n\n"
         "Event: Gala\nDate: 1 December 2030, 19:30 UTC\n"
         f"Venue: Old Hall\nBooking: {ada.reference}\nTickets: 3\n\n"
-        "Your booking holds 3 tickets.\n\nThis mail was sent automatically.\n"
+        "Your booking holds 3 tickets.\n\n"
+        f"See or change your booking:\n{link_to(with_epochs().get())}\n\n"
+        "This mail was sent automatically.\n"
     )
     for part in ("Hello Ada Lovelace,", "Your booking is confirmed.", "Old Hall", ada.reference, "holds 3 tickets"):
         assert part in html
@@ -71,6 +76,41 @@ def test_booked_has_the_tickets_and_the_date_for_a_calendar(ada):
     entry = calendar_of(calendar).vevent
     assert (entry.dtstart.value, entry.status.value) == (ada.event.date, "CONFIRMED")
     assert entry.organizer.value == "mailto:ticks@localhost"
+
+
+def test_link_opens_the_holders_page(client, ada):
+    read_all()
+    _, text, html = written()
+    link = re.search(r"^http://127\.0\.0\.1:8000(/my/open/\S+)$", text.replace("\r\n", "\n"), re.MULTILINE)[1]
+
+    page = client.get(link, follow=True)
+
+    assert (page.status_code, page.context["booking"]) == (200, ada)
+    assert f'href="http://127.0.0.1:8000{link}"' in html
+
+
+def test_only_the_new_holder_of_a_booking_gets_its_link(ada, admin_user):
+    read_all()
+    transfer_booking(ada, holder=Holder("Grace", "Hopper", "grace@example.org"), actor=admin_user)
+    # The first mail still waits.
+    waited = written(Mail.objects.get())
+    read_all()
+
+    former, new = (written(Mail.objects.get(email=f"{name}@example.org")) for name in ("ada", "grace"))
+
+    link = link_to(with_epochs().get())
+    assert link in new[1]
+    assert [part for part in (*waited, *former) if "/my/" in part] == []
+
+
+def test_waiting_and_cancelled_bookings_get_links(gala, ada):
+    waiting = BookingFactory(event=gala, tickets=4)
+    cancel_tickets(waiting)
+    read_all()
+
+    texts = [written(mail)[1] for mail in Mail.objects.filter(booking=waiting)]
+
+    assert [link_to(with_epochs().get(pk=waiting.pk)) in text for text in texts] == [True]
 
 
 def test_event_without_a_date_has_tickets_and_no_entry():
@@ -209,7 +249,7 @@ def test_booking_of_more_tickets_than_a_file_takes_says_so():
     BookingFactory(event=EventFactory(total_tickets=101), tickets=101, email="ada@example.org")
     read_all()
 
-    assert "You have too many tickets for one mail. Please ask the organiser for them." in written()[1]
+    assert "You have too many tickets for one mail. The page of your booking has them." in written()[1]
     assert "application/pdf" not in files()
 
 

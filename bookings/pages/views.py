@@ -1,0 +1,152 @@
+"""Pages for whoever has the link to a booking, without an account.
+
+What renders tickets is imported when the first one is shown, since its libraries take 9 MB of each worker."""
+
+from contextlib import suppress
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.formats import date_format
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+
+from bookings.enums import BookingStatus
+from bookings.exceptions import BookingNotFound, KeyReused, NoSuchSeat, NoTickets
+from bookings.models import Booking, show_cancelled
+from bookings.pages.access import OfLink, OpenView, remember
+from bookings.pages.actions import AddressForm, CorrectAddress, GiveBack
+from bookings.services.correction import find_corrected
+from bookings.services.links import link_key
+from bookings.services.tickets import MAX_IN_FILE, Ticket, pdf_name, tickets_of
+from ticks.parsing import parse_id
+
+__all__ = ["AddressView", "BookingView", "CalendarView", "CancelView", "OpenView", "TicketsView"]
+
+# A page shows so many tickets; a code takes a millisecond and 3 kB.
+MAX_ON_PAGE = 20
+# The page of a larger booking offers the first files; the others have the same address with another seat.
+MAX_FILES = 20
+
+
+class OfTickets(OfLink):
+    def first_seat(self) -> int:
+        """Where the tickets begin that are asked for. Raises `NoSuchSeat`."""
+        sent = self.request.GET.get("first", "1")
+        seat = parse_id(sent)
+        if seat is None or not 1 <= seat <= self.booking.tickets_reserved:
+            raise NoSuchSeat(self.booking.tickets_reserved)
+        return seat
+
+    def refuse_without_tickets(self) -> None:
+        if self.booking.status != BookingStatus.COMPLETED or self.booking.event.deleted_at:
+            raise NoTickets
+
+
+class BookingView(OfTickets):
+    http_method_names = ["get", "head"]
+
+    def get(self, request):
+        booking = self.booking
+        show_cancelled([booking])
+        first, tickets = 1, []
+        if booking.status == BookingStatus.COMPLETED:
+            first = self.first_seat()
+            tickets = tickets_of(booking, first_seat=first, most=MAX_ON_PAGE)
+        last, seats = first + len(tickets) - 1, booking.tickets_reserved
+        context = {
+            "booking": booking,
+            "event": booking.event,
+            "date": written_date(booking),
+            "tickets": [(ticket, qr_code(ticket)) for ticket in tickets],
+            "files": files_of(booking) if tickets else [],
+            "previous": max(first - MAX_ON_PAGE, 1) if first > 1 else None,
+            "next": last + 1 if last < seats else None,
+        }
+        return render(request, "bookings/holder/booking.html", context)
+
+
+def written_date(booking: Booking) -> str:
+    date = booking.event.date
+    return f"{date_format(date, gettext('l, j F Y, H:i'))} UTC" if date else ""
+
+
+def files_of(booking: Booking) -> list[tuple[int, int]]:
+    """The first and the last seat of each file with tickets of a booking."""
+    last = booking.tickets_reserved
+    starts = range(1, min(last, MAX_FILES * MAX_IN_FILE) + 1, MAX_IN_FILE)
+    return [(first, min(first + MAX_IN_FILE - 1, last)) for first in starts]
+
+
+def qr_code(ticket: Ticket) -> SafeString:
+    """The ticket's QR code as a part of the page: the same as in the PDF. It is dark on a light ground in every theme,
+    since many scanners read nothing else."""
+    import segno
+
+    code = segno.make(ticket.code, error="q", micro=False)
+    return SafeString(
+        code.svg_inline(dark="#000", light="#fff", border=4, omitsize=True, svgclass=None, lineclass=None)
+    )
+
+
+class TicketsView(OfTickets):
+    http_method_names = ["get", "head"]
+
+    def get(self, request):
+        from bookings.documents.pdf import tickets_pdf
+
+        self.refuse_without_tickets()
+        tickets = tickets_of(self.booking, first_seat=self.first_seat(), most=MAX_IN_FILE)
+        return file_answer(tickets_pdf(self.booking, tickets), pdf_name(self.booking), "application/pdf")
+
+
+class CalendarView(OfTickets):
+    http_method_names = ["get", "head"]
+
+    def get(self, request):
+        from bookings.documents.calendar import calendar_entry
+
+        self.refuse_without_tickets()
+        content = calendar_entry(self.booking)
+        return file_answer(content, f"event-{self.booking.reference}.ics", "text/calendar; charset=utf-8")
+
+
+def file_answer(content: bytes, name: str, content_type: str) -> HttpResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(content, content_type=content_type, headers=headers)
+
+
+class CancelView(OfLink):
+    http_method_names = ["get", "head", "post"]
+
+    def get(self, request):
+        return GiveBack(request, self.booking).respond()
+
+    post = get
+
+
+class AddressView(OfLink):
+    http_method_names = ["get", "head", "post"]
+
+    def get(self, request):
+        return CorrectAddress(request, self.booking).respond()
+
+    def post(self, request):
+        action = CorrectAddress(request, self.booking)
+        response = action.respond()
+        is_corrected = action.subject.email != self.booking.email
+        return self.keep_open(response, action.subject) if is_corrected else response
+
+    def keep_open(self, response: HttpResponse, booking: Booking) -> HttpResponse:
+        """The old key ended with the old address, so this browser gets the new one."""
+        return remember(response, booking.reference, link_key(booking))
+
+    def closed(self, request, reference):
+        """The form may have been sent twice: the first time has closed this page to the second."""
+        form = AddressForm(request.POST) if request.method == "POST" else None
+        if form and form.is_valid() and "confirm" in request.POST:
+            values = form.cleaned_data
+            with suppress(BookingNotFound, KeyReused):
+                booking = find_corrected(reference, email=values["email"], key=values["key"])
+                action = CorrectAddress(request, booking)
+                return self.keep_open(action.finish(action.done()), booking)
+        return super().closed(request, reference)

@@ -1,0 +1,53 @@
+"""A mail address that the holder of a booking corrects."""
+
+import json
+
+from django.utils import timezone
+
+from bookings.exceptions import BookingNotFound, HolderChanged
+from bookings.models import Booking
+from bookings.services import sql
+from bookings.services.epochs import epoch_of, with_epochs
+from bookings.services.idempotency import digest_of, find_key, fingerprint_of
+from bookings.services.inventory import lock_event
+from bookings.services.transfer import Holder, move_to
+from ticks.db.transactions import in_one_transaction
+
+# These say who holds a booking.
+HOLDER = ("first_name", "last_name", "email", "user_id", "token_hash")
+REASON = "on the holder's page"
+
+
+@in_one_transaction
+def correct_address(seen: Booking, *, email: str, key: str) -> Booking:
+    """Gives a booking another mail address of the same person. Links to the old address end; tickets stay valid.
+
+    `seen` is the booking from `with_epochs` that its holder was shown. It is compared while the booking is locked, so
+    that nobody takes back a booking that has just been moved to another person. With the idempotency `key` a repeated
+    request changes nothing. Raises `HolderChanged`, `AlreadyCancelled`, `PersonLimit`, `KeyReused`, `EventNotFound`,
+    `Busy`.
+    """
+    event = lock_event(seen.event_id)
+    [booking] = sql.read_bookings([seen.pk], is_locking=True)
+    digest, fingerprint = digest_of(key, None), fingerprint_of(["correct address", seen.pk, email])
+    if not find_key(digest, fingerprint):
+        if any(getattr(booking, name) != getattr(seen, name) for name in HOLDER):
+            raise HolderChanged
+        holder = Holder(booking.first_name, booking.last_name, email, is_same=True)
+        booking = move_to(event, booking, holder, actor=None, reason=REASON)
+        used = sql.NewKey(digest, fingerprint, {"epoch": epoch_of(seen)}, booking)
+        sql.run_all(sql.insert_keys([used], {}, timezone.now()))
+    return with_epochs().get(pk=booking.pk)
+
+
+def find_corrected(reference: str, *, email: str, key: str) -> Booking:
+    """The booking whose address an earlier request with this key has corrected, if it is still the same person's.
+
+    After a correction its own page is closed to a form that is sent a second time, by a double click or since the first
+    answer was lost. Raises `BookingNotFound`, `KeyReused`.
+    """
+    booking = with_epochs().filter(reference=reference).first()
+    known = booking and find_key(digest_of(key, None), fingerprint_of(["correct address", booking.pk, email]))
+    if not known or json.loads(known.answer) != {"epoch": epoch_of(booking)} or booking.email != email:
+        raise BookingNotFound
+    return booking
