@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django import template
+from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -99,8 +100,10 @@ def status_badge(booking: Booking) -> str:
 
 @register.filter
 def mail_badge(mail: Mail) -> str:
-    is_failing = mail.state == Mail.State.WAITING and mail.error
-    return badge("Failing", "bad") if is_failing else badge(mail.get_state_display(), MAIL_TONES[mail.state])
+    if mail.state == Mail.State.WAITING and mail.error:
+        return badge("Failing", "bad")
+    is_in_file = mail.state == Mail.State.SENT and not settings.MAIL_SERVER
+    return badge("Written to a file" if is_in_file else mail.get_state_display(), MAIL_TONES[mail.state])
 
 
 @register.filter

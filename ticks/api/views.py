@@ -100,9 +100,9 @@ class Docs(RefusesInJson, KeyedActions, SpectacularSwaggerSplitView):
 
 
 class UnknownRoute(APIView):
-    """Answers every method on a route that does not exist. A contract with its own shape of failures sets
-    `failure_body`."""
+    """There is nothing at this address. `/api` lists what there is."""
 
+    # A contract with its own shape of failures has its own.
     failure_body = staticmethod(enveloped)
     authentication_classes: list = []
     permission_classes = [AllowAny]

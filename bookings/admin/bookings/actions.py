@@ -13,7 +13,6 @@ from bookings.services.audiences import present_holder
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.inventory import EventWork, simulate
 from bookings.services.mails import latest_mail, send_again
-from bookings.services.messages import Message
 from bookings.services.notifications import Recipient, recipient
 from bookings.services.tickets import epoch_of
 from bookings.services.transfer import Holder, changes_to, transfer_booking, transfer_command
@@ -316,12 +315,14 @@ class SendAgain(BookingAction):
         mail = latest_mail(self.subject)
         if mail is None:
             raise NothingToSend
-        return Preview([f"“{Message(mail).subject()}” is sent to {mail.email}."], fingerprint=(mail.pk, mail.email))
+        # The mail is not written out here, since an operator's template can fail in any way.
+        line = f"The mail about “{formatting.mail_topics(mail)}” will be sent to {mail.email} again."
+        return Preview([line], fingerprint=(mail.pk, mail.email))
 
     def carry_out(self, form):
         mail = send_again(self.subject)
-        self.log("Had its latest mail sent again.")
-        return Report([f"The mail to {mail.email} is sent within a minute."])
+        self.log("Sent its latest mail again.")
+        return Report([f"The mail to {mail.email} will be sent within a minute."])
 
 
 class CancelBookings(TellsHolders, SelectionAction):

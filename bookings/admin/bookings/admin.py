@@ -1,6 +1,7 @@
 """The list of bookings, and the page of one: its holder, its place in the waitlist, and its history."""
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.http import HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.html import format_html
@@ -19,10 +20,10 @@ from bookings.admin.bookings.actions import (
 from bookings.admin.bookings.list import BookingFilterForm, BookingList
 from bookings.admin.exports import Exportable, unavailable
 from bookings.admin.formatting import booking_url, event_link, status_badge
-from bookings.enums import BookingStatus
+from bookings.enums import BookingStatus, TicketState
 from bookings.models import Booking, LedgerEntry, show_cancelled
 from bookings.outbox import Mail, MailChoice
-from bookings.services.tickets import MAX_IN_FILE, pdf_name, read_ticketed, tickets_of
+from bookings.services.tickets import MAX_IN_FILE, pdf_name, read_ticket, read_ticketed, tickets_of
 from ticks.db.transactions import Busy
 from ticks.exceptions import Refusal
 from ticks.formatting import counted, plural, time_tag, with_unit
@@ -114,7 +115,13 @@ class BookingAdmin(Exportable, PageAdmin):
         }
 
     def changelist_view(self, request, extra_context=None):
-        """A search for one booking by its reference or number leads to its page."""
+        """A search for one booking by its reference or number leads to its page. So does the code of a ticket, with a
+        message about what the ticket is worth."""
+        reading = read_ticket(request.GET.get(SEARCH_VAR, ""))
+        if reading.booking and request.method == "GET" and self.has_view_permission(request):
+            add = messages.success if reading.state == TicketState.VALID else messages.warning
+            add(request, f"Ticket {reading.seat:,}: {reading.state.label}")
+            return HttpResponseRedirect(booking_url(reading.booking.pk))
         response = super().changelist_view(request, extra_context)
         listed = (getattr(response, "context_data", None) or {}).get("cl")
         if request.method == "GET" and listed and listed.exact_ids and len(listed.result_list) == 1:

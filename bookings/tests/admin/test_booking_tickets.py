@@ -133,3 +133,46 @@ def test_box_office_may_not_void(client, booking):
     assert client.post(url_of(booking, "void"), {"reason": "x", "confirm": "1"}).status_code == 403
     assert "void/" not in client.get(url_of(booking)).content.decode()
     assert everything() == before
+
+
+def search(client, text):
+    return client.get("/admin/bookings/booking/", {"q": text}, follow=True)
+
+
+def messages_of(response):
+    return [(message.level_tag, message.message) for message in response.context["messages"]]
+
+
+@pytest.mark.parametrize("persona", ["superuser", "manager", "box office"])
+def test_code_of_a_ticket_leads_to_its_booking_and_says_what_it_is_worth(client, booking, admin_user, persona):
+    as_persona(client, persona)
+    first, second = codes(booking)
+
+    valid = search(client, f" {second.lower()} ")
+    cancel_tickets(booking, tickets=1, actor=admin_user)
+    given_back = search(client, second)
+    void_tickets(booking, reason="lost", actor=admin_user)
+    voided = search(client, first)
+
+    assert valid.redirect_chain == given_back.redirect_chain == voided.redirect_chain == [(url_of(booking), 302)]
+    assert messages_of(valid) == [("success", "Ticket 2: This ticket is valid.")]
+    assert messages_of(given_back) == [("warning", "Ticket 2: This ticket was given back.")]
+    assert messages_of(voided) == [("warning", "Ticket 1: This ticket was voided; the booking has newer ones.")]
+
+
+def test_code_that_nobody_has_signed_finds_nothing(box_office, booking):
+    code = codes(booking)[0]
+
+    found = search(box_office, code[:-1] + ("7" if code[-1] != "7" else "9"))
+
+    assert found.redirect_chain == []
+    assert list(found.context["cl"].result_list) == []
+
+
+def test_code_of_a_ticket_shows_nothing_to_who_may_see_no_bookings(client, booking):
+    as_persona(client, "plain staff")
+
+    response = search(client, codes(booking)[0])
+
+    assert response.status_code == 403
+    assert booking.reference not in response.content.decode()

@@ -187,8 +187,10 @@ def test_readme_tour_ends_with_the_guest_promoted(start, port, tmp_path):
     assert ended.stderr == ""
     answers = [json.loads(line) for line in ended.stdout.splitlines() if line]
     assert [answer["error"] for answer in answers] == [False] * len(answers)
-    registered, me, events, waiting, sold_out, cancelled, promoted, status = (answer.get("data") for answer in answers)
+    registered, me, events, booked, tickets, waiting, *rest = (answer.get("data") for answer in answers)
+    sold_out, cancelled, promoted, status = rest
     assert (registered["username"], me["username"], len(events)) == ("rosalind", "rosalind", 3)
+    assert (booked["bookingStatus"], [ticket["seat"] for ticket in tickets]) == ("completed", [1, 2, 3])
     assert (waiting["bookingStatus"], waiting["waitlistPosition"]) == ("waitlisted", 1)
     assert sold_out == {"availableTickets": 0, "waitlistedCount": 1}
     assert cancelled is None
