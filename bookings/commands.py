@@ -43,6 +43,7 @@ class Inventory:
     completed: int = 0
     asked: int = 0
     sequence: int = 0
+    time_zone: str = "UTC"
     policy: str = "first_fit"
     waitlist_enabled: bool = True
     sales_start: datetime | None = None

@@ -1,4 +1,5 @@
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from ticks.exceptions import Refusal
 from ticks.formatting import exact_time, plural
@@ -18,8 +19,8 @@ class SoldOut(Refusal):
 class SalesNotOpen(Refusal):
     code = "sales_not_open"
 
-    def __init__(self, start: datetime):
-        super().__init__(f"Sales for this event open on {exact_time(start)}.")
+    def __init__(self, start: datetime, time_zone: str = "UTC"):
+        super().__init__(f"Sales for this event open on {exact_time(start, ZoneInfo(time_zone))}.")
 
 
 class SalesClosed(Refusal):

@@ -21,7 +21,7 @@ from ticks.languages import MAX_LANGUAGE
 MAX_MAIL_NOTE = 1000
 MAX_SUBJECT, MAX_ANNOUNCEMENT = 200, 5000
 # If one of these changes, all live bookings of the event are notified.
-NOTIFIED_FIELDS = ("name", "date", "venue")
+NOTIFIED_FIELDS = ("name", "date", "time_zone", "venue")
 
 
 def json_value(value) -> Any:

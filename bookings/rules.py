@@ -144,7 +144,7 @@ def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -
     if claim.is_one_ticket and inventory.live_claims_of(claim.holder):
         raise AlreadyBooked
     if inventory.sales_start and now < inventory.sales_start:
-        raise SalesNotOpen(inventory.sales_start)
+        raise SalesNotOpen(inventory.sales_start, inventory.time_zone)
     if inventory.has_ended(now):
         raise SalesClosed
     limit = min(inventory.total, inventory.max_tickets_per_booking or inventory.total)

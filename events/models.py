@@ -1,7 +1,10 @@
+from collections import defaultdict
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import date, datetime, tzinfo
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import connection, models
 from django.db.models import F, Q, Sum
@@ -9,8 +12,9 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from ticks.db.fields import ExactTextField
-from ticks.parsing import EARLIEST, LATEST, MAX_TICKETS
+from ticks.parsing import EARLIEST, LATEST, MAX_TICKETS, is_day, moment_of
 from ticks.search import contains_words, fold_words, search_text
+from ticks.zones import end_of_day, fault_of_zone
 
 # Lists search these fields, by `search_text`.
 SEARCHED = ("name", "venue", "description")
@@ -25,6 +29,15 @@ BOUNDS = [
     MinValueValidator(EARLIEST, "Choose a time from the year 1900 on."),
     MaxValueValidator(LATEST, "Choose a time before the year 9999."),
 ]
+
+
+def default_time_zone() -> str:
+    return settings.EVENT_TIME_ZONE
+
+
+def validate_time_zone(name: str) -> None:
+    if fault := fault_of_zone(name):
+        raise ValidationError(fault)
 
 
 def is_on_sale(now: datetime) -> Q:
@@ -42,6 +55,19 @@ class EventQuerySet(models.QuerySet):
         """The events that have each word of a text in their name, venue or description."""
         words = fold_words(text)
         return self.filter(contains_words(words, SEARCHED)) if words else self.none()
+
+    def dated(self, lookup: str, value: datetime | date):
+        """The events whose date compares so (`gte`, `lt`, ...) with a moment, or with a day's beginning in the zone of
+        each event."""
+        if not is_day(value):
+            return self.filter(**{f"date__{lookup}": value})
+        zones: dict[datetime, list[str]] = defaultdict(list)
+        for name in Event.objects.order_by().values_list("time_zone", flat=True).distinct():
+            zones[moment_of(value, ZoneInfo(name))].append(name)
+        wanted = Q(pk__in=[])
+        for moment, names in zones.items():
+            wanted |= Q(time_zone__in=names, **{f"date__{lookup}": moment})
+        return self.filter(wanted)
 
     def available(self):
         return self.filter(available_tickets__gt=0)
@@ -102,7 +128,11 @@ class Event(models.Model):
         blank=True,
         db_index=True,
         validators=BOUNDS,
-        help_text="UTC. Empty for events made by the one-ticket contract.",
+        help_text="Empty for events made by the one-ticket contract.",
+    )
+    # Servers of the version before insert events without it.
+    time_zone = models.CharField(
+        max_length=64, validators=[validate_time_zone], default=default_time_zone, db_default="UTC"
     )
     venue = models.CharField(max_length=200, blank=True)
     description = models.TextField(max_length=5000, blank=True)
@@ -119,11 +149,9 @@ class Event(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(MAX_TICKETS)],
         help_text="Held and waiting, of an account or of a guest's mail address. Empty: no limit.",
     )
-    sales_start = models.DateTimeField(
-        null=True, blank=True, validators=BOUNDS, help_text="UTC. Empty: on sale at once."
-    )
+    sales_start = models.DateTimeField(null=True, blank=True, validators=BOUNDS, help_text="Empty: on sale at once.")
     sales_end = models.DateTimeField(
-        null=True, blank=True, validators=BOUNDS, help_text="UTC. Empty: on sale until it is deleted."
+        null=True, blank=True, validators=BOUNDS, help_text="Empty: on sale until it is deleted."
     )
     waitlist_enabled = models.BooleanField(default=True)
     waitlist_policy = models.CharField(max_length=16, choices=WaitlistPolicy.choices, default=WaitlistPolicy.FIRST_FIT)
@@ -205,6 +233,10 @@ class Event(models.Model):
         super().save(*args, update_fields=update_fields, **kwargs)
 
     @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
     def held_tickets(self) -> int:
         return self.total_tickets - self.available_tickets
 
@@ -242,9 +274,9 @@ class Event(models.Model):
         return f'"{self.version}.{self.ledger_sequence}{closed}"'
 
 
-def default_sales_end(date: datetime, *, is_day: bool) -> datetime:
+def default_sales_end(when: datetime | date, zone: tzinfo) -> datetime:
     """When sales of a new event end unless staff choose: at its date, or at the end of that day if it has no time."""
-    return date + timedelta(days=1, seconds=-1) if is_day else date
+    return min(end_of_day(when, zone), LATEST) if is_day(when) else when
 
 
 EDITABLE_FIELDS = [field.name for field in Event._meta.concrete_fields if field.editable and not field.primary_key]

@@ -1,22 +1,25 @@
 from datetime import datetime
 from operator import attrgetter
+from zoneinfo import ZoneInfo
 
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from events.models import Event, default_sales_end
+from events.models import Event, default_sales_end, default_time_zone
 from ticks.api.fields import (
     IdField,
     LineField,
     LinesField,
     MomentField,
+    MomentOrDayField,
     RequestSerializer,
     SwitchField,
+    TimeZoneField,
     WholeNumberField,
     WordField,
 )
 from ticks.formatting import iso_milliseconds
-from ticks.parsing import MAX_TICKETS, is_day
+from ticks.parsing import MAX_TICKETS, moment_of
 
 POLICIES = Event.WaitlistPolicy.choices
 
@@ -25,14 +28,21 @@ class EventFieldsSerializer(RequestSerializer):
     """The fields that staff may set."""
 
     name = LineField(max_length=200, label="Name")
-    date = MomentField(label="Date")
+    date = MomentOrDayField(label="Date")
+    timeZone = TimeZoneField(
+        source="time_zone",
+        required=False,
+        max_length=64,
+        label="Time zone",
+        help_text="An IANA name. A bare date is that day in this zone, and people are shown times in it.",
+    )
     totalTickets = WholeNumberField(
         source="total_tickets", min_value=1, max_value=MAX_TICKETS, label="Tickets in total"
     )
     description = LinesField(required=False, allow_blank=True, max_length=5000)
     venue = LineField(required=False, allow_blank=True, max_length=200)
-    salesStart = MomentField(source="sales_start", required=False, allow_null=True, label="Sales start")
-    salesEnd = MomentField(source="sales_end", required=False, allow_null=True, label="Sales end")
+    salesStart = MomentOrDayField(source="sales_start", required=False, allow_null=True, label="Sales start")
+    salesEnd = MomentOrDayField(source="sales_end", required=False, allow_null=True, label="Sales end")
     maxTicketsPerBooking = WholeNumberField(
         source="max_tickets_per_booking",
         required=False,
@@ -63,7 +73,7 @@ class EventFieldsSerializer(RequestSerializer):
 
 
 class EventCreateSerializer(EventFieldsSerializer):
-    salesEnd = MomentField(
+    salesEnd = MomentOrDayField(
         source="sales_end",
         required=False,
         allow_null=True,
@@ -82,16 +92,23 @@ class EventCreateSerializer(EventFieldsSerializer):
     )
 
     # The browsable API's form starts with this example.
-    example = {"name": "Concert", "date": "2026-12-01T19:30:00Z", "totalTickets": 100, "venue": "Town hall"}
+    example = {
+        "name": "Concert",
+        "date": "2026-12-01T19:30:00Z",
+        "timeZone": "Europe/Berlin",
+        "totalTickets": 100,
+        "venue": "Town hall",
+    }
 
     def validate(self, attrs):
         if attrs.pop("availableTickets", attrs["total_tickets"]) != attrs["total_tickets"]:
             raise ValidationError({"availableTickets": ["Must equal totalTickets, or be left out."]})
+        zone = ZoneInfo(attrs.get("time_zone", default_time_zone()))
         # An HTML form cannot leave out a field: it sends an empty text.
         if self.initial_data.get("salesEnd", "") == "":
             attrs.pop("sales_end", None)
-            attrs["default_sales_end"] = default_sales_end(attrs["date"], is_day=is_day(self.initial_data["date"]))
-        return attrs
+            attrs["default_sales_end"] = default_sales_end(attrs["date"], zone)
+        return {name: moment_of(value, zone) for name, value in attrs.items()}
 
 
 class EventChangeSerializer(EventFieldsSerializer):
@@ -106,6 +123,7 @@ class EventSerializer(serializers.Serializer):
         "id": 1,
         "name": "Concert",
         "date": "2026-12-01T19:30:00.000Z",
+        "timeZone": "Europe/Berlin",
         "description": "",
         "venue": "Town hall",
         "totalTickets": 100,
@@ -127,6 +145,7 @@ class EventSerializer(serializers.Serializer):
     id = IdField()
     name = serializers.CharField()
     date = MomentField(allow_null=True, help_text="null: made by the one-ticket contract.")
+    timeZone = serializers.CharField(source="time_zone", help_text="The IANA name of the event's time zone.")
     description = serializers.CharField()
     venue = serializers.CharField()
     totalTickets = serializers.IntegerField(source="total_tickets")

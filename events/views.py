@@ -21,8 +21,14 @@ def version_header(*statuses: int):
 
 
 class EventFilters(django_filters.FilterSet):
-    dateFrom = MomentFilter("date", "gte", help_text="At this time or later.")
-    dateTo = MomentFilter("date", "lte", help_text="At this time or earlier; a bare date is its midnight.")
+    dateFrom = MomentFilter(
+        method=lambda events, name, value: events.dated("gte", value),
+        help_text="At this time or later; a bare date is its midnight in the zone of each event.",
+    )
+    dateTo = MomentFilter(
+        method=lambda events, name, value: events.dated("lte", value),
+        help_text="At this time or earlier; a bare date is its midnight in the zone of each event.",
+    )
     available = word_filter(
         [("true", "Can be booked now"), ("false", "Cannot be booked now")],
         method=lambda events, name, value: events.bookable() if value == "true" else events.not_bookable(),

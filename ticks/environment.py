@@ -11,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http.request import validate_host
 from environ import Env
 
+from ticks.zones import fault_of_zone
+
 SECRET_BYTES = 32
 # How a TrueType font begins. Other fonts cannot be put into a PDF by reportlab.
 TRUETYPE = {b"\0\1\0\0", b"true"}
@@ -93,6 +95,12 @@ class Environment:
         if not low <= int(value) <= high:
             raise ImproperlyConfigured(f"{name} is {value!r}; {fix}.")
         return int(value)
+
+    def time_zone(self, name: str, default: str) -> str:
+        value = self.text(name, default)
+        if fault := fault_of_zone(value):
+            raise ImproperlyConfigured(f"{name} is {value!r}. {fault}")
+        return value
 
     def database(self) -> dict:
         """Django's settings of the database, without driver options. If nothing is set, the database is SQLite."""

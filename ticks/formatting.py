@@ -1,11 +1,15 @@
 """Formats times, numbers, states and shares for people, and times for programs."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
+
+from ticks.zones import name_in
 
 NEAR_DAYS = {-1: "yesterday", 0: "today", 1: "tomorrow"}
 
@@ -30,25 +34,48 @@ def plural(number: int, thing: str) -> str:
     return thing if number == 1 else f"{thing}s"
 
 
-def format_time(moment: datetime, now: datetime | None = None) -> str:
-    """A time such as `today 14:05`, or `12 Dec 2026, 20:00`. It is in UTC, as all times of the staff's site."""
-    days = (moment.date() - (now or timezone.now()).date()) // timedelta(days=1)
+def usual_zone() -> ZoneInfo:
+    """The time zone in which people are shown what belongs to no event."""
+    return ZoneInfo(settings.EVENT_TIME_ZONE)
+
+
+def local_time(moment: datetime, zone: tzinfo, pattern: str) -> str:
+    """A moment as the clocks of a time zone show it, with the name of that time behind it, such as CEST."""
+    return f"{date_format(moment.astimezone(zone), pattern)} {name_in(zone, moment)}"
+
+
+def format_time(moment: datetime, now: datetime | None = None, *, zone: tzinfo | None = None) -> str:
+    """A time such as `today 14:05 UTC`, or `12 Dec 2026, 20:00 CET`. Without a zone it is in the usual one."""
+    zone = zone or usual_zone()
+    now = now or timezone.now()
+    days = (moment.astimezone(zone).date() - now.astimezone(zone).date()) // timedelta(days=1)
     if days in NEAR_DAYS:
-        return f"{NEAR_DAYS[days]} {moment:%H:%M}"
-    return date_format(moment, "j M Y, H:i")
+        return f"{NEAR_DAYS[days]} {local_time(moment, zone, 'H:i')}"
+    return exact_time(moment, zone)
 
 
-def exact_time(moment: datetime) -> str:
-    """A time such as `12 Dec 2026, 20:00 UTC`, for a sentence that is read later or elsewhere."""
-    return f"{date_format(moment, 'j M Y, H:i')} UTC"
+def exact_time(moment: datetime, zone: tzinfo | None = None) -> str:
+    """A time such as `12 Dec 2026, 20:00 CET`, for a sentence that is read later or elsewhere."""
+    return local_time(moment, zone or usual_zone(), "j M Y, H:i")
 
 
-def time_tag(moment: datetime | None, now: datetime | None = None) -> str:
-    """The same as HTML for a page. The tip and the machine's attribute have the full time. None gives no text."""
+def time_and_utc(moment: datetime, zone: tzinfo) -> str:
+    """A time for a preview, such as `12 Dec 2026, 20:00 CET (19:00 UTC)`, with the day in UTC if it is another one."""
+    local, utc = moment.astimezone(zone), moment.astimezone(UTC)
+    if local.utcoffset() == timedelta(0):
+        return exact_time(moment, zone)
+    pattern = "H:i" if local.date() == utc.date() else "j M Y, H:i"
+    return f"{exact_time(moment, zone)} ({local_time(moment, UTC, pattern)})"
+
+
+def time_tag(moment: datetime | None, now: datetime | None = None, *, zone: tzinfo | None = None) -> str:
+    """The same as `format_time` as HTML for a page. The tip has the full time, and the attribute for machines has it in
+    UTC. None gives no text."""
     if moment is None:
         return ""
-    exact = f"{date_format(moment, 'l j F Y, H:i:s')} UTC"
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, format_time(moment, now))
+    exact = local_time(moment, zone or usual_zone(), "l j F Y, H:i:s")
+    shown = format_time(moment, now, zone=zone)
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, shown)
 
 
 def ago(moment: datetime) -> str:

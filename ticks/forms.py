@@ -6,6 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from ticks.text import composed, fault_of_line, fault_of_text, normalise_email, validate_email
+from ticks.zones import zone_names
 
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,30}")
 # Several groups of digits, the last of three: 1.000, 1,000,000, 1 000, 1'000, 1_000 or 1,00,000.
@@ -61,3 +62,13 @@ class WholeNumberField(forms.IntegerField):
         if text and not WHOLE_NUMBER.fullmatch(text):
             raise ValidationError(self.error_messages["invalid"])
         return super().to_python(value)
+
+
+class TimeZoneInput(forms.TextInput):
+    """The name of a time zone, which the browser completes: there are too many to choose from a list on a phone."""
+
+    template_name = "ticks/zone_input.html"
+
+    def get_context(self, name, value, attrs):
+        context = super().get_context(name, value, {**(attrs or {}), "list": f"{name}-zones", "spellcheck": "false"})
+        return {**context, "zones": zone_names()}

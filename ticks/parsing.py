@@ -1,9 +1,11 @@
 """Reads ids and times, in bodies, addresses and forms."""
 
 import re
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, tzinfo
 
 from django.utils.dateparse import parse_date, parse_datetime
+
+from ticks.zones import start_of_day
 
 MAX_ID = 2**63 - 1
 # No event has more tickets.
@@ -46,32 +48,50 @@ def refuse_misread_time(text: str) -> None:
         raise ValueError(f"Write the time with colons, as {example}.")
 
 
-def parse_time(text: str) -> datetime:
-    """A time in ISO 8601, in UTC if it names no zone; a bare date is its midnight.
+def read_time(text: str) -> datetime | date | None:
+    """What a text says in ISO 8601: a time, with or without an offset, or a day; None if it says neither.
 
-    Raises ValueError with a sentence for the sender.
+    Raises ValueError with a sentence for the sender if Python would read another time than the one that was meant.
     """
     if isinstance(text, str):
         refuse_misread_time(text)
     try:
-        day = parse_date(text)
-        moment = datetime.combine(day, time(tzinfo=UTC)) if day else parse_datetime(text)
+        return parse_date(text) or parse_datetime(text)
     except (ValueError, TypeError):
-        moment = None
-    if moment is None:
+        return None
+
+
+def parse_time_or_day(text: str) -> datetime | date:
+    """A time in ISO 8601, in UTC if it names no offset; or a day, which begins at another moment in each zone.
+
+    Raises ValueError with a sentence for the sender.
+    """
+    found = read_time(text)
+    if found is None:
         raise ValueError(NO_TIME)
     try:
-        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = start_of_day(found, UTC) if is_day(found) else in_utc(found)
     except OverflowError:
         raise ValueError(OUT_OF_RANGE) from None
     if not EARLIEST <= moment <= LATEST:
         raise ValueError(OUT_OF_RANGE)
-    return moment
+    return found if is_day(found) else moment
 
 
-def is_day(text: str) -> bool:
-    """Whether a text that is a time for `parse_time` names a day alone."""
-    try:
-        return parse_date(text.strip()) is not None
-    except ValueError:
-        return False
+def parse_time(text: str) -> datetime:
+    """A time as `parse_time_or_day` reads it. A bare date is its midnight in UTC."""
+    return moment_of(parse_time_or_day(text), UTC)
+
+
+def in_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def is_day(value) -> bool:
+    return isinstance(value, date) and not isinstance(value, datetime)
+
+
+def moment_of(value: datetime | date, zone: tzinfo) -> datetime:
+    """A moment as it is, and a day's beginning in a zone."""
+    # The first and the last day begin outside of the bounds in some zones.
+    return min(max(EARLIEST, start_of_day(value, zone)), LATEST) if is_day(value) else value

@@ -17,6 +17,8 @@ HTTPS = environment.switch("HTTPS", False)
 PUBLIC_EVENTS = environment.switch("PUBLIC_EVENTS", False)
 THROTTLE_ENABLED = environment.switch("THROTTLE_ENABLED", True)
 TRUSTED_PROXIES = environment.whole("TRUSTED_PROXIES", 0, 0, 16)
+# New events have this zone unless another one is chosen, and what belongs to no event is shown in it.
+EVENT_TIME_ZONE = environment.time_zone("EVENT_TIME_ZONE", "UTC")
 # docs/api.md promises that keys are kept for a day.
 IDEMPOTENCY_HOURS = environment.whole("IDEMPOTENCY_HOURS", 24, 24, 24 * 366)
 HOST = environment.text("HOST", "127.0.0.1")
@@ -221,6 +223,7 @@ LANGUAGES = [("en", "English"), ("de", "German")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 # They get it in this language if neither their account nor their booking has one.
 DEFAULT_LANGUAGE = environment.word("DEFAULT_LANGUAGE", LANGUAGE_CODE, [code for code, _ in LANGUAGES])
+# Times are converted where they are shown or read, since each event has a zone of its own.
 TIME_ZONE = "UTC"
 USE_TZ = True
 
@@ -311,9 +314,9 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1.0.0",
     "DESCRIPTION": (
         "Book event tickets: never oversold, waitlists served in order, safe to retry.\n\n"
-        "A number may also be sent as a decimal string, and a time as a bare date, which is its midnight UTC. Each "
-        "error lists the codes that its route can answer. Any route can also answer 400 `malformed` or `bad_host`, 405 "
-        "`method_not_allowed`, 408 `request_timeout` and 500 `server_error`."
+        "A number may also be sent as a decimal string, and a time as a bare date, which is its midnight in the time "
+        "zone of the event. Each error lists the codes that its route can answer. Any route can also answer 400 "
+        "`malformed` or `bad_host`, 405 `method_not_allowed`, 408 `request_timeout` and 500 `server_error`."
     ),
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,

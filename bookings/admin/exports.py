@@ -4,6 +4,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from operator import attrgetter
 
@@ -26,8 +27,10 @@ from bookings.models import Booking, LedgerEntry, attach_positions, show_cancell
 from events.models import Event
 from ticks.db.scanning import TookTooLong, range_of, scan
 from ticks.formatting import counted
+from ticks.parsing import EARLIEST
 from ticks.server.stopping import GivenUp, check_wanted
 from ticks.sheets import Cell, write_csv, write_xlsx
+from ticks.zones import is_shown_twice
 
 log = logging.getLogger("ticks.exports")
 TYPES = {"csv": "text/csv; charset=utf-8", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
@@ -41,7 +44,19 @@ GIVEN_UP = (
     "The export was given up: the server is about to stop, its disk is full, or the database takes too long to find "
     "these rows. Try again in half a minute; with a filter it is quicker."
 )
-# This maps each column's title to the value of its cells.
+
+
+def local_cell(moment: datetime | None, event: Event) -> Cell:
+    """A time in the event's zone. Where that would be unclear it is text with its offset, which the import reads."""
+    if moment is None:
+        return None
+    local = moment.astimezone(event.zone)
+    # Spreadsheet programs know no times before 1900.
+    is_text = is_shown_twice(moment, event.zone) or local.year < EARLIEST.year
+    return local.isoformat(" ", "seconds") if is_text else local
+
+
+# This maps each column's title to the value of its cells. Times are in the time zone that stands beside them.
 BOOKING_COLUMNS: dict[str, Callable[[Booking], Cell]] = {
     "Reference": attrgetter("reference"),
     "First name": attrgetter("first_name"),
@@ -51,16 +66,18 @@ BOOKING_COLUMNS: dict[str, Callable[[Booking], Cell]] = {
     "Status": lambda booking: booking.status.capitalize(),
     "Place in line": attrgetter("waitlist_position"),
     "Event": attrgetter("event.name"),
-    "Event date (UTC)": attrgetter("event.date"),
+    "Event date": lambda booking: local_cell(booking.event.date, booking.event),
     "User": lambda booking: booking.user and booking.user.username,
-    "Created at (UTC)": attrgetter("created_at"),
-    "Updated at (UTC)": attrgetter("updated_at"),
+    "Created at": lambda booking: local_cell(booking.created_at, booking.event),
+    "Updated at": lambda booking: local_cell(booking.updated_at, booking.event),
+    "Time zone": attrgetter("event.time_zone"),
 }
 # The import of events reads columns with the same titles.
 EVENT_COLUMNS: dict[str, Callable[[Event], Cell]] = {
     "Id": attrgetter("pk"),
     "Name": attrgetter("name"),
-    "Date (UTC)": attrgetter("date"),
+    "Date": lambda event: local_cell(event.date, event),
+    "Time zone": attrgetter("time_zone"),
     "Venue": attrgetter("venue"),
     "State": attrgetter("state"),
     "Total tickets": attrgetter("total_tickets"),
@@ -71,16 +88,17 @@ EVENT_COLUMNS: dict[str, Callable[[Event], Cell]] = {
     "Bookings ever": attrgetter("booking_count"),
     "Max tickets per booking": attrgetter("max_tickets_per_booking"),
     "Max tickets per person": attrgetter("max_tickets_per_person"),
-    "Sales start (UTC)": attrgetter("sales_start"),
+    "Sales start": lambda event: local_cell(event.sales_start, event),
     # An import takes an empty cell for the event's date.
-    "Sales end (UTC)": lambda event: event.sales_end or "never",
+    "Sales end": lambda event: local_cell(event.sales_end, event) or "never",
     "Waitlist enabled": lambda event: "yes" if event.waitlist_enabled else "no",
     "Waitlist policy": lambda event: event.get_waitlist_policy_display().partition(":")[0],
     "Description": attrgetter("description"),
-    "Created at (UTC)": attrgetter("created_at"),
+    "Created at": lambda event: local_cell(event.created_at, event),
 }
 LEDGER_COLUMNS: dict[str, Callable[[LedgerEntry], Cell]] = {
-    "Created at (UTC)": attrgetter("created_at"),
+    "Created at": lambda entry: local_cell(entry.created_at, entry.event),
+    "Time zone": attrgetter("event.time_zone"),
     "Event": attrgetter("event.name"),
     "Event id": attrgetter("event_id"),
     "#": attrgetter("sequence"),

@@ -1,16 +1,17 @@
 """Form fields that the forms of staff share."""
 
-from datetime import UTC
+from datetime import UTC, date, datetime, tzinfo
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from events.models import BOUNDS
-from ticks.forms import EmailField, LineField, WholeNumberField
+from events.models import BOUNDS, default_time_zone
+from ticks.forms import EmailField, LineField, TimeZoneInput, WholeNumberField
 from ticks.languages import language_name
-from ticks.parsing import MAX_TICKETS, refuse_misread_time
+from ticks.parsing import MAX_TICKETS, OUT_OF_RANGE, is_day, read_time
 from ticks.text import MAX_NAME
+from ticks.zones import moment_in, start_of_day
 
 MAX_REASON = 200
 # A new booking's names have at most this length, as in the API.
@@ -23,21 +24,40 @@ SWITCH_WORDS = {"yes": True, "on": True, "true": True, "1": True, "no": False, "
 
 
 class MomentField(forms.DateTimeField):
-    """A time in UTC, typed to the minute in the browser's own picker. Seconds that the picker drops are not an edit."""
+    """A time as the clocks of a time zone show it, typed to the minute in the browser's own picker. Seconds that the
+    picker drops are not an edit.
+
+    A time that the clocks show twice is the first of the two, unless it is typed with an offset. A day is its
+    beginning.
+    """
 
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-    # These are accepted besides ISO 8601. Django's own list reads 03/04/2030 in the American order.
-    input_formats = ["%Y-%m-%d"]
-    default_error_messages = {"invalid": "Enter a date and time such as 2026-12-31 20:00, in UTC."}
+    default_error_messages = {"invalid": "Enter a date and time such as 2026-12-31 20:00."}
     default_validators = BOUNDS
+    # The form sets the zone in which its times are typed.
+    zone: tzinfo = UTC
+
+    def prepare_value(self, value):
+        # A hidden input has the offset too, so that it says the same moment if another zone is typed.
+        return value.astimezone(self.zone) if isinstance(value, datetime) else value
 
     def to_python(self, value):
+        if value in self.empty_values:
+            return None
         try:
-            refuse_misread_time(str(value))
+            found = value if isinstance(value, datetime) else read_time(str(value).strip())
+            if found is None:
+                raise ValidationError(self.error_messages["invalid"], code="invalid")
+            return self.moment_of(found)
         except ValueError as error:
             raise ValidationError(str(error)) from None
-        moment = super().to_python(value)
-        return moment and moment.astimezone(UTC)
+        except OverflowError:
+            raise ValidationError(OUT_OF_RANGE) from None
+
+    def moment_of(self, found: datetime | date) -> datetime:
+        if is_day(found):
+            return start_of_day(found, self.zone)
+        return found.astimezone(UTC) if found.tzinfo else moment_in(self.zone, found)
 
     def has_changed(self, initial, data):
         try:
@@ -78,6 +98,11 @@ def last_name(*, max_length: int = MAX_PERSON_NAME) -> LineField:
     """Optional, since some people have only one name."""
     widget = forms.TextInput(NO_AUTOCOMPLETE)
     return LineField(max_length=max_length, label="Last name", required=False, widget=widget)
+
+
+def time_zone(**options) -> LineField:
+    """The model says whether there is such a zone."""
+    return LineField(max_length=64, label="Time zone", initial=default_time_zone, widget=TimeZoneInput, **options)
 
 
 def email() -> EmailField:

@@ -3,7 +3,7 @@
 Templates load the filters of this module as `staff`."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import NamedTuple
 
 from django import template
@@ -23,7 +23,6 @@ from ticks.formatting import badge, bar, counted, format_duration, time_tag
 
 register = template.Library()
 register.filter("bar", bar)
-register.filter("moment", time_tag)
 MAX_NAMES = 8
 # The words of every page for a status, and their colours. Exports have the API's words, for programs.
 STATUS_WORDS = {
@@ -85,6 +84,11 @@ def booking_url(booking_id: int) -> str:
 
 def event_link(event: Event) -> str:
     return format_html('<a href="{}">{}</a>', event_url(event.pk), event)
+
+
+@register.filter
+def moment(value: datetime | None, zone: tzinfo | None = None) -> str:
+    return time_tag(value, zone=zone)
 
 
 @register.filter

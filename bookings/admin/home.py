@@ -114,11 +114,11 @@ def delivery_notices(now: datetime) -> list[Notice]:
     unread, unsent = delivery_lag(now)
     notices = []
     if unread:
-        since = format_time(unread, now=now)
+        since = format_time(unread, now)
         text = f"No ledger entry has been read since {since}. Check that manage.py deliver is running."
         notices.append(Notice("bad", "Mails are late", text))
     if unsent:
-        text = f"Mails have been waiting since {format_time(unsent, now=now)}. Check the mail server."
+        text = f"Mails have been waiting since {format_time(unsent, now)}. Check the mail server."
         notices.append(Notice("warn", "Mails are late", text))
     given_up = mails_given_up(MAX_NOTICES_OF_A_KIND + 1)
     for mail in given_up[:MAX_NOTICES_OF_A_KIND]:
@@ -142,7 +142,8 @@ def waitlist_notices(now: datetime, *, count: int) -> list[Notice]:
 def opening_notices(now: datetime, *, count: int) -> list[Notice]:
     notices = []
     for event in opening_soon(now)[:MAX_NOTICES_OF_A_KIND]:
-        text = f"on sale {format_time(event.sales_start, now=now)}, in {format_duration(event.sales_start - now)}"
+        start = format_time(event.sales_start, now, zone=event.zone)
+        text = f"on sale {start}, in {format_duration(event.sales_start - now)}"
         notices.append(event_notice(event, "quiet", "Opens soon", text))
     return notices + more_notices("quiet", "Opens soon", count, "not_open")
 

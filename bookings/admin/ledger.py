@@ -98,7 +98,7 @@ class LedgerAdmin(Exportable):
 
     @admin.display(description="when")
     def moment(self, entry: LedgerEntry) -> str:
-        return time_tag(entry.created_at)
+        return time_tag(entry.created_at, zone=entry.event.zone)
 
     @admin.display(description="what happened")
     def what(self, entry: LedgerEntry) -> str:

@@ -27,6 +27,8 @@ def calendar_entry(booking: Booking, *, method: str = "PUBLISH", is_described: b
     epoch = getattr(booking, "ticket_epoch", None)
     # Whoever gives a booking away and gets it back has a cancelled entry, which a higher number brings back.
     entry.add("sequence", event.version + 2 * (epoch.epoch if epoch else 0) + is_cancelled)
+    # In UTC, which each calendar shows in the zone of whoever looks, and which needs no rules of a zone in the file. An
+    # event that happens once gains nothing from them.
     entry.add("dtstart", event.date)
     entry.add("summary", event.name)
     if event.venue:

@@ -6,7 +6,6 @@ from contextlib import suppress
 
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
@@ -18,6 +17,7 @@ from bookings.pages.actions import AddressForm, CorrectAddress, GiveBack
 from bookings.services.correction import find_corrected
 from bookings.services.links import link_key
 from bookings.services.tickets import MAX_IN_FILE, Ticket, pdf_name, tickets_of
+from ticks.formatting import local_time
 from ticks.parsing import parse_id
 
 __all__ = ["AddressView", "BookingView", "CalendarView", "CancelView", "OpenView", "TicketsView"]
@@ -66,8 +66,8 @@ class BookingView(OfTickets):
 
 
 def written_date(booking: Booking) -> str:
-    date = booking.event.date
-    return f"{date_format(date, gettext('l, j F Y, H:i'))} UTC" if date else ""
+    event = booking.event
+    return local_time(event.date, event.zone, gettext("l, j F Y, H:i")) if event.date else ""
 
 
 def files_of(booking: Booking) -> list[tuple[int, int]]:

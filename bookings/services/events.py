@@ -2,6 +2,7 @@ import logging
 import time
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from django.db import Error
 from django.db.models import Exists, Max, OuterRef, QuerySet
@@ -21,7 +22,9 @@ from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.db.transactions import in_one_transaction
 from ticks.exceptions import Refusal
+from ticks.parsing import moment_of
 from ticks.server import stopping
+from ticks.zones import name_in
 
 log = logging.getLogger("bookings.events")
 # One transaction cancels this many bookings of a cancelled event. MariaDB gives out no id of a table while an
@@ -97,11 +100,14 @@ def change_event(
     """Changes an event as staff wish, the number of tickets included. Additional tickets and a later end of sales serve
     the waitlist at once.
 
-    `version` is the version of the event that the change was made from; None skips this comparison. A field that
-    already has the wished value is not an edit, and does not change the version. Raises `EventNotFound`,
+    A day among the changes is its beginning in the event's time zone, in the new one if that changes too. `version` is
+    the version of the event that the change was made from; None skips this comparison. A field that already has the
+    wished value is not an edit, and does not change the version. Raises `EventNotFound`,
     `StaleVersion`, `CapacityBelowHeld`, `InvalidTerms`, `Busy`.
     """
     event = lock_standing_event(event_id, version=version)
+    zone = ZoneInfo(changes.get("time_zone", event.time_zone))
+    changes = {name: moment_of(value, zone) for name, value in changes.items()}
     changes = {name: value for name, value in changes.items() if getattr(event, name) != value}
     if not changes:
         return EventChange(event, [])
@@ -238,16 +244,18 @@ def told_changes(event: Event, changes: dict) -> list[tuple]:
 
 def edit_summary(event: Event, edits: dict) -> str:
     """The text for the ledger: each edited field with its old and its new value."""
+    zone = ZoneInfo(edits.get("time_zone", event.time_zone))
     changes = [
-        f"{Event._meta.get_field(name).verbose_name}: {edited_value(getattr(event, name))} → {edited_value(value)}"
+        f"{Event._meta.get_field(name).verbose_name}: "
+        f"{edited_value(getattr(event, name), event.zone)} → {edited_value(value, zone)}"
         for name, value in edits.items()
     ]
     return Truncator("; ".join(changes)).chars(MAX_NOTE)
 
 
-def edited_value(value) -> str:
+def edited_value(value, zone: ZoneInfo) -> str:
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}"
+        return f"{value.astimezone(zone):%Y-%m-%d %H:%M} {name_in(zone, value)}"
     if isinstance(value, bool):
         return "on" if value else "off"
     return "nothing" if value in (None, "") else Truncator(value).chars(100)

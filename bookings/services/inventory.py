@@ -31,7 +31,10 @@ COUNTS = {
     "waitlisted_tickets": "waitlisted_tickets",
     "ledger_sequence": "sequence",
 }
-TERMS = ("waitlist_enabled", "sales_start", "sales_end", "max_tickets_per_booking", "max_tickets_per_person")
+TERMS = (
+    *("time_zone", "waitlist_enabled", "sales_start", "sales_end"),
+    *("max_tickets_per_booking", "max_tickets_per_person"),
+)
 # These are the columns of an event's row that the rules need, by the model's names. A model instance costs ten times as
 # much.
 LockedEvent = namedtuple("LockedEvent", ["pk", *COUNTS, *TERMS, "waitlist_policy", "deleted_at"])

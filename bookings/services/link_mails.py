@@ -49,7 +49,11 @@ def compose_links(request: LinkRequest) -> EmailMultiAlternatives | None:
 
 
 def written(request: LinkRequest, bookings: list[Booking]) -> EmailMultiAlternatives:
-    context = {"bookings": [(booking, written_date(booking.event.date), link_to(booking)) for booking in bookings]}
+    context = {
+        "bookings": [
+            (booking, written_date(booking.event.date, booking.event.zone), link_to(booking)) for booking in bookings
+        ]
+    }
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
     headers = {"Message-ID": f"<ticks.links.{request.pk}@{domain}>", "Auto-Submitted": "auto-replied"}
     subject = one_line(render_to_string(SUBJECT, context))[:MAX_SUBJECT]

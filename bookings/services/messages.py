@@ -8,11 +8,11 @@ from email.mime.text import MIMEText
 from email.utils import parseaddr
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
-from django.utils.formats import date_format
 from django.utils.translation import gettext, gettext_lazy, override
 
 from accounts.models import User
@@ -21,6 +21,7 @@ from bookings.models import Booking, LedgerEntry, show_cancelled
 from bookings.outbox import MAX_SUBJECT, FormerHolder, Mail, MailChoice
 from bookings.services.links import link_to
 from bookings.services.tickets import MAX_IN_FILE, pdf_name, tickets_of
+from ticks.formatting import local_time
 from ticks.text import CONTROLS, MISLEADING
 
 # An operator's folder may have files of these names: `MAIL_TEMPLATES`.
@@ -36,7 +37,12 @@ OUTRANKS = {
     FactKind.BOOKED: {FactKind.VOIDED},
     FactKind.PROMOTED: {FactKind.VOIDED},
 }
-LABELS = {"name": gettext_lazy("Name"), "date": gettext_lazy("Date"), "venue": gettext_lazy("Venue")}
+LABELS = {
+    "name": gettext_lazy("Name"),
+    "date": gettext_lazy("Date"),
+    "time_zone": gettext_lazy("Time zone"),
+    "venue": gettext_lazy("Venue"),
+}
 BLANK_LINES = re.compile(r"\n{3,}")
 
 
@@ -83,13 +89,13 @@ class Message:
                 "language": self.language,
                 "name": one_line(self.mail.name),
                 "event": self.event,
-                "date": written_date(self.event.date),
+                "date": written_date(self.event.date, self.event.zone),
                 "booking": booking,
                 "position": booking and booking.waitlist_position,
                 "link": booking and link_to(booking),
                 "by": by,
                 "given_back": sum(given_back),
-                "changes": changes_of(self.facts),
+                "changes": changes_of(self.facts, self.event.time_zone),
                 "notes": [self.announcement.text] if self.announcement else notes_of(self.facts),
                 "has_tickets": self.held is not None and self.held.tickets_reserved <= MAX_IN_FILE,
                 "has_too_many": self.held is not None and self.held.tickets_reserved > MAX_IN_FILE,
@@ -153,15 +159,20 @@ def main_fact(facts: list[dict]) -> dict:
     return main
 
 
-def changes_of(facts: list[dict]) -> list[dict]:
-    """The fields of the event that changed, each with its old and its new value, over all facts."""
-    changes: dict[str, dict] = {}
+def changes_of(facts: list[dict], time_zone: str) -> list[dict]:
+    """The fields of the event that changed, each with its old and its new value, over all facts. Dates are in the time
+    zone that went with them: in the event's, if that has not changed."""
+    values: dict[str, list] = {}
     for fact in facts:
         for name, old, new in fact.get("changes", []):
-            described = {"field": name, "label": str(LABELS[name]), "old": written_value(name, old)}
-            change = changes.setdefault(name, described)
-            change["new"] = written_value(name, new)
-    return [change for change in changes.values() if change["old"] != change["new"]]
+            values.setdefault(name, [old, new])[1] = new
+    zones = [ZoneInfo(name) for name in values.get("time_zone", [time_zone, time_zone])]
+    changes = []
+    for name, stored in values.items():
+        old, new = (written_value(name, value, zone) for value, zone in zip(stored, zones, strict=True))
+        if old != new:
+            changes.append({"field": name, "label": str(LABELS[name]), "old": old, "new": new})
+    return changes
 
 
 def notes_of(facts: list[dict]) -> list[str]:
@@ -171,17 +182,17 @@ def notes_of(facts: list[dict]) -> list[str]:
     return list(dict.fromkeys(choices[pk].note for pk in ids if pk in choices))
 
 
-def written_value(field: str, stored: str | None) -> str:
+def written_value(field: str, stored: str | None, zone: ZoneInfo) -> str:
     if field == "date":
-        return written_date(stored and datetime.fromisoformat(stored))
+        return written_date(stored and datetime.fromisoformat(stored), zone)
     return one_line(stored or "")
 
 
-def written_date(moment: datetime | None) -> str:
+def written_date(moment: datetime | None, zone: ZoneInfo) -> str:
     """A date such as "1 December 2030, 19:30 UTC"; nothing for none."""
     # Translators: a date and a time in Django's letters, such as "1 December 2030, 19:30".
     wanted = gettext("j F Y, H:i")
-    return f"{date_format(moment, wanted)} UTC" if moment else ""
+    return local_time(moment, zone, wanted) if moment else ""
 
 
 def one_line(text: str) -> str:

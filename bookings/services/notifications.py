@@ -179,7 +179,8 @@ def changes_since(position: DeliveryPosition, sequence: int) -> list[tuple[str, 
     event = Event.objects.get(pk=position.event_id)
     if event.deleted_at:
         return []
-    known, values = position.known_values, event_values(event)
+    # A process of the version before has left the time zone out, and notified nobody that it would be another one.
+    known, values = {"time_zone": event.time_zone, **position.known_values}, event_values(event)
     # They are read after the event: whoever commits in between has not changed what was read.
     silent = MailChoice.objects.filter(event=event, is_silent=True, first__gt=sequence).order_by("-last")
     for changes in silent.values_list("changes", flat=True):

@@ -39,6 +39,7 @@ def event_json(event):
         "id": event.pk,
         "name": event.name,
         "date": event.date and stamp(event.date),
+        "timeZone": event.time_zone,
         "description": event.description,
         "venue": event.venue,
         "totalTickets": event.total_tickets,

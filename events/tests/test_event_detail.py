@@ -32,6 +32,7 @@ def test_event_detail_has_every_field_and_etag(owner):
             "id": event.pk,
             "name": "Concert",
             "date": "2024-12-01T00:00:00.000Z",
+            "timeZone": "UTC",
             "description": "",
             "venue": "",
             "totalTickets": 100,

@@ -52,6 +52,7 @@ def test_event_list_shows_every_field(owner):
                 "id": event.pk,
                 "name": "Concert",
                 "date": "2024-12-01T00:00:00.000Z",
+                "timeZone": "UTC",
                 "description": "Two sets.",
                 "venue": "Hall",
                 "totalTickets": 100,
@@ -132,6 +133,26 @@ def test_event_list_leaves_out_deleted_ones(staff):
 
     assert names(response) == ["Stands"]
     assert response.json()["pagination"]["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("dateFrom=2024-12-01", ["Late in New York", "Early in Tokyo"]),
+        ("dateFrom=2024-12-01T00:00:00Z", ["Late in New York"]),
+        ("dateFrom=2024-12-02", []),
+        ("dateTo=2024-12-01", ["Early in Tokyo", "Eve in UTC"]),
+        ("dateTo=2024-12-02", ["Late in New York", "Early in Tokyo", "Eve in UTC"]),
+        ("dateFrom=2024-12-01&dateTo=2024-12-01", ["Early in Tokyo"]),
+    ],
+)
+def test_event_list_by_day_in_the_zone_of_each_event(owner, query, found):
+    EventFactory(name="Late in New York", time_zone="America/New_York", date=datetime(2024, 12, 2, 4, tzinfo=UTC))
+    EventFactory(name="Early in Tokyo", time_zone="Asia/Tokyo", date=datetime(2024, 11, 30, 15, tzinfo=UTC))
+    EventFactory(name="Eve in UTC", date=datetime(2024, 11, 30, 23, tzinfo=UTC))
+    EventFactory(name="No date")
+
+    assert names(owner.get(f"/api/v1/event?{query}")) == found
 
 
 @pytest.mark.parametrize(

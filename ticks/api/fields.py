@@ -12,8 +12,9 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
 from ticks.formatting import iso_milliseconds
-from ticks.parsing import MAX_TICKETS, parse_time
+from ticks.parsing import MAX_TICKETS, parse_time, parse_time_or_day
 from ticks.text import BIDI_CONTROL, CONTROL, CONTROL_IN_TEXT, INVISIBLE, composed, fault_of_line, fault_of_text
+from ticks.zones import fault_of_zone
 
 # An answer names this many unknown names, each cut to this length.
 MAX_UNKNOWN, MAX_UNKNOWN_LENGTH = 20, 100
@@ -190,6 +191,16 @@ class LineField(TextField):
         return text
 
 
+class TimeZoneField(StringField):
+    """The IANA name of a time zone."""
+
+    def to_internal_value(self, value):
+        name = super().to_internal_value(value)
+        if fault := fault_of_zone(name):
+            raise ValidationError(fault)
+        return name
+
+
 class StringSchema(OpenApiSerializerFieldExtension):
     target_class = StringField
     match_subclasses = True
@@ -223,9 +234,11 @@ class MomentField(serializers.DateTimeField):
         kwargs.setdefault("style", {"input_type": "text", "placeholder": "2026-12-01T19:30:00Z"})
         super().__init__(**kwargs)
 
+    parse = staticmethod(parse_time)
+
     def to_internal_value(self, value):
         try:
-            return parse_time(value)
+            return self.parse(value)
         except ValueError as error:
             raise serializers.ValidationError(str(error), code="invalid") from None
 
@@ -233,8 +246,15 @@ class MomentField(serializers.DateTimeField):
         return iso_milliseconds(moment) if moment else None
 
 
+class MomentOrDayField(MomentField):
+    """A time in ISO 8601, or a bare date, which only a time zone makes a moment (`ticks.parsing.moment_of`)."""
+
+    parse = staticmethod(parse_time_or_day)
+
+
 class MomentSchema(OpenApiSerializerFieldExtension):
     target_class = MomentField
+    match_subclasses = True
 
     def map_serializer_field(self, auto_schema, direction):
         # A bare date is not published: with it the type would be a union, which generators of clients turn into "any".

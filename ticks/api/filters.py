@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import OrderingFilter, SearchFilter
 
-from ticks.parsing import MAX_ID, MAX_SEARCH, parse_id, parse_time
+from ticks.parsing import MAX_ID, MAX_SEARCH, parse_id, parse_time_or_day
 
 # Every list has these parameters, beside its own filters.
 COMMON = {"page", "pageSize", "search", "ordering"}
@@ -32,7 +32,7 @@ class IdFormField(forms.Field):
 class MomentFormField(forms.Field):
     def to_python(self, value):
         try:
-            return parse_time(value) if value else None
+            return parse_time_or_day(value) if value else None
         except ValueError as error:
             # django-filter formats the sentence once more, so the percent sign stands twice.
             hint = " In an address, write %%2B for a plus sign." if PLUS_LOST.search(value) else ""
@@ -48,6 +48,8 @@ class IdFilter(django_filters.Filter):
 
 @extend_schema_field({"type": "string", "format": "date-time"})
 class MomentFilter(django_filters.Filter):
+    """A time, or a day."""
+
     field_class = MomentFormField
 
 

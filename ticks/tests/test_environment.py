@@ -131,6 +131,10 @@ def check(tmp_path, **given):
             )
             for scheme, port in (("smtp+tls", 465), ("smtp", 465), ("smtp+ssl", 25), ("smtp+ssl", 587))
         ],
+        (
+            {"EVENT_TIME_ZONE": "Berlin"},
+            "EVENT_TIME_ZONE is 'Berlin'. There is no such time zone; did you mean Europe/Berlin?",
+        ),
         ({"EMAIL_URL": "smtp://h"}, f"DEFAULT_FROM_EMAIL is ''; {NO_SENDER}"),
         ({"EMAIL_URL": "smtp://h", "DEFAULT_FROM_EMAIL": "a@example.org"}, f"SITE_URL is ''; {NO_SITE}"),
         *[

@@ -151,4 +151,4 @@ class BookingAdmin(Exportable, PageAdmin):
 
     @admin.display(description="made")
     def made(self, booking: Booking) -> str:
-        return time_tag(booking.created_at)
+        return time_tag(booking.created_at, zone=booking.event.zone)

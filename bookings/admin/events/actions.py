@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from bookings.admin import fields, formatting
-from bookings.admin.events.forms import LABELS, EditForm, VersionForm, format_value, sales_window
+from bookings.admin.events.forms import LABELS, EditForm, VersionForm, format_value, sales_that_stay, sales_window
 from bookings.admin.mails import TellsHolders
 from bookings.commands import ChangeTerms
 from bookings.enums import BookingStatus, LedgerKind
@@ -26,7 +26,7 @@ from bookings.services.events import (
 from bookings.services.inventory import simulate
 from bookings.services.notifications import recipient
 from events.models import Event
-from ticks.formatting import counted, exact_time, format_time
+from ticks.formatting import counted, format_time
 from ticks.staff_actions import Action, ActionForm, Preview, Report, Table
 
 WAIT_FOR_TICKETS = "Bookings that wait keep their places and are still served when tickets come back."
@@ -223,12 +223,14 @@ class SalesForm(VersionForm):
         widget=forms.RadioSelect,
         choices=[(OPEN, "Open sales now"), (CLOSE, "Close sales now"), (TIMES, "Set the times below")],
     )
-    sales_start = fields.MomentField(
-        label="Sales start", required=False, help_text="In UTC. If it is empty, sales start at once."
-    )
-    sales_end = fields.MomentField(
-        label="Sales end", required=False, help_text="In UTC. If it is empty, sales have no end."
-    )
+    sales_start = fields.MomentField(label="Sales start", required=False)
+    sales_end = fields.MomentField(label="Sales end", required=False)
+
+    def set_zone(self, event: Event) -> None:
+        effects = {"sales_start": "sales start at once", "sales_end": "sales have no end"}
+        for name, effect in effects.items():
+            self.fields[name].zone = event.zone
+            self.fields[name].help_text = f"In {event.time_zone}. If it is empty, {effect}."
 
 
 class OpenOrCloseSales(EventEdit):
@@ -238,6 +240,11 @@ class OpenOrCloseSales(EventEdit):
     def initial(self):
         times = {"sales_start": self.subject.sales_start, "sales_end": self.subject.sales_end}
         return {**super().initial(), "what": SalesForm.TIMES, **times}
+
+    def form(self, data=None, files=None):
+        form = super().form(data, files)
+        form.set_zone(self.subject)
+        return form
 
     def changes(self, form) -> dict:
         # The time has whole seconds, since the page shows and sends them so.
@@ -258,7 +265,7 @@ class OpenOrCloseSales(EventEdit):
         self.refuse_stale(form)
         changes = self.changes(form)
         refuse_empty_sales_window(**changes)
-        event, lines = self.subject, [sales_window(**changes)]
+        event, lines = self.subject, [sales_window(**changes, zone=self.subject.zone)]
         forecast = simulate(
             self.subject, [ChangeTerms(event.total_tickets, event.waitlist_policy, changes["sales_end"])]
         )
@@ -272,8 +279,9 @@ class OpenOrCloseSales(EventEdit):
 
     def carry_out(self, form):
         change = self.save(form, self.changes(form))
-        window = sales_window(change.event.sales_start, change.event.sales_end)
-        return Report([f"{change.event}: {window}", formatting.promoted(change.promoted, verb="Promoted")])
+        event = change.event
+        window = sales_window(event.sales_start, event.sales_end, event.zone)
+        return Report([f"{event}: {window}", formatting.promoted(change.promoted, verb="Promoted")])
 
 
 class EditEvent(EventEdit):
@@ -292,7 +300,8 @@ class EditEvent(EventEdit):
         if not edits:
             raise InvalidTerms("Nothing is different from what is stored.")
         lines = [
-            f"{LABELS[name]}: {format_value(name, getattr(event, name))} → {format_value(name, value)}"
+            f"{LABELS[name]}: {format_value(name, getattr(event, name), event.zone)} → "
+            f"{format_value(name, value, form.zone)}"
             for name, value in edits.items()
         ]
         policy = edits.get("waitlist_policy", event.waitlist_policy)
@@ -300,8 +309,7 @@ class EditEvent(EventEdit):
         self.audience.add_forecast(forecast)
         if not edits.keys().isdisjoint(NOTIFIED_FIELDS):
             self.audience.add_live(event)
-        if "date" in edits and event.sales_end and event.sales_end != edits["date"]:
-            lines.append(f"Sales still end {exact_time(event.sales_end)}; “Open or close sales” changes that.")
+        lines += sales_that_stay(event, edits, form.zone)
         if edits.get("waitlist_enabled") is False and event.waitlisted_count:
             lines.append("No other booking can wait. Those that wait keep their places and are still served.")
         if forecast.promoted:
@@ -319,11 +327,11 @@ def two_versions(event: Event, form: EditForm) -> Table:
     for name in form.Meta.fields:
         is_outdated = form.is_outdated(name, event)
         if name in edits or is_outdated:
-            edit = format_value(name, edits[name]) if name in edits else "not edited"
+            edit = format_value(name, edits[name], form.zone) if name in edits else "not edited"
             conflict = "both changed it" if name in edits and is_outdated else ""
-            rows.append([LABELS[name], format_value(name, getattr(event, name)), edit, conflict])
+            rows.append([LABELS[name], format_value(name, getattr(event, name), event.zone), edit, conflict])
     changes = LedgerEntry.objects.filter(event=event, booking=None).exclude(kind=LedgerKind.OPENED)
     last = changes.select_related("actor").order_by("-sequence").first()
-    author = f"{last.actor} changed it {format_time(last.created_at)}. " if last and last.actor else ""
+    author = f"{last.actor} changed it {format_time(last.created_at, zone=event.zone)}. " if last and last.actor else ""
     caption = f"{author}Your edits are above, on top of what is stored now. Look at what will happen, then save."
     return Table(caption, ["Field", "Stored now", "Yours", "Look at"], rows)

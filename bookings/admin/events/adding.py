@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import secrets
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.conf import settings
@@ -18,7 +19,7 @@ from bookings.admin.formatting import event_url
 from bookings.exceptions import KeyReused
 from bookings.services.events import new_event_fields, open_events
 from bookings.services.idempotency import EventReceipt, KeyedRequest
-from events.models import EDITABLE_FIELDS, Event
+from events.models import EDITABLE_FIELDS, Event, default_time_zone
 from ticks.formatting import counted
 from ticks.forms import LinesField
 from ticks.sheets import unescape_formulas
@@ -31,14 +32,15 @@ MAX_ROWS = 1000
 MAX_COLUMNS, MAX_LINES, MAX_HEAD = 100, 20_000, 10_000
 MAX_ERRORS = 100
 EXAMPLE = """\
-Name,Date,Venue,Total tickets,Sales end,Waitlist policy,Description
-New Year's concert,2030-12-31 20:00,Town hall,250,2030-12-31 18:00,First fit,"Doors open at 19:00, seats are free."
-Matinee,2031-01-01 14:30,Town hall,120,,,
+Name,Date,Time zone,Venue,Total tickets,Sales end,Waitlist policy,Description
+New Year's concert,2030-12-31 20:00,Europe/Berlin,Town hall,250,2030-12-31 18:00,First fit,"Doors open at 19:00."
+Matinee,2031-01-01 14:30,Europe/Berlin,Town hall,120,,,
 """
 HELP = (
-    f"The first line names the columns: {', '.join(LABELS.values())}. Name and total tickets are needed. Dates are "
-    "written as 2026-12-31 20:00, in UTC. Where the end of sales is empty, sales end at the event's date, if that lies "
-    "ahead; “never” is no end. "
+    f"The first line names the columns: {', '.join(LABELS.values())}. Name and total tickets are needed. Times are "
+    f"written as 2026-12-31 20:00, in the time zone of their line, which is {default_time_zone()} where none is named; "
+    "in a column whose title ends with (UTC), in UTC. Where the end of sales is empty, sales end at the event's date, "
+    "if that lies ahead; “never” is no end. "
     f"At most {MAX_ROWS:,} events and 1 MB at once. An exported list of events "
     "has these columns too."
 )
@@ -48,6 +50,9 @@ NOT_UTF8 = "This file is not text in UTF-8. Save it as “CSV UTF-8”, and choo
 # The pattern matches all signs, and a remark in brackets such as (UTC). The search for a closing bracket ends at the
 # next opening one. If it went on to the end of the text from each opening one, it would take quadratic time.
 NO_WORDS = re.compile(r"\([^()]*\)|[^a-z0-9]")
+
+# Exports had such titles before events had time zones.
+TITLE_IN_UTC = re.compile(r"\(UTC\)\s*$", re.IGNORECASE)
 
 
 class OnceForm(ActionForm):
@@ -110,10 +115,11 @@ class AddEvent(AddEvents):
 
     def preview(self, form):
         row = new_event_fields(form.rows[1], now=timezone.now())
-        moment = f", {format_value('date', row['date'])}," if row["date"] else ""
+        zone = ZoneInfo(row["time_zone"])
+        moment = f", {format_value('date', row['date'], zone)}," if row["date"] else ""
         warnings = [text for _, text in double_warnings(form.rows)]
         created = f"{row['name']}{moment} is created with {counted(row['total_tickets'], 'ticket')}."
-        lines = [created, sales_window(row["sales_start"], row["sales_end"]), *warnings]
+        lines = [created, sales_window(row["sales_start"], row["sales_end"], zone), *warnings]
         return Preview(lines, fingerprint=warnings)
 
 
@@ -171,7 +177,10 @@ class ImportEvents(AddEvents):
         now = timezone.now()
         rows = {line: new_event_fields(row, now=now) for line, row in form.rows.items()}
         names = [name for name in EDITABLE_FIELDS if any(row[name] not in (None, "") for row in rows.values())]
-        cells = [[str(line), *(format_value(name, row[name]) for name in names)] for line, row in rows.items()]
+        cells = [
+            [str(line), *(format_value(name, row[name], ZoneInfo(row["time_zone"])) for name in names)]
+            for line, row in rows.items()
+        ]
         self.table = Table("This is how the lines were read.", ["Line", *(LABELS[name] for name in names)], cells)
         return Preview(lines, fingerprint=warnings)
 
@@ -205,11 +214,12 @@ def read_rows(text: str) -> tuple[dict[int, dict], list[str]]:
     if not titles:
         raise ValidationError("There is no text yet. The first line names the columns, each line below it an event.")
     names = columns_of(titles)
+    in_utc = {name for title, name in zip(titles, names, strict=True) if TITLE_IN_UTC.search(title)}
     rows, errors, wrong = {}, [], 0
     for number, cells in lines:
         if len(rows) == MAX_ROWS:
             raise ValidationError(f"There are more than {MAX_ROWS} events. Import them in parts.")
-        form = EventForm(row_data(names, cells))
+        form = EventForm(row_data(names, cells), in_utc=in_utc)
         found = [f"{LABELS.get(name, 'row')}: {' '.join(texts)}" for name, texts in form.errors.items()]
         if any(cells[len(names) :]):
             found.append(f"it has {len(cells)} cells, and the first line names {len(names)} columns.")
@@ -269,7 +279,8 @@ def columns_of(titles: list[str]) -> list[str | None]:
 
 def row_data(names: list[str | None], cells: list[str]) -> dict:
     """A row as the event's form sends it: an empty cell is what a new event starts with."""
-    data = {name: field.initial for name, field in EventForm.base_fields.items() if field.initial is not None}
+    initial = {name: field.initial for name, field in EventForm.base_fields.items() if field.initial is not None}
+    data = {name: value() if callable(value) else value for name, value in initial.items()}
     # Spreadsheet programs leave out empty cells at the end.
     data |= {name: cell for name, cell in zip(names, cells, strict=False) if name and cell}
     # The policy is known by its first words, as the export writes it.

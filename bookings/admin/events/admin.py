@@ -155,7 +155,7 @@ class EventAdmin(Exportable, PageAdmin):
             "state": state_badge(event),
             "fill": fill(event.held_tickets, event.total_tickets),
             "badge": inventory_badge(event, getattr(event, "inventory_check", None), quick=findings),
-            "terms": [(LABELS[name], format_value(name, getattr(event, name))) for name in terms],
+            "terms": [(LABELS[name], format_value(name, getattr(event, name), event.zone)) for name in terms],
             "sales": sales,
             "chart_data": {**sales._asdict(), "capacity": event.total_tickets, "now": now},
             "is_under_way": sales.periods and now < sales.periods[-1].start + UNITS[sales.unit],
@@ -203,7 +203,7 @@ class EventAdmin(Exportable, PageAdmin):
 
     @admin.display(description="date", ordering="date")
     def day(self, event: Event) -> str:
-        return time_tag(event.date)
+        return time_tag(event.date, zone=event.zone)
 
     @admin.display(description="look up")
     def more(self, event: Event) -> str:

@@ -63,7 +63,7 @@ DONE = {
             "Bookings that wait keep their places and are still served when tickets come back.",
         ],
         "Gala: Sales are open until 2 Jan 2080, 10:30 UTC: anybody can book.",
-        [("edited", 0, None, "superuser", "sales end: nothing → 2080-01-02 10:30")],
+        [("edited", 0, None, "superuser", "sales end: nothing → 2080-01-02 10:30 UTC")],
         (4, 0, 2, 5),
     ),
     "edit": (
@@ -331,7 +331,7 @@ REFUSED = [
         {"sales_start": "2080-01-02T00:00", "sales_end": "2080-01-01T00:00"},
         {"sales_end": ["Sales must end after they start."]},
     ),
-    ("sales", {"sales_start": "soon"}, {"sales_start": ["Enter a date and time such as 2026-12-31 20:00, in UTC."]}),
+    ("sales", {"sales_start": "soon"}, {"sales_start": ["Enter a date and time such as 2026-12-31 20:00."]}),
     ("sales", {"sales_end": "2080-01-01 20.30"}, {"sales_end": ["Write the time with colons, as 20:30."]}),
 ]
 

@@ -56,6 +56,104 @@ EDITS = {
 }
 
 
+BERLIN_TO_LONDON = "Time zone: Europe/Berlin → Europe/London"
+
+
+@pytest.fixture
+def summer(db):
+    times = {"date": datetime(2080, 7, 1, 18, tzinfo=UTC), "sales_end": datetime(2080, 7, 1, 16, tzinfo=UTC)}
+    return EventFactory(**times, time_zone="Europe/Berlin")
+
+
+def test_time_is_shown_and_typed_in_the_zone_of_the_event(box_office, summer):
+    page = box_office.get(url_of(summer, "edit"))
+    content = page.content.decode()
+    assert 'value="2080-07-01T20:00"' in content
+    assert 'value="Europe/Berlin"' in content
+    assert '<option value="Pacific/Auckland"></option>' in content
+
+    shown = look(box_office, summer, "edit", date="2080-12-01T20:00")
+
+    assert lines(shown) == [
+        "Date: 1 Jul 2080, 20:00 CEST (18:00 UTC) → 1 Dec 2080, 20:00 CET (19:00 UTC)",
+        "Sales still end 1 Jul 2080, 18:00 CEST (16:00 UTC); “Open or close sales” changes that.",
+    ]
+    confirm(box_office, summer, "edit", shown)
+    summer.refresh_from_db()
+    assert summer.date == datetime(2080, 12, 1, 19, tzinfo=UTC)
+
+
+def test_typed_time_is_in_the_zone_that_is_typed_with_it(box_office, summer):
+    shown = look(box_office, summer, "edit", time_zone="Europe/London")
+
+    assert lines(shown) == [
+        "Date: 1 Jul 2080, 20:00 CEST (18:00 UTC) → 1 Jul 2080, 20:00 BST (19:00 UTC)",
+        BERLIN_TO_LONDON,
+        "Sales still end 1 Jul 2080, 17:00 BST (16:00 UTC); “Open or close sales” changes that.",
+    ]
+    confirm(box_office, summer, "edit", shown)
+    summer.refresh_from_db()
+    assert (summer.date, summer.time_zone) == (datetime(2080, 7, 1, 19, tzinfo=UTC), "Europe/London")
+    note = "date: 2080-07-01 20:00 CEST → 2080-07-01 20:00 BST; time zone: Europe/Berlin → Europe/London"
+    assert entries(summer, after=1) == [("edited", 0, None, "superuser", note)]
+
+
+def test_other_zone_of_the_same_time_leaves_the_date(box_office, summer):
+    shown = look(box_office, summer, "edit", time_zone="Europe/London", date="2080-07-01T19:00")
+
+    assert lines(shown)[0] == BERLIN_TO_LONDON
+    confirm(box_office, summer, "edit", shown)
+    summer.refresh_from_db()
+    assert (summer.date, summer.time_zone) == (datetime(2080, 7, 1, 18, tzinfo=UTC), "Europe/London")
+
+
+def test_other_zone_says_when_sales_still_start(box_office):
+    event = EventFactory(sales_start=datetime(2080, 7, 1, 18, tzinfo=UTC))
+
+    shown = look(box_office, event, "edit", time_zone="Asia/Tokyo")
+
+    assert lines(shown) == [
+        "Time zone: UTC → Asia/Tokyo",
+        "Sales still start 2 Jul 2080, 03:00 JST (1 Jul 2080, 18:00 UTC).",
+    ]
+
+
+def test_edit_on_top_of_another_zone_shows_times_in_that(box_office, admin_user, summer):
+    shown = look(box_office, summer, "edit", venue="Cellar")
+    change_event(summer.pk, changes={"time_zone": "Europe/London"}, actor=admin_user)
+
+    response = confirm(box_office, summer, "edit", shown)
+
+    assert errors(response) == {"__all__": [TOLD]}
+    assert two_versions(response) == [
+        ("Time zone", "Europe/London", "not edited", ""),
+        ("Venue", "nothing", "Cellar", ""),
+    ]
+    assert fields_of(response)["date"] == ["2080-07-01T19:00"]
+    confirm(box_office, summer, "edit", confirm(box_office, summer, "edit", response))
+    summer.refresh_from_db()
+    assert (summer.venue, summer.date) == ("Cellar", datetime(2080, 7, 1, 18, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("stored", "typed", "date"),
+    [
+        # The clocks show half past two twice: first as summer time.
+        ((2080, 10, 27, 1, 30), {"venue": "Cellar"}, (2080, 10, 27, 1, 30)),
+        ((2080, 10, 27, 3, 30), {"date": "2080-10-27T02:30"}, (2080, 10, 27, 0, 30)),
+        ((2080, 10, 27, 3, 30), {"date": "2080-10-27T02:30+01:00"}, (2080, 10, 27, 1, 30)),
+        ((2080, 10, 27, 3, 30), {"date": "2080-10-28"}, (2080, 10, 27, 23, 0)),
+    ],
+)
+def test_time_that_the_clocks_show_twice_is_the_first(box_office, stored, typed, date):
+    event = EventFactory(date=datetime(*stored, tzinfo=UTC), time_zone="Europe/Berlin")
+
+    edit(box_office, event, **typed)
+
+    event.refresh_from_db()
+    assert (event.version, event.date) == (2, datetime(*date, tzinfo=UTC))
+
+
 @pytest.mark.parametrize("name", EDITS)
 def test_each_field_is_shown_and_saved(box_office, event, name):
     typed, told = EDITS[name]
@@ -114,7 +212,16 @@ def test_edit_of_nothing_is_refused(box_office, event):
         ({"name": "x" * 201}, "name", "Ensure this value has at most 200 characters (it has 201)."),
         ({"venue": "a\0b"}, "venue", "Null characters are not allowed."),
         ({"description": "a\0b"}, "description", "Null characters are not allowed."),
-        ({"date": "soon"}, "date", "Enter a date and time such as 2026-12-31 20:00, in UTC."),
+        (
+            {"date": "2080-03-31T02:30", "time_zone": "Europe/Berlin"},
+            "date",
+            "There is no 02:30 on 2080-03-31 in Europe/Berlin, since the clocks go forward; write 03:30 or another"
+            " time.",
+        ),
+        ({"time_zone": "Berlin"}, "time_zone", "There is no such time zone; did you mean Europe/Berlin?"),
+        ({"time_zone": ""}, "time_zone", "This field is required."),
+        ({"date": "9999-12-31T23:59:59-10:00"}, "date", "Send a time from the year 1900 to the year 9998."),
+        ({"date": "soon"}, "date", "Enter a date and time such as 2026-12-31 20:00."),
         (
             {"max_tickets_per_booking": "0"},
             "max_tickets_per_booking",

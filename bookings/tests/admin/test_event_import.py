@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/events/event/import/"
 LIST = "/admin/events/event/"
 TWO = "Name,Date,Total tickets\nConcert,2080-12-31 20:00,100\nMatinee,2081-01-01,20\n"
-MOMENT = "Enter a date and time such as 2026-12-31 20:00, in UTC."
+MOMENT = "Enter a date and time such as 2026-12-31 20:00."
 
 
 def look(client, text, **sent):
@@ -62,9 +62,9 @@ def test_import_shows_what_will_be_created_and_creates_nothing_yet(box_office):
     assert lines(response) == ["2 events will be created."]
     policy = "First fit: the earliest booking that fits whole"
     assert table_of(response) == [
-        ["Line", "Name", "Date", "Total tickets", "Sales end", "Waitlist enabled", "Waitlist policy"],
-        ["2", "Concert", "31 Dec 2080, 20:00 UTC", "100", "31 Dec 2080, 20:00 UTC", "on", policy],
-        ["3", "Matinee", "1 Jan 2081, 00:00 UTC", "20", "1 Jan 2081, 23:59 UTC", "on", policy],
+        ["Line", "Name", "Date", "Time zone", "Total tickets", "Sales end", "Waitlist enabled", "Waitlist policy"],
+        ["2", "Concert", "31 Dec 2080, 20:00 UTC", "UTC", "100", "31 Dec 2080, 20:00 UTC", "on", policy],
+        ["3", "Matinee", "1 Jan 2081, 00:00 UTC", "UTC", "20", "1 Jan 2081, 23:59 UTC", "on", policy],
     ]
     assert fields_of(response)["text"] == [TWO.replace("\n", "\r\n")]
     assert Event.objects.count() == 0
@@ -346,7 +346,7 @@ def test_import_of_a_text_that_was_changed_since_is_shown_again(box_office):
 
     response = confirm(box_office, shown, text=changed)
 
-    assert table_of(response)[1][3] == "1,000"
+    assert table_of(response)[1][4] == "1,000"
     assert Event.objects.count() == 0
     confirm(box_office, response)
     assert Event.objects.count() == 2

@@ -89,7 +89,16 @@ PREVIEWS = {
     "book": ({"tickets": 1, "first_name": "E", "last_name": "N", "email": "e@example.org", "key": "k"}, 4),
     "capacity": ({"version": 1, "total": 8}, 8),
     "sales": ({"version": 1, "what": "close"}, 3),
-    "edit": ({"version": 1, "name": "Other", "initial-waitlist_policy": "strict", "waitlist_policy": "first_fit"}, 5),
+    "edit": (
+        {
+            "version": 1,
+            "name": "Other",
+            "time_zone": "UTC",
+            "initial-waitlist_policy": "strict",
+            "waitlist_policy": "first_fit",
+        },
+        5,
+    ),
     "cancel": ({"version": 1, "is_sure": "on"}, 5),
 }
 

@@ -96,10 +96,11 @@ def test_booking_export_has_the_lists_columns(box_office):
         "Status": "Completed",
         "Place in line": "",
         "Event": "Matinée",
-        "Event date (UTC)": "2080-12-01 19:30:00",
+        "Event date": "2080-12-01 19:30:00",
         "User": "ada",
-        "Created at (UTC)": f"{booking.created_at:%Y-%m-%d %H:%M:%S}",
-        "Updated at (UTC)": f"{booking.updated_at:%Y-%m-%d %H:%M:%S}",
+        "Created at": f"{booking.created_at:%Y-%m-%d %H:%M:%S}",
+        "Updated at": f"{booking.updated_at:%Y-%m-%d %H:%M:%S}",
+        "Time zone": "UTC",
     }
 
 
@@ -503,6 +504,54 @@ def test_events_export_imports_again_unchanged(box_office, text):
     assert {field: getattr(copy, field) for field in EDITABLE_FIELDS} == {
         field: getattr(event, field) for field in EDITABLE_FIELDS
     }
+
+
+# Both hours that the clocks of Berlin show twice in 2080, and a time before them.
+@pytest.mark.parametrize("hour", [0, 1, 12])
+@pytest.mark.parametrize("kind", ["local", "old"])
+def test_events_export_with_a_time_zone_imports_again_unchanged(box_office, settings, hour, kind):
+    settings.EVENT_TIME_ZONE = "Asia/Tokyo"
+    times = {
+        "date": datetime(2080, 10, 27, hour, 30, 5, tzinfo=UTC),
+        "sales_start": datetime(1900, 1, 1, tzinfo=UTC),
+        "sales_end": datetime(2080, 10, 27, hour, 15, tzinfo=UTC),
+    }
+    zone = "Asia/Tokyo" if kind == "old" else "Europe/Berlin"
+    event = EventFactory(total_tickets=1000, time_zone=zone, **times)
+    exported = content_of(box_office.get(f"{EVENTS}export/csv/")).decode()
+    if kind == "old":
+        # Before events had time zones.
+        stamps = {name: f"{moment:%Y-%m-%d %H:%M:%S}" for name, moment in times.items()}
+        exported = (
+            "Id,Name,Date (UTC),State,Total tickets,Sales start (UTC),Sales end (UTC)\n"
+            f"1,{event.name},{stamps['date']},On sale,1000,{stamps['sales_start']},{stamps['sales_end']}\n"
+        )
+
+    shown = box_office.post(f"{EVENTS}import/", {"text": exported, "key": "drawn"})
+    box_office.post(f"{EVENTS}import/", fields_of(shown) | {"confirm": "yes"})
+
+    copy = Event.objects.exclude(pk=event.pk).get()
+    assert {field: getattr(copy, field) for field in EDITABLE_FIELDS} == {
+        field: getattr(event, field) for field in EDITABLE_FIELDS
+    }
+
+
+def test_exports_have_times_in_the_zone_of_the_event(box_office):
+    event = EventFactory(date=datetime(2080, 7, 1, 18, tzinfo=UTC), time_zone="Europe/Berlin")
+    booking = BookingFactory(event=event)
+    # The clocks show this time twice.
+    Booking.objects.update(created_at=datetime(2030, 10, 27, 0, 30, tzinfo=UTC))
+    Booking.objects.update(updated_at=datetime(2030, 10, 27, 12, 30, tzinfo=UTC))
+
+    [exported] = rows_of_csv(box_office.get(f"{EVENTS}export/csv/"))
+    [booked] = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
+    entry, _ = rows_of_csv(box_office.get(f"{LEDGER}export/csv/"))
+
+    assert (exported["Date"], exported["Time zone"]) == ("2080-07-01 20:00:00", "Europe/Berlin")
+    assert (booked["Event date"], booked["Time zone"]) == ("2080-07-01 20:00:00", "Europe/Berlin")
+    assert (booked["Created at"], booked["Updated at"]) == ("2030-10-27 02:30:00+02:00", "2030-10-27 13:30:00")
+    moment = booking.created_at.astimezone(event.zone)
+    assert (entry["Created at"], entry["Time zone"]) == (f"{moment:%Y-%m-%d %H:%M:%S}", "Europe/Berlin")
 
 
 def test_events_export_can_be_imported_again(box_office):

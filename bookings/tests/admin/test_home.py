@@ -151,7 +151,7 @@ def test_latest_says_what_happened(box_office, admin_user):
     page = box_office.get(HOME)
 
     latest = words(page).partition("Latest ")[2]
-    assert re.sub(r"today \d\d:\d\d", "today", latest) == (
+    assert re.sub(r"today \d\d:\d\d UTC", "today", latest) == (
         "Ada Lovelace cancelled 2 tickets Gala , today"
         " Ada Lovelace booked 2 tickets Gala , today"
         " staff opened the event with 2 tickets Gala , today"

@@ -89,10 +89,10 @@ def opens(when):
 @pytest.mark.parametrize(
     ("sales_start", "notice"),
     [
-        (NOW + MICROSECOND, opens("today 14:30, in moments")),
-        (NOW + timedelta(minutes=1), opens("today 14:31, in 1 minute")),
-        (NOW + timedelta(hours=3, minutes=20), opens("today 17:50, in 3 hours")),
-        (NOW + DAY, opens("tomorrow 14:30, in 1 day")),
+        (NOW + MICROSECOND, opens("today 14:30 UTC, in moments")),
+        (NOW + timedelta(minutes=1), opens("today 14:31 UTC, in 1 minute")),
+        (NOW + timedelta(hours=3, minutes=20), opens("today 17:50 UTC, in 3 hours")),
+        (NOW + DAY, opens("tomorrow 14:30 UTC, in 1 day")),
         (NOW, []),
         (NOW + DAY + MICROSECOND, []),
         (None, []),

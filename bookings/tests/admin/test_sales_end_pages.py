@@ -75,6 +75,85 @@ def test_event_that_is_imported_sells_until_its_date_where_the_file_does_not_say
     assert Event.objects.get().sales_end == stored
 
 
+@pytest.mark.parametrize(
+    ("title", "zone", "typed", "date", "end"),
+    [
+        ("Date", "Asia/Tokyo", "2080-06-01 20:00", (1, 11), (1, 11)),
+        ("Date", "Asia/Tokyo", "2080-06-01", (0, 15), (1, 14, 59, 59)),
+        ("Date", "", "2080-06-01", (1, 4), (2, 3, 59, 59)),
+        ("Date", "Asia/Tokyo", "2080-06-01 20:00+02:00", (1, 18), (1, 18)),
+        # Files from before there were time zones say so in their titles.
+        ("Date (UTC)", "", "2080-06-01 20:00", (1, 20), (1, 20)),
+        ("date (utc)", "Asia/Tokyo", "2080-06-01", (1, 0), (1, 23, 59, 59)),
+    ],
+)
+def test_event_that_is_imported_has_its_times_in_the_zone_of_its_line(
+    box_office, settings, title, zone, typed, date, end
+):
+    settings.EVENT_TIME_ZONE = "America/New_York"
+
+    import_text(box_office, f"Name,{title},Total tickets,Time zone\nConcert,{typed},10,{zone}\n")
+
+    event = Event.objects.get()
+    begin = datetime(2080, 5, 31, tzinfo=UTC)
+    day, *rest = date
+    assert event.time_zone == (zone or "America/New_York")
+    assert event.date == begin.replace(hour=rest[0]) + timedelta(days=day)
+    day, hour, *rest = end
+    minute, second = rest or (0, 0)
+    assert event.sales_end == begin.replace(hour=hour, minute=minute, second=second) + timedelta(days=day)
+
+
+def test_import_refuses_a_time_that_the_clocks_pass_over(box_office):
+    text = "Name,Date,Total tickets,Time zone\nConcert,2080-03-31 02:30,10,Europe/Berlin\nGala,2080-03-31,10,Berlin\n"
+
+    shown = box_office.post(IMPORT, {"text": text, "key": "drawn"})
+
+    assert errors(shown) == {
+        "text": [
+            "2 of 2 lines must be corrected.",
+            "Line 2, Date: There is no 02:30 on 2080-03-31 in Europe/Berlin, since the clocks go forward;"
+            " write 03:30 or another time.",
+            "Line 3, Time zone: There is no such time zone; did you mean Europe/Berlin?",
+        ]
+    }
+
+
+def test_event_that_is_added_has_its_times_in_the_zone_that_is_typed(box_office, settings):
+    settings.EVENT_TIME_ZONE = "Europe/Berlin"
+    page = box_office.get(ADD)
+    assert fields_of(page)["time_zone"] == ["Europe/Berlin"]
+
+    shown = add(box_office, date="2080-07-01T20:00", time_zone="Asia/Tokyo", sales_start="2080-06-01T00:00")
+
+    assert lines(shown) == [
+        "Concert, 1 Jul 2080, 20:00 JST (11:00 UTC), is created with 10 tickets.",
+        "Sales open 1 Jun 2080, 00:00 JST (31 May 2080, 15:00 UTC) and end 1 Jul 2080, 20:00 JST (11:00 UTC);"
+        " nobody can book before.",
+    ]
+    box_office.post(ADD, fields_of(shown) | {"confirm": "yes"})
+    event = Event.objects.get()
+    assert (event.date, event.time_zone) == (datetime(2080, 7, 1, 11, tzinfo=UTC), "Asia/Tokyo")
+
+
+def test_sales_are_opened_and_closed_in_the_zone_of_the_event(box_office):
+    event = EventFactory(sales_end=datetime(2080, 7, 1, 18, 0, 7, tzinfo=UTC), time_zone="Europe/Berlin")
+    page = box_office.get(url_of(event, "sales"))
+    assert fields_of(page)["sales_end"] == ["2080-07-01T20:00"]
+    assert "In Europe/Berlin. If it is empty, sales have no end." in page.content.decode()
+
+    shown = look(box_office, event, "sales", what="times", sales_start="2080-06-01T10:00")
+
+    assert lines(shown)[0] == (
+        "Sales open 1 Jun 2080, 10:00 CEST (08:00 UTC) and end 1 Jul 2080, 20:00 CEST (18:00 UTC);"
+        " nobody can book before."
+    )
+    confirm(box_office, event, "sales", shown)
+    event.refresh_from_db()
+    assert event.sales_start == datetime(2080, 6, 1, 8, tzinfo=UTC)
+    assert event.sales_end == datetime(2080, 7, 1, 18, 0, 7, tzinfo=UTC)
+
+
 def test_never_is_no_other_time_in_a_file(box_office):
     response = import_text(box_office, "Name,Date,Total tickets\nConcert,never,10\n")
 

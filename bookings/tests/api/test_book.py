@@ -319,6 +319,15 @@ def test_book_before_sales_open_is_refused(anonymous):
     assert everything() == before
 
 
+def test_book_before_sales_open_is_told_when_in_the_zone_of_the_event(anonymous):
+    event = EventFactory(sales_start=datetime(2100, 7, 1, 10, 30, tzinfo=UTC), time_zone="Europe/Berlin")
+
+    response = book(anonymous, event)
+
+    assert response.status_code == 409
+    assert response.json() == failure("Sales for this event open on 1 Jul 2100, 12:30 CEST.", "sales_not_open")
+
+
 def test_book_after_sales_closed_is_refused(anonymous):
     event = EventFactory(sales_end=timezone.now() - timedelta(minutes=1))
     before = everything()

@@ -54,6 +54,64 @@ def test_change_event_sets_what_is_sent_and_nothing_else(staff, admin_user):
     assert ledger(event, after=1) == [(2, "edited", 0, 10, 0, None, admin_user.pk)]
 
 
+@pytest.mark.parametrize(
+    ("sent", "zone", "date", "end"),
+    [
+        ({"timeZone": "Asia/Tokyo"}, "Asia/Tokyo", (1, 18), (1, 16)),
+        ({"date": "2080-06-02"}, "Europe/Berlin", (1, 22), (1, 16)),
+        ({"date": "2080-06-02", "timeZone": "Asia/Tokyo"}, "Asia/Tokyo", (1, 15), (1, 16)),
+        ({"salesEnd": "2080-06-03", "timeZone": "Asia/Tokyo"}, "Asia/Tokyo", (1, 18), (2, 15)),
+        ({"date": "2080-06-02T00:00", "timeZone": "Asia/Tokyo"}, "Asia/Tokyo", (2, 0), (1, 16)),
+    ],
+)
+def test_change_event_moves_days_by_the_zone_and_moments_not(staff, sent, zone, date, end):
+    times = {"date": datetime(2080, 6, 1, 18, tzinfo=UTC), "sales_end": datetime(2080, 6, 1, 16, tzinfo=UTC)}
+    event = EventFactory(**times, time_zone="Europe/Berlin")
+    etag = event.etag
+
+    response = change(staff, event, sent, **{"If-Match": etag})
+
+    assert (response.status_code, response["ETag"]) == (200, '"2.2"')
+    assert response["ETag"] != etag
+    event.refresh_from_db()
+    assert event.time_zone == zone
+    assert (event.date, event.sales_end) == (datetime(2080, 6, *date, tzinfo=UTC), datetime(2080, 6, *end, tzinfo=UTC))
+    assert response.json()["data"] == event_json(event)
+
+
+def test_change_event_to_the_day_that_it_has_changes_nothing(staff):
+    event = EventFactory(date=datetime(2080, 5, 31, 22, tzinfo=UTC), time_zone="Europe/Berlin")
+    before = everything()
+
+    response = change(staff, event, {"date": "2080-06-01", "timeZone": "Europe/Berlin"})
+
+    assert (response.status_code, response["ETag"]) == (200, '"1.1"')
+    assert everything() == before
+
+
+def test_change_event_to_a_day_that_ends_sales_before_they_start_is_refused(staff):
+    event = EventFactory(sales_start=datetime(2080, 5, 31, 16, tzinfo=UTC), time_zone="Asia/Tokyo")
+    before = everything()
+
+    response = change(staff, event, {"salesEnd": "2080-06-01"})
+
+    assert response.status_code == 400
+    assert response.json() == INVERTED
+    assert everything() == before
+
+
+def test_change_event_with_a_key_is_the_same_request_in_another_zone(staff):
+    event = EventFactory(date=datetime(2080, 5, 31, 22, tzinfo=UTC), time_zone="Europe/Berlin")
+    key = {"Idempotency-Key": "a-day"}
+
+    first = change(staff, event, {"date": "2080-06-02"}, **key)
+    change(staff, event, {"timeZone": "Asia/Tokyo"})
+    again = change(staff, event, {"date": "2080-06-02"}, **key)
+
+    assert (first.status_code, again.status_code, again["Idempotent-Replayed"]) == (200, 200, "true")
+    assert again.content == first.content
+
+
 def test_change_event_from_current_etag(staff):
     event = EventFactory()
     etag = staff.get(f"/api/v1/event/{event.pk}")["ETag"]
@@ -271,6 +329,9 @@ def test_change_event_to_sales_that_end_before_they_start_is_refused(staff, body
         ("maxTicketsPerBooking", 0, "Ensure this value is greater than or equal to 1."),
         ("waitlistPolicy", "random", "Send one of these: first_fit, strict."),
         ("waitlistEnabled", "maybe", "Send true or false."),
+        ("timeZone", "Berlin", "There is no such time zone; did you mean Europe/Berlin?"),
+        ("timeZone", "", "This field may not be blank."),
+        ("timeZone", None, "This field may not be null."),
     ],
 )
 def test_change_event_with_bad_field_is_refused(staff, field, value, sentence):

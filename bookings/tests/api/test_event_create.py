@@ -30,6 +30,7 @@ def test_create_event_as_staff_opens_it(staff, admin_user):
             "id": event.pk,
             "name": "Concert",
             "date": "2024-12-01T00:00:00.000Z",
+            "timeZone": "UTC",
             "description": "",
             "venue": "",
             "totalTickets": 100,
@@ -58,6 +59,7 @@ def test_create_event_with_all_fields_keeps_them(staff):
     fields = {
         "name": "Jazz",
         "date": "2080-06-01T19:30:00.250+02:00",
+        "timeZone": "Europe/Berlin",
         "totalTickets": 40,
         "description": "Two sets.\nOne break.",
         "venue": "Cellar",
@@ -76,7 +78,7 @@ def test_create_event_with_all_fields_keeps_them(staff):
         **fields,
         "date": "2080-06-01T17:30:00.250Z",
         "salesStart": "2080-01-01T00:00:00.000Z",
-        "salesEnd": "2080-06-01T00:00:00.000Z",
+        "salesEnd": "2080-05-31T22:00:00.000Z",
     }
     data = response.json()["data"]
     assert {name: data[name] for name in fields} == shown
@@ -169,6 +171,12 @@ def test_create_event_keeps_any_letters(staff):
         ("waitlistEnabled", "perhaps", "Send true or false."),
         ("waitlistEnabled", None, NULL),
         ("waitlistPolicy", "lottery", "Send one of these: first_fit, strict."),
+        ("timeZone", "Europe/Berlim", "There is no such time zone; did you mean Europe/Berlin?"),
+        ("timeZone", "+02:00", "There is no such time zone; use a name such as Europe/Berlin or UTC."),
+        ("timeZone", "x" * 65, "Ensure this field has no more than 64 characters."),
+        ("timeZone", "", "This field may not be blank."),
+        ("timeZone", None, NULL),
+        ("timeZone", 2, "Not a valid string."),
     ],
 )
 def test_create_event_with_bad_field_is_refused(staff, field, value, sentence):
@@ -181,6 +189,55 @@ def test_create_event_with_bad_field_is_refused(staff, field, value, sentence):
     assert response.status_code == 400
     assert response.json() == invalid(field, sentence)
     assert not Event.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("sent", "date", "end"),
+    [
+        # A day begins and ends in the zone; a moment is what it is.
+        ({"timeZone": "Asia/Tokyo", "date": "2080-06-01"}, "2080-05-31T15:00:00.000Z", "2080-06-01T14:59:59.000Z"),
+        ({"timeZone": "UTC", "date": "2080-06-01"}, "2080-06-01T00:00:00.000Z", "2080-06-01T23:59:59.000Z"),
+        ({"date": "2080-06-01"}, "2080-06-01T04:00:00.000Z", "2080-06-02T03:59:59.000Z"),
+        ({"timeZone": "Asia/Tokyo", "date": "2080-06-01T20:00"}, "2080-06-01T20:00:00.000Z",
+         "2080-06-01T20:00:00.000Z"),
+        ({"timeZone": "Asia/Tokyo", "date": "2080-06-01T20:00+02:00"}, "2080-06-01T18:00:00.000Z",
+         "2080-06-01T18:00:00.000Z"),
+        ({"timeZone": "Asia/Tokyo", "date": "2080-06-01", "salesEnd": "2080-05-30"}, "2080-05-31T15:00:00.000Z",
+         "2080-05-29T15:00:00.000Z"),
+        # Neither the first nor the last day lies within the bounds everywhere.
+        ({"timeZone": "Asia/Tokyo", "date": "1900-01-01"}, "1900-01-01T00:00:00.000Z", None),
+        ({"timeZone": "America/New_York", "date": "9998-12-31"}, "9998-12-31T05:00:00.000Z",
+         "9998-12-31T23:59:59.000Z"),
+    ],
+)  # fmt: skip
+def test_create_event_with_a_day_takes_it_in_the_zone(staff, settings, sent, date, end):
+    settings.EVENT_TIME_ZONE = "America/New_York"
+
+    response = staff.post("/api/v1/event", {**CONCERT, **sent})
+
+    assert response.status_code == 201
+    data = response.json()["data"]
+    zone = sent.get("timeZone", "America/New_York")
+    assert (data["timeZone"], data["date"], data["salesEnd"]) == (zone, date, end)
+    assert Event.objects.get().time_zone == zone
+
+
+def test_create_event_by_a_form_that_leaves_the_zone_empty_has_the_usual_one(staff, settings):
+    settings.EVENT_TIME_ZONE = "Asia/Tokyo"
+
+    response = staff.post("/api/v1/event", {**CONCERT, "timeZone": ""}, format="multipart")
+
+    assert response.status_code == 201
+    assert Event.objects.get().time_zone == "Asia/Tokyo"
+
+
+def test_create_event_plainly_has_the_usual_zone(staff, settings):
+    settings.EVENT_TIME_ZONE = "Asia/Tokyo"
+
+    response = staff.post("/api/events/initialize", {"name": "Concert", "totalTickets": 5})
+
+    assert response.status_code == 201
+    assert Event.objects.get().time_zone == "Asia/Tokyo"
 
 
 def test_create_event_names_every_bad_field(staff):

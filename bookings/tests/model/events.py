@@ -6,6 +6,7 @@ from bookings.tests.model.world import Answer, Event, Login, Refused, World, sai
 # These are the API's names, each with the model's.
 NAMES = {
     "totalTickets": "total",
+    "timeZone": "zone",
     "waitlistPolicy": "policy",
     "waitlistEnabled": "waitlist_enabled",
     "maxTicketsPerBooking": "limit",

@@ -80,6 +80,7 @@ class Event:
     total: int
     created_by: User
     date: str | None = None
+    zone: str = "UTC"
     policy: str = "first_fit"
     waitlist_enabled: bool = True
     limit: int | None = None
@@ -127,6 +128,7 @@ class Event:
             "id": self.id,
             "name": self.name,
             "date": self.date,
+            "timeZone": self.zone,
             "description": "",
             "venue": "",
             "totalTickets": self.total,

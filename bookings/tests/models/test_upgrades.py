@@ -286,6 +286,28 @@ def test_upgrade_mails_nothing_of_the_past_and_all_that_comes(tmp_path, mails_on
         assert stored_mails() == [(receipt.booking.pk, "ada@example.org", ["booked"])]
 
 
+@pytest.mark.parametrize("usual", ["UTC", "Europe/Berlin"])
+def test_upgrade_gives_events_the_usual_zone_and_mails_nothing_of_it(tmp_path, mails_on, settings, usual):
+    settings.EVENT_TIME_ZONE = usual
+    with database_of("fourth", tmp_path):
+        call_command("migrate", verbosity=0)
+
+        assert set(Event.objects.values_list("time_zone", flat=True)) == {usual}
+        told = DeliveryPosition.objects.values_list("known_values__time_zone", flat=True)
+        assert list(told) == [usual, usual]
+        # A server of the version before names no zone.
+        with old_server("fourth") as server:
+            server.run(
+                "INSERT INTO events_event (name, description, venue, waitlist_enabled, waitlist_policy, total_tickets,"
+                " available_tickets, booking_count, completed_count, waitlisted_count, waitlisted_tickets,"
+                " ledger_sequence, version, created_by_id, created_at, updated_at)"
+                " SELECT 'Older', '', '', waitlist_enabled, waitlist_policy, 5, 5, 0, 0, 0, 0, 1, 1, created_by_id,"
+                " created_at, updated_at FROM events_event WHERE id = %s",
+                ROOMY,
+            )
+        assert Event.objects.get(name="Older").time_zone == "UTC"
+
+
 def migration(name):
     return MigrationLoader(None).disk_migrations["bookings", name]
 

@@ -24,8 +24,9 @@ def notes():
         ({"name": "Gala"}, "name: Concert → Gala"),
         ({"venue": "Cellar"}, "venue: nothing → Cellar"),
         ({"description": "x" * 150}, f"description: nothing → {'x' * 99}…"),
-        ({"date": MOMENT}, "date: nothing → 2027-03-01 19:30"),
-        ({"sales_end": MOMENT}, "sales end: nothing → 2027-03-01 19:30"),
+        ({"date": MOMENT}, "date: nothing → 2027-03-01 19:30 UTC"),
+        ({"sales_end": MOMENT}, "sales end: nothing → 2027-03-01 19:30 UTC"),
+        ({"time_zone": "Asia/Tokyo"}, "time zone: UTC → Asia/Tokyo"),
         ({"waitlist_enabled": False}, "waitlist enabled: on → off"),
         ({"waitlist_policy": "strict"}, "waitlist policy: first_fit → strict"),
         ({"max_tickets_per_booking": 4}, "max tickets per booking: nothing → 4"),
@@ -39,6 +40,16 @@ def test_edit_is_told(admin_user, changes, note):
 
     assert notes() == [note]
     assert ledger(event, after=1) == [(2, "edited", 0, 10, 0, None, admin_user.pk)]
+
+
+def test_edit_of_the_time_zone_is_told_with_each_time_in_its_own(admin_user):
+    event = EventFactory(date=MOMENT, time_zone="Europe/Berlin")
+    changes = {"date": datetime(2027, 7, 1, 18, tzinfo=UTC), "time_zone": "Asia/Kolkata"}
+
+    change_event(event.pk, changes=changes, actor=admin_user)
+
+    date = "date: 2027-03-01 20:30 CET → 2027-07-01 23:30 IST"
+    assert notes() == [f"{date}; time zone: Europe/Berlin → Asia/Kolkata"]
 
 
 def test_edit_back_to_nothing_is_told(admin_user):

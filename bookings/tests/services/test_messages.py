@@ -402,6 +402,48 @@ def test_event_changed_says_old_and_new(ada, admin_user):
     assert "Name: Gala → Ball" in html
 
 
+def test_date_is_said_in_the_zone_of_the_event():
+    date = datetime(2030, 7, 1, 18, tzinfo=UTC)
+    BookingFactory(event=EventFactory(date=date, time_zone="Europe/Berlin"), email="ada@example.org")
+    read_all()
+
+    _, text, html = written()
+
+    assert "Date: 1 July 2030, 20:00 CEST" in text.splitlines()
+    assert "<td>1 July 2030, 20:00 CEST</td>" in html
+    assert calendar_of(files()["text/calendar"]).vevent.dtstart.value == date
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        ({"time_zone": "Europe/London"}, ["- Time zone: Europe/Berlin → Europe/London"]),
+        (
+            {"time_zone": "Europe/London", "date": datetime(2030, 12, 1, 20, 30, tzinfo=UTC)},
+            [
+                "- Date: 1 December 2030, 20:30 CET → 1 December 2030, 20:30 GMT",
+                "- Time zone: Europe/Berlin → Europe/London",
+            ],
+        ),
+        (
+            {"date": datetime(2030, 7, 1, 18, tzinfo=UTC)},
+            ["- Date: 1 December 2030, 20:30 CET → 1 July 2030, 20:00 CEST"],
+        ),
+    ],
+)
+def test_event_changed_says_each_date_in_the_zone_that_went_with_it(ada, admin_user, changes, lines):
+    change_event(ada.event_id, changes={"time_zone": "Europe/Berlin"}, actor=admin_user)
+    read_all()
+    Mail.objects.update(state="sent", sent_at=timezone.now())
+    change_event(ada.event_id, changes=changes, actor=admin_user)
+    read_all()
+
+    subject, text, _ = written(Mail.objects.get(state="waiting"))
+
+    assert subject == "Changed: Gala"
+    assert [line for line in text.splitlines() if line.startswith("- ")] == lines
+
+
 def test_change_joins_the_mail_of_a_booking_and_keeps_its_subject(ada, admin_user):
     read_all()
     change_event(ada.event_id, changes={"venue": "New Hall"}, actor=admin_user)

@@ -278,6 +278,29 @@ def test_change_of_an_event_is_told_to_live_bookings_with_old_and_new(at_once, a
     assert kinds_of(newcomer) == ["waitlisted"]
 
 
+def test_change_of_the_time_zone_is_told(at_once, admin_user):
+    booking = BookingFactory()
+    read_all()
+    change_event(booking.event_id, changes={"time_zone": "Asia/Tokyo"}, actor=admin_user)
+    read_all()
+
+    assert kinds_of(booking) == ["booked", "event_changed"]
+    assert Mail.objects.latest("pk").facts[0]["changes"] == [["time_zone", "UTC", "Asia/Tokyo"]]
+    assert DeliveryPosition.objects.get().known_values["time_zone"] == "Asia/Tokyo"
+
+
+def test_time_zone_that_the_version_before_did_not_note_is_no_news(at_once, admin_user):
+    booking = BookingFactory(event=EventFactory(name="Gala", time_zone="Asia/Tokyo"))
+    read_all()
+    position = DeliveryPosition.objects.get()
+    del position.known_values["time_zone"]
+    position.save()
+    change_event(booking.event_id, changes={"name": "Ball"}, actor=admin_user)
+    read_all()
+
+    assert Mail.objects.latest("pk").facts[0]["changes"] == [["name", "Gala", "Ball"]]
+
+
 def test_change_that_is_taken_back_is_told_to_nobody(admin_user):
     booking = BookingFactory()
     read_all()
