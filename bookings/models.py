@@ -29,9 +29,8 @@ from ticks.text import MISLEADING
 MAX_NOTE = 1000
 # The note of the entries of bookings that were cancelled with their event.
 CANCELLED_WITH_EVENT = "the event was cancelled"
-# The ledger's note begins so where tickets were voided. The kind of the entry is that of a transfer, which says that a
-# booking's holder has other tickets now.
-# No name has a line break, so no note of a transfer begins so.
+# A ledger entry of a transfer whose note begins with this text marks voided tickets. A name has no line break, so no
+# other note begins like this.
 VOIDED_NOTE = "old codes voided:\n"
 # The note of an entry that only says that staff wrote to holders. No summary of an edit begins so.
 WROTE_NOTE = "wrote to "

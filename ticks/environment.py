@@ -210,9 +210,12 @@ class Environment:
             )
         return value
 
+    def listed(self, name: str) -> list[str]:
+        return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
+
     def former_secrets(self, name: str) -> list[str]:
         """Secrets that were in use before, separated by commas."""
-        values = [value.strip() for value in os.environ.get(name, "").split(",") if value.strip()]
+        values = self.listed(name)
         if any(len(value.encode()) < SECRET_BYTES for value in values):
             raise ImproperlyConfigured(
                 f"{name} has a secret that is shorter than {SECRET_BYTES} bytes; write the secrets that were in use "
@@ -222,7 +225,7 @@ class Environment:
 
     def fonts(self, name: str) -> list[str]:
         """Paths of TrueType fonts, separated by commas."""
-        paths = [path.strip() for path in os.environ.get(name, "").split(",") if path.strip()]
+        paths = self.listed(name)
         for path in paths:
             try:
                 with open(path, "rb") as file:

@@ -11,7 +11,6 @@ from django.core.validators import EmailValidator
 MAX_NAME = 254
 # No other text that is stored is longer than this.
 MAX_TEXT = 5000
-NO_LAYOUT = "Control characters other than line breaks and tabs are not allowed."
 # Python takes quadratic time for many accents in a row, and serves no other request meanwhile.
 WORD = re.compile(r"[^ \n]{1,200}")
 # These ranges are the Default_Ignorable_Code_Points of Unicode, and other characters that show nothing: the blank of
@@ -34,7 +33,8 @@ BIDI_CONTROLS = re.compile(f"[{BIDI_CONTROL}]")
 MISLEADING = re.compile(f"[{BIDI_CONTROL}{NO_WIDTH}]")
 HIDDEN = re.compile(f"[{INVISIBLE}]")
 SHOWN = re.compile(rf"[^\s{INVISIBLE}]")
-CONTROL_CHARACTERS = "Control characters such as line breaks are not allowed."
+CONTROLS_IN_LINE_REFUSED = "Control characters such as line breaks are not allowed."
+CONTROLS_IN_TEXT_REFUSED = "Control characters other than line breaks and tabs are not allowed."
 OTHER_DIRECTION = "Characters that change the direction of writing are not allowed."
 NOTHING_SHOWN = "Write at least one character that can be seen."
 INVALID_EMAIL = "Enter a valid email address."
@@ -60,7 +60,7 @@ def has_hidden_character(text: str) -> bool:
 def fault_of_line(text: str) -> str | None:
     """A sentence that says why a text is no line that people can read; None if it is one, or if it is empty."""
     if CONTROLS.search(text):
-        return CONTROL_CHARACTERS
+        return CONTROLS_IN_LINE_REFUSED
     if BIDI_CONTROLS.search(text):
         return OTHER_DIRECTION
     return None if SHOWN.search(text) or not text else NOTHING_SHOWN
@@ -68,7 +68,7 @@ def fault_of_line(text: str) -> str | None:
 
 def fault_of_text(text: str) -> str | None:
     """A sentence that says why a text of several lines cannot be read; None if it can."""
-    return NO_LAYOUT if CONTROLS_IN_TEXT.search(text) else None
+    return CONTROLS_IN_TEXT_REFUSED if CONTROLS_IN_TEXT.search(text) else None
 
 
 def normalise_email(email: str | None) -> str | None:

@@ -5,7 +5,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from ticks.text import (
-    CONTROL_CHARACTERS,
+    CONTROLS_IN_LINE_REFUSED,
     NOTHING_SHOWN,
     composed,
     fault_of_line,
@@ -110,7 +110,7 @@ def test_line_that_changes_the_direction_of_writing_is_refused(code):
 
 @pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029])
 def test_line_with_a_control_character_is_refused(code):
-    assert fault_of_line(f"Ada{chr(code)}b") == CONTROL_CHARACTERS
+    assert fault_of_line(f"Ada{chr(code)}b") == CONTROLS_IN_LINE_REFUSED
 
 
 @pytest.mark.parametrize(
