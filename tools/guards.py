@@ -30,6 +30,8 @@ class Constraint:
 EVENTS = "events/migrations/0001_initial.py"
 BOOKINGS = "bookings/migrations/0001_initial.py"
 MAILS = "bookings/migrations/0013_mails.py"
+MAIL_CHOICES = "bookings/migrations/0016_mail_choices.py"
+ANNOUNCEMENTS = "bookings/migrations/0017_announcements.py"
 
 CONSTRAINTS = [
     Constraint("event_has_tickets", EVENTS),
@@ -65,6 +67,9 @@ CONSTRAINTS = [
         "bookings/tests/models/test_outbox.py",
     ),
     Constraint("former_holder_unique", MAILS, "bookings/tests/models/test_outbox.py"),
+    Constraint("mail_choice_unique", MAIL_CHOICES, "bookings/tests/models/test_outbox.py"),
+    Constraint("mail_choice_has_entries", MAIL_CHOICES, "bookings/tests/models/test_outbox.py"),
+    Constraint("announcement_unique", ANNOUNCEMENTS, "bookings/tests/models/test_outbox.py"),
 ]
 
 GUARDS = [

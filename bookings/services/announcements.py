@@ -1,6 +1,7 @@
 """What staff write to all holders of an event: kept with its ledger entry, and turned into mails part by part."""
 
 import time
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from bookings.services.messages import Message, email_of
 from bookings.services.notifications import ENTRIES_A_PART, Fact, Recipient, new_mail, recipient
 from events.models import Event
 from ticks.db.transactions import in_one_transaction
+from ticks.exceptions import Refusal
 
 # A request that stops an announcement takes back mails that wait for this long. The others are dropped one by one when
 # their turn comes.
@@ -153,11 +155,13 @@ def stop_announcement(pk: int) -> Announcement:
 
 
 def take_back(announcement: Announcement, *, seconds: float = TAKE_BACK_SECONDS) -> None:
-    """Deletes the mails of a stopped announcement that nobody has begun to send."""
+    """Deletes the mails of a stopped announcement that nobody has begun to send. Nothing is raised: those that are left
+    are dropped when their turn comes."""
     until = time.monotonic() + seconds
     waiting = Mail.objects.filter(announcement=announcement, state=Mail.State.WAITING)
-    while time.monotonic() < until and delete_some(waiting):
-        pass
+    with suppress(Refusal):
+        while time.monotonic() < until and delete_some(waiting):
+            pass
 
 
 @in_one_transaction

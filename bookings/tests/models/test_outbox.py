@@ -4,7 +4,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from bookings.outbox import FormerHolder, LinkRequest, Mail
+from bookings.outbox import Announcement, FormerHolder, LinkRequest, Mail, MailChoice
 from bookings.services.link_mails import request_links
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.mail_server import read_all
@@ -48,6 +48,32 @@ def test_entry_takes_a_booking_from_one_person():
     former.pk = None
 
     refused(former.save, "former_holder_unique|UNIQUE constraint failed: bookings_formerholder")
+
+
+def test_entry_has_one_choice_of_staff():
+    event = EventFactory()
+    MailChoice.objects.create(event=event, first=2, last=3)
+
+    refused(
+        lambda: MailChoice.objects.create(event=event, first=3, last=3),
+        "mail_choice_unique|UNIQUE constraint failed: bookings_mailchoice",
+    )
+    refused(lambda: MailChoice.objects.create(event=event, first=5, last=4), "mail_choice_has_entries")
+
+
+def test_entry_has_one_announcement_and_a_key_makes_one(admin_user):
+    event = EventFactory()
+    letter = {"event": event, "addressees": "all", "subject": "s", "text": "t", "author": admin_user}
+    Announcement.objects.create(sequence=2, digest="a" * 64, **letter)
+
+    refused(
+        lambda: Announcement.objects.create(sequence=2, digest="b" * 64, **letter),
+        "announcement_unique|UNIQUE constraint failed: bookings_announcement.event_id",
+    )
+    refused(
+        lambda: Announcement.objects.create(sequence=3, digest="a" * 64, **letter),
+        "digest|UNIQUE constraint failed: bookings_announcement.digest",
+    )
 
 
 # ANALYZE TABLE commits.

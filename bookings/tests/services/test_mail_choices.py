@@ -1,7 +1,6 @@
 """What staff chose for the mails of their actions: a note that stands in them, or that nobody is told."""
 
 import pytest
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from bookings.exceptions import CapacityBelowHeld, KeyReused, MoreThanReserved
@@ -277,13 +276,3 @@ def test_choice_that_is_not_kept_has_undone_its_action(gala, admin_user, monkeyp
     event.refresh_from_db()
     ada.refresh_from_db()
     assert (event.ledger_sequence, ada.status) == (4, "completed")
-
-
-def test_entry_has_one_choice(gala):
-    event, *_ = gala
-    MailChoice.objects.create(event=event, first=2, last=3)
-
-    with pytest.raises(IntegrityError), transaction.atomic():
-        MailChoice.objects.create(event=event, first=3, last=3)
-    with pytest.raises(IntegrityError), transaction.atomic():
-        MailChoice.objects.create(event=event, first=5, last=4)
