@@ -5,7 +5,7 @@ would wait for deliveries.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -25,8 +25,8 @@ NOTIFIED_FIELDS = ("name", "date", "time_zone", "venue")
 
 
 def json_value(value) -> Any:
-    """The value of one of these fields as JSON keeps it."""
-    return value.isoformat() if isinstance(value, datetime) else value
+    """The value of one of these fields as JSON keeps it: a time in UTC, so that the same time is the same text."""
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
 
 
 class DeliveryPosition(models.Model):

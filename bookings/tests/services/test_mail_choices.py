@@ -1,5 +1,8 @@
 """What staff chose for the mails of their actions: a note that stands in them, or that nobody is told."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 from django.utils import timezone
 
@@ -209,6 +212,18 @@ def test_silent_edit_is_told_by_no_other_edit(gala, admin_user):
     read_all()
 
     assert changes_told() == [["venue", "", "Hall B"], ["venue", "Hall B", "Hall C"]]
+
+
+def test_silent_date_of_another_zone_is_told_by_no_other_edit(gala, admin_user):
+    event, *_ = gala
+    date = datetime(2031, 1, 1, 20, tzinfo=ZoneInfo("Europe/Berlin"))
+
+    change_event(event.pk, changes={"date": date}, actor=admin_user, mails=SILENT)
+    read_all()
+    change_event(event.pk, changes={"venue": "Hall B"}, actor=admin_user)
+    read_all()
+
+    assert changes_told() == [["venue", "", "Hall B"]]
 
 
 def test_silent_edits_between_others_of_the_same_field(gala, admin_user):
