@@ -1,7 +1,7 @@
 """Lists that are filtered by a form: each field is a filter, all of them optional."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 
 from django import forms
 from django.contrib import admin
@@ -13,8 +13,10 @@ from django.utils import timezone
 
 from bookings.services.search import number_in
 from events.models import Event
+from ticks.formatting import usual_zone
 from ticks.parsing import EARLIEST, LATEST, MAX_SEARCH
 from ticks.search import fold_words, search_text
+from ticks.zones import start_of_day
 
 # Positions stand in the links of pages only.
 NOT_FILTERS = {*IGNORED_PARAMS, "after", "before"} - {SEARCH_VAR}
@@ -44,8 +46,8 @@ def day_field(label: str) -> forms.DateField:
 
 
 class FilterForm(forms.Form):
-    """The first field is the search. Takes two days, both included, and returns two moments in UTC: rows are from the
-    first on and before the second."""
+    """The first field is the search. Takes two days, both included, and returns where the first begins, and the day
+    after the second: rows are from the one on and before the other."""
 
     use_required_attribute = False
     # These are the events that the text in the field may mean.
@@ -63,9 +65,18 @@ class FilterForm(forms.Form):
         since, until = self.cleaned_data.get("since"), self.cleaned_data.get("until")
         if since and until and until < since:
             self.add_error("until", "This is before the first day.")
-        self.cleaned_data["since"] = since and datetime.combine(since, time(), UTC)
-        self.cleaned_data["until"] = until and datetime.combine(until + timedelta(days=1), time(), UTC)
+        self.cleaned_data["since"] = since and self.start_of(since)
+        self.cleaned_data["until"] = until and self.start_of(until + timedelta(days=1))
         return self.cleaned_data
+
+    def start_of(self, day: date) -> datetime | date:
+        return start_of_day(day, self.zone)
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone of the days: of the event that is filtered by, otherwise the usual one."""
+        event = getattr(self, "cleaned_data", {}).get("event")
+        return event.zone if event else usual_zone()
 
 
 class ByEventFilterForm(FilterForm):
@@ -82,7 +93,7 @@ class ByEventFilterForm(FilterForm):
             return event
         words = fold_words(value)
         # The search looks at venues and descriptions too. A description is long, and many events may match.
-        found = Event.objects.search(value).order_by("-pk").only("name", "date")
+        found = Event.objects.search(value).order_by("-pk").only("name", "date", "time_zone")
         events = [event for event in found if all(word in search_text(event.name) for word in words)][:MAX_CHOICES]
         same = [event for event in events if fold_words(event.name) == words]
         if len(events) == 1 or len(same) == 1:
@@ -127,7 +138,10 @@ class FilteredList(ChangeList):
     @property
     def span_links(self) -> list[tuple[str, str, bool]]:
         """The name of each span, the link that chooses it, and whether it is chosen."""
-        today, chosen = timezone.now().date(), [self.params.get(name) or None for name in ("since", "until")]
+        today, chosen = (
+            timezone.now().astimezone(self.form.zone).date(),
+            [self.params.get(name) or None for name in ("since", "until")],
+        )
         links = []
         for name, *days in self.form.spans:
             span = [None if number is None else str(today + timedelta(days=number)) for number in days]

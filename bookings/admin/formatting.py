@@ -19,7 +19,7 @@ from bookings.outbox import Announcement, Mail
 from bookings.services.announcements import Progress
 from bookings.services.inventory import EventWork
 from events.models import Event
-from ticks.formatting import badge, bar, counted, format_duration, time_tag
+from ticks.formatting import badge, bar, counted, exact_time, format_duration, time_tag
 
 register = template.Library()
 register.filter("bar", bar)
@@ -89,6 +89,11 @@ def event_link(event: Event) -> str:
 @register.filter
 def moment(value: datetime | None, zone: tzinfo | None = None) -> str:
     return time_tag(value, zone=zone)
+
+
+@register.filter
+def exact(value: datetime, zone: tzinfo) -> str:
+    return exact_time(value, zone)
 
 
 @register.filter

@@ -24,7 +24,7 @@ from bookings.services.reports import (
     sold_out_with_waitlist,
 )
 from events.models import Event
-from ticks.formatting import bar, counted, format_duration, format_time, plural
+from ticks.formatting import bar, counted, format_duration, format_time, local_time, plural, usual_zone
 
 MAX_EVENTS = 12
 MAX_ENTRIES = 10
@@ -58,7 +58,8 @@ def dashboard(request: HttpRequest) -> dict:
     )
     # The entries contain the names of holders.
     sees_entries = sees_entries and sees_bookings
-    context = {"now": now, "figures": [], "sees_events": sees_events, "sees_entries": sees_entries}
+    updated = local_time(now, usual_zone(), "H:i")
+    context = {"now": now, "updated": updated, "figures": [], "sees_events": sees_events, "sees_entries": sees_entries}
     if sees_events:
         totals = event_totals(now)
         context |= {

@@ -1,9 +1,6 @@
-"""Sales and totals for staff: read from the counts of events and hours and from the ledger, never from the bookings.
+"""Sales and totals for staff: read from the counts of events and hours and from the ledger, never from the bookings."""
 
-Times are in UTC.
-"""
-
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from itertools import groupby
 from typing import NamedTuple
 
@@ -17,12 +14,10 @@ from bookings.outbox import Mail
 from bookings.services.checks import quick_findings
 from bookings.services.upkeep import DAY, has_expired
 from events.models import Event, is_on_sale
-from ticks.formatting import format_duration
+from ticks.formatting import format_duration, usual_zone
+from ticks.zones import start_of_day
 
-UNITS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
-HOUR = UNITS["hour"]
-# Weeks begin on Mondays, so periods are counted from one.
-MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 SOON = timedelta(hours=24)
 # It is to be run daily; this leaves time for a run that comes late.
 PRUNE_IS_OVERDUE_AFTER = 2 * DAY
@@ -42,10 +37,11 @@ class Period(NamedTuple):
 
 
 class Sales(NamedTuple):
-    """Periods without gaps, each as long as the unit: `hour`, `day` or `week`."""
+    """Periods without gaps, each a `unit` long (hour, day or week) in the event's time zone, and the last one's end."""
 
     unit: str
     periods: list[Period]
+    end: datetime | None = None
 
 
 def sales_over_time(event: Event, *, now: datetime) -> Sales:
@@ -59,8 +55,9 @@ def sales_over_time(event: Event, *, now: datetime) -> Sales:
     end = max(end, hours[-1].start + HOUR)
     length = end - hours[0].start
     unit = "hour" if length <= timedelta(days=3) else "day" if length <= timedelta(days=60) else "week"
-    hours_of = {start: list(group) for start, group in groupby(hours, key=lambda hour: start_of(hour.start, unit))}
-    start, periods, held, waiting = start_of(hours[0].start, unit), [], 0, 0
+    zone = event.zone
+    hours_of = {start: list(some) for start, some in groupby(hours, key=lambda hour: start_of(hour.start, unit, zone))}
+    start, periods, held, waiting = start_of(hours[0].start, unit, zone), [], 0, 0
     while start < end:
         within = hours_of.get(start, [])
         if within:
@@ -68,18 +65,34 @@ def sales_over_time(event: Event, *, now: datetime) -> Sales:
         # A period without bookings ends with the counts of the one before.
         bookings, tickets = sum(hour.bookings for hour in within), sum(hour.tickets for hour in within)
         periods.append(Period(start, bookings, tickets, held, waiting))
-        start += UNITS[unit]
-    return Sales(unit, periods)
+        start = start_of_next(start, unit, zone)
+    return Sales(unit, periods, start)
 
 
-def start_of(moment: datetime, unit: str) -> datetime:
-    """The beginning of the hour, the day or the week of a moment."""
-    return moment - (moment - MONDAY) % UNITS[unit]
+def start_of(moment: datetime, unit: str, zone: tzinfo) -> datetime:
+    """The beginning of the hour of a moment, or of its day or week in a time zone. Hours are those of UTC, by which
+    sales are counted."""
+    if unit == "hour":
+        return moment.replace(minute=0, second=0, microsecond=0)
+    day = moment.astimezone(zone).date()
+    return start_of_day(day - timedelta(days=day.weekday()) if unit == "week" else day, zone)
+
+
+def start_of_next(start: datetime, unit: str, zone: tzinfo) -> datetime:
+    """The beginning of the next one. A day has 23 or 25 hours when the clocks change."""
+    if unit == "hour":
+        return start + HOUR
+    days = timedelta(days=7 if unit == "week" else 1)
+    return start_of_day(start.astimezone(zone).date() + days, zone)
+
+
+def start_of_today(now: datetime) -> datetime:
+    return start_of(now, "day", usual_zone())
 
 
 def booked_today(now: datetime) -> tuple[int, int]:
     """Bookings made today and the tickets that they asked for, waitlisted ones too."""
-    today = SalesHour.objects.filter(hour__gte=start_of(now, "day"))
+    today = SalesHour.objects.filter(hour__gte=start_of_today(now))
     totals = today.aggregate(bookings=Sum("bookings", default=0), tickets=Sum("tickets", default=0))
     return int(totals["bookings"]), int(totals["tickets"])
 
@@ -103,10 +116,10 @@ def event_totals(now: datetime) -> dict[str, int]:
 def next_on_sale(now: datetime, limit: int) -> list[Event]:
     """Events on sale from today on, the soonest first, then past ones and those without a date; with `tickets_today`
     for each."""
-    is_past, has_no_date = When(date__lt=start_of(now, "day"), then=1), When(date=None, then=2)
+    is_past, has_no_date = When(date__lt=start_of_today(now), then=1), When(date=None, then=2)
     events = Event.objects.on_sale(now).order_by(Case(is_past, has_no_date, default=0), "date", "pk")
     events = list(events[:limit])
-    hours = SalesHour.objects.filter(event__in=events, hour__gte=start_of(now, "day")).order_by()
+    hours = SalesHour.objects.filter(event__in=events, hour__gte=start_of_today(now)).order_by()
     tickets = dict(hours.values("event").annotate(n=Sum("tickets")).values_list("event", "n"))
     for event in events:
         event.tickets_today = int(tickets.get(event.pk, 0))

@@ -150,7 +150,10 @@ def counts_of_events(event: Event | None, status: str) -> tuple[int, str]:
 
 
 def counts_of_hours(event: Event | None, since: datetime | None, until: datetime | None) -> tuple[int, str] | None:
-    """The bookings made in a span of whole days; None where there are too many hours to add up."""
+    """The bookings made in a span of whole days; None where there are too many hours to add up, or where days begin
+    within an hour."""
+    if any(moment and moment.minute for moment in (since, until)):
+        return None
     if not event and (not since or (until or timezone.now()) - since > MAX_DAYS):
         return None
     hours = SalesHour.objects.filter(event=event) if event else SalesHour.objects.all()

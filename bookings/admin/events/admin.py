@@ -1,5 +1,6 @@
 """The list of events, and the page of one: how full it is, how it sells, who waits and why, and what happened last."""
 
+from datetime import date
 from functools import cached_property
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ from bookings.models import Booking, LedgerEntry
 from bookings.outbox import MailChoice
 from bookings.services.announcements import progress_of
 from bookings.services.checks import quick_findings, start_check
-from bookings.services.reports import UNITS, sales_over_time
+from bookings.services.reports import sales_over_time
 from bookings.services.search import number_in
 from bookings.services.waitlist import number_at
 from events.models import EDITABLE_FIELDS, STATES, Event
@@ -57,6 +58,10 @@ class EventFilterForm(FilterForm):
     field_order = ("q", "state", "since", "until", "waits")
     spans = [("Today", 0, 0), ("Next 7 days", 0, 6), ("Past", None, -1)]
 
+    def start_of(self, day: date) -> date:
+        # Each event has days of its own.
+        return day
+
 
 class TotalsPaginator(Paginator):
     """Counts the rows and adds their numbers up in one query: there are thousands of events, not a million."""
@@ -75,8 +80,8 @@ class TotalsPaginator(Paginator):
 class EventList(FilteredList):
     def filter_rows(self, rows: QuerySet, *, q, state, since, until, waits) -> QuerySet:
         rows = rows.in_state(state)
-        rows = rows.filter(date__gte=since) if since else rows
-        rows = rows.filter(date__lt=until) if until else rows
+        rows = rows.dated("gte", since) if since else rows
+        rows = rows.dated("lt", until) if until else rows
         rows = rows.filter(waitlisted_count__gt=0) if waits else rows
         return rows.search(q) | rows.filter(pk=number_in(q)) if q else rows
 
@@ -157,8 +162,8 @@ class EventAdmin(Exportable, PageAdmin):
             "badge": inventory_badge(event, getattr(event, "inventory_check", None), quick=findings),
             "terms": [(LABELS[name], format_value(name, getattr(event, name), event.zone)) for name in terms],
             "sales": sales,
-            "chart_data": {**sales._asdict(), "capacity": event.total_tickets, "now": now},
-            "is_under_way": sales.periods and now < sales.periods[-1].start + UNITS[sales.unit],
+            "chart_data": {**sales._asdict(), "zone": event.time_zone, "capacity": event.total_tickets, "now": now},
+            "is_under_way": sales.periods and now < sales.end,
             "may_see_bookings": sees_bookings,
             "waitlist": waitlist_rows(event, first) if sees_bookings and event.waitlisted_count else [],
             "earlier": max(1, first - PAGE_SIZE) if first > 1 else None,

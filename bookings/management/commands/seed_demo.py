@@ -1,6 +1,6 @@
 import os
 import secrets
-from datetime import timedelta
+from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
@@ -13,6 +13,8 @@ from bookings.services.events import change_event, open_event
 from bookings.services.notifications import mute_event, skip_to_end
 from events.models import Event
 from ticks.db.migrations import refuse_other_schema
+from ticks.formatting import usual_zone
+from ticks.zones import moment_in
 
 PASSWORD_FILE = settings.LOCAL_DIR / "demo_admin_password"
 PEOPLE = [
@@ -102,14 +104,14 @@ def make_person(username: str, first_name: str, last_name: str) -> User:
 def make_event(demo: Demo, *, admin: User, people: list[User]) -> bool:
     if Event.objects.filter(name=demo.name).exists():
         return False
-    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    date = midnight + timedelta(days=demo.day, hours=19)
+    today = timezone.now().astimezone(usual_zone()).date()
+    begin = evening_of(today + timedelta(days=demo.day), hour=19)
     fields = {
         "name": demo.name,
         "venue": demo.venue,
         "description": demo.description,
-        "date": date,
-        "default_sales_end": date,
+        "date": begin,
+        "default_sales_end": begin,
         "total_tickets": demo.tickets,
         **demo.terms,
     }
@@ -122,7 +124,11 @@ def make_event(demo: Demo, *, admin: User, people: list[User]) -> bool:
         is_guest = number % 3 == 2
         book_tickets(BookingRequest(event.pk, tickets, *names, user=None if is_guest else person))
     # This comes after the bookings, since closed sales would refuse them.
-    changes = {name: midnight + timedelta(days=day, hours=18) for name, day in demo.sales.items()}
+    changes = {name: evening_of(today + timedelta(days=day), hour=18) for name, day in demo.sales.items()}
     change_event(event.pk, changes=changes, actor=admin)
     skip_to_end(event.pk)
     return True
+
+
+def evening_of(day: date, *, hour: int) -> datetime:
+    return moment_in(usual_zone(), datetime.combine(day, time(hour)))

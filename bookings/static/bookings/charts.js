@@ -3,14 +3,14 @@
 // Draws an event's sales with uPlot. Without this script, the table has the numbers.
 {
   const HEIGHT = 170;
-  const DAY = 86400;
-  const LENGTHS = { hour: 3600, day: DAY, week: 7 * DAY };
   // Steps of 1, 2 and 5 times a power of ten: nobody holds half a ticket.
   const WHOLE = Array.from({ length: 30 }, (_, n) => [1, 2, 5][n % 3] * 10 ** Math.floor(n / 3));
 
-  const { unit, capacity, periods, now } = JSON.parse(document.getElementById("sales-data").textContent);
+  const HOUR = 3600;
+
+  const { unit, capacity, periods, now, zone, ...sales } = JSON.parse(document.getElementById("sales-data").textContent);
   const starts = periods.map(([start]) => Date.parse(start) / 1000);
-  const end = starts.at(-1) + LENGTHS[unit];
+  const end = Date.parse(sales.end) / 1000;
   const latest = periods.length - 1;
   // The last period may be under way: then its counts are those of now.
   const until = Math.min(end, Date.parse(now) / 1000);
@@ -18,18 +18,19 @@
 
   const number = new Intl.NumberFormat("en");
   const shortNumber = new Intl.NumberFormat("en", { notation: "compact" });
-  const inUTC = (options) => {
-    const format = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
+  // All times are the event's.
+  const inZone = (options) => {
+    const format = new Intl.DateTimeFormat("en-GB", { timeZone: zone, ...options });
     return (seconds) => format.format(seconds * 1000);
   };
-  const time = inUTC({ hour: "2-digit", minute: "2-digit" });
-  const day = inUTC({ day: "numeric", month: "short" });
-  const date = inUTC({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
-  const tickDate = unit === "week" ? inUTC({ day: "numeric", month: "short", year: "2-digit" }) : day;
+  const time = inZone({ hour: "2-digit", minute: "2-digit" });
+  const day = inZone({ day: "numeric", month: "short" });
+  const date = inZone({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
+  const tickDate = unit === "week" ? inZone({ day: "numeric", month: "short", year: "2-digit" }) : day;
   const nameOfPeriod = (period) => {
     const start = starts[period];
     const soFar = period === latest && until < end ? ", so far" : "";
-    if (unit === "hour") return `${day(start)}, ${time(start)} to ${time(start + LENGTHS.hour)}${soFar}`;
+    if (unit === "hour") return `${day(start)}, ${time(start)} to ${time(start + HOUR)}${soFar}`;
     return `${unit === "week" ? "from " : ""}${date(start)}${soFar}`;
   };
 
@@ -49,7 +50,7 @@
     return {
       width: element.clientWidth,
       height: HEIGHT,
-      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone),
       cursor: {
         y: false,
         points: { show: false },
@@ -60,7 +61,7 @@
       legend: { markers: { show: false } },
       scales: { x: { range: [starts[0], end] }, y: { range: (_, least, most) => [0, 1.08 * Math.max(most, top)] } },
       axes: [
-        { ...axis, size: 28, space: 64, values: (_, ticks) => ticks.map((at) => (at % DAY ? time(at) : tickDate(at))) },
+        { ...axis, size: 28, space: 64, values: (_, ticks) => ticks.map((at) => (time(at) === "00:00" ? tickDate(at) : time(at))) },
         { ...axis, size: 48, incrs: WHOLE, values: (_, ticks) => ticks.map((at) => shortNumber.format(at)) },
       ],
       // While nobody points at a period, the legend shows the latest.

@@ -310,3 +310,22 @@ def test_span_links_keep_the_other_filters(box_office):
 
     assert links["Today"] == (f"?q=ada&since={today}", True)
     assert links["7 days"] == (f"?q=ada&since={today - timedelta(days=6)}", False)
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour", "minute", "is_counted"),
+    [("Asia/Tokyo", 15, 0, True), ("Asia/Kolkata", 18, 30, False), ("UTC", 0, 0, True)],
+)
+def test_list_of_an_event_has_days_in_its_zone(box_office, zone, hour, minute, is_counted):
+    event = EventFactory(time_zone=zone)
+    begin = datetime(2030, 5, 31 if hour else 1, hour, minute, tzinfo=UTC) + timedelta(days=0 if hour else 31)
+    before, first, last, after = (BookingFactory(event=event) for _ in range(4))
+    moments = (begin - timedelta(seconds=1), begin, begin + timedelta(hours=23, minutes=59), begin + timedelta(days=1))
+    for booking, moment in zip((before, first, last, after), moments, strict=True):
+        Booking.objects.filter(pk=booking.pk).update(created_at=moment)
+
+    response = box_office.get(LIST, {"event": event.pk, "since": "2030-06-01", "until": "2030-06-01"})
+
+    listed = response.context["cl"]
+    assert [booking.pk for booking in listed.result_list] == [last.pk, first.pk]
+    assert (listed.counts is not None) == is_counted

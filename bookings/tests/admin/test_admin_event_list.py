@@ -78,13 +78,15 @@ def test_event_list_adds_up_what_it_lists(box_office, monkeypatch):
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize("query", ["", "?q=concert", "?state=on_sale&since=2000-01-01", "?o=6"])
-def test_event_list_costs_the_same_for_any_length(box_office, rows, query, django_assert_num_queries):
+@pytest.mark.parametrize(
+    ("query", "queries"), [("", 4), ("?q=concert", 4), ("?state=on_sale&since=2000-01-01", 5), ("?o=6", 4)]
+)
+def test_event_list_costs_the_same_for_any_length(box_office, rows, query, queries, django_assert_num_queries):
     for _ in range(rows):
         BookingFactory(event=EventFactory(date=datetime(2080, 1, 1, tzinfo=UTC)))
 
-    # The queries are the session, user, totals, and rows.
-    with django_assert_num_queries(4):
+    # The queries are the session, user, totals, and rows, and for a day the time zones that events have.
+    with django_assert_num_queries(queries):
         box_office.get(LIST + query)
 
 
@@ -96,3 +98,22 @@ def test_event_list_takes_any_query_string(box_office, query, status):
     EventFactory()
 
     assert box_office.get(f"{LIST}?{query}").status_code == status
+
+
+@pytest.mark.parametrize(
+    ("query", "listed"),
+    [
+        ("since=2080-06-02", ["Late in New York"]),
+        ("since=2080-06-02&until=2080-06-02", ["Late in New York"]),
+        ("until=2080-06-01", ["Early in Tokyo"]),
+        ("since=2080-06-01&until=2080-06-01", ["Early in Tokyo"]),
+    ],
+)
+def test_list_is_filtered_by_days_in_the_zone_of_each_event(box_office, query, listed):
+    EventFactory(name="Late in New York", time_zone="America/New_York", date=datetime(2080, 6, 3, 3, tzinfo=UTC))
+    EventFactory(name="Early in Tokyo", time_zone="Asia/Tokyo", date=datetime(2080, 5, 31, 16, tzinfo=UTC))
+
+    response = box_office.get(f"{LIST}?{query}")
+
+    assert [event.name for event in response.context["cl"].result_list] == listed
+    assert "EDT" in response.content.decode() or "JST" in response.content.decode()

@@ -45,6 +45,8 @@ def test_charts_get_the_sales_as_data(box_office):
     assert found == {
         "unit": "hour",
         "periods": [[moments[0], 2, 5, 1000, 3], [moments[1], 0, 0, 1000, 3]],
+        "end": (later + timedelta(hours=1)).isoformat().replace("+00:00", "Z"),
+        "zone": "UTC",
         "capacity": 1234,
     }
 
@@ -56,7 +58,7 @@ def test_table_has_the_same_numbers(box_office):
     heads, row = rows(page_of(box_office, event))
 
     assert heads == ["Hour from (UTC)", "Bookings made", "Tickets asked for", "Held at its end", "Waiting at its end"]
-    assert row == [f"{hour.day} {hour:%b %Y, %H:%M} (so far)", "1,200", "5", "1,000", "3"]
+    assert row == [f"{hour.day} {hour:%b %Y, %H:%M} UTC (so far)", "1,200", "5", "1,000", "3"]
 
 
 def test_only_the_period_that_is_under_way_is_said_to_be(box_office):
@@ -80,6 +82,20 @@ def test_days_and_weeks_are_named_by_their_first_day(box_office, days, head):
 
     assert (table[0][0], table[1][0]) == (head, f"{first:%a} {first.day} {first:%b %Y}")
     assert [row[0].endswith(" (so far)") for row in table[1:]] == [False] * (len(table) - 2) + [True]
+
+
+def test_table_and_charts_are_in_the_zone_of_the_event(box_office):
+    event = EventFactory(time_zone="Asia/Kolkata")
+    hour = sold(event, hours_ago=0)
+    local = hour.astimezone(event.zone)
+
+    page = page_of(box_office, event)
+
+    assert rows(page)[0][0] == "Hour from (Asia/Kolkata)"
+    assert rows(page)[1][0] == f"{local.day} {local:%b %Y, %H:%M} IST (so far)"
+    assert local.minute == 30
+    assert '"zone": "Asia/Kolkata"' in page
+    assert "Times are in Asia/Kolkata." in page
 
 
 def test_event_that_nobody_booked_has_no_charts(box_office):

@@ -76,6 +76,65 @@ def test_days_add_up_bookings_and_keep_how_each_ended():
     ]
 
 
+def test_days_are_those_of_the_zone_of_the_event():
+    event = EventFactory(time_zone="Europe/Berlin")
+    # The clocks go back in the night to 25 October: the day has 25 hours.
+    sunday = datetime(2026, 10, 24, 22, tzinfo=UTC)
+    sold(event, sunday - HOUR, tickets=1)
+    sold(event, sunday, tickets=2)
+    sold(event, sunday + 24 * HOUR, tickets=4)
+    sold(event, sunday + 25 * HOUR, tickets=8)
+
+    sales = sales_over_time(event, now=sunday + 4 * DAY)
+
+    assert sales.unit == "day"
+    starts = [sunday - DAY, sunday, *(sunday + HOUR + n * DAY for n in (1, 2, 3))]
+    assert [(period.start, period.tickets) for period in sales.periods] == list(
+        zip(starts, (1, 6, 8, 0, 0), strict=True)
+    )
+    assert sales.end == starts[-1] + DAY
+
+
+def test_weeks_are_those_of_the_zone_of_the_event():
+    event = EventFactory(time_zone="America/New_York")
+    # In New York it is still Sunday.
+    sold(event, datetime(2026, 3, 16, 3, tzinfo=UTC))
+    sold(event, datetime(2026, 3, 16, 4, tzinfo=UTC))
+
+    sales = sales_over_time(event, now=datetime(2026, 6, 1, tzinfo=UTC))
+
+    assert sales.unit == "week"
+    # The clocks had gone forward on 8 March.
+    assert [period.start for period in sales.periods[:2]] == [
+        datetime(2026, 3, 9, 4, tzinfo=UTC),
+        datetime(2026, 3, 16, 4, tzinfo=UTC),
+    ]
+    assert [period.bookings for period in sales.periods[:3]] == [1, 1, 0]
+
+
+def test_hour_across_midnight_belongs_to_the_day_in_which_it_begins():
+    event = EventFactory(time_zone="Asia/Kolkata")
+    # Half past eleven in the evening there.
+    sold(event, datetime(2026, 3, 1, 18, tzinfo=UTC))
+    sold(event, datetime(2026, 3, 1, 19, tzinfo=UTC))
+
+    sales = sales_over_time(event, now=datetime(2026, 3, 10, tzinfo=UTC))
+
+    assert [(period.start, period.bookings) for period in sales.periods[:2]] == [
+        (datetime(2026, 2, 28, 18, 30, tzinfo=UTC), 1),
+        (datetime(2026, 3, 1, 18, 30, tzinfo=UTC), 1),
+    ]
+
+
+def test_today_is_that_of_the_usual_zone(settings):
+    settings.EVENT_TIME_ZONE = "Asia/Tokyo"
+    event = EventFactory()
+    sold(event, START.replace(hour=14) - DAY, bookings=7)
+    sold(event, START.replace(hour=15) - DAY, bookings=1)
+
+    assert booked_today(START) == (1, 2)
+
+
 def test_weeks_begin_on_mondays():
     sales = sales_of_length(100 * DAY)
 
