@@ -1,6 +1,8 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from django.utils.translation import gettext_noop, ngettext
+
 from ticks.exceptions import Refusal
 from ticks.formatting import exact_time, plural
 
@@ -52,17 +54,17 @@ class PersonLimit(Refusal):
 
 class AlreadyCancelled(Refusal):
     code = "already_cancelled"
-    message = "This booking is already cancelled."
+    message = gettext_noop("This booking is already cancelled.")
 
 
 class BookingChanged(Refusal):
     code = "booking_changed"
-    message = "This booking has another number of tickets by now; look again."
+    message = gettext_noop("This booking has another number of tickets by now; look again.")
 
 
 class HolderChanged(Refusal):
     code = "holder_changed"
-    message = "The name or the mail address of this booking has just been changed; look again."
+    message = gettext_noop("The name or the mail address of this booking has just been changed; look again.")
 
 
 class MoreThanReserved(Refusal):
@@ -71,7 +73,12 @@ class MoreThanReserved(Refusal):
     field = "ticketsToCancel"
 
     def __init__(self, reserved: int):
-        super().__init__(f"This booking has {reserved} {plural(reserved, 'ticket')}; cancel at most that many.")
+        text = ngettext(
+            "This booking has %(tickets)d ticket; cancel at most that many.",
+            "This booking has %(tickets)d tickets; cancel at most that many.",
+            reserved,
+        )
+        super().__init__(text % {"tickets": reserved})
 
 
 class NotWaiting(Refusal):
@@ -143,7 +150,7 @@ class AlreadyBooked(Refusal):
 
 class NoTickets(Refusal):
     code = "no_tickets"
-    message = "This booking holds no tickets: it is waiting or cancelled."
+    message = gettext_noop("This booking holds no tickets: it is waiting or cancelled.")
 
 
 class NoSuchSeat(Refusal):
@@ -166,7 +173,7 @@ class TooManyForOneFile(Refusal):
 
 class NoDate(Refusal):
     code = "no_date"
-    message = "This event has no date, so there is nothing to put into a calendar."
+    message = gettext_noop("This event has no date, so there is nothing to put into a calendar.")
 
 
 class NothingToSend(Refusal):

@@ -2,8 +2,8 @@ class Refusal(Exception):
     """The request is not carried out: the base of every error that services raise.
 
     A subclass names the fact and sets how the API reports it: `status` (HTTP), `code` (stable, snake_case) and
-    `message` (one sentence for a person). `field` names the request's field at fault, in the API's spelling, where
-    there is one; `retry_after` is in seconds, if sending the same request again may work.
+    `message` (one sentence for a person; pages for holders translate it). `field` names the request's field at fault,
+    in the API's spelling, where there is one; `retry_after` is in seconds, if sending the same request again may work.
     """
 
     status = 409

@@ -4,6 +4,7 @@ import re
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 
 from ticks.text import composed, fault_of_line, fault_of_text, normalise_email, validate_email
 from ticks.zones import zone_names
@@ -58,7 +59,8 @@ class WholeNumberField(forms.IntegerField):
     def to_python(self, value):
         text = value.strip() if isinstance(value, str) else ""
         if GROUPED_NUMBER.fullmatch(text):
-            raise ValidationError(f"Write {SEPARATORS.sub('', text)}, without separators.")
+            plain = {"number": SEPARATORS.sub("", text)}
+            raise ValidationError(gettext("Write %(number)s, without separators.") % plain)
         if text and not WHOLE_NUMBER.fullmatch(text):
             raise ValidationError(self.error_messages["invalid"])
         return super().to_python(value)

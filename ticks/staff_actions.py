@@ -17,20 +17,25 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.translation import gettext, gettext_noop
 
 from ticks.db.transactions import OutcomeUnknown
 from ticks.exceptions import Refusal
 from ticks.formatting import counted
 from ticks.parsing import parse_id
 
-CHANGED = "This changed since you looked. Below is what would happen now; confirm again if it still fits."
-NOT_SHOWN = "Nothing was done yet. Below is what will happen with what you typed; confirm it if it fits."
+CHANGED = gettext_noop("This changed since you looked. Below is what would happen now; confirm again if it still fits.")
+NOT_SHOWN = gettext_noop("Nothing was done yet. Below is what will happen with what you typed; confirm it if it fits.")
 MAX_LISTED = 50
-# Each code of the services has a sentence for people here.
+# Each code of the services has a sentence for people here. Holders, whose pages use this too, see it translated.
 MESSAGES = {
-    OutcomeUnknown.code: "The database was lost while it saved this: it may be done or not. Look before you repeat it.",
-    "idempotency_key_in_flight": "This is being done already. Send it again in a second to see how it went.",
-    "idempotency_key_reused": (
+    OutcomeUnknown.code: gettext_noop(
+        "The database was lost while it saved this: it may be done or not. Look before you repeat it."
+    ),
+    "idempotency_key_in_flight": gettext_noop(
+        "This is being done already. Send it again in a second to see how it went."
+    ),
+    "idempotency_key_reused": gettext_noop(
         "This page was confirmed already, with other input. Look whether you want this as well, and confirm again."
     ),
 }
@@ -90,7 +95,7 @@ class ActionForm(forms.Form):
     def refuse(self, refusal: Refusal) -> None:
         self.is_outcome_unknown = isinstance(refusal, OutcomeUnknown)
         name = self.refused_fields.get(refusal.field or "", refusal.field)
-        self.add_error(name if name in self.fields else None, MESSAGES.get(refusal.code, str(refusal)))
+        self.add_error(name if name in self.fields else None, gettext(MESSAGES.get(refusal.code, str(refusal))))
         self.data["stamp"] = ""
 
 
@@ -158,7 +163,7 @@ class Action:
     def respond(self) -> HttpResponse:
         reason = self.closed_reason()
         if reason:
-            messages.warning(self.request, reason)
+            messages.warning(self.request, gettext(reason))
             return HttpResponseRedirect(self.address())
         if self.request.method == "POST":
             return self.submit(self.form(self.request.POST.copy(), self.request.FILES))
@@ -184,7 +189,7 @@ class Action:
         if is_confirmed and shown != stamp:
             is_other_input = shown.partition(".")[0] != stamp.partition(".")[0]
             add = messages.info if is_other_input else messages.warning
-            add(self.request, NOT_SHOWN if is_other_input else CHANGED)
+            add(self.request, gettext(NOT_SHOWN if is_other_input else CHANGED))
         form.data["stamp"] = stamp
         return self.page(form, preview.lines, self.told(form))
 

@@ -6,6 +6,7 @@ import unicodedata
 import idna
 from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
+from django.utils.translation import gettext_lazy
 
 # No name or address is longer than this.
 MAX_NAME = 254
@@ -37,7 +38,7 @@ CONTROLS_IN_LINE_REFUSED = "Control characters such as line breaks are not allow
 CONTROLS_IN_TEXT_REFUSED = "Control characters other than line breaks and tabs are not allowed."
 OTHER_DIRECTION = "Characters that change the direction of writing are not allowed."
 NOTHING_SHOWN = "Write at least one character that can be seen."
-INVALID_EMAIL = "Enter a valid email address."
+INVALID_EMAIL = gettext_lazy("Enter a valid email address.")
 is_address = EmailValidator(INVALID_EMAIL)
 
 
@@ -109,7 +110,7 @@ def validate_email(email: str) -> None:
     DNS cannot have, and letters such as the long s that only look like those of a mailbox. It also accepts quotation
     marks, with which each mailbox has thousands of spellings (RFC 5321, section 4.1.2)."""
     if email.startswith('"'):
-        raise ValidationError("Write the address without quotation marks.")
+        raise ValidationError(gettext_lazy("Write the address without quotation marks."))
     is_address(email)
     if not email.isascii():
         raise ValidationError(INVALID_EMAIL)

@@ -166,7 +166,7 @@ def form_fields(response):
     [("manager", {"groups"}), ("superuser", {"groups", "is_staff", "is_superuser", "user_permissions"})],
 )
 def test_account_page_has_the_fields_that_one_may_set(client, ada, persona, more):
-    person = {"username", "email", "first_name", "last_name", "is_active"}
+    person = {"username", "email", "first_name", "last_name", "language", "is_active"}
     who = as_persona(client, persona)
 
     assert form_fields(client.get(change_url(ada))) == person | more

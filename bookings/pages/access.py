@@ -7,7 +7,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.translation import override
+from django.utils.translation import gettext, override
 from django.views import View
 
 from bookings.exceptions import BookingNotFound
@@ -57,7 +57,7 @@ def remembered(request: HttpRequest) -> str:
 
 def refused(request: HttpRequest, refusal: Refusal, *, back: str) -> HttpResponse:
     """A page that says why nothing was done, with a link back."""
-    context = {"message": refusal.message, "back": back}
+    context = {"message": gettext(refusal.message), "back": back}
     response = render(request, "bookings/holder/refused.html", context, status=refusal.status)
     if refusal.retry_after:
         response["Retry-After"] = str(refusal.retry_after)
@@ -84,6 +84,8 @@ class OfLink(View):
     """
 
     booking: Booking
+    # None until the booking is known.
+    language: str | None = None
 
     def dispatch(self, request, reference):
         try:
@@ -92,13 +94,15 @@ class OfLink(View):
             if seconds is not None:
                 raise TooManyRequests(seconds)
             self.booking = open_by_link(reference, remembered(request))
-            with override(self.booking.holder_language):
+            self.language = self.booking.holder_language
+            with override(self.language):
                 return super().dispatch(request)
         except BookingNotFound:
             with override(language_of(request)):
                 return self.closed(request, reference)
         except Refusal as refusal:
-            return refused(request, refusal, back=booking_address(reference))
+            with override(self.language or language_of(request)):
+                return refused(request, refusal, back=booking_address(reference))
 
     def closed(self, request, reference) -> HttpResponse:
         return render(request, "bookings/holder/closed.html", status=404)

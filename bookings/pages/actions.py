@@ -207,7 +207,7 @@ class CorrectAddress(HolderAction):
         self.refuse_if_over()
         changes = changes_to(booking, Holder(booking.first_name, booking.last_name, email, is_same=True))
         if not changes:
-            raise InvalidTerms("This is the address of your booking already.", field="email")
+            raise InvalidTerms(gettext("This is the address of your booking already."), field="email")
         simulate(booking.event, [transfer_command(booking, changes)])
         goes = gettext(
             "Mails about this booking go to %(email)s from now on. The first one has a new link to this page."

@@ -10,11 +10,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from threading import Lock
 
 from django.conf import settings
+from django.utils.translation import ngettext
 from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 
 from ticks.exceptions import Refusal
-from ticks.formatting import plural
 
 PERIODS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Each scope remembers this many callers. If there are more, those who were silent longest are forgotten first.
@@ -30,7 +30,12 @@ class TooManyRequests(Refusal):
 
     def __init__(self, seconds: float):
         self.retry_after = math.ceil(seconds)
-        super().__init__(f"Too many requests; try again in {self.retry_after} {plural(self.retry_after, 'second')}.")
+        text = ngettext(
+            "Too many requests; try again in %(seconds)d second.",
+            "Too many requests; try again in %(seconds)d seconds.",
+            self.retry_after,
+        )
+        super().__init__(text % {"seconds": self.retry_after})
 
 
 class MovingWindow:

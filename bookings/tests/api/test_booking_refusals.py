@@ -22,7 +22,12 @@ REFUSED = [
     ("Ada", "cancel", {"tickets": "-3"}, {"tickets": AT_LEAST_ONE}),
     ("Ada", "cancel", {"tickets": HUGE}, {"tickets": ["Ensure this value is less than or equal to 1000000."]}),
     ("Ada", "cancel", {"tickets": ""}, {"tickets": REQUIRED}),
-    ("Ada", "transfer", {"who": "same"}, {"__all__": ["Nothing is different; change the name or the mail address."]}),
+    (
+        "Ada",
+        "transfer",
+        {"who": "same"},
+        {"__all__": ["Nothing is different; change the name, the mail address or the language."]},
+    ),
     ("Ada", "transfer", {"who": ""}, {"who": REQUIRED}),
     (
         "Ada",

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bookings.models import Booking
+from bookings.services.cancellation import cancel_tickets
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.pages.visiting import address, confirm, lines, look, said, text_of, visitor
 
@@ -64,3 +65,53 @@ def test_fault_of_an_address_is_said_in_the_language_of_the_browser(client):
 
     assert "Dieses Feld ist zwingend erforderlich." in text_of(refused)
     assert "E-Mail-Adresse" in text_of(refused)
+
+
+@pytest.mark.usefixtures("mails_on")
+@pytest.mark.parametrize(
+    ("typed", "fault"),
+    [
+        ("ada", "Bitte geben Sie eine gültige E-Mail-Adresse ein."),
+        ('"ada"@example.org', "Schreiben Sie die Adresse ohne Anführungszeichen."),
+    ],
+)
+def test_faults_of_our_own_are_said_in_the_language_of_the_browser(client, typed, fault):
+    assert fault in text_of(client.post("/my/", {"email": typed}, headers=GERMAN))
+
+
+@pytest.mark.parametrize(
+    ("page", "typed", "refusal"),
+    [
+        ("cancel", {"tickets": "4"}, "Diese Buchung hat nur 3 Tickets; mehr können Sie nicht zurückgeben."),
+        ("cancel", {"tickets": "1.000"}, "Schreiben Sie 1000, ohne Trennzeichen."),
+        ("cancel", {"tickets": "0"}, "Dieser Wert muss größer oder gleich 1 sein."),
+        ("address", {"email": "ada@example.org"}, "Das ist schon die Adresse Ihrer Buchung."),
+    ],
+)
+def test_refusal_is_in_the_language_of_the_booking(booking, page, typed, refusal):
+    Booking.objects.update(email="ada@example.org")
+    booking.refresh_from_db()
+
+    assert refusal in text_of(look(visitor(booking), booking, page, **typed))
+
+
+def test_page_that_says_why_nothing_was_done_is_in_the_language_of_the_booking(booking):
+    client = visitor(booking)
+    type(booking.event).objects.update(date=None)
+
+    page = client.get(address(booking, "calendar.ics"))
+
+    assert page.status_code == 409
+    assert '<html lang="de">' in text_of(page)
+    assert "Diese Veranstaltung hat kein Datum" in text_of(page)
+
+
+def test_booking_that_changed_meanwhile_is_said_in_its_language(booking):
+    client = visitor(booking)
+    shown = look(client, booking, "cancel", tickets="1")
+    cancel_tickets(booking, tickets=1)
+
+    assert said(confirm(client, booking, "cancel", shown)) == [
+        "Inzwischen hat sich etwas geändert. Unten steht, was jetzt geschehen würde; bestätigen Sie noch einmal, wenn "
+        "es so passt."
+    ]

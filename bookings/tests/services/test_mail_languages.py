@@ -15,7 +15,9 @@ from bookings.enums import FactKind
 from bookings.models import Booking
 from bookings.outbox import FormerHolder, Mail
 from bookings.services.cancellation import cancel_tickets
+from bookings.services.epochs import with_epochs
 from bookings.services.events import change_event
+from bookings.services.links import link_to
 from bookings.services.tickets import read_ticketed, tickets_of
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.tests.documents.test_pdf import program
@@ -55,7 +57,9 @@ def test_booked_in_german(ada):
         "Guten Tag Ada Lovelace!\n\nIhre Buchung ist bestätigt.\n\nIhre Tickets liegen dieser E-Mail bei.\n\n"
         "Veranstaltung: Gala\nDatum: 3. Juni 2030, 20:00 UTC\n"
         f"Ort: Old Hall\nBuchung: {ada.reference}\nTickets: 3\n\n"
-        "Ihre Buchung umfasst 3 Tickets.\n\nDiese E-Mail wurde automatisch verschickt.\n"
+        "Ihre Buchung umfasst 3 Tickets.\n\n"
+        f"Ihre Buchung ansehen oder ändern:\n{link_to(with_epochs().get())}\n\n"
+        "Diese E-Mail wurde automatisch verschickt.\n"
     )
     assert '<html lang="de">' in html
     for part in ("Guten Tag Ada Lovelace!", "Ihre Buchung ist bestätigt.", "3. Juni 2030, 20:00 UTC"):

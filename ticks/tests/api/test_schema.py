@@ -188,7 +188,7 @@ def test_schema_publishes_no_docstring(schema):
     views = [operation["description"] for _, operation in operations(schema) if "description" in operation]
 
     # The words of a choice are described.
-    assert described == {"BookingStatus", "ChangeKind", "WaitlistPolicy"}
+    assert described == {"BookingStatus", "ChangeKind", "Language", "WaitlistPolicy"}
     assert [text for text in views if "`" not in text and text != "Its bookings are kept, cancelled with it."] == []
 
 
