@@ -164,6 +164,11 @@ else:
 # These functions say what is wrong with a server that is ready all the same. `/readyz` shows it.
 READINESS_WARNINGS = ["bookings.services.reports.delivery_warnings"]
 
+# Webhooks
+
+# on lets webhooks go to private addresses, and by http.
+WEBHOOK_ALLOW_PRIVATE = environment.switch("WEBHOOK_ALLOW_PRIVATE", False)
+
 # Applications
 
 INSTALLED_APPS = [
