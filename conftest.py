@@ -19,6 +19,7 @@ pytest_plugins = [
     "ticks.tests.faults",
     "ticks.tests.served",
     "bookings.tests.mail_server",
+    "bookings.tests.receiver",
 ]
 
 

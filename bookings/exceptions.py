@@ -186,6 +186,17 @@ class NobodyToTell(Refusal):
     message = "None of these bookings has a mail address, so there is nobody to write to."
 
 
+class WebhookNameTaken(Refusal):
+    code = "webhook_name_taken"
+    message = "There is a webhook of this name already; choose another name."
+    field = "name"
+
+
+class MessageInFlight(Refusal):
+    code = "message_in_flight"
+    message = "This message is being sent at the moment; look again in a few seconds."
+
+
 class KeyReused(Refusal):
     status = 422
     code = "idempotency_key_reused"

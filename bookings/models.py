@@ -21,6 +21,7 @@ from bookings.outbox import (  # noqa: F401 (Django finds models here)
     MailChoice,
 )
 from bookings.rules import part_of_waitlist
+from bookings.webhooks import Webhook, WebhookAttempt, WebhookMessage  # noqa: F401 (Django finds models here)
 from events.models import Event
 from ticks.db.fields import ExactCharField, ExactEmailField, ExactTextField
 from ticks.languages import MAX_LANGUAGE

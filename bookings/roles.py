@@ -20,6 +20,8 @@ MANAGERS_MAY = [
     ("bookings", "booking", "reorder_waitlist"),
     ("bookings", "booking", "export_booking"),
     ("bookings", "announcement", "write_to_holders"),
+    ("bookings", "webhook", "view_webhook"),
+    ("bookings", "webhook", "manage_webhook"),
     ("accounts", "user", "view_user"),
     ("accounts", "user", "add_user"),
     ("accounts", "user", "change_user"),

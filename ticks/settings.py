@@ -162,12 +162,16 @@ elif MAIL_ENABLED:
 else:
     MAIL_STATUS = "EMAIL_URL is not set, so nobody is told anything by mail, also not later of what happens now."
 # These functions say what is wrong with a server that is ready all the same. `/readyz` shows it.
-READINESS_WARNINGS = ["bookings.services.reports.delivery_warnings"]
+READINESS_WARNINGS = [
+    "bookings.services.reports.delivery_warnings",
+    "bookings.services.webhooks.lag.webhook_warnings",
+]
 
 # Webhooks
 
 # on lets webhooks go to private addresses, and by http.
 WEBHOOK_ALLOW_PRIVATE = environment.switch("WEBHOOK_ALLOW_PRIVATE", False)
+WEBHOOK_DAYS = environment.whole("WEBHOOK_DAYS", 30, 7, 3660)
 
 # Applications
 

@@ -32,6 +32,7 @@ BOOKINGS = "bookings/migrations/0001_initial.py"
 MAILS = "bookings/migrations/0013_mails.py"
 MAIL_CHOICES = "bookings/migrations/0016_mail_choices.py"
 ANNOUNCEMENTS = "bookings/migrations/0017_announcements.py"
+WEBHOOKS = "bookings/migrations/0019_webhooks.py"
 
 CONSTRAINTS = [
     Constraint("event_has_tickets", EVENTS),
@@ -70,6 +71,10 @@ CONSTRAINTS = [
     Constraint("mail_choice_unique", MAIL_CHOICES, "bookings/tests/models/test_outbox.py"),
     Constraint("mail_choice_has_entries", MAIL_CHOICES, "bookings/tests/models/test_outbox.py"),
     Constraint("announcement_unique", ANNOUNCEMENTS, "bookings/tests/models/test_outbox.py"),
+    Constraint("webhook_message_unique", WEBHOOKS, "bookings/tests/models/test_webhooks.py"),
+    Constraint("webhook_message_sent_has_time", WEBHOOKS, "bookings/tests/models/test_webhooks.py"),
+    Constraint("webhook_state_known", WEBHOOKS, "bookings/tests/models/test_webhooks.py"),
+    Constraint("webhook_former_secret_ends", WEBHOOKS, "bookings/tests/models/test_webhooks.py"),
 ]
 
 GUARDS = [
@@ -680,6 +685,91 @@ GUARDS = [
         ' if user == request.user else ""',
         "",
         "bookings/tests/api/test_languages.py -k admin",
+    ),
+    # Webhooks
+    Guard(
+        "webhooks: each address is checked as it is connected to",
+        "ticks/outbound.py",
+        "if not may_ask(ipaddress.ip_address(host)):",
+        "if False:",
+        "ticks/tests/test_outbound.py",
+    ),
+    Guard(
+        "webhooks: an IPv4 address within IPv6 is checked",
+        "ticks/outbound.py",
+        "if inner is not None:",
+        "if False:",
+        "ticks/tests/test_outbound.py",
+    ),
+    Guard(
+        "webhooks: no redirect is followed",
+        "ticks/outbound.py",
+        "allow_redirects=False",
+        "allow_redirects=True",
+        "ticks/tests/test_outbound.py -k redirect",
+    ),
+    Guard(
+        "webhooks: a request has an end",
+        "ticks/outbound.py",
+        "        timeout=aiohttp.ClientTimeout(total=WHOLE_SECONDS),\n",
+        "",
+        "ticks/tests/test_outbound.py -k byte_by_byte",
+    ),
+    Guard(
+        "webhooks: those of a booking leave in order",
+        "bookings/webhooks.py",
+        "filter(~Exists(earlier))",
+        "all()",
+        "bookings/tests/services/test_webhook_delivery.py -k holds_up_only",
+    ),
+    Guard(
+        "webhooks: only webhooks that are still there are moved on",
+        "bookings/services/webhooks/feed.py",
+        "filter(state=Webhook.State.ON, **place)",
+        "filter(state=Webhook.State.ON)",
+        "bookings/tests/services/test_webhook_delivery.py -k two_that_read",
+    ),
+    Guard(
+        "webhooks: the cursor commits with the messages",
+        "bookings/services/webhooks/feed.py",
+        "@in_one_transaction\ndef store",
+        "def store",
+        "bookings/tests/services/test_webhook_delivery.py -k interrupted",
+    ),
+    Guard(
+        "webhooks: nobody is told of a rehearsal",
+        "bookings/services/webhooks/feed.py",
+        " if entry.event_id not in muted",
+        "",
+        "bookings/tests/services/test_webhook_delivery.py -k rehearsal",
+    ),
+    Guard(
+        "webhooks: a message that fails for too long is not passed over",
+        "bookings/webhooks.py",
+        "self.State.GIVEN_UP if self.kind == PING else self.State.WAITING",
+        "self.State.GIVEN_UP",
+        "bookings/tests/services/test_webhook_delivery.py -k fails_for_a_day",
+    ),
+    Guard(
+        "webhooks: the secret is the one that was shown",
+        "bookings/services/webhooks/signing.py",
+        "if digest_of(secret) != webhook.secret_digest:",
+        "if False:",
+        "bookings/tests/services/test_webhook_delivery.py -k another_secret_key",
+    ),
+    Guard(
+        "webhooks: the former secret ends",
+        "bookings/services/webhooks/signing.py",
+        " and now < webhook.former_until",
+        "",
+        "bookings/tests/services/test_webhook_delivery.py -k both_secrets",
+    ),
+    Guard(
+        "webhooks: they have a permission of their own",
+        "bookings/admin/webhooks/actions.py",
+        'permission = "bookings.manage_webhook"',
+        'permission = "bookings.view_booking"',
+        "bookings/tests/admin/test_webhooks.py -k only_managers",
     ),
     # Actions of staff
     Guard(

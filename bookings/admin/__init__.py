@@ -3,5 +3,6 @@
 from bookings.admin import home, ledger
 from bookings.admin.bookings import admin as bookings_admin
 from bookings.admin.events import admin as events_admin
+from bookings.admin.webhooks import admin as webhooks_admin
 
-__all__ = ["bookings_admin", "events_admin", "home", "ledger"]
+__all__ = ["bookings_admin", "events_admin", "home", "ledger", "webhooks_admin"]

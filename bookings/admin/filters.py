@@ -88,20 +88,28 @@ class ByEventFilterForm(FilterForm):
         value = self.cleaned_data["event"].strip()
         if not value:
             return None
-        event = Event.objects.filter(pk=number_in(value)).first()
-        if event:
-            return event
-        words = fold_words(value)
-        # The search looks at venues and descriptions too. A description is long, and many events may match.
-        found = Event.objects.search(value).order_by("-pk").only("name", "date", "time_zone")
-        events = [event for event in found if all(word in search_text(event.name) for word in words)][:MAX_CHOICES]
-        same = [event for event in events if fold_words(event.name) == words]
-        if len(events) == 1 or len(same) == 1:
-            return Event.objects.get(pk=(same or events)[0].pk)
-        self.events = events
-        if not events:
+        found = events_meant(value)
+        if len(found) == 1:
+            return found[0]
+        self.events = found
+        if not found:
             raise forms.ValidationError("No event has this number, or this in its name.")
         raise forms.ValidationError("Several events have this in their names. Type more of it, or choose one:")
+
+
+def events_meant(value: str) -> list[Event]:
+    """The event with this number or name, or some with this in their names."""
+    event = Event.objects.filter(pk=number_in(value)).first()
+    if event:
+        return [event]
+    words = fold_words(value)
+    # The search looks at venues and descriptions too. A description is long, and many events may match.
+    found = Event.objects.search(value).order_by("-pk").only("name", "date", "time_zone")
+    events = [event for event in found if all(word in search_text(event.name) for word in words)][:MAX_CHOICES]
+    same = [event for event in events if fold_words(event.name) == words]
+    if len(events) == 1 or len(same) == 1:
+        return [Event.objects.get(pk=(same or events)[0].pk)]
+    return events
 
 
 class FilteredList(ChangeList):

@@ -82,6 +82,10 @@ def booking_url(booking_id: int) -> str:
     return reverse("admin:bookings_booking_page", args=[booking_id])
 
 
+def webhook_url(webhook_id: int) -> str:
+    return reverse("admin:bookings_webhook_page", args=[webhook_id])
+
+
 def event_link(event: Event) -> str:
     return format_html('<a href="{}">{}</a>', event_url(event.pk), event)
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from bookings.admin.formatting import booking_url, event_url
+from bookings.admin.formatting import booking_url, event_url, webhook_url
 from bookings.models import Booking, LedgerEntry
 from bookings.outbox import MailChoice
 from bookings.services.reports import (
@@ -23,6 +23,8 @@ from bookings.services.reports import (
     opening_soon,
     sold_out_with_waitlist,
 )
+from bookings.services.webhooks.lag import webhook_lag, webhooks_in_trouble
+from bookings.webhooks import Webhook
 from events.models import Event
 from ticks.formatting import bar, counted, format_duration, format_time, local_time, plural, usual_zone
 
@@ -69,6 +71,7 @@ def dashboard(request: HttpRequest) -> dict:
                 *inventory_notices(),
                 *upkeep_notices(now),
                 *delivery_notices(now),
+                *(webhook_notices(now) if request.user.has_perm("bookings.view_webhook") else []),
                 *waitlist_notices(now, count=totals["sold_out_with_waitlist"]),
                 *opening_notices(now, count=totals["opening_soon"]),
             ],
@@ -128,6 +131,22 @@ def delivery_notices(now: datetime) -> list[Notice]:
         notices.append(Notice("bad", "Mail given up", text, reference, booking_url(mail.booking_id)))
     if len(given_up) > MAX_NOTICES_OF_A_KIND:
         notices.append(Notice("bad", "Mail given up", "and more"))
+    return notices
+
+
+def webhook_notices(now: datetime) -> list[Notice]:
+    unread, unsent = webhook_lag(now)
+    notices = []
+    if since := min((moment for moment in (unread, unsent) if moment), default=None):
+        text = f"Nothing has been sent since {format_time(since, now=now)}. Check that manage.py deliver is running."
+        notices.append(Notice("bad", "Webhooks are late", text))
+    for webhook in webhooks_in_trouble(MAX_NOTICES_OF_A_KIND):
+        if webhook.state == Webhook.State.FAILED:
+            level, label, text = "bad", "Webhook off", webhook.off_reason
+        else:
+            since = format_time(webhook.failing_since, now=now)
+            level, label, text = "warn", "Webhook fails", f"Its receiver has taken nothing since {since}."
+        notices.append(Notice(level, label, text, webhook.name, webhook_url(webhook.pk)))
     return notices
 
 

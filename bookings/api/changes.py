@@ -9,13 +9,13 @@ from bookings.api.serializers import (
     ChangeSerializer,
     ChangesQuerySerializer,
     EventChangesQuerySerializer,
-    change_data,
 )
 from bookings.exceptions import UnknownCursor
 from bookings.models import LedgerEntry
 from bookings.services.changes import (
     BEGINNING,
     Cursor,
+    change_data,
     changes_after,
     changes_of_event,
     end_of_feed,

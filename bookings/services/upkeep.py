@@ -11,6 +11,7 @@ from accounts.services import expired_rows, prune_accounts
 from bookings.models import IdempotencyKey
 from bookings.outbox import FormerHolder, LinkRequest, Mail
 from bookings.services.events import CANCEL_SECONDS, finish_cancellation, unfinished_cancellations
+from bookings.webhooks import Webhook, WebhookMessage
 from ticks.db.outgoing import Outgoing
 from ticks.db.transactions import delete_in_batches
 
@@ -48,11 +49,12 @@ def finish_cancellations(*, seconds: float = float("inf")) -> list[int]:
 
 
 def prune() -> tuple[int, int, int]:
-    """Deletes what has expired. Returns how many idempotency keys, how many rows of accounts, and how many mails with
-    their former holders."""
+    """Deletes what has expired. Returns how many idempotency keys, how many rows of accounts, and how many messages:
+    mails with their former holders, and those of webhooks."""
     now = timezone.now()
-    mails = sum(map(delete_in_batches, [*expired_mail_rows(now), expired_link_requests(now)]))
-    return delete_in_batches(expired_keys(now)), prune_accounts(), mails
+    expired = [*expired_mail_rows(now), expired_link_requests(now), expired_webhook_messages(now)]
+    messages = sum(map(delete_in_batches, expired))
+    return delete_in_batches(expired_keys(now)), prune_accounts(), messages
 
 
 def has_expired(moment: datetime) -> bool:
@@ -61,6 +63,7 @@ def has_expired(moment: datetime) -> bool:
     The rows tell it by themselves, so all processes and hosts see the same and nobody has to note when it was done.
     """
     expired = [expired_keys(moment), *expired_rows(moment), *expired_mail_rows(moment), expired_link_requests(moment)]
+    expired.append(expired_webhook_messages(moment))
     return any(rows.exists() for rows in expired)
 
 
@@ -76,6 +79,14 @@ def expired_mail_rows(moment: datetime) -> list[QuerySet]:
 
 def expired_link_requests(moment: datetime) -> QuerySet:
     return done_before(LinkRequest, moment - timedelta(days=settings.MAIL_DAYS))
+
+
+def expired_webhook_messages(moment: datetime) -> QuerySet:
+    """The messages that were sent or given up, and are no longer kept at this moment. Their attempts go with them."""
+    oldest = moment - timedelta(days=settings.WEBHOOK_DAYS)
+    # With the webhooks named, an index leads to the rows.
+    webhooks = list(Webhook.objects.values_list("pk", flat=True))
+    return done_before(WebhookMessage, oldest).filter(webhook__in=webhooks)
 
 
 def done_before(model: type[Outgoing], moment: datetime) -> QuerySet:

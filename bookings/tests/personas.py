@@ -7,6 +7,7 @@ from rest_framework.test import APIClient
 
 from accounts import tokens
 from accounts.tests.factories import UserFactory
+from bookings.services.webhooks.subscriptions import Terms, create_webhook, ping
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import digest_of_all_tables
 
@@ -29,6 +30,7 @@ def stage() -> SimpleNamespace:
     people["deactivated"].is_active = False
     people["deactivated"].save(update_fields=["is_active"])
     other_event, group = EventFactory(), Group.objects.create(name="Ushers")
+    webhook, _ = create_webhook(Terms("Till", "https://till.example.org/", None, []))
     return SimpleNamespace(
         event=event,
         other_event=other_event,
@@ -37,6 +39,8 @@ def stage() -> SimpleNamespace:
         clients=clients,
         entry=event.ledger.first().pk,
         group=group.pk,
+        webhook=webhook.pk,
+        message=ping(webhook).pk,
         digest=digest_of_all_tables(),
     )
 

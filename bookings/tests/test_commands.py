@@ -121,7 +121,9 @@ def test_prune_deletes_only_what_has_run_out(user):
 
     said = run("prune")
 
-    assert said == "Deleted 1 idempotency keys, 2 expired logins and attempt counters, 0 old mails.\n"
+    assert (
+        said == "Deleted 1 idempotency keys, 2 expired logins and attempt counters, 0 old rows of mails and webhooks.\n"
+    )
     assert IdempotencyKey.objects.get().created_at > now - timedelta(hours=24)
     assert LoginSession.objects.get().expires_at > now
     assert AttemptCounter.objects.get().expires_at > now

@@ -59,6 +59,9 @@ class Outgoing(models.Model):
         SENT = "sent", "Sent"
         GIVEN_UP = "given_up", "Given up"
 
+    # What becomes of a message that has failed for too long.
+    exhausted_state = State.GIVEN_UP
+
     state = models.CharField(max_length=16, choices=State.choices, default=State.WAITING)
     due_at = models.DateTimeField()
     give_up_at = models.DateTimeField(help_text="A message that fails later than this is given up.")
@@ -85,19 +88,22 @@ class Outgoing(models.Model):
 
     @in_one_transaction
     def postpone(self, error: str) -> bool:
-        """Counts a failed attempt. The next one comes after a pause; a message that is too old by then is given up.
-        Returns whether it is."""
+        """Counts a failed attempt. The next one comes after a pause; a message that has failed for too long is given
+        up. Returns whether it has."""
         now = timezone.now()
         self.attempts += 1
-        is_given_up = now >= self.give_up_at and self.attempts >= LEAST_ATTEMPTS
+        is_exhausted = self.is_exhausted(now)
         self.leased().update(
-            state=self.State.GIVEN_UP if is_given_up else self.State.WAITING,
+            state=self.exhausted_state if is_exhausted else self.State.WAITING,
             attempts=self.attempts,
             due_at=now + backoff(self.attempts, first=FIRST_PAUSE, longest=LONGEST_PAUSE),
             error=self.shortened(error),
             lease=None,
         )
-        return is_given_up
+        return is_exhausted
+
+    def is_exhausted(self, now: datetime) -> bool:
+        return now >= self.give_up_at and self.attempts >= LEAST_ATTEMPTS
 
     @in_one_transaction
     def store_error(self, error: str) -> None:

@@ -3,9 +3,10 @@ import signal
 import threading
 
 from django.conf import settings
-from django.core.management import BaseCommand
+from django.core.management import BaseCommand, CommandError
 
 from bookings.services.delivery import Delivery
+from bookings.services.webhooks.delivery import WebhookDelivery
 from ticks.db.migrations import refuse_other_schema
 from ticks.formatting import counted
 
@@ -15,9 +16,9 @@ POLL_SECONDS = 1
 
 class Command(BaseCommand):
     help = (
-        "Sends mails to holders about what happened to their bookings, until it is stopped. Any number may run, on any "
-        "hosts. Without a mail server (EMAIL_URL) it skips what happens and sends nothing, except on SQLite, where "
-        "mails are written to files."
+        "Sends mails to holders about what happened to their bookings, and changes to webhooks, until it is stopped. "
+        "Any number may run, on any hosts. Without a mail server (EMAIL_URL) it skips what happens and sends no mails, "
+        "except on SQLite, where mails are written to files."
     )
 
     def add_arguments(self, parser):
@@ -36,13 +37,24 @@ class Command(BaseCommand):
         def is_stopping() -> bool:
             return stopping.is_set() or parent not in (None, os.getppid())
 
+        # Neither a mail server nor a receiver that hangs holds up the other.
+        webhooks = WebhookDelivery(is_stopping=is_stopping)
+        webhooks_thread = threading.Thread(target=webhooks.run, kwargs={"once": once}, daemon=True)
+        webhooks_thread.start()
         delivery = Delivery(is_stopping=is_stopping)
         while not is_stopping():
             has_more = delivery.run_once()
             if once and not has_more:
                 break
+            if not (once or webhooks_thread.is_alive() or is_stopping()):
+                # Whoever started this process starts it again.
+                raise CommandError("Webhooks are no longer sent; the log says why.")
             if not has_more:
                 stopping.wait(POLL_SECONDS)
+        webhooks_thread.join()
         if once:
             failed = f" {counted(delivery.failed, 'attempt')} failed and will be repeated." if delivery.failed else ""
             self.stdout.write(f"Sent {counted(delivery.sent, 'mail')}.{failed}")
+            if webhooks.sent or webhooks.failed:
+                failed = f" {counted(webhooks.failed, 'attempt')} failed." if webhooks.failed else ""
+                self.stdout.write(f"Sent {counted(webhooks.sent, 'message')} to webhooks.{failed}")

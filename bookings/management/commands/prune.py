@@ -7,15 +7,17 @@ from ticks.formatting import counted
 
 class Command(BaseCommand):
     help = (
-        "Deletes what has run out: idempotency keys, expired logins, attempt counters and old mails. Finishes "
+        "Deletes what has run out: idempotency keys, expired logins, attempt counters, old mails and "
+        "webhook messages. Finishes "
         "cancellations of events that were interrupted. Run it daily."
     )
 
     def handle(self, *args, **options):
         refuse_other_schema()
-        keys, rows, mails = prune()
+        keys, rows, messages = prune()
         self.stdout.write(
-            f"Deleted {keys} idempotency keys, {rows} expired logins and attempt counters, {mails} old mails."
+            f"Deleted {keys} idempotency keys, {rows} expired logins and attempt counters, "
+            f"{messages} old rows of mails and webhooks."
         )
         if failed := finish_cancellations():
             events = f"{counted(len(failed), 'event')} ({', '.join(map(str, failed))})"

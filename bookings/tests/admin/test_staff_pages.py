@@ -39,7 +39,7 @@ def sections(content: str) -> list[str]:
 def test_header_leads_to_all_that_may_be_seen(box_office):
     content = page(box_office, "/admin/")
 
-    assert sections(content) == ["Home", "Events", "Bookings", "Ledger", "Users", "Groups"]
+    assert sections(content) == ["Home", "Events", "Bookings", "Ledger", "Webhooks", "Users", "Groups"]
     assert '<form id="site-search-form" action="/admin/bookings/booking/" method="get"' in content
 
 
@@ -49,6 +49,7 @@ def test_header_leads_to_all_that_may_be_seen(box_office):
         ([], ["Home"]),
         (["view_event"], ["Home", "Events"]),
         (["view_booking", "view_ledgerentry"], ["Home", "Bookings", "Ledger"]),
+        (["view_webhook"], ["Home", "Webhooks"]),
         (["view_user"], ["Home", "Users"]),
     ],
 )

@@ -169,6 +169,38 @@ GET    /admin/bookings/ledgerentry/add/                      302   302   302   3
 POST   /admin/bookings/ledgerentry/add/                      302   302   302   302   302   302   403   403
 GET    /admin/bookings/ledgerentry/export/<str:kind>/        302   302   302   302   302   302   403   404
 POST   /admin/bookings/ledgerentry/export/<str:kind>/        302   302   302   302   302   302   405   405
+GET    /admin/bookings/webhook/                              302   302   302   302   302   302   403   200
+POST   /admin/bookings/webhook/                              302   302   302   302   302   302   403   200
+GET    /admin/bookings/webhook/<path:object_id>/             302   302   302   302   302   302   403   200
+POST   /admin/bookings/webhook/<path:object_id>/             302   302   302   302   302   302   403   200
+GET    /admin/bookings/webhook/<path:object_id>/change/      302   302   302   302   302   302   302   302
+POST   /admin/bookings/webhook/<path:object_id>/change/      302   302   302   302   302   302   302   302
+GET    /admin/bookings/webhook/<path:object_id>/delete/      302   302   302   302   302   302   403   403
+POST   /admin/bookings/webhook/<path:object_id>/delete/      302   302   302   302   302   302   403   403
+GET    /admin/bookings/webhook/<path:object_id>/history/     302   302   302   302   302   302   403   200
+POST   /admin/bookings/webhook/<path:object_id>/history/     302   302   302   302   302   302   403   200
+GET    /admin/bookings/webhook/<str:pk>/                     302   302   302   302   302   302   403   200
+POST   /admin/bookings/webhook/<str:pk>/                     302   302   302   302   302   302   403   200
+GET    /admin/bookings/webhook/<str:pk>/edit/                302   302   302   302   302   302   403   200
+POST   /admin/bookings/webhook/<str:pk>/edit/                302   302   302   302   302   302   403   200
+GET    /admin/bookings/webhook/<str:pk>/off/                 302   302   302   302   302   302   403   200
+POST   /admin/bookings/webhook/<str:pk>/off/                 302   302   302   302   302   302   403   200
+GET    /admin/bookings/webhook/<str:pk>/on/                  302   302   302   302   302   302   403   302
+POST   /admin/bookings/webhook/<str:pk>/on/                  302   302   302   302   302   302   403   302
+GET    /admin/bookings/webhook/<str:pk>/ping/                302   302   302   302   302   302   403   200
+POST   /admin/bookings/webhook/<str:pk>/ping/                302   302   302   302   302   302   403   200
+GET    /admin/bookings/webhook/<str:pk>/replay/              302   302   302   302   302   302   403   200
+POST   /admin/bookings/webhook/<str:pk>/replay/              302   302   302   302   302   302   403   200
+GET    /admin/bookings/webhook/<str:pk>/rotate/              302   302   302   302   302   302   403   200
+POST   /admin/bookings/webhook/<str:pk>/rotate/              302   302   302   302   302   302   403   200
+GET    /admin/bookings/webhook/add/                          302   302   302   302   302   302   403   200
+POST   /admin/bookings/webhook/add/                          302   302   302   302   302   302   403   200
+GET    /admin/bookings/webhook/message/<str:pk>/             302   302   302   302   302   302   403   200
+POST   /admin/bookings/webhook/message/<str:pk>/             302   302   302   302   302   302   403   200
+GET    /admin/bookings/webhook/message/<str:pk>/again/       302   302   302   302   302   302   403   200
+POST   /admin/bookings/webhook/message/<str:pk>/again/       302   302   302   302   302   302   403   200
+GET    /admin/bookings/webhook/message/<str:pk>/drop/        302   302   302   302   302   302   403   200
+POST   /admin/bookings/webhook/message/<str:pk>/drop/        302   302   302   302   302   302   403   200
 GET    /admin/events/event/                                  302   302   302   302   302   302   403   200
 POST   /admin/events/event/                                  302   302   302   302   302   302   403   200
 GET    /admin/events/event/<path:object_id>/                 302   302   302   302   302   302   403   200
@@ -248,6 +280,8 @@ def concrete(world, route):
         "user": world.people["owner"].pk,
         "ledgerentry": world.entry,
         "group": world.group,
+        "message": world.message,
+        "webhook": world.webhook,
     }
     if route.startswith("/my/"):
         # The pages of a booking are open to nobody who has not opened the link, whoever is logged in.

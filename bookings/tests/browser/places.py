@@ -5,6 +5,9 @@ from typing import NamedTuple
 from bookings.management.commands.seed_demo import DEMOS, PEOPLE, make_event, make_person
 from bookings.models import Booking, LedgerEntry
 from bookings.services.cancellation import cancel_tickets
+from bookings.services.webhooks.feed import read_feed
+from bookings.services.webhooks.subscriptions import Terms, create_webhook
+from bookings.webhooks import Webhook, WebhookAttempt, WebhookMessage
 from events.models import Event
 
 ALL = ("superuser", "manager", "box_office")
@@ -48,6 +51,14 @@ PLACES = [
     Place("booking-history", "/admin/bookings/booking/{booking}/history/", ALL),
     Place("ledger", "/admin/bookings/ledgerentry/", ALL),
     Place("ledger-entry", "/admin/bookings/ledgerentry/{entry}/change/", ALL),
+    Place("webhooks", "/admin/bookings/webhook/", HEADS),
+    Place("webhook", "/admin/bookings/webhook/{webhook}/", HEADS),
+    Place("webhook-new", "/admin/bookings/webhook/add/", HEADS),
+    Place("webhook-edit", "/admin/bookings/webhook/{webhook}/edit/", HEADS),
+    Place("webhook-rotate", "/admin/bookings/webhook/{webhook}/rotate/", HEADS),
+    Place("webhook-replay", "/admin/bookings/webhook/{webhook}/replay/", HEADS),
+    Place("webhook-message", "/admin/bookings/webhook/message/{message}/", HEADS),
+    Place("webhook-message-drop", "/admin/bookings/webhook/message/{message}/drop/", HEADS),
     Place("users", "/admin/accounts/user/", HEADS),
     Place("user", "/admin/accounts/user/{user}/change/", HEADS),
     Place("user-history", "/admin/accounts/user/{user}/history/", HEADS),
@@ -74,6 +85,12 @@ def seed(admin) -> None:
     for demo in DEMOS:
         make_event(demo, admin=admin, people=people)
     cancel_tickets(Booking.objects.filter(event__name=STRICT).first(), actor=admin)
+    webhook, _ = create_webhook(Terms("Till", "https://till.example.org/hooks", None, []), from_beginning=True)
+    read_feed()
+    message = WebhookMessage.objects.filter(webhook=webhook, kind="booked").last()
+    for status, answer in ((502, "<html><title>Bad gateway</title>"), (None, "No answer within 10 seconds.")):
+        WebhookAttempt.objects.create(message=message, milliseconds=120, status=status, answer=answer)
+    message.postpone("No answer within 10 seconds.")
 
 
 def ids() -> dict[str, int]:
@@ -87,5 +104,7 @@ def ids() -> dict[str, int]:
         "holding": Booking.objects.filter(event=event, status="completed").first().pk,
         "fitting": Booking.objects.filter(event__name=STRICT, status="waitlisted").last().pk,
         "user": waiting.user_id,
+        "webhook": Webhook.objects.get().pk,
+        "message": WebhookMessage.objects.exclude(error="").get().pk,
         "entry": LedgerEntry.objects.filter(booking=waiting).first().pk,
     }

@@ -1,0 +1,1 @@
+"""Webhooks: `feed` makes messages of changes, `delivery` sends them, `subscriptions` is what staff do with them."""
