@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import django
@@ -26,6 +27,7 @@ PROCESSES = 2
 # Of 1,000 mails so many are refused, taken so late that nobody waits, and taken while the connection is lost.
 REFUSED, HANGING, LOST = 30, 1, 10
 HANG_SECONDS = 12
+STOP_SECONDS = 3
 # A killed process keeps its mails for five minutes, and a refused mail may wait a few minutes for its third attempt.
 TIMEOUT_SECONDS = 600
 TOLD = ("booked", "waitlisted", "promoted", "reduced", "cancelled")
@@ -58,16 +60,22 @@ def accept_mails(port: int, inbox: str) -> None:
 
 
 class Stage:
-    """The processes that deliver, and the mail server. What was killed is started again."""
+    """The processes that deliver, and the server that they deliver to. What was killed is started again."""
 
-    def __init__(self, port: int, inbox: str):
-        self.port, self.inbox = port, inbox
+    def __init__(self, name: str, serve: Callable[[int, str], None]):
+        self.name, self.serve = name, serve
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.inbox = Path(tempfile.mkdtemp(prefix="ticks-chaos-")) / "inbox"
+        self.inbox.touch()
         self.server: multiprocessing.Process | None = None
         self.deliveries: list[subprocess.Popen] = []
 
     def start_all(self) -> None:
         if self.server is None or not self.server.is_alive():
-            self.server = multiprocessing.Process(target=accept_mails, args=[self.port, self.inbox], daemon=True)
+            arguments = [self.port, str(self.inbox)]
+            self.server = multiprocessing.Process(target=self.serve, args=arguments, daemon=True)
             self.server.start()
         self.deliveries = [process for process in self.deliveries if process.poll() is None]
         while len(self.deliveries) < PROCESSES:
@@ -76,7 +84,8 @@ class Stage:
             self.deliveries.append(subprocess.Popen(command, cwd=ROOT, **quiet))  # noqa: S603 (our own command)
 
     def disturb(self) -> str:
-        fault = random.choice(["deliver killed", "deliver stopped", "mail server killed"])  # noqa: S311 (chaos)
+        faults = ["deliver killed", "deliver stopped", f"{self.name} killed", f"{self.name} stopped"]
+        fault = random.choice(faults)  # noqa: S311 (chaos)
         victim = random.choice(self.deliveries)  # noqa: S311 (chaos)
         if fault == "deliver killed":
             victim.kill()
@@ -85,11 +94,19 @@ class Stage:
             victim.send_signal(signal.SIGSTOP)
             time.sleep(2)
             victim.send_signal(signal.SIGCONT)
+        elif fault == f"{self.name} stopped":
+            os.kill(self.server.pid, signal.SIGSTOP)
+            time.sleep(STOP_SECONDS)
+            os.kill(self.server.pid, signal.SIGCONT)
         else:
             self.server.kill()
             self.server.join()
             time.sleep(2)
         return fault
+
+    def came(self) -> list[str]:
+        """The identities of what came, in order."""
+        return self.inbox.read_text().split()
 
     def end(self) -> None:
         for process in self.deliveries:
@@ -131,38 +148,48 @@ def main() -> int:
     parser.add_argument("--bookings", type=int, default=2000)
     parser.add_argument("--seconds", type=int, default=60, help="how long it is disturbed")
     options = parser.parse_args()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    os.environ |= {"EMAIL_URL": f"smtp://127.0.0.1:{port}", "DEFAULT_FROM_EMAIL": "ticks@example.org"}
+    stage = Stage("mail server", accept_mails)
     os.environ |= {
+        "EMAIL_URL": f"smtp://127.0.0.1:{stage.port}",
+        "DEFAULT_FROM_EMAIL": "ticks@example.org",
         "SITE_URL": "http://127.0.0.1:8000",
         "MAIL_DELAY_SECONDS": "0",
-        "DJANGO_SETTINGS_MODULE": "ticks.settings",
     }
-    inbox = Path(tempfile.mkdtemp(prefix="ticks-mails-")) / "inbox"
-    inbox.touch()
+    migrate()
+    faults = disturb(stage, expected, bookings=options.bookings, seconds=options.seconds)
+    return compare(expected(), stage.came(), faults)
+
+
+def migrate() -> None:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "ticks.settings"
     django.setup()
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    stage, faults = Stage(port, str(inbox)), Counter()
+
+
+def disturb(
+    stage: Stage, expected: Callable[[], dict[str, tuple[int, int]]], *, bookings: int, seconds: int
+) -> Counter[str]:
+    """Disturbs while bookings are made, and for so many seconds at least; then waits until all has come. Returns how
+    often what was done."""
+    faults: Counter[str] = Counter()
     try:
-        buyers = multiprocessing.get_context("spawn").Process(target=book, args=[options.bookings])
+        buyers = multiprocessing.get_context("spawn").Process(target=book, args=[bookings])
         buyers.start()
-        until = time.monotonic() + options.seconds
+        until = time.monotonic() + seconds
         while time.monotonic() < until or buyers.is_alive():
             stage.start_all()
             time.sleep(random.uniform(1, 5))  # noqa: S311 (chaos)
             faults[stage.disturb()] += 1
         wanted = expected()
         until = time.monotonic() + TIMEOUT_SECONDS
-        while time.monotonic() < until and wanted.keys() - set(inbox.read_text().split()):
+        while time.monotonic() < until and wanted.keys() - set(stage.came()):
             stage.start_all()
             time.sleep(1)
     finally:
         stage.end()
-    return compare(wanted, inbox.read_text().split(), faults)
+    return faults
 
 
 def compare(wanted: dict[str, tuple[int, int]], came: list[str], faults: Counter) -> int:
