@@ -74,6 +74,8 @@ PLACES = [
 OUTSIDE = [
     Place("login", "/admin/login/", ()),
     Place("start", "/", ()),
+    Place("lost-link", "/my/", ()),
+    Place("lost-link-sent", "/my/sent", ()),
     Place("api-docs", "/api/docs", ()),
     Place("api-login", "/api-auth/login/", ()),
 ]
