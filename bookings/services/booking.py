@@ -38,7 +38,7 @@ class Receipt:
     is_replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BookingRequest:
     """A caller's request. `user` is the holder (None: a guest). `actor` is who asks, if it is not the holder."""
 
@@ -57,7 +57,7 @@ class BookingRequest:
     mails: MailOptions | None = None
 
     def __post_init__(self):
-        object.__setattr__(self, "email", normalise_email(self.email) or "")
+        self.email = normalise_email(self.email) or ""
 
     def fingerprint(self) -> str:
         if self.is_only_one:
