@@ -13,6 +13,6 @@ class Refusal(Exception):
     retry_after: int | None = None
 
     def __init__(self, message: str | None = None, *, field: str | None = None):
-        self.message = message or self.message
+        self.message = str(message or self.message)
         self.field = field or self.field
         super().__init__(self.message)

@@ -17,7 +17,7 @@ from django.db import (
     transaction,
 )
 from django.db.models import QuerySet
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_lazy
 
 from ticks.db.outage import code_of, drop_if_lost, outage
 from ticks.exceptions import Refusal
@@ -44,7 +44,7 @@ class Busy(Refusal):
 
     status = 503
     code = "busy"
-    message = gettext_noop("Too many people are at this at once; nothing was changed. Try again in a second.")
+    message = gettext_lazy("Too many people are at this at once; nothing was changed. Try again in a second.")
     retry_after = 1
 
 
@@ -53,7 +53,7 @@ class Unavailable(Refusal):
 
     status = 503
     code = "database_unavailable"
-    message = gettext_noop("The database does not answer; nothing was changed. Try again shortly.")
+    message = gettext_lazy("The database does not answer; nothing was changed. Try again shortly.")
     retry_after = 2
 
 

@@ -162,6 +162,7 @@ def check(tmp_path, **given):
             )
         ],
         ({"MAIL_DELAY_SECONDS": "-1"}, "MAIL_DELAY_SECONDS is '-1'; set it to a whole number from 0 to 3600."),
+        ({"DEFAULT_LANGUAGE": "fr"}, "DEFAULT_LANGUAGE is 'fr'; use en or de."),
         ({"MAIL_DAYS": "1"}, "MAIL_DAYS is '1'; set it to a whole number from 7 to 3660."),
         ({"MAIL_TEMPLATES": "/nowhere"}, "MAIL_TEMPLATES is '/nowhere'; name a folder that exists, or leave it out."),
         ({"DB_SECONDS": "1"}, "DB_SECONDS is '1'; set it to a whole number from 2 to 60."),
