@@ -172,7 +172,8 @@ class AccountAdmin(SelectionActions, UserAdmin):
         return [*readonly, "is_active"] if obj and obj == request.user else readonly
 
     def get_queryset(self, request):
-        return super().get_queryset(request).prefetch_related("groups")
+        # The accounts of API keys have pages of their own (`bookings.admin.api_keys`).
+        return super().get_queryset(request).filter(api_key=None).prefetch_related("groups")
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         if db_field.name in HELP:

@@ -1,15 +1,19 @@
 import re
+from collections.abc import Callable
+from types import SimpleNamespace
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, Error, IntegrityError
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
-from rest_framework.exceptions import APIException, AuthenticationFailed, NotAcceptable, Throttled
+from rest_framework.exceptions import APIException, AuthenticationFailed, NotAcceptable, PermissionDenied, Throttled
+from rest_framework_api_key.permissions import KeyParser
 from rest_framework_simplejwt.exceptions import TokenError
 
-from accounts.exceptions import SessionEnded
-from accounts.models import User
+from accounts.api_keys import find_api_key, known_api_key
+from accounts.exceptions import ApiKeyRefused, SessionEnded
+from accounts.models import ApiKey, User
 from accounts.services import user_of_session
 from accounts.tokens import Caller, read_access_token
 from ticks.api import errors
@@ -19,10 +23,11 @@ BEARER = re.compile(r"\s*bearer +(\S+)\s*", re.ASCII | re.IGNORECASE)
 
 
 class StatelessBearerAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <access token>`; anything else in that header is refused.
+    """`Authorization: Bearer <access token>`, or an API key; anything else in that header is refused.
 
     A caller that meant to log in must not become a guest by mistake. The user is the `Caller` whom the token names. The
-    login may have ended.
+    login may have ended. With an API key, the user is the key's own account, which owns nothing and may do nothing. So
+    a view that does not know of keys (`request.auth`) gives them nothing.
     """
 
     def authenticate(self, request):
@@ -30,7 +35,10 @@ class StatelessBearerAuthentication(BaseAuthentication):
         header = request._request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
-        caller = caller_of(header)
+        caller = caller_of(header, find_key=find_api_key)
+        if isinstance(caller, ApiKey):
+            refuse_without_scope(caller, request.parser_context["view"])
+            return caller.account, caller
         return caller, caller
 
     def authenticate_header(self, request):
@@ -43,7 +51,9 @@ class BearerAuthentication(StatelessBearerAuthentication):
 
     def authenticate(self, request):
         named = super().authenticate(request)
-        return named and (logged_in_user(named[0]), named[0])
+        if named and isinstance(named[1], Caller):
+            return logged_in_user(named[1]), named[1]
+        return named
 
 
 def logged_in_user(caller: Caller) -> User:
@@ -58,17 +68,42 @@ def login_ended() -> AuthenticationFailed:
     return AuthenticationFailed("This token is not valid, or no longer; log in again.", code="token_not_valid")
 
 
-def caller_of(header: str) -> Caller:
-    """The caller whose access token an `Authorization` header has. Raises `AuthenticationFailed`."""
+def caller_of(header: str, *, find_key: Callable[[str], ApiKey] = known_api_key) -> Caller | ApiKey:
+    """The caller whose access token or API key an `Authorization` header has. Raises `AuthenticationFailed`.
+
+    Without `find_key` it asks no database, so it knows only the keys that this process has looked up lately.
+    """
     bearer = BEARER.fullmatch(header)
     if bearer is None:
-        raise AuthenticationFailed(
-            "The Authorization header must read: Bearer <access token>.", code="bad_authorization_header"
-        )
+        return key_in(header, find_key)
     try:
         return read_access_token(bearer[1])
     except TokenError:
         raise login_ended() from None
+
+
+def key_in(header: str, find_key: Callable[[str], ApiKey]) -> ApiKey:
+    text = KeyParser().get_from_authorization(SimpleNamespace(META={"HTTP_AUTHORIZATION": header}))
+    if text is None:
+        raise AuthenticationFailed(errors.BAD_AUTHORIZATION, code="bad_authorization_header")
+    try:
+        return find_key(text.strip())
+    except ApiKeyRefused as refusal:
+        raise AuthenticationFailed(refusal.message, code=refusal.code) from None
+
+
+def refuse_without_scope(key: ApiKey, view) -> None:
+    """Raises `PermissionDenied` if the view's action names no scope (`ticks.api.schema.describes`), or one that the key
+    does not have."""
+    # The action is None for a method that the route does not have, which is a 405.
+    action = getattr(view, "action", "")
+    scope = getattr(getattr(view, action or "", None), "key_scope", None)
+    if action is None or scope in key.scopes:
+        return
+    if scope is None:
+        raise PermissionDenied(errors.TAKES_NO_KEY, code="api_key_not_accepted")
+    refusal = errors.MissingScope(scope)
+    raise PermissionDenied(refusal.message, code=refusal.code)
 
 
 class StatelessWrites:
@@ -107,7 +142,10 @@ def answer_exception(error, context):
     """DRF's exception handler: 401 where a write failed because the caller's account was deleted meanwhile."""
     # Django raises a plain `DatabaseError` where a row to update is gone, and the database an `IntegrityError` where a
     # foreign key points to it.
-    if (type(error) is DatabaseError or isinstance(error, IntegrityError)) and is_gone(context["request"].user):
+    is_about_row = type(error) is DatabaseError or isinstance(error, IntegrityError)
+    request = context["request"]
+    # The account of an API key is never deleted, and never active.
+    if is_about_row and not isinstance(request.auth, ApiKey) and is_gone(request.user):
         error = SessionEnded()
     return errors.answer_exception(error, context)
 
@@ -122,7 +160,15 @@ def is_gone(caller) -> bool:
 
 class BearerScheme(OpenApiAuthenticationExtension):
     target_class = "accounts.authentication.BearerAuthentication"
-    name = "bearer"
+    name = ["bearer", "apiKey"]
+
+    def get_security_requirement(self, auto_schema):
+        """Either of the two, where the action takes API keys (`key_scope`)."""
+        action = getattr(auto_schema.view, auto_schema.view.action)
+        return [{"bearer": []}, *([{"apiKey": []}] if getattr(action, "key_scope", None) else [])]
 
     def get_security_definition(self, auto_schema):
-        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        # OpenAPI knows no scheme of `Authorization` but its own, so the value has the scheme too.
+        key = {"type": "apiKey", "in": "header", "name": "Authorization", "description": "Enter: `Api-Key <key>`"}
+        return [bearer, key]

@@ -42,6 +42,19 @@ class SessionEnded(Refusal):
     message = "This token is no longer valid; log in again."
 
 
+class ApiKeyRefused(Refusal):
+    """The API key does not exist, was revoked, or has expired."""
+
+    status = 401
+    code = "api_key_not_valid"
+    message = "This API key was revoked or has expired."
+
+
+class ApiKeyRevoked(Refusal):
+    code = "api_key_revoked"
+    message = "This API key is revoked already."
+
+
 class LoginsKept(Refusal):
     status = 403
     code = "logins_kept"

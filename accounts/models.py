@@ -10,6 +10,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import cached_property
+from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
 
 from ticks.db.fields import ExactCharField, ExactEmailField
 from ticks.languages import MAX_LANGUAGE
@@ -222,6 +223,59 @@ class BrowserSession(AbstractBaseSession):
         if force_update:
             kwargs["update_fields"] = ["session_data", "expire_date", "user", "auth_hash"]
         super().save(*args, force_update=force_update, **kwargs)
+
+
+class Scope(models.TextChoices):
+    """What an API key may do."""
+
+    EVENTS_READ = "events:read", "Read events and how many tickets are left"
+    EVENTS_WRITE = "events:write", "Create, change and cancel events"
+    BOOKINGS_READ = "bookings:read", "Read bookings, with the codes of their tickets"
+    BOOKINGS_WRITE = "bookings:write", "Book, and cancel any booking"
+    # No route takes it yet.
+    CHECKIN = "checkin", "Check tickets in (kept for later: no route takes it yet)"
+    CHANGES_READ = "changes:read", "Read the feed of changes"
+
+
+class ApiKeys(BaseAPIKeyManager):
+    def assign_key(self, obj):
+        """Draws a key. The library's own method makes the hash a part of the id, which pages and logs show."""
+        key, obj.prefix, obj.hashed_key = self.key_generator.generate()
+        return key
+
+
+class ApiKey(AbstractAPIKey):
+    """The key of a program. What it may do is fixed when it is made; it ends when it expires or is revoked.
+
+    The table has the hash of the whole key, which is random, so the hash of it needs no salt and no slowness.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    # The key begins with it. It is no secret, and unique, so that a key is found by it.
+    prefix = ExactCharField(max_length=8, unique=True, editable=False)
+    hashed_key = ExactCharField(max_length=150, editable=False)
+    # The ledger names it for what is done with the key. Nobody can log in with it, and it owns nothing.
+    account = models.OneToOneField(User, models.PROTECT, related_name="api_key", editable=False)
+    scopes = models.JSONField(help_text="What it may do, of `Scope`.")
+    # Events are never deleted, and this app knows none of their tables, so these are no foreign keys.
+    event_ids = models.JSONField(null=True, help_text="The only events that it reaches. Empty: all, later ones too.")
+    created_by = models.ForeignKey(User, models.PROTECT, related_name="+", editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    objects = ApiKeys()
+    # Its requests count here (`ticks.api.throttling`).
+    throttle_scope = "api_key"
+
+    class Meta(AbstractAPIKey.Meta):
+        ordering = ["-pk"]
+        default_permissions = ["view", "add"]
+        permissions = [("revoke_apikey", "Can revoke API key")]
+
+    def __str__(self):
+        return f"{self.name} ({self.prefix})"
+
+    def reaches(self, event_id: int) -> bool:
+        return self.event_ids is None or event_id in self.event_ids
 
 
 class AttemptCounter(models.Model):

@@ -2,7 +2,8 @@ from hashlib import sha256
 
 import django_filters
 
-from accounts.permissions import IsUserOrPublic
+from accounts.models import Scope
+from accounts.permissions import IsUserOrPublic, reached_events
 from events.exceptions import EventNotFound
 from events.models import Event, EventQuerySet
 from events.serializers import EventSerializer, event_data
@@ -65,6 +66,7 @@ class EventReadViewSet(ViewSet):
         errors=[*WITH_LOGIN, *A_LIST],
         parameters=[IF_NONE_MATCH, sent_header("ETag", "The state of this page.", on=[200, 304])],
         description=POLLED,
+        scope=Scope.EVENTS_READ,
     )
     def list(self, request):
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
@@ -86,12 +88,17 @@ class EventReadViewSet(ViewSet):
         errors=[*WITH_LOGIN, EventNotFound],
         parameters=[ID, IF_NONE_MATCH, version_header(200, 304)],
         description=POLLED,
+        scope=Scope.EVENTS_READ,
     )
     def retrieve(self, request, pk):
         event = self.get_object()
         return not_modified(request, event.etag) or answer(
             "Event retrieved successfully.", event_data(event), headers={"ETag": event.etag}
         )
+
+    def get_queryset(self):
+        events, reached = super().get_queryset(), reached_events(self.request)
+        return events if reached is None else events.filter(pk__in=reached)
 
     def get_object(self):
         event = find(self.get_queryset(), self.kwargs["pk"])

@@ -16,6 +16,16 @@ class TicksConfig(AppConfig):
         request_finished.disconnect(close_caches)
 
 
+class ApiKeyLibraryConfig(AppConfig):
+    """The library of API keys. `accounts.models.ApiKey` builds on its abstract model. Its own model is left out: it
+    gets no table, no permissions and no pages."""
+
+    name = "rest_framework_api_key"
+
+    def get_models(self, include_auto_created=False, include_swapped=False):
+        return []
+
+
 class StaffSiteConfig(apps.AdminConfig):
     """Django's admin with our site. It is named by its path, since settings are read before models can be imported."""
 

@@ -49,13 +49,14 @@ BODY_SECONDS = environment.whole("BODY_SECONDS", 10, 1, 300)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 # Pages of these origins may call the API from a browser.
 CORS_ALLOWED_ORIGINS = environment.origins("CORS_ALLOWED_ORIGINS")
-# These limit the requests of guests by address and those of users by account. A guest's bookings count as requests and
-# have a limit of their own. Logins are limited by address, right ones too.
+# These limit the requests of guests by address, those of users by account, and those of servers by API key. A guest's
+# bookings count as requests and have a limit of their own. Logins are limited by address, right ones too.
 THROTTLE_RATES = {
     "guest": environment.rate("THROTTLE_GUEST", "300/min"),
     "user": environment.rate("THROTTLE_USER", "600/min"),
     "guest_booking": environment.rate("THROTTLE_GUEST_BOOKING", "60/min"),
     "login": environment.rate("THROTTLE_LOGIN", "60/min"),
+    "api_key": environment.rate("THROTTLE_API_KEY", "6000/min"),
 }
 
 # Database
@@ -107,6 +108,8 @@ else:
     }
 DATABASES = {"default": {**DATABASE, "CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# The library's own table is left out (`ticks.apps.ApiKeyLibraryConfig`).
+MIGRATION_MODULES = {"rest_framework_api_key": None}
 
 # Secrets and tokens
 
@@ -177,6 +180,8 @@ WEBHOOK_DAYS = environment.whole("WEBHOOK_DAYS", 30, 7, 3660)
 
 INSTALLED_APPS = [
     "ticks.apps.TicksConfig",
+    # It is before our apps, so that they can take its page off the staff's site.
+    "ticks.apps.ApiKeyLibraryConfig",
     "accounts",
     "events",
     "bookings",

@@ -1,6 +1,8 @@
 import factory
+from rest_framework.test import APIClient
 
-from accounts.models import User
+from accounts.api_keys import make_api_key
+from accounts.models import ApiKey, User
 
 PASSWORD = "correct horse 9 battery"
 
@@ -20,3 +22,17 @@ class UserFactory(factory.django.DjangoModelFactory):
         user.set_password(password)
         user.save()
         return user
+
+
+def new_api_key(*scopes, actor=None, name="Till", **fields) -> tuple[ApiKey, str]:
+    """A key and its text."""
+    actor = actor or UserFactory(is_staff=True)
+    return make_api_key(name=name, scopes=scopes, actor=actor, **fields)
+
+
+def client_with_key(*scopes, **fields) -> APIClient:
+    """An API client that sends a key. `client.key` is the key, and `client.text` its text."""
+    client = APIClient()
+    client.key, client.text = new_api_key(*scopes, **fields)
+    client.credentials(HTTP_AUTHORIZATION=f"Api-Key {client.text}")
+    return client

@@ -56,7 +56,7 @@ def test_header_of_another_form_is_401(anonymous, pair, form, url):
     response = ask(anonymous, form.replace("{}", pair["token"]), url)
 
     assert_refused(response, "bad_authorization_header")
-    assert response.json()["message"] == "The Authorization header must read: Bearer <access token>."
+    assert response.json()["message"] == "The Authorization header must read: Bearer <access token>, or: Api-Key <key>."
 
 
 def test_no_header_is_a_guest_where_guests_may(anonymous):
@@ -184,4 +184,4 @@ def test_bad_token_on_the_one_ticket_contract_is_its_plain_401(anonymous):
 
     assert response.status_code == 401
     assert response["WWW-Authenticate"] == 'Bearer realm="ticks"'
-    assert response.json() == {"error": "The Authorization header must read: Bearer <access token>."}
+    assert response.json() == {"error": "The Authorization header must read: Bearer <access token>, or: Api-Key <key>."}

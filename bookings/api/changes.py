@@ -3,7 +3,8 @@
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
-from accounts.permissions import IsAdmin
+from accounts.models import Scope
+from accounts.permissions import IsAdmin, reaches, refuse_limited_key
 from bookings.api.serializers import (
     NOW,
     ChangeSerializer,
@@ -75,11 +76,12 @@ class EventChangesViewSet(ChangesView):
         errors=[*WITH_LOGIN, "permission_denied", EventNotFound],
         parameters=[ID, EventChangesQuerySerializer],
         description="The event's ledger after `after`, in order and without gaps, also of a cancelled event.",
+        scope=Scope.CHANGES_READ,
         is_open_to_guests=False,
     )
     def retrieve(self, request, pk):
         query, event_id = self.sent_query(), parse_id(pk)
-        if event_id is None:
+        if event_id is None or not reaches(request, event_id):
             raise EventNotFound
         entries = changes_of_event(event_id, after=query["after"], limit=query["limit"])
         return answer(
@@ -104,12 +106,14 @@ class ChangesViewSet(ChangesView):
                 {"nextCursor": "1.2"},
             )
         },
-        errors=[*WITH_LOGIN, "permission_denied"],
+        errors=[*WITH_LOGIN, "permission_denied", "api_key_limited"],
         parameters=[ChangesQuerySerializer],
         description="The ledger of all events, in order for each. `nextCursor` skips and repeats nothing.",
+        scope=Scope.CHANGES_READ,
         is_open_to_guests=False,
     )
     def retrieve(self, request):
+        refuse_limited_key(request)
         query = self.sent_query()
         text = query.get("cursor")
         if text == NOW:

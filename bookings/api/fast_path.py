@@ -13,8 +13,10 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from accounts.api_keys import valid_api_keys
 from accounts.authentication import caller_of
-from accounts.exceptions import SessionEnded
+from accounts.exceptions import ApiKeyRefused, SessionEnded
+from accounts.models import ApiKey, Scope
 from accounts.services import holders_of_sessions
 from accounts.tokens import Caller
 from bookings.api.long_polls import LongPolls
@@ -62,7 +64,7 @@ class FastJob(BookingJob):
 
 class Poll(NamedTuple):
     event_id: int
-    caller: Caller | None
+    caller: Caller | ApiKey | None
 
 
 class FastPath:
@@ -106,9 +108,9 @@ class FastPath:
         except Exception:
             # Django will meet the same error, and has a message for it.
             return None
-        user = caller and caller.pk
+        user = caller.account_id if isinstance(caller, ApiKey) else caller and caller.pk
         meta = {"REMOTE_ADDR": head.address, "HTTP_X_FORWARDED_FOR": head.headers.get("x-forwarded-for")}
-        counted = scopes_of(user, meta, is_booking=is_booking)
+        counted = scopes_of(user, meta, is_booking=is_booking, caller=caller)
         # Django answers a caller that is refused here, and counts the request as it does any other.
         if wanted is None or seconds_to_wait(counted) is not None:
             return None
@@ -122,7 +124,7 @@ class FastPath:
                 status = 304 if data is None else 200
             content = None if data is None else success(message, data)
         except Exception as error:
-            if isinstance(error, SessionEnded) or not isinstance(error, Refusal):
+            if isinstance(error, SessionEnded | ApiKeyRefused) or not isinstance(error, Refusal):
                 take_back(counted)
                 return None
             failure = describe(error)
@@ -141,15 +143,19 @@ class FastPath:
         return job.result
 
     async def poll(self, poll: Poll) -> tuple[int, int]:
-        """Returns an event's counts. Raises `SessionEnded`, `EventNotFound`, and what the database raises."""
-        counts, holders = await self.read_with_others(poll)
-        if poll.caller and holders.get(poll.caller.session_id) != poll.caller.pk:
+        """Returns an event's counts. Raises `SessionEnded`, `ApiKeyRefused`, `EventNotFound`, and what the database
+        raises."""
+        counts, holders, keys = await self.read_with_others(poll)
+        if isinstance(poll.caller, ApiKey):
+            if poll.caller.pk not in keys:
+                raise ApiKeyRefused
+        elif poll.caller and holders.get(poll.caller.session_id) != poll.caller.pk:
             raise SessionEnded
         if poll.event_id not in counts:
             raise EventNotFound
         return counts[poll.event_id]
 
-    async def read_with_others(self, poll: Poll) -> tuple[dict, dict]:
+    async def read_with_others(self, poll: Poll) -> tuple[dict, dict, set]:
         """One round reads for all polls that came while the last one was read."""
         if self.next_round is None:
             self.next_round = self.loop.create_task(self.read_round())
@@ -157,13 +163,13 @@ class FastPath:
         # If a request is cancelled, it must not end the round of the others.
         return await asyncio.shield(self.next_round)
 
-    async def read_round(self) -> tuple[dict, dict]:
+    async def read_round(self) -> tuple[dict, dict, set]:
         async with self.reading:
             polls, self.polls, self.next_round = self.polls, [], None
             return await self.loop.run_in_executor(self.threads, read_polls, polls)
 
 
-def read_booking(head: Head, body: bytes, caller: Caller | None) -> FastJob | None:
+def read_booking(head: Head, body: bytes, caller: Caller | ApiKey | None) -> FastJob | None:
     """The booking that the body asks for. None, or any error, means that the request is not for the fast path."""
     text = body.decode()
     # A booking's five names and three texts have sixteen quotation marks. If there are more, a name may stand twice,
@@ -174,23 +180,38 @@ def read_booking(head: Head, body: bytes, caller: Caller | None) -> FastJob | No
         return None
     key = idempotency_key(head.headers.get("idempotency-key"))
     language = language_of_header(head.headers.get("accept-language", ""))
-    request = BookingRequest(**validated_booking(fields), user=caller, language=language)
+    if isinstance(caller, ApiKey):
+        who, login = {"actor": caller.account}, {"api_key_id": caller.pk}
+    else:
+        who, login = {"user": caller}, {"session_id": caller and caller.session_id}
+    request = BookingRequest(**validated_booking(fields), **who, language=language)
+    if isinstance(caller, ApiKey) and not may(caller, Scope.BOOKINGS_WRITE, request.event_id):
+        return None
     digest = request.key_digest(key) if key else None
-    return FastJob(request, digest=digest, session_id=caller and caller.session_id)
+    return FastJob(request, digest=digest, **login)
 
 
-def read_poll(head: Head, caller: Caller | None) -> Poll | None:
+def read_poll(head: Head, caller: Caller | ApiKey | None) -> Poll | None:
     event_id = parse_id(head.path.removeprefix(STATUS_PATH))
-    return None if event_id is None else Poll(event_id, caller)
+    if event_id is None or (isinstance(caller, ApiKey) and not may(caller, Scope.EVENTS_READ, event_id)):
+        return None
+    return Poll(event_id, caller)
 
 
-def read_polls(polls: Sequence[Poll]) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
-    """The counts by event, and the account by login. Raises what Django will meet too."""
+def may(key: ApiKey, scope: Scope, event_id: int) -> bool:
+    return scope in key.scopes and key.reaches(event_id)
+
+
+def read_polls(polls: Sequence[Poll]) -> tuple[dict[int, tuple[int, int]], dict[int, int], set[int]]:
+    """The counts by event, the account by login, and the valid API keys. Raises what Django will meet too."""
     try:
         # Since the thread's last round the connection may have been closed or become too old.
         connection.close_if_unusable_or_obsolete()
-        logins = {poll.caller.session_id for poll in polls if poll.caller}
-        return counts_of({poll.event_id for poll in polls}), holders_of_sessions(logins, now=timezone.now())
+        logins = {poll.caller.session_id for poll in polls if isinstance(poll.caller, Caller)}
+        keys = {poll.caller.pk for poll in polls if isinstance(poll.caller, ApiKey)}
+        now = timezone.now()
+        counts = counts_of({poll.event_id for poll in polls})
+        return counts, holders_of_sessions(logins, now=now), valid_api_keys(keys, now=now)
     except Exception as error:
         drop_if_lost(error)
         raise

@@ -1,9 +1,11 @@
-"""Who may see a booking: its account, a guest with its token, and admins."""
+"""Who may see a booking: its account, a guest with its token, admins, and the API keys that reach its event."""
 
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import AllowAny
 
 from accounts.authentication import StatelessWrites
+from accounts.models import ApiKey
+from accounts.permissions import reaches
 from bookings.exceptions import BookingNotFound
 from bookings.models import Booking
 from bookings.services.references import is_token_of
@@ -24,6 +26,10 @@ class OfHolder(StatelessWrites):
         """The booking, if the caller may see it. Otherwise raises `BookingNotFound`, also if the booking exists."""
         identity = parse_id(self.kwargs["pk"])
         booking = None if identity is None else read_booking(identity)
+        if isinstance(self.request.auth, ApiKey):
+            if booking is None or not reaches(self.request, booking.event_id):
+                raise BookingNotFound
+            return booking
         if booking is not None and self.is_holders(booking):
             return booking
         if not self.account().is_staff or booking is None:

@@ -6,7 +6,7 @@ is unusual in the least, or for which there is no room, does not wait."""
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -15,7 +15,9 @@ from django.db import connection
 from django.utils import timezone
 from rest_framework.exceptions import AuthenticationFailed
 
+from accounts.api_keys import valid_api_keys
 from accounts.authentication import caller_of
+from accounts.models import ApiKey, Scope
 from accounts.services import admins_of_sessions
 from accounts.tokens import Caller
 from bookings.api.serializers import DEFAULT_LIMIT, MOST_WAIT_SECONDS
@@ -39,7 +41,7 @@ MOST_WAITING = 250
 class LongPoll:
     event_id: int
     after: int
-    caller: Caller
+    caller: Caller | ApiKey
     seconds: int
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -111,6 +113,8 @@ def read_long_poll(scope) -> LongPoll | None:
         caller = caller_of(head.headers.get("authorization", ""))
     except AuthenticationFailed:
         return None
+    if isinstance(caller, ApiKey) and not (Scope.CHANGES_READ in caller.scopes and caller.reaches(event_id)):
+        return None
     return LongPoll(event_id, after, caller, seconds)
 
 
@@ -119,8 +123,10 @@ def finished_polls(polls: Sequence[LongPoll]) -> list[LongPoll]:
     try:
         # Since the thread's last work the connection may have been closed or become too old.
         connection.close_if_unusable_or_obsolete()
-        latest = latest_changes({poll.event_id for poll in polls})
-        admins = admins_of_sessions({poll.caller.session_id for poll in polls}, now=timezone.now())
+        latest, now = latest_changes({poll.event_id for poll in polls}), timezone.now()
+        sessions = {poll.caller.session_id for poll in polls if isinstance(poll.caller, Caller)}
+        admins = admins_of_sessions(sessions, now=now)
+        keys = valid_api_keys({poll.caller.pk for poll in polls if isinstance(poll.caller, ApiKey)}, now=now)
     except Exception as error:
         drop_if_lost(error)
         raise
@@ -128,6 +134,11 @@ def finished_polls(polls: Sequence[LongPoll]) -> list[LongPoll]:
         poll
         for poll in polls
         # An event that does not exist is a 404.
-        if latest.get(poll.event_id, poll.after + 1) > poll.after
-        or admins.get(poll.caller.session_id) != poll.caller.pk
+        if latest.get(poll.event_id, poll.after + 1) > poll.after or not may_wait(poll.caller, admins, keys)
     ]
+
+
+def may_wait(caller: Caller | ApiKey, admins: Mapping[int, int], keys: Collection[int]) -> bool:
+    if isinstance(caller, ApiKey):
+        return caller.pk in keys
+    return admins.get(caller.session_id) == caller.pk

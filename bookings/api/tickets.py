@@ -10,6 +10,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import BaseRenderer
 from rest_framework.utils.urls import replace_query_param
 
+from accounts.models import Scope
 from bookings.api.holders import TOKEN, TOKEN_QUERY, OfHolder
 from bookings.exceptions import BookingNotFound, NoDate, NoSuchSeat, NoTickets, TooManyForOneFile
 from bookings.models import Booking
@@ -70,6 +71,7 @@ class TicketView(TicketViewBase):
         errors=[*ERRORS, NoSuchSeat(2)],
         parameters=[*PARAMETERS, FIRST_SEAT],
         description=f"One for each seat, at most {MAX_IN_ANSWER} in an answer; `firstSeat` asks for the others.",
+        scope=Scope.BOOKINGS_READ,
     )
     def list(self, request, pk):
         first_seat = self.first_seat() or 1
@@ -125,6 +127,7 @@ class TicketPdfView(FileView):
         errors=[*ERRORS, NoSuchSeat(2), TooManyForOneFile(250, MAX_IN_FILE)],
         parameters=[*PARAMETERS, FIRST_SEAT],
         description=f"A file has at most {MAX_IN_FILE}; a booking with more is asked for with `firstSeat`.",
+        scope=Scope.BOOKINGS_READ,
     )
     def retrieve(self, request, pk):
         from bookings.documents.pdf import tickets_pdf
@@ -146,6 +149,7 @@ class CalendarView(FileView):
         success={(200, CalendarRenderer.media_type): file_response("An iCalendar file.", "BEGIN:VCALENDAR ...")},
         errors=[*ERRORS, NoDate],
         parameters=PARAMETERS,
+        scope=Scope.BOOKINGS_READ,
     )
     def retrieve(self, request, pk):
         from bookings.documents.calendar import calendar_entry

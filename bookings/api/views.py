@@ -8,7 +8,8 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotAuthenticated, ValidationError
 from rest_framework.permissions import AllowAny
 
-from accounts.permissions import IsAdmin
+from accounts.models import ApiKey, Scope
+from accounts.permissions import IsAdmin, reached_events, reaches, refuse_limited_key
 from bookings.api.holders import TOKEN, TOKEN_QUERY, OfHolder
 from bookings.api.serializers import (
     CANCELLATION,
@@ -99,7 +100,10 @@ class AdminBookingFilters(BookingFilters):
 
 
 class BookingViewSet(OfHolder, ViewSet):
-    """Anybody can book, with or without an account. Only the owner of a booking sees or cancels it."""
+    """Anybody can book, with or without an account. Only the owner of a booking sees or cancels it.
+
+    What an API key books belongs to a guest.
+    """
 
     queryset = Booking.objects.all()
     serializer_class = BookingCreateSerializer
@@ -116,8 +120,8 @@ class BookingViewSet(OfHolder, ViewSet):
     @property
     def filterset_class(self):
         # The schema shows the filters that an admin has.
-        is_admin = getattr(self, "swagger_fake_view", False) or self.request.user.is_staff
-        return AdminBookingFilters if is_admin else BookingFilters
+        is_for_all = getattr(self, "swagger_fake_view", False) or self.is_for_all()
+        return AdminBookingFilters if is_for_all else BookingFilters
 
     @describes(
         "book_tickets",
@@ -131,6 +135,7 @@ class BookingViewSet(OfHolder, ViewSet):
         ],
         parameters=[LOCATION, *key_headers(201)],
         description="What does not fit is waitlisted whole: look at `bookingStatus`.",
+        scope=Scope.BOOKINGS_WRITE,
     )
     def create(self, request):
         key = self.sent_key()
@@ -140,11 +145,15 @@ class BookingViewSet(OfHolder, ViewSet):
             # The browsable API shows the form of the serializer that fails, so this request needs one of its own.
             self.valid_fields()
             raise
-        user = request.user if request.user.is_authenticated else None
-        session_id = request.auth and request.auth.session_id
+        if isinstance(request.auth, ApiKey):
+            if not reaches(request, fields["event_id"]):
+                raise EventNotFound
+            who, login = {"actor": request.user}, {"api_key_id": request.auth.pk}
+        else:
+            who = {"user": request.user if request.user.is_authenticated else None}
+            login = {"session_id": request.auth and request.auth.session_id}
         language = language_of_header(request.headers.get("Accept-Language", ""))
-        booking_request = BookingRequest(**fields, user=user, language=language)
-        receipt = book_tickets(booking_request, key=key, session_id=session_id)
+        receipt = book_tickets(BookingRequest(**fields, **who, language=language), key=key, **login)
         message, data, headers = receipt_answer(receipt)
         return answer(message, data, status=201, headers=headers)
 
@@ -153,6 +162,7 @@ class BookingViewSet(OfHolder, ViewSet):
         "List bookings",
         success={200: BookingSerializer(many=True)},
         errors=[*WITH_LOGIN, *A_LIST],
+        scope=Scope.BOOKINGS_READ,
         is_open_to_guests=False,
     )
     def list(self, request):
@@ -170,6 +180,7 @@ class BookingViewSet(OfHolder, ViewSet):
         message="Booking retrieved successfully.",
         errors=[*WITH_TOKEN, BookingNotFound],
         parameters=[ID, TOKEN, TOKEN_QUERY],
+        scope=Scope.BOOKINGS_READ,
     )
     def retrieve(self, request, pk):
         booking = self.get_object()
@@ -185,6 +196,7 @@ class BookingViewSet(OfHolder, ViewSet):
         errors=[*WITH_TOKEN, *WRITE, BookingNotFound, MoreThanReserved(2), AlreadyCancelled, *KEY_REFUSALS],
         parameters=[ID, TOKEN, TOKEN_QUERY, CancellationSerializer, *key_headers(200)],
         description="`bookingId` and `ticketsToCancel` may stand in the body or in the query string.",
+        scope=Scope.BOOKINGS_WRITE,
     )
     def destroy(self, request, pk):
         booking, key = self.get_object(), self.sent_key()
@@ -192,8 +204,9 @@ class BookingViewSet(OfHolder, ViewSet):
         if fields.get("bookingId", booking.pk) != booking.pk:
             raise ValidationError({"bookingId": ["Must be the id in the URL, or be left out."]})
         actor = request.user if request.user.is_authenticated else None
-        session_id = request.auth and request.auth.session_id
-        cancelled = cancel_tickets(booking, tickets=fields.get("tickets"), actor=actor, key=key, session_id=session_id)
+        is_key = isinstance(request.auth, ApiKey)
+        login = {"api_key_id": request.auth.pk} if is_key else {"session_id": request.auth and request.auth.session_id}
+        cancelled = cancel_tickets(booking, tickets=fields.get("tickets"), actor=actor, key=key, **login)
         return answer("Booking cancelled successfully.", headers=replay_headers(cancelled.is_replayed))
 
     def cancellation_fields(self):
@@ -208,22 +221,29 @@ class BookingViewSet(OfHolder, ViewSet):
             raise ValidationError({name: ["The body and the query string say different things."] for name in differing})
         return query | body
 
+    def is_for_all(self) -> bool:
+        """Whether the caller sees bookings of others."""
+        return self.request.user.is_staff or isinstance(self.request.auth, ApiKey)
+
     def get_queryset(self):
-        if self.request.user.is_staff:
-            return self.queryset.all()
-        return self.queryset.filter(user=self.request.user)
+        if not self.is_for_all():
+            return self.queryset.filter(user=self.request.user)
+        events = reached_events(self.request)
+        return self.queryset.all() if events is None else self.queryset.filter(event__in=events)
 
     def fixed_columns(self) -> tuple[str, ...]:
         # A user has few bookings, and they have another index.
-        columns = {"eventId": "event_id", "bookingStatus": "status"} if self.request.user.is_staff else {}
+        columns = {"eventId": "event_id", "bookingStatus": "status"} if self.is_for_all() else {}
         return tuple(column for name, column in columns.items() if self.request.query_params.get(name))
 
     def count_rows(self, queryset) -> int:
         """Lists of an admin are counted from the events' counts, at the same cost for any number of bookings."""
         params = self.request.query_params
-        if not self.request.user.is_staff or any(params.get(name, "").strip() for name in ("search", "email")):
+        if not self.is_for_all() or any(params.get(name, "").strip() for name in ("search", "email")):
             return queryset.count()
-        return Event.objects.count_bookings(parse_id(params.get("eventId", "")), params.get("bookingStatus") or None)
+        reached = reached_events(self.request)
+        events = Event.objects.all() if reached is None else Event.objects.filter(pk__in=reached)
+        return events.count_bookings(parse_id(params.get("eventId", "")), params.get("bookingStatus") or None)
 
 
 def receipt_answer(receipt: Receipt) -> tuple[str, dict, dict[str, str]]:
@@ -251,9 +271,12 @@ class EventStatusViewSet(ViewSet):
         errors=[*WITH_TOKEN, EventNotFound],
         parameters=[ID, IF_NONE_MATCH, sent_header("ETag", "The state of the counts.", on=[200, 304])],
         description="With an `ETag`; `If-None-Match` answers 304 while nothing changed.",
+        scope=Scope.EVENTS_READ,
     )
     def retrieve(self, request, pk):
         event_id = parse_id(pk)
+        if not reaches(request, event_id):
+            raise EventNotFound
         counts = None if event_id is None else counts_of([event_id]).get(event_id)
         if counts is None:
             raise EventNotFound
@@ -291,10 +314,12 @@ class EventViewSet(EventReadViewSet):
         request=EventCreateSerializer,
         success={201: EventSerializer},
         message="Event created successfully.",
-        errors=[*WITH_LOGIN, *WRITE, *KEY_REFUSALS],
+        errors=[*WITH_LOGIN, *WRITE, "api_key_limited", *KEY_REFUSALS],
         parameters=[version_header(201), LOCATION, *key_headers(201)],
+        scope=Scope.EVENTS_WRITE,
     )
     def create(self, request):
+        refuse_limited_key(request)
         receipt = once("create event", open_event, self.valid_fields(), actor=request.user, key=self.sent_key())
         response = event_answer("Event created successfully.", receipt, status=201)
         response["Location"] = f"/api/v1/event/{receipt.event.pk}"
@@ -312,6 +337,7 @@ class EventViewSet(EventReadViewSet):
             "More `totalTickets`, and a later `salesEnd`, serve the waitlist at once; fewer tickets than are held are"
             " refused."
         ),
+        scope=Scope.EVENTS_WRITE,
     )
     def partial_update(self, request, pk):
         pk, changes = self.event_id(), self.valid_fields(partial=True)
@@ -329,6 +355,7 @@ class EventViewSet(EventReadViewSet):
         errors=[*WITH_BODY, *WITH_LOGIN, *WRITE, EventNotFound, StaleVersion, *KEY_REFUSALS],
         parameters=[ID, IF_MATCH, *key_headers(200)],
         description="Its bookings are kept, cancelled with it.",
+        scope=Scope.EVENTS_WRITE,
     )
     def destroy(self, request, pk):
         # A cancellation of tickets that is sent here by mistake must not cancel the event.
@@ -340,7 +367,7 @@ class EventViewSet(EventReadViewSet):
     def event_id(self) -> int:
         """The id in the URL. The service says whether there is such an event, or was when the key was first sent."""
         event_id = parse_id(self.kwargs["pk"])
-        if event_id is None:
+        if event_id is None or not reaches(self.request, event_id):
             raise EventNotFound
         return event_id
 

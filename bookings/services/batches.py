@@ -11,7 +11,8 @@ from django.conf import settings
 from django.db import IntegrityError, InternalError, OperationalError, connection
 from django.utils import timezone
 
-from accounts.exceptions import SessionEnded
+from accounts.api_keys import ids_in, valid_keys_query
+from accounts.exceptions import ApiKeyRefused, SessionEnded
 from accounts.services import holders_query, valid_holders
 from bookings.commands import Command, Outcome
 from bookings.exceptions import KeyInFlight
@@ -44,6 +45,8 @@ class TicketJob(Job):
     # already authenticated.
     session_id: int | None = None
     user_id: int | None = None
+    # This API key is checked again inside the transaction too.
+    api_key_id: int | None = None
     has_new_values = False
     # What staff chose for the mails that this leads to; None for everybody else.
     mails: MailOptions | None = None
@@ -156,7 +159,7 @@ def without(part: Batch, ended: Collection[TicketJob]) -> list[Batch]:
     """Refuses the jobs whose logins have ended, and returns the batch of those that remain."""
     logins.check_first()
     for job in ended:
-        job.result = SessionEnded()
+        job.result = refusal_of_ended(job)
     rest = [job for job in part.jobs if job not in ended]
     return [Batch(rest)] if rest else []
 
@@ -274,21 +277,36 @@ class LoginOrder:
 logins = LoginOrder()
 
 
-def logins_query(jobs: Sequence[TicketJob]) -> sql.Statement | None:
-    """The query for the jobs' logins; None if no job has one."""
+def logins_queries(jobs: Sequence[TicketJob]) -> dict[str, sql.Statement]:
+    """The queries for the jobs' logins and for their API keys. A query that no job needs is left out."""
     session_ids = {job.session_id for job in jobs if job.session_id is not None}
-    return holders_query(session_ids, now=timezone.now()) if session_ids else None
+    key_ids = {job.api_key_id for job in jobs if job.api_key_id is not None}
+    queries, now = {}, timezone.now()
+    if session_ids:
+        queries["logins"] = holders_query(session_ids, now=now)
+    if key_ids:
+        queries["keys"] = valid_keys_query(key_ids, now=now)
+    return queries
 
 
-def ended_logins(jobs: Sequence[TicketJob], rows: Sequence[tuple]) -> set[TicketJob]:
-    """The jobs whose logins have ended, according to the rows that `logins_query` found."""
-    holders = valid_holders(rows)
-    return {job for job in jobs if job.session_id is not None and holders.get(job.session_id) != job.user_id}
+def ended_logins(jobs: Sequence[TicketJob], rows: Mapping[str, Sequence[tuple]]) -> set[TicketJob]:
+    """The jobs whose logins or API keys have ended, according to the rows that `logins_queries` found."""
+    holders = valid_holders(rows.get("logins", ()))
+    ended = {job for job in jobs if job.session_id is not None and holders.get(job.session_id) != job.user_id}
+    if "keys" in rows:
+        valid = ids_in(rows["keys"])
+        ended |= {job for job in jobs if job.api_key_id is not None and job.api_key_id not in valid}
+    return ended
+
+
+def refusal_of_ended(job: TicketJob) -> Refusal:
+    return SessionEnded() if job.api_key_id is None else ApiKeyRefused()
 
 
 def refuse_ended_logins(jobs: Sequence[TicketJob], results: dict[TicketJob, Any]) -> None:
-    if query := logins_query(jobs):
-        results |= {job: SessionEnded() for job in ended_logins(jobs, sql.run(*query))}
+    if queries := logins_queries(jobs):
+        rows = dict(zip(queries, sql.run_all(list(queries.values())), strict=True))
+        results |= {job: refusal_of_ended(job) for job in ended_logins(jobs, rows)}
 
 
 def replay_known_keys(jobs: Sequence[TicketJob], results: dict[TicketJob, Any], free: Collection[str]) -> None:
@@ -342,7 +360,7 @@ def move_tickets(jobs: Sequence[TicketJob], events: Mapping[int, LockedEvent], r
         for job, outcome in zip(some, work.outcomes, strict=True)
     ]
     plan.keys = [job.key(outcome) for job, outcome in decided if job.digest and not outcome.error]
-    if ended := ended_logins(jobs, write(plan, query=logins_query(jobs))):
+    if ended := ended_logins(jobs, write(plan, queries=logins_queries(jobs))):
         raise EndedLogins(ended)
     for job, outcome in decided:
         results[job] = outcome.error or job.answer(outcome)

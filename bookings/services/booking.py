@@ -40,7 +40,8 @@ class Receipt:
 
 @dataclass(slots=True)
 class BookingRequest:
-    """A caller's request. `user` is the holder (None: a guest). `actor` is who asks, if it is not the holder."""
+    """A caller's request. `user` is the holder (None: a guest). `actor` is who asks, if it is not the holder: staff, or
+    the account of an API key."""
 
     event_id: int
     tickets: int
@@ -80,16 +81,19 @@ class BookingRequest:
         return Book(claim, self.actor or self.user)
 
 
-def book_tickets(request: BookingRequest, *, key: str | None = None, session_id: int | None = None) -> Receipt:
+def book_tickets(
+    request: BookingRequest, *, key: str | None = None, session_id: int | None = None, api_key_id: int | None = None
+) -> Receipt:
     """Books whole tickets of one event for one person, or puts the whole booking on the waitlist.
 
     With an idempotency `key` a repeated request gets the same answer, however often it is sent. The login `session_id`
-    is looked up in the same transaction, for a caller whom only a token names. Raises `SessionEnded`,
-    `EventNotFound`, `TooManyTickets`, `PersonLimit`, `SalesNotOpen`, `SalesClosed`, `SoldOut`, `KeyReused`,
-    `KeyInFlight`, `AlreadyBooked`, and what `in_one_transaction` raises; `OutcomeUnknown` with a key only when the
-    database stays away. Rules: docs/api.md, Bookings.
+    is looked up in the same transaction, for a caller whom only a token names, and so is the API key `api_key_id`.
+    Raises `SessionEnded`, `ApiKeyRefused`, `EventNotFound`, `TooManyTickets`, `PersonLimit`, `SalesNotOpen`,
+    `SalesClosed`, `SoldOut`, `KeyReused`, `KeyInFlight`, `AlreadyBooked`, and what `in_one_transaction` raises;
+    `OutcomeUnknown` with a key only when the database stays away. Rules: docs/api.md, Bookings.
     """
-    return run_job(BookingJob(request, digest=key and request.key_digest(key), session_id=session_id))
+    digest = key and request.key_digest(key)
+    return run_job(BookingJob(request, digest=digest, session_id=session_id, api_key_id=api_key_id))
 
 
 def find_booked(request: BookingRequest, *, key: str) -> Receipt | None:
@@ -116,9 +120,16 @@ def replay(known: sql.KnownKey) -> Receipt:
 class BookingJob(TicketJob):
     """A job that books. It draws and hashes everything it can before the event is locked."""
 
-    def __init__(self, request: BookingRequest, *, digest: str | None = None, session_id: int | None = None):
+    def __init__(
+        self,
+        request: BookingRequest,
+        *,
+        digest: str | None = None,
+        session_id: int | None = None,
+        api_key_id: int | None = None,
+    ):
         super().__init__(request.event_id)
-        self.request, self.digest, self.session_id = request, digest, session_id
+        self.request, self.digest, self.session_id, self.api_key_id = request, digest, session_id, api_key_id
         self.user_id = request.user.pk if request.user else None
         self.mails = request.mails
         self.fingerprint = request.fingerprint() if digest else None
@@ -157,4 +168,4 @@ class BookingJob(TicketJob):
         return sql.NewKey(self.digest, self.fingerprint, answer, booking, self.nonce)
 
     def again(self) -> "BookingJob":
-        return BookingJob(self.request, digest=self.digest, session_id=self.session_id)
+        return BookingJob(self.request, digest=self.digest, session_id=self.session_id, api_key_id=self.api_key_id)

@@ -30,18 +30,21 @@ def cancel_tickets(
     expected: int | None = None,
     key: str | None = None,
     session_id: int | None = None,
+    api_key_id: int | None = None,
     mails: MailOptions | None = None,
 ) -> Cancellation:
     """Gives back `tickets` of a booking, or all of them, and serves the waitlist with the freed tickets.
 
     A waiting booking that gets smaller keeps its place, and is served at once if it now fits. `expected` is how many
     tickets the booking must still have. With an idempotency `key` a repeated request frees them once. The
-    login `session_id` of the actor is looked up in the same transaction, for a caller whom only a token names. Raises
-    `SessionEnded`, `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `KeyReused`, `KeyInFlight`, `Busy`.
+    login `session_id` of the actor is looked up in the same transaction, for a caller whom only a token names, and so
+    is the API key `api_key_id`. Raises `SessionEnded`, `ApiKeyRefused`, `AlreadyCancelled`, `MoreThanReserved`,
+    `BookingChanged`, `KeyReused`, `KeyInFlight`, `Busy`.
     """
     command = Cancel(booking.pk, tickets, actor, expected)
     digest = key and digest_of(key, actor)
-    return run_job(CancelJob(booking.event_id, command, digest=digest, session_id=session_id, mails=mails))
+    job = CancelJob(booking.event_id, command, digest=digest, session_id=session_id, api_key_id=api_key_id, mails=mails)
+    return run_job(job)
 
 
 def find_cancellation(booking: Booking, *, tickets: int | None, key: str) -> Cancellation | None:
@@ -67,10 +70,12 @@ class CancelJob(TicketJob):
         *,
         digest: str | None = None,
         session_id: int | None = None,
+        api_key_id: int | None = None,
         mails: MailOptions | None = None,
     ):
         super().__init__(event_id)
-        self.cancel, self.digest, self.session_id, self.mails = command, digest, session_id, mails
+        self.cancel, self.digest, self.mails = command, digest, mails
+        self.session_id, self.api_key_id = session_id, api_key_id
         self.user_id = command.actor and command.actor.pk
         self.fingerprint = fingerprint_of(self.asked()) if digest else None
 
@@ -95,4 +100,11 @@ class CancelJob(TicketJob):
         return Cancellation(sql.read_booking(known.booking_id), json.loads(known.answer)["served"], is_replayed=True)
 
     def again(self) -> "CancelJob":
-        return CancelJob(self.event_id, self.cancel, digest=self.digest, session_id=self.session_id, mails=self.mails)
+        return CancelJob(
+            self.event_id,
+            self.cancel,
+            digest=self.digest,
+            session_id=self.session_id,
+            api_key_id=self.api_key_id,
+            mails=self.mails,
+        )

@@ -1,7 +1,7 @@
 """Between the rules and the database: locks an event, loads what the rules need, writes what they decide."""
 
 from collections import namedtuple
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -249,16 +249,17 @@ def plan_booking(plan: Plan, claim: Claim) -> None:
     booking.updated_at = plan.now
 
 
-def write(plan: Plan, *, query: sql.Statement | None = None) -> Sequence[tuple]:
-    """Writes a whole plan in one round trip. `query` is sent with it, and its rows are returned.
+def write(plan: Plan, *, queries: Mapping[str, sql.Statement] | None = None) -> dict[str, Sequence[tuple]]:
+    """Writes a whole plan in one round trip. Named `queries` are sent with it, and the rows of each are returned.
 
     A round trip for each statement would keep the events locked for longer.
     """
+    queries = queries or {}
     statements = statements_of(plan) if plan.works else []
-    found = sql.run_all([*statements, *([query] if query else [])])
-    rows = found.pop() if query else []
-    sql.take_ids(plan.new, found)
-    return rows
+    found = sql.run_all([*statements, *queries.values()])
+    first = len(found) - len(queries)
+    sql.take_ids(plan.new, found[:first])
+    return dict(zip(queries, found[first:], strict=True))
 
 
 def statements_of(plan: Plan) -> list[sql.Statement]:

@@ -1,8 +1,8 @@
 """Looks, after all tests, for every secret that they used in everything that they left behind.
 
-Recorded are passwords as they are hashed or sent, tokens as they are issued, idempotency keys as they are used, and
-the settings' secrets. Searched are the log files, all that was written to a database, every refusal's answer, and the
-schema. What is found fails the run. It is a pytest plugin; `conftest.py` loads it.
+Recorded are passwords as they are hashed or sent, tokens as they are issued, API keys as they are drawn, idempotency
+keys as they are used, and the settings' secrets. Searched are the log files, all that was written to a database, every
+refusal's answer, and the schema. What is found fails the run. It is a pytest plugin; `conftest.py` loads it.
 """
 
 import json
@@ -97,6 +97,7 @@ def recording(owner, name: str, record: Callable) -> None:
 def record_secrets(watch: Watch) -> None:
     # The imports are late, since a plugin is loaded before Django is set up.
     from django.conf import settings
+    from rest_framework_api_key.crypto import KeyGenerator
     from rest_framework_simplejwt.tokens import Token
 
     from accounts import serializers
@@ -118,6 +119,7 @@ def record_secrets(watch: Watch) -> None:
     recording(
         serializers.PasswordField, "to_internal_value", lambda returned, *rest: watch.record("password", returned)
     )
+    recording(KeyGenerator, "get_secret_key", lambda returned, *rest: watch.record("password", returned))
     recording(Token, "__str__", lambda returned, *rest: watch.record("token", returned))
     recording(booking, "guest_token", lambda returned, *rest: watch.record("token", returned))
     recording(links, "link_key", lambda returned, *rest: watch.record("token", returned))

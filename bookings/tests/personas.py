@@ -6,7 +6,7 @@ from django.contrib.auth.models import Group
 from rest_framework.test import APIClient
 
 from accounts import tokens
-from accounts.tests.factories import UserFactory
+from accounts.tests.factories import UserFactory, new_api_key
 from bookings.services.webhooks.subscriptions import Terms, create_webhook, ping
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import digest_of_all_tables
@@ -41,6 +41,7 @@ def stage() -> SimpleNamespace:
         group=group.pk,
         webhook=webhook.pk,
         message=ping(webhook).pk,
+        api_key=new_api_key("checkin", actor=people["admin"])[0].pk,
         digest=digest_of_all_tables(),
     )
 

@@ -22,6 +22,17 @@ from ticks.exceptions import Refusal
 log = logging.getLogger("ticks.errors")
 NOT_LOGGED_IN = "Log in first, and send the header Authorization: Bearer <access token>."
 BEARER_CHALLENGE = 'Bearer realm="ticks"'
+BAD_AUTHORIZATION = "The Authorization header must read: Bearer <access token>, or: Api-Key <key>."
+TAKES_NO_KEY = "This request takes no API key: log in, and send the header Authorization: Bearer <access token>."
+LIMITED_KEY = "This API key is limited to some events, so it may not do this."
+
+
+class MissingScope(Refusal):
+    status = 403
+
+    def __init__(self, scope: str):
+        self.code = f"missing_scope_{scope.replace(':', '_')}"
+        super().__init__(f"This API key lacks the scope {scope}.")
 
 
 class TooLarge(exceptions.APIException):

@@ -19,7 +19,14 @@ from rest_framework import serializers
 from ticks.api import idempotency
 from ticks.api.envelope import failure
 from ticks.api.envelope import success as enveloped_success
-from ticks.api.errors import BEARER_CHALLENGE, NOT_LOGGED_IN
+from ticks.api.errors import (
+    BAD_AUTHORIZATION,
+    BEARER_CHALLENGE,
+    LIMITED_KEY,
+    NOT_LOGGED_IN,
+    TAKES_NO_KEY,
+    MissingScope,
+)
 from ticks.api.throttling import TooManyRequests
 from ticks.db.transactions import Busy, OutcomeUnknown, Unavailable
 from ticks.exceptions import Refusal
@@ -50,8 +57,8 @@ class ErrorSerializer(serializers.Serializer):
 
 DESCRIPTIONS = {
     400: "Malformed or invalid.",
-    401: "Not logged in, or the token is not valid, or no longer.",
-    403: "The account may not do this, or a browser's session came without its CSRF token.",
+    401: "Not logged in, or the token or API key is not valid, or no longer.",
+    403: "The account or the API key may not do this, or a browser's session came without its CSRF token.",
     404: "There is no such thing, or it is not yours.",
     406: "The `Accept` header asks for what is not served.",
     409: "Valid, but the state says no.",
@@ -71,7 +78,10 @@ CODES = {
     "parse_error": (400, "JSON parse error: it is not UTF-8."),
     "not_authenticated": (401, NOT_LOGGED_IN),
     "token_not_valid": (401, "This token is not valid, or no longer; log in again."),
-    "bad_authorization_header": (401, "The Authorization header must read: Bearer <access token>."),
+    "bad_authorization_header": (401, BAD_AUTHORIZATION),
+    "api_key_not_valid": (401, "This API key was revoked or has expired."),
+    "api_key_not_accepted": (403, TAKES_NO_KEY),
+    "api_key_limited": (403, LIMITED_KEY),
     "permission_denied": (403, "Only an admin may do this."),
     "not_found": (404, "Invalid page."),
     "not_acceptable": (406, "Could not satisfy the request Accept header."),
@@ -82,7 +92,7 @@ CODES = {
 # token, of those that need one, of writes by anybody, and of writes that a browser's session may send.
 ALWAYS = ["invalid", "not_acceptable", TooManyRequests(5), Busy, Unavailable]
 WITH_BODY = ["parse_error", "too_large", "unsupported_media_type"]
-WITH_TOKEN = ["token_not_valid", "bad_authorization_header"]
+WITH_TOKEN = ["token_not_valid", "bad_authorization_header", "api_key_not_valid"]
 WITH_LOGIN = ["not_authenticated", *WITH_TOKEN]
 PUBLIC_WRITE = [OutcomeUnknown]
 WRITE = ["permission_denied", OutcomeUnknown]
@@ -164,33 +174,49 @@ def describes(
     error_body=ErrorSerializer,
     parameters=None,
     description="",
+    scope: str | None = None,
     is_open_to_guests: bool | None = None,
 ):
     """Describes an operation: its id, what it takes, its success and each error that it can answer.
 
     `errors` has codes of `CODES` and refusals, as classes or with their arguments. The `example` of a serializer is the
     example of the request or of the success. `message` is that of the envelope; a list names its own (`list_message`).
+    An API key needs the `scope`; without one the operation refuses API keys. That is not only described here: the
+    authentication reads it from the view's method (`key_scope`).
     """
     example = getattr(request, "example", None)
     errors = [*ALWAYS, *(WITH_BODY if request else []), *(errors or [])]
-    is_enveloped = error_body is ErrorSerializer
+    if "api_key_not_valid" in errors:
+        errors.append(MissingScope(scope) if scope else "api_key_not_accepted")
     failures = failures_by_status(errors, invalid_part(example, parameters or []))
-    responses = {
+    auth = [{"bearer": []}, *([{"apiKey": []}] if scope else []), {"cookieAuth": []}]
+    sentence = f"Scope of API keys: `{scope}`." if scope else ""
+    described = extend_schema(
+        operation_id=operation,
+        summary=summary,
+        auth=auth if is_open_to_guests is False else None,
+        description=f"{description} {sentence}".strip() or None,
+        # Forms are only for the browsable API.
+        request={"application/json": request} if request else None,
+        responses=responses_of(success, failures, message=message, error_body=error_body),
+        parameters=[*SENT_HEADERS, *(parameters or [])],
+        examples=[OpenApiExample("example", value=example, request_only=True)] if example else [],
+    )
+
+    def declare(view):
+        view.key_scope = scope
+        return described(view)
+
+    return declare
+
+
+def responses_of(success: dict, failures: dict[int, dict], *, message: str, error_body) -> dict:
+    is_enveloped = error_body is ErrorSerializer
+    return {
         **{status: success_response(body, message, is_enveloped) for status, body in success.items()},
         # A failure is JSON, also where a success is a file.
         **{(status, JSON): failure_response(status, failures[status], error_body) for status in sorted(failures)},
     }
-    return extend_schema(
-        operation_id=operation,
-        summary=summary,
-        auth=[{"bearer": []}, {"cookieAuth": []}] if is_open_to_guests is False else None,
-        description=description or None,
-        # Forms are only for the browsable API.
-        request={"application/json": request} if request else None,
-        responses=responses,
-        parameters=[*SENT_HEADERS, *(parameters or [])],
-        examples=[OpenApiExample("example", value=example, request_only=True)] if example else [],
-    )
 
 
 def invalid_part(example: dict | None, parameters: list) -> tuple[str, str]:

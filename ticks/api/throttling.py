@@ -77,7 +77,7 @@ class MovingWindow:
                 times.pop()
 
 
-COUNTS = {scope: MovingWindow() for scope in ("guest", "user", "guest_booking", "login")}
+COUNTS = {scope: MovingWindow() for scope in ("guest", "user", "guest_booking", "login", "api_key")}
 
 
 @lru_cache(maxsize=64)
@@ -114,13 +114,14 @@ def forget_all() -> None:
         window.callers.clear()
 
 
-def scopes_of(user_id: int | None, meta: dict, *, is_booking: bool) -> list[tuple[str, str]]:
+def scopes_of(user_id: int | None, meta: dict, *, is_booking: bool, caller=None) -> list[tuple[str, str]]:
     """The scopes that a caller's request counts in, each with the caller's key: the account, or a guest's address.
 
-    A guest's booking counts in one of its own too, so that nobody without an account takes all tickets of an event.
+    The account of an API key has a scope of its own (`throttle_scope` of the caller). A guest's booking counts in one
+    of its own too, so that nobody without an account takes all tickets of an event.
     """
     if user_id is not None:
-        return [("user", str(user_id))]
+        return [(getattr(caller, "throttle_scope", "user"), str(user_id))]
     network = network_of(meta)
     return [("guest", network), ("guest_booking", network)] if is_booking else [("guest", network)]
 
@@ -167,7 +168,8 @@ class CallerThrottle(BaseThrottle):
 
     def allow_request(self, request, view):
         is_booking = getattr(view, "action", None) in getattr(view, "booking_actions", ())
-        self.seconds = seconds_to_wait(scopes_of(request.user.pk, request.META, is_booking=is_booking))
+        counted = scopes_of(request.user.pk, request.META, is_booking=is_booking, caller=request.auth)
+        self.seconds = seconds_to_wait(counted)
         return self.seconds is None
 
     def wait(self):

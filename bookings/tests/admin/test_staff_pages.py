@@ -39,7 +39,7 @@ def sections(content: str) -> list[str]:
 def test_header_leads_to_all_that_may_be_seen(box_office):
     content = page(box_office, "/admin/")
 
-    assert sections(content) == ["Home", "Events", "Bookings", "Ledger", "Webhooks", "Users", "Groups"]
+    assert sections(content) == ["Home", "Events", "Bookings", "Ledger", "Webhooks", "Users", "API keys", "Groups"]
     assert '<form id="site-search-form" action="/admin/bookings/booking/" method="get"' in content
 
 
@@ -51,6 +51,7 @@ def test_header_leads_to_all_that_may_be_seen(box_office):
         (["view_booking", "view_ledgerentry"], ["Home", "Bookings", "Ledger"]),
         (["view_webhook"], ["Home", "Webhooks"]),
         (["view_user"], ["Home", "Users"]),
+        (["view_apikey"], ["Home", "API keys"]),
     ],
 )
 def test_header_leads_nowhere_that_is_refused(door, codes, shown):

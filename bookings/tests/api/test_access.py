@@ -95,6 +95,22 @@ GET    /admin/(?P<app_label>auth|accounts|bookings|events)/  302   302   302   3
 POST   /admin/(?P<app_label>auth|accounts|bookings|events)/  302   302   302   302   302   302   404   200
 GET    /admin/(?P<url>.*)                                    302   302   302   302   302   302   404   404
 POST   /admin/(?P<url>.*)                                    302   302   302   302   302   302   404   404
+GET    /admin/accounts/apikey/                               302   302   302   302   302   302   403   200
+POST   /admin/accounts/apikey/                               302   302   302   302   302   302   403   200
+GET    /admin/accounts/apikey/<path:object_id>/              302   302   302   302   302   302   403   200
+POST   /admin/accounts/apikey/<path:object_id>/              302   302   302   302   302   302   403   200
+GET    /admin/accounts/apikey/<path:object_id>/change/       302   302   302   302   302   302   302   302
+POST   /admin/accounts/apikey/<path:object_id>/change/       302   302   302   302   302   302   302   302
+GET    /admin/accounts/apikey/<path:object_id>/delete/       302   302   302   302   302   302   403   403
+POST   /admin/accounts/apikey/<path:object_id>/delete/       302   302   302   302   302   302   403   403
+GET    /admin/accounts/apikey/<path:object_id>/history/      302   302   302   302   302   302   403   200
+POST   /admin/accounts/apikey/<path:object_id>/history/      302   302   302   302   302   302   403   200
+GET    /admin/accounts/apikey/<str:pk>/                      302   302   302   302   302   302   403   200
+POST   /admin/accounts/apikey/<str:pk>/                      302   302   302   302   302   302   403   200
+GET    /admin/accounts/apikey/<str:pk>/revoke/               302   302   302   302   302   302   403   200
+POST   /admin/accounts/apikey/<str:pk>/revoke/               302   302   302   302   302   302   403   200
+GET    /admin/accounts/apikey/add/                           302   302   302   302   302   302   403   200
+POST   /admin/accounts/apikey/add/                           302   302   302   302   302   302   403   200
 GET    /admin/accounts/user/                                 302   302   302   302   302   302   403   200
 POST   /admin/accounts/user/                                 302   302   302   302   302   302   403   200
 GET    /admin/accounts/user/<str:pk>/end-logins/             302   302   302   302   302   302   403   200
@@ -282,6 +298,7 @@ def concrete(world, route):
         "group": world.group,
         "message": world.message,
         "webhook": world.webhook,
+        "apikey": world.api_key,
     }
     if route.startswith("/my/"):
         # The pages of a booking are open to nobody who has not opened the link, whoever is logged in.

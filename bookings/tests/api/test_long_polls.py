@@ -9,7 +9,8 @@ import pytest
 from django.db import connection
 
 from accounts import tokens
-from accounts.tests.factories import UserFactory
+from accounts.api_keys import find_api_key, revoke_api_key
+from accounts.tests.factories import UserFactory, new_api_key
 from bookings.api import long_polls
 from bookings.api.long_polls import LongPolls, read_long_poll
 from bookings.services.events import cancel_event
@@ -199,6 +200,35 @@ def test_only_admins_wait(event, admin, token):
 
     [ended], _ = waited(asked(event, token), meanwhile=lambda: admin.login_sessions.all().delete())
     assert ended < SOON
+
+
+def asked_by_key(event, text, query="after=1&wait=25"):
+    find_api_key(text)
+    return asked(event, "", query, headers={"authorization": f"Api-Key {text}"})
+
+
+def test_api_key_waits_until_it_is_revoked(event):
+    key, text = new_api_key("changes:read", event_ids=[event.pk])
+    scope = asked_by_key(event, text)
+
+    [moved], _ = waited(scope, meanwhile=lambda: BookingFactory(event=event), after=1.2)
+    [ended], _ = waited(asked_by_key(event, text, "after=2&wait=25"), meanwhile=lambda: revoke_api_key(key), after=1.2)
+
+    assert 1.2 <= moved < SOON
+    assert 1.2 <= ended < SOON
+
+
+def test_api_key_that_may_not_read_the_changes_does_not_wait(event):
+    other = EventFactory()
+    lacking = [new_api_key("events:read"), new_api_key("changes:read", event_ids=[other.pk])]
+
+    assert [read_long_poll(asked_by_key(event, text)) for _, text in lacking] == [None, None]
+
+
+def test_api_key_that_was_not_looked_up_is_left_to_django(event):
+    _, text = new_api_key("changes:read")
+
+    assert read_long_poll(asked(event, "", headers={"authorization": f"Api-Key {text}"})) is None
 
 
 def test_client_that_leaves_waits_no_longer(event, token):

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from accounts.api_keys import make_api_key, revoke_api_key
+from accounts.models import ApiKey, Scope
 from bookings.management.commands.seed_demo import DEMOS, PEOPLE, make_event, make_person
 from bookings.models import Booking, LedgerEntry
 from bookings.services.cancellation import cancel_tickets
@@ -65,6 +67,10 @@ PLACES = [
     Place("user-new", "/admin/accounts/user/add/", HEADS),
     Place("user-password", "/admin/accounts/user/{user}/password/", HEADS),
     Place("user-end-logins", "/admin/accounts/user/{user}/end-logins/", HEADS),
+    Place("api-keys", "/admin/accounts/apikey/", SUPERUSER),
+    Place("api-key", "/admin/accounts/apikey/{key}/", SUPERUSER),
+    Place("api-key-new", "/admin/accounts/apikey/add/", SUPERUSER),
+    Place("api-key-revoke", "/admin/accounts/apikey/{key}/revoke/", SUPERUSER),
     Place("groups", "/admin/auth/group/", SUPERUSER),
     Place("group-new", "/admin/auth/group/add/", SUPERUSER),
 ]
@@ -93,6 +99,9 @@ def seed(admin) -> None:
     for status, answer in ((502, "<html><title>Bad gateway</title>"), (None, "No answer within 10 seconds.")):
         WebhookAttempt.objects.create(message=message, milliseconds=120, status=status, answer=answer)
     message.postpone("No answer within 10 seconds.")
+    events = [Event.objects.get(name=SOLD_OUT).pk]
+    make_api_key(name="Till at the door", scopes=["bookings:read", "checkin"], event_ids=events, actor=admin)
+    revoke_api_key(make_api_key(name="Old shop", scopes=Scope.values, actor=admin)[0])
 
 
 def ids() -> dict[str, int]:
@@ -108,5 +117,6 @@ def ids() -> dict[str, int]:
         "user": waiting.user_id,
         "webhook": Webhook.objects.get().pk,
         "message": WebhookMessage.objects.exclude(error="").get().pk,
+        "key": ApiKey.objects.get(revoked=False).pk,
         "entry": LedgerEntry.objects.filter(booking=waiting).first().pk,
     }

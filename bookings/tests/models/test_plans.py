@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from accounts.tests.factories import UserFactory
+from accounts.tests.factories import UserFactory, client_with_key
 from bookings.models import Booking, FeedPart, LedgerEntry, LinePart, attach_positions
 from bookings.rules import NUMBERS_A_PART, ROOM, Reach, number_of_arrival, part_of_waitlist
 from bookings.services import events as event_service
@@ -199,6 +199,19 @@ def test_own_bookings_read_their_page(event, owner):
     select = page_query(owner, "/api/v1/booking")
 
     assert rows_read(lambda: fetch(select)) <= 51
+
+
+@pytest.mark.parametrize("events", [1, 2, 8])
+@pytest.mark.parametrize("filters", LISTS[:4])
+def test_list_of_a_limited_key_reads_its_page(event, filters, events):
+    others = Event.objects.exclude(pk=event.pk).order_by("-pk").values_list("pk", flat=True)
+    client = client_with_key("bookings:read", event_ids=[event.pk, *others[: events - 1]])
+
+    select = page_query(client, "/api/v1/booking" + filters.format(event=event.pk))
+
+    # A list of several events is read from the newest booking on, past those of events that the key does not reach.
+    passed = 1 if events == 1 or "eventId" in filters else 8 / events
+    assert rows_read(lambda: fetch(select)) <= passed * 51 + read_of_events(51, filters)
 
 
 @pytest.mark.parametrize("filters", ["?bookingStatus=completed", "?bookingStatus=completed&eventId={event}"])

@@ -197,8 +197,8 @@ def test_schema_lists_the_codes_of_each_status(schema):
 
     assert {status: codes(response) for status, response in cancel.items() if status != "200"} == {
         "400": ["invalid", "parse_error", "more_than_reserved"],
-        "401": ["token_not_valid", "bad_authorization_header"],
-        "403": ["permission_denied"],
+        "401": ["token_not_valid", "bad_authorization_header", "api_key_not_valid"],
+        "403": ["permission_denied", "missing_scope_bookings_write"],
         "404": ["booking_not_found"],
         "406": ["not_acceptable"],
         "409": ["already_cancelled", "idempotency_key_in_flight"],
@@ -288,7 +288,7 @@ def test_schema_knows_the_body_of_a_cancellation(schema):
 def test_schema_of_the_list_of_bookings_is_of_users_and_has_the_admins_filter(schema):
     operation = schema["paths"]["/api/v1/booking"]["get"]
 
-    assert operation["security"] == [{"bearer": []}, {"cookieAuth": []}]
+    assert operation["security"] == [{"bearer": []}, {"apiKey": []}, {"cookieAuth": []}]
     assert "email" in [parameter["name"] for parameter in operation["parameters"]]
 
 

@@ -131,8 +131,16 @@ def test_spoofed_forwarding_header_is_no_fresh_guest(anonymous, two_a_minute):
 def test_rates_are_those_of_the_settings():
     rates = django_settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
 
-    assert rates == {"guest": "300/min", "user": "600/min", "guest_booking": "60/min", "login": "60/min"}
-    assert [throttling.parse_rate(rate) for rate in rates.values()] == [(300, 60), (600, 60), (60, 60), (60, 60)]
+    assert rates == {
+        "guest": "300/min",
+        "user": "600/min",
+        "guest_booking": "60/min",
+        "login": "60/min",
+        "api_key": "6000/min",
+    }
+    assert [throttling.parse_rate(rate) for rate in rates.values()] == [
+        *((300, 60), (600, 60), (60, 60), (60, 60), (6000, 60))
+    ]
     assert set(rates) == set(COUNTS)
 
 

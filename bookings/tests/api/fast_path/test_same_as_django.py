@@ -1,10 +1,13 @@
 """The fast path answers, logs, counts and stores what Django would; it takes only plain requests."""
 
+from unittest import mock
+
 import pytest
 from django.db import transaction
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from accounts import api_keys
 from bookings.tests.api.fast_path.requests import BOOKING, CALLERS, JSON, STATUS, Draft, deployments, series
 from bookings.tests.api.fast_path.two_ways import deployed, trace_of_django, trace_of_fast_path
 from bookings.tests.api.fast_path.world import made_world
@@ -76,6 +79,14 @@ TAKEN = {
     "trace": Draft(headers={"traceparent": "00-1-1-01", "tracestate": "a=b"}),
     "status": Draft(method="GET"),
     "status for a user": Draft(method="GET", authorization="good"),
+    "program": Draft(authorization="key"),
+    "program with a key of its own": Draft(authorization="key", key="k1"),
+    "program that waits": Draft(authorization="key", event="full"),
+    "program that is refused": Draft(authorization="key", event="full without waitlist"),
+    "program and no event": Draft(authorization="key", event="none"),
+    "program of an event": Draft(authorization="key of an event"),
+    "status for a program": Draft(method="GET", authorization="key"),
+    "status for a program of an event": Draft(method="GET", authorization="key of an event"),
     "status that is known": Draft(method="GET", headers={"if-none-match": '"10-0"'}),
     "status that is news": Draft(method="GET", headers={"if-none-match": '"9-0"'}),
     "status of no event": Draft(method="GET", event="none"),
@@ -112,6 +123,7 @@ LEFT = {
     "status of what is no id": Draft(method="GET", path=f"{STATUS}-%s"),
 }
 GOOD = {"good", "admin", "small", "large", "two spaces", "of a clock ahead"}
+GOOD_KEYS = {"key", "other key", "key of an event", "key in small", "key with two spaces"}
 
 
 @pytest.fixture(scope="module")
@@ -180,14 +192,55 @@ def test_origin_is_left_to_django_where_a_page_of_another_site_may_call(world, o
 
 
 def test_token_that_is_not_good_is_left_to_django(world):
-    for name in world.headers.keys() - GOOD:
+    for name in world.headers.keys() - GOOD - GOOD_KEYS - {"key without scopes", "key not looked up"}:
         for draft in (Draft(authorization=name), Draft(method="GET", authorization=name)):
             assert both_ways(world, draft) == ([False], [401])
 
 
 def test_good_token_is_taken_however_it_is_written(world):
-    for name in GOOD:
+    for name in GOOD | GOOD_KEYS:
         assert both_ways(world, Draft(authorization=name)) == ([True], [201])
+
+
+@pytest.mark.parametrize(
+    ("name", "event", "statuses"),
+    [
+        ("key without scopes", "open", [403, 403]),
+        ("key of an event", "full", [404, 404]),
+        # Django looks it up, and then this process knows it.
+        ("key not looked up", "open", [201, 200]),
+    ],
+)
+def test_key_that_may_not_or_is_not_known_is_left_to_django(world, name, event, statuses):
+    drafts = [Draft(authorization=name, event=event), Draft(method="GET", authorization=name, event=event)]
+    for draft, status in zip(drafts, statuses, strict=True):
+        with mock.patch.dict(api_keys.known):
+            if name == "key not looked up":
+                api_keys.known.pop(world.headers[name].removeprefix("Api-Key "), None)
+            assert both_ways(world, draft) == ([False], [status])
+
+
+def test_keys_of_two_programs_are_two(world):
+    drafts = [Draft(authorization=name, key="k1") for name in ("key", "other key", "key", "other key", "good", None)]
+
+    taken, statuses = both_ways(world, *drafts)
+
+    assert (taken, statuses) == ([True] * 6, [201] * 6)
+
+
+def test_program_over_its_rate_is_left_to_django(world):
+    drafts = [Draft(authorization=name) for name in ("key", "key", "key", "other key")]
+
+    taken, statuses = both_ways(world, *drafts, rate="2/min")
+
+    assert taken == [True, True, False, True]
+    assert statuses == [201, 201, 429, 201]
+
+
+def test_ended_key_does_not_count_against_its_account(world):
+    taken, statuses = both_ways(world, *[Draft(authorization="revoked key")] * 3, rate="2/min")
+
+    assert (taken, statuses) == ([False] * 3, [401] * 3)
 
 
 def test_key_is_replayed_and_refused_with_another_body(world):

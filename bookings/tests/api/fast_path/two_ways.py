@@ -91,7 +91,7 @@ def deployed(name: str, *, rate: str = "300/min", guest_booking: str = "60/min")
     rest = {
         **django_settings.REST_FRAMEWORK,
         "NUM_PROXIES": changes.get("TRUSTED_PROXIES", 0),
-        "DEFAULT_THROTTLE_RATES": {"guest": rate, "user": rate, "guest_booking": guest_booking},
+        "DEFAULT_THROTTLE_RATES": {"guest": rate, "user": rate, "api_key": rate, "guest_booking": guest_booking},
     }
     with (
         override_settings(THROTTLE_ENABLED=True, FAST_PATH=True, REST_FRAMEWORK=rest, **changes),

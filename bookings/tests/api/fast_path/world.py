@@ -1,4 +1,4 @@
-"""Events of each kind, and users with valid and invalid tokens."""
+"""Events of each kind, and users and programs with valid and invalid tokens and keys."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -6,10 +6,11 @@ from types import SimpleNamespace
 from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken
 
-from accounts import tokens
-from accounts.models import LoginSession
+from accounts import api_keys, tokens
+from accounts.api_keys import revoke_api_key
+from accounts.models import ApiKey, LoginSession
 from accounts.services import open_session
-from accounts.tests.factories import UserFactory
+from accounts.tests.factories import UserFactory, new_api_key
 from bookings.services.events import cancel_event
 from bookings.tests.factories import BookingFactory, EventFactory
 from ticks.parsing import MAX_ID
@@ -37,7 +38,35 @@ def made_world() -> SimpleNamespace:
     BookingFactory(event=events["full"], user=None)
     cancel_event(events["deleted"].pk, actor=admin)
     ids = {name: event.pk for name, event in events.items()}
-    return SimpleNamespace(events={**ids, "none": 999_999}, headers=authorizations(admin))
+    headers = {**authorizations(admin), **keys(admin, only=ids["open"])}
+    return SimpleNamespace(events={**ids, "none": 999_999}, headers=headers)
+
+
+def keys(admin, *, only: int) -> dict[str, str]:
+    """Values of the header `Authorization` with API keys."""
+    now, may = timezone.now(), ["bookings:write", "events:read"]
+    made = {
+        "key": new_api_key(*may, actor=admin),
+        "other key": new_api_key(*may, actor=admin),
+        "key of an event": new_api_key(*may, actor=admin, event_ids=[only]),
+        "key without scopes": new_api_key(actor=admin),
+        "revoked key": new_api_key(*may, actor=admin),
+        "expired key": new_api_key(*may, actor=admin, expires_at=now),
+    }
+    for key, text in made.values():
+        # The process has looked them up, and forgets none of them during these tests.
+        api_keys.known[text] = float("inf"), ApiKey.objects.select_related("account").get(pk=key.pk)
+    revoke_api_key(made["revoked key"][0])
+    _, unknown = new_api_key(*may, actor=admin)
+    good = made["key"][1]
+    return {name: f"Api-Key {text}" for name, (_, text) in made.items()} | {
+        "key not looked up": f"Api-Key {unknown}",
+        "key in small": f"api-key {good}",
+        "key with two spaces": f"Api-Key  {good}",
+        "wrong key": f"Api-Key {good[::-1]}",
+        "no key": "Api-Key ",
+        "key of another scheme": f"Bearer {good}",
+    }
 
 
 def authorizations(admin) -> dict[str, str]:
