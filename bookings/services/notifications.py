@@ -220,19 +220,21 @@ def facts_of(entries: Sequence[Any], choices: Sequence[MailChoice]) -> list[Fact
     formers: dict[int, list[FormerHolder]] = {}
     for former in FormerHolder.objects.filter(booking__in=ids).order_by("sequence"):
         formers.setdefault(former.booking_id, []).append(former)
-    staff, facts = staff_among({entry.actor_id for entry in entries}), []
+    others, facts = others_among({entry.actor_id for entry in entries}), []
     for entry in entries:
-        by = "staff" if entry.actor_id in staff else "holder"
+        by = others.get(entry.actor_id, "holder")
         found = facts_of_entry(entry, holders[entry.booking_id], formers.get(entry.booking_id, []), by=by)
         choice = choice_at(entry.sequence, choices)
         facts += [with_choice(fact, choice) for fact in found] if choice else found
     return facts
 
 
-def staff_among(ids: Collection[int | None]) -> set[int]:
-    """The accounts among these that may do anything for others. Anybody may cancel with a guest's token."""
+def others_among(ids: Collection[int | None]) -> dict[int, str]:
+    """The accounts among these that may do anything for others: staff, and those of programs (API keys). Anybody may
+    cancel with a guest's token."""
     powers = Q(is_staff=True) | Q(is_superuser=True) | Q(groups__isnull=False) | Q(user_permissions__isnull=False)
-    return set(User.objects.filter(powers, pk__in=ids).values_list("pk", flat=True))
+    rows = User.objects.filter(powers | Q(api_key__isnull=False), pk__in=ids).values_list("pk", "api_key")
+    return {pk: "staff" if api_key is None else "program" for pk, api_key in rows}
 
 
 def facts_of_entry(entry: Any, holder: Recipient, formers: Sequence[FormerHolder], *, by: str) -> Iterable[Fact]:

@@ -8,7 +8,7 @@ from django.template import engines
 from django.test import override_settings
 from django.utils import timezone
 
-from accounts.tests.factories import UserFactory
+from accounts.tests.factories import UserFactory, new_api_key
 from bookings.documents.pdf import tickets_pdf
 from bookings.enums import FactKind
 from bookings.models import Booking
@@ -278,16 +278,25 @@ def test_promoted(gala, ada):
     assert "Your wait is over" in text
 
 
-@pytest.mark.parametrize("by", ["holder", "staff"])
+def actor_of(by, booking, admin_user):
+    program = new_api_key("bookings:write", actor=admin_user)[0].account
+    return {"holder": booking.user, "staff": admin_user, "program": program}[by]
+
+
+@pytest.mark.parametrize("by", ["holder", "staff", "program"])
 def test_reduced_says_who_gave_how_many_back(ada, admin_user, by):
-    actor = ada.user if by == "holder" else admin_user
+    actor = actor_of(by, ada, admin_user)
     cancel_tickets(ada, tickets=1, actor=actor)
     cancel_tickets(ada, tickets=1, actor=actor)
     read_all()
 
     subject, text, _ = written()
 
-    said = {"holder": "You have given back 2 tickets.", "staff": "The organiser has taken 2 tickets out"}
+    said = {
+        "holder": "You have given back 2 tickets.",
+        "staff": "The organiser has taken 2 tickets out",
+        "program": "2 tickets of your booking were given back.",
+    }
     assert subject == "Fewer tickets in your booking for Gala"
     assert said[by] in text
     assert "Tickets: 1\n" in text.replace("\r\n", "\n")
@@ -316,14 +325,18 @@ def test_waiting_booking_that_is_reduced_says_what_it_waits_for(gala, ada, ticke
     assert "given back" not in text
 
 
-@pytest.mark.parametrize("by", ["holder", "staff"])
+@pytest.mark.parametrize("by", ["holder", "staff", "program"])
 def test_cancelled_says_by_whom(ada, admin_user, by):
-    cancel_tickets(ada, actor=ada.user if by == "holder" else admin_user)
+    cancel_tickets(ada, actor=actor_of(by, ada, admin_user))
     read_all()
 
     subject, text, _ = written()
 
-    said = {"holder": "You have cancelled your booking.", "staff": "The organiser has cancelled your booking."}
+    said = {
+        "holder": "You have cancelled your booking.",
+        "staff": "The organiser has cancelled your booking.",
+        "program": "Your booking was cancelled.",
+    }
     assert subject == "Your booking for Gala is cancelled"
     assert said[by] in text
 

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts.tests.factories import UserFactory
+from accounts.tests.factories import UserFactory, new_api_key
 from bookings.management.commands import seed_demo
 from bookings.models import Booking, LedgerEntry
 from bookings.outbox import DeliveryPosition, FormerHolder, Mail
@@ -51,6 +51,22 @@ def test_each_fact_is_told_in_a_mail_of_its_own(at_once, admin_user):
     ]
     facts = [fact for mail in Mail.objects.filter(booking=ada).order_by("pk") for fact in mail.facts]
     assert [(fact["tickets"], fact["by"]) for fact in facts] == [(3, "holder"), (2, "holder"), (1, "staff")]
+
+
+def test_what_a_program_does_is_neither_the_holders_nor_staffs(at_once):
+    booking = BookingFactory(tickets=3)
+    read_all()
+    key, _ = new_api_key("bookings:write")
+    cancel_tickets(booking, tickets=2, actor=key.account)
+    cancel_tickets(booking, actor=key.account)
+    read_all()
+
+    facts = [fact for mail in Mail.objects.order_by("pk") for fact in mail.facts]
+    assert [(fact["kind"], fact["by"]) for fact in facts] == [
+        ("booked", "holder"),
+        ("reduced", "program"),
+        ("cancelled", "program"),
+    ]
 
 
 def test_facts_within_a_minute_are_one_mail(admin_user):
