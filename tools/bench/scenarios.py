@@ -106,6 +106,12 @@ def with_keys(run: Run) -> list[Client]:
     return buyers(run, (each.replace(KEY_MARK.encode(), f"{first}-{n:08}".encode()) for n, each in requests))
 
 
+def with_api_keys(run: Run) -> list[Client]:
+    event = run.world.open_event()
+    keys = [{"Authorization": f"Api-Key {key}"} for key in run.world.api_keys]
+    return buyers(run, itertools.cycle([booking(event, "", headers=headers) for headers in keys]))
+
+
 def mix(run: Run) -> list[Client]:
     event, tokens = run.world.open_event(MIX_TICKETS), run.world.tokens
     return [
@@ -158,6 +164,7 @@ SCENARIOS = [
     Scenario("hot-64", "hot event, 64 connections", hot_event),
     Scenario("hot-256", "hot event, 256 connections", hot_event, 256),
     Scenario("keys", "hot event, 64, with idempotency keys", with_keys),
+    Scenario("api-keys", "hot event, 64, with API keys", with_api_keys),
     Scenario("viewset-64", "viewset, 64 connections", hot_event, server="viewset"),
     Scenario("ungrouped-64", "viewset without batches, 64 connections", hot_event, server="ungrouped"),
     Scenario("events-64", "64 events, 64 connections", many_events, ceiling=EVENTS),

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 from urllib.request import Request, urlopen
@@ -39,6 +40,16 @@ admin = User.objects.create_superuser("bench", "bench@example.org", None)
 people = [User.objects.create_user(f"buyer{{n}}", f"buyer{{n}}@example.org", None) for n in range({ACCOUNTS})]
 print(json.dumps([tokens.log_in(user)["token"] for user in (admin, *people)]))
 """
+# With so many, the default throttle of 6,000 requests a minute for each key and worker is never reached.
+API_KEY_COUNT = 50
+API_KEYS = f"""
+import json
+from accounts.api_keys import make_api_key
+from accounts.models import User
+admin = User.objects.get(username="bench")
+keys = [make_api_key(name="bench", scopes=["bookings:write"], actor=admin)[1] for n in range({API_KEY_COUNT})]
+print(json.dumps(keys))
+"""
 
 
 class World:
@@ -64,6 +75,10 @@ class World:
     def stop(self) -> None:
         for server in self.servers.values():
             server.stop()
+
+    @cached_property
+    def api_keys(self) -> list[str]:
+        return json.loads(self.first.shell(API_KEYS))
 
     def verify(self) -> None:
         """Verifies the last two events that were small enough to sell out, where bookings waited and were promoted."""
