@@ -11,17 +11,9 @@ from django.db.models.base import ModelState
 from django.utils import timezone
 from django.utils.functional import cached_property
 
+from bookings import outbox, webhooks  # noqa: F401 (Django finds more models there)
 from bookings.enums import BookingStatus, LedgerKind
-from bookings.outbox import (  # noqa: F401 (Django finds models here)
-    Announcement,
-    DeliveryPosition,
-    FormerHolder,
-    LinkRequest,
-    Mail,
-    MailChoice,
-)
 from bookings.rules import part_of_waitlist
-from bookings.webhooks import Webhook, WebhookAttempt, WebhookMessage  # noqa: F401 (Django finds models here)
 from events.models import Event
 from ticks.db.fields import ExactCharField, ExactEmailField, ExactTextField
 from ticks.languages import MAX_LANGUAGE

@@ -258,3 +258,19 @@ class LinkRequest(Outgoing):
 
     def __str__(self):
         return f"request {self.pk} for links"
+
+
+class AnnouncementProgress(NamedTuple):
+    """What has become of an announcement. `made` counts all its mails; those that are no longer kept are in no other
+    number."""
+
+    announcement: Announcement
+    made: int
+    sent: int
+    waiting: int
+    failed: int
+
+    @property
+    def is_under_way(self) -> bool:
+        announcement = self.announcement
+        return announcement.stopped_at is None and (announcement.finished_at is None or self.waiting > 0)

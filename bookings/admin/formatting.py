@@ -15,8 +15,7 @@ from django.utils.html import format_html
 from bookings.commands import Claim
 from bookings.enums import BookingStatus, FactKind, LedgerKind
 from bookings.models import VOIDED_NOTE, WROTE_NOTE, Booking, InventoryCheck, LedgerEntry
-from bookings.outbox import Announcement, Mail
-from bookings.services.announcements import Progress
+from bookings.outbox import Announcement, AnnouncementProgress, Mail
 from bookings.services.inventory import EventWork
 from events.models import Event
 from ticks.formatting import badge, bar, counted, exact_time, format_duration, time_tag
@@ -134,7 +133,7 @@ def addressees(announcement: Announcement) -> str:
 
 
 @register.filter
-def progress(one: Progress) -> str:
+def progress(one: AnnouncementProgress) -> str:
     """What has become of what staff wrote, such as "210 sent, 3 waiting, 1 failed"."""
     if one.announcement.stopped_at:
         return f"Stopped: {one.sent:,} sent"

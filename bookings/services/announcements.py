@@ -15,7 +15,7 @@ from bookings.commands import Note
 from bookings.enums import FactKind, LedgerKind
 from bookings.exceptions import KeyReused, NobodyToTell
 from bookings.models import MAX_NOTE, WROTE_NOTE, Booking
-from bookings.outbox import Announcement, Mail
+from bookings.outbox import Announcement, AnnouncementProgress, Mail
 from bookings.services.events import lock_standing_event
 from bookings.services.idempotency import digest_of
 from bookings.services.inventory import apply
@@ -38,22 +38,6 @@ class Letter(NamedTuple):
     addressees: str
     subject: str
     text: str
-
-
-class Progress(NamedTuple):
-    """What has become of an announcement. `made` counts all its mails; those that are no longer kept are in no other
-    number."""
-
-    announcement: Announcement
-    made: int
-    sent: int
-    waiting: int
-    failed: int
-
-    @property
-    def is_under_way(self) -> bool:
-        announcement = self.announcement
-        return announcement.stopped_at is None and (announcement.finished_at is None or self.waiting > 0)
 
 
 @in_one_transaction
@@ -176,7 +160,7 @@ def under_way(event: Event) -> QuerySet[Announcement]:
     return event.announcements.filter(Q(finished_at=None) | Exists(waiting.order_by()), stopped_at=None).order_by("pk")
 
 
-def progress_of(event: Event, *, limit: int) -> list[Progress]:
+def progress_of(event: Event, *, limit: int) -> list[AnnouncementProgress]:
     """The latest announcements of an event and what has become of them."""
     latest = list(event.announcements.select_related("author").order_by("-sequence")[:limit])
     if not latest:
@@ -184,7 +168,9 @@ def progress_of(event: Event, *, limit: int) -> list[Progress]:
     counted = Mail.objects.filter(announcement__in=latest).values_list("announcement", "state").order_by()
     numbers = {(pk, state): number for pk, state, number in counted.annotate(number=Count("pk"))}
     states = (Mail.State.SENT, Mail.State.WAITING, Mail.State.GIVEN_UP)
-    return [Progress(one, one.mails, *(numbers.get((one.pk, state), 0) for state in states)) for one in latest]
+    return [
+        AnnouncementProgress(one, one.mails, *(numbers.get((one.pk, state), 0) for state in states)) for one in latest
+    ]
 
 
 def sample(event: Event, letter: Letter, *, to: Recipient) -> Message:
