@@ -4,7 +4,7 @@ import json
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import BaseUserCreationForm
@@ -17,15 +17,17 @@ from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 
 from accounts.exceptions import LoginsKept
-from accounts.forms import AccountPasswordForm
-from accounts.models import User, username_key
-from accounts.services import Logins, end_logins, end_sessions, logins_of, may_end_logins
+from accounts.forms import AccountPasswordForm, InvitationForm
+from accounts.links import invite
+from accounts.mails import queue_mail
+from accounts.models import AccountMail, User, username_key
+from accounts.services import Logins, end_logins, end_sessions, logins_of, may_end_logins, note_new_email
 from ticks.db.fields import ExactEmailField
 from ticks.formatting import ago, counted
 from ticks.forms import EmailField, LineField
 from ticks.languages import language_name
 from ticks.parsing import find, parse_id
-from ticks.staff_actions import Preview, SelectionAction, SelectionActions, action_view
+from ticks.staff_actions import Action, Preview, Report, SelectionAction, SelectionActions, action_view
 from ticks.text import normalise_email
 
 DEACTIVATE = (
@@ -33,6 +35,14 @@ DEACTIVATE = (
     "That ends all their logins at once."
 )
 NEXT = "The person's name and their roles follow once the user is saved."
+INVITED = (
+    "The person gets a mail with a link, and chooses a password with it. The link is good for an hour, and once; you "
+    "can send another one from the user's page. "
+) + NEXT
+BY_HAND = (
+    "This installation sends no mails (EMAIL_URL is not set), so you set a password here, and tell it to the person. "
+    "With a mail server you would invite the person by mail. "
+) + NEXT
 HELP = {
     "language": "Of mails to the account, and of those about its bookings.",
     "is_active": "If this is off, nobody can log in with this account.",
@@ -102,6 +112,33 @@ class EndLogins(EndLoginsOfSelection):
         return reverse("admin:accounts_user_change", args=[self.subject[0].pk])
 
 
+class InviteAgain(Action):
+    name, title, button = "invite", "Send the invitation again", "Send the mail"
+    permission = "accounts.change_user"
+    subjects = User.objects
+    previews_at_once = True
+
+    def respond(self):
+        if not self.model_admin.has_change_permission(self.request, self.subject):
+            raise PermissionDenied
+        return super().respond()
+
+    def address(self):
+        return reverse("admin:accounts_user_change", args=[self.subject.pk])
+
+    def closed_reason(self):
+        return None if can_be_invited(self.subject) else "Only a user who has an address and no password is invited."
+
+    def preview(self, form):
+        text = f"{self.subject.email} gets a mail with a link that sets the password. It is good for an hour, and once."
+        return Preview([text], fingerprint=self.subject.email)
+
+    def carry_out(self, form):
+        invite(self.subject)
+        self.model_admin.log_change(self.request, self.subject, "Invited again.")
+        return Report([f"The mail to {self.subject.email} is on its way."])
+
+
 class RoleFilter(admin.RelatedFieldListFilter):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -128,12 +165,16 @@ class AccountAdmin(SelectionActions, UserAdmin):
     add_form, add_form_template = BaseUserCreationForm, None
     formfield_overrides = {ExactEmailField: {"form_class": EmailField}}
     change_password_form = AccountPasswordForm
-    readonly_fields = ["roles", "signed_in", "last_seen", "date_joined"]
+    readonly_fields = ["roles", "signed_in", "last_seen", "date_joined", "verified"]
     add_fieldsets = [
-        (None, {"classes": ["wide"], "fields": ["username", "email", "password1", "password2"], "description": NEXT}),
+        (
+            None,
+            {"classes": ["wide"], "fields": ["username", "email", "password1", "password2"], "description": BY_HAND},
+        ),
     ]
+    invitation_fieldsets = [(None, {"classes": ["wide"], "fields": ["username", "email"], "description": INVITED})]
     fieldsets = [
-        (None, {"fields": ["username", "email", "password"]}),
+        (None, {"fields": ["username", "email", "verified", "password"]}),
         ("Person", {"fields": ["first_name", "last_name", "language"]}),
         ("Logins", {"fields": ["signed_in", "last_seen"]}),
         ("Access", {"fields": ["is_active", "groups", "roles", *POWERS], "description": DEACTIVATE}),
@@ -152,6 +193,8 @@ class AccountAdmin(SelectionActions, UserAdmin):
 
     def get_fieldsets(self, request, obj=None):
         """Fields that are left out here are not in the form either, so that only superusers see and give powers."""
+        if obj is None and settings.MAIL_ENABLED:
+            return self.invitation_fieldsets
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None:
             return fieldsets
@@ -165,6 +208,11 @@ class AccountAdmin(SelectionActions, UserAdmin):
             (title, {**options, "fields": [name for name in options["fields"] if name not in left_out]})
             for title, options in fieldsets
         ]
+
+    def get_form(self, request, obj=None, **kwargs):
+        if obj is None and settings.MAIL_ENABLED:
+            kwargs["form"] = InvitationForm
+        return super().get_form(request, obj, **kwargs)
 
     def get_readonly_fields(self, request, obj=None):
         readonly = super().get_readonly_fields(request, obj)
@@ -207,7 +255,8 @@ class AccountAdmin(SelectionActions, UserAdmin):
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
         account = find(User.objects, object_id or "")
         may_end = bool(account) and may_end_logins(request.user, account)
-        context = {**(extra_context or {}), "may_end_logins": may_end}
+        may_invite = bool(account) and can_be_invited(account) and self.has_change_permission(request, account)
+        context = {**(extra_context or {}), "may_end_logins": may_end, "may_invite": may_invite}
         try:
             return super().changeform_view(request, object_id, form_url, context)
         except IntegrityError:
@@ -217,6 +266,13 @@ class AccountAdmin(SelectionActions, UserAdmin):
 
     def save_model(self, request, obj, form, change):
         super().save_model(request, obj, form, change)
+        if isinstance(form, InvitationForm):
+            queue_mail(AccountMail.Kind.INVITATION, email=obj.email)
+            messages.info(
+                request, f"An invitation to {obj.email} is on its way. Its link is good for an hour, and once."
+            )
+        else:
+            note_new_email(obj, former=form.initial.get("email"))
         if not obj.is_active:
             # If an account is made active again, its old logins must not be valid again.
             end_sessions(obj)
@@ -231,8 +287,12 @@ class AccountAdmin(SelectionActions, UserAdmin):
         return f"{text} Roles now: {roles}."
 
     def get_urls(self):
-        page = self.admin_site.admin_view(action_view(self, EndLogins))
-        return [path("<str:pk>/end-logins/", page, name="accounts_user_end_logins"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        return [
+            path("<str:pk>/end-logins/", wrap(action_view(self, EndLogins)), name="accounts_user_end_logins"),
+            path("<str:pk>/invite/", wrap(action_view(self, InviteAgain)), name="accounts_user_invite"),
+            *super().get_urls(),
+        ]
 
     @admin.display(description="signed in")
     def signed_in(self, account: User) -> str:
@@ -240,6 +300,10 @@ class AccountAdmin(SelectionActions, UserAdmin):
         moments = [("browser", logins.last_browser), ("API login", logins.last_token)]
         last = format_html_join(", ", "last {} {}", [(kind, ago(moment)) for kind, moment in moments if moment])
         return format_html("{}; {}", logins, last) if last else str(logins)
+
+    @admin.display(description="address verified")
+    def verified(self, account: User) -> str:
+        return ago(account.email_verified_at) if account.has_verified_email else "no"
 
     @admin.display(description="name", ordering="first_name")
     def full_name(self, account: User) -> str:
@@ -257,6 +321,10 @@ class AccountAdmin(SelectionActions, UserAdmin):
     @admin.display(description="last browser login", ordering="last_login")
     def last_seen(self, account: User) -> str:
         return ago(account.last_login) if account.last_login else "never"
+
+
+def can_be_invited(account: User) -> bool:
+    return bool(settings.MAIL_ENABLED and account.email and account.is_active and not account.has_usable_password())
 
 
 def givable_groups(actor: User):

@@ -1,3 +1,5 @@
+from django.utils.translation import gettext_noop
+
 from accounts.models import EMAIL_TAKEN, NAME_TAKEN
 from ticks.exceptions import Refusal
 
@@ -30,7 +32,7 @@ class WrongCredentials(Refusal):
 class WrongPassword(Refusal):
     status = 400
     code = "wrong_password"
-    message = "The current password is wrong."
+    message = gettext_noop("The current password is wrong.")
     field = "currentPassword"
 
 
@@ -59,3 +61,31 @@ class LoginsKept(Refusal):
     status = 403
     code = "logins_kept"
     message = "Only a superuser may end the logins of a superuser."
+
+
+class LinkNotValid(Refusal):
+    """The message does not say why, so that nobody learns which links there were."""
+
+    status = 400
+    code = "link_not_valid"
+    message = "This link is not valid, or no longer: it is good for an hour, and once. Ask for a new one."
+    field = "token"
+
+
+class MailsOff(Refusal):
+    code = "mails_off"
+    message = gettext_noop("This installation sends no mails. Ask those who run it.")
+
+
+class EmailNotVerified(Refusal):
+    status = 403
+    code = "email_not_verified"
+    message = (
+        "Verify the account's mail address first: open the link in the mail that was sent to it, or ask for another."
+    )
+
+
+class EmailVerified(Refusal):
+    code = "email_verified"
+    message = "The account's mail address is verified, so it is changed with the password, by a link in a mail."
+    field = "email"

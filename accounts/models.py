@@ -13,6 +13,7 @@ from django.utils.functional import cached_property
 from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
 
 from ticks.db.fields import ExactCharField, ExactEmailField
+from ticks.db.outgoing import Outgoing
 from ticks.languages import MAX_LANGUAGE
 from ticks.text import MAX_NAME, has_hidden_character, normalise_email, normalised, readable_email
 
@@ -97,6 +98,8 @@ class User(AbstractUser):
     )
     # Empty, as long as nobody has chosen one.
     language = models.CharField(max_length=MAX_LANGUAGE, blank=True, default="", db_default="")
+    # When its holder showed that mails to the address arrive. A new address has not been verified.
+    email_verified_at = models.DateTimeField("address verified", null=True, blank=True, editable=False)
 
     objects = Users()
 
@@ -112,6 +115,10 @@ class User(AbstractUser):
         own = self.user_permissions.order_by().values_list("pk", flat=True)
         by_group = Permission.objects.filter(group__user=self).order_by().values_list("pk", flat=True)
         return frozenset(own.union(by_group))
+
+    @property
+    def has_verified_email(self) -> bool:
+        return self.email_verified_at is not None
 
     def may_use_login(self, auth_hash: str) -> bool:
         """Whether a login is still valid that was opened when `get_session_auth_hash()` had this value."""
@@ -143,8 +150,16 @@ class User(AbstractUser):
             super().save(*args, update_fields=update_fields, **kwargs)
             return
         with transaction.atomic():
+            self.void_verification()
             super().save(*args, update_fields=update_fields, **kwargs)
             self.reserve_names()
+
+    def void_verification(self) -> None:
+        """Forgets that the address was verified, if it is about to become another one."""
+        # The row is compared, and not what this object held before: another request may have changed it since.
+        others = User.objects.filter(pk=self.pk).exclude(email=self.email)
+        if not self._state.adding and others.update(email_verified_at=None):
+            self.email_verified_at = None
 
     def reserve_names(self) -> None:
         """Reserves the account's login names, and releases those that it no longer has."""
@@ -291,3 +306,38 @@ class AttemptCounter(models.Model):
 
     def __str__(self):
         return f"{self.key}: {self.count}"
+
+
+class AccountMail(Outgoing):
+    """A mail that belongs to no booking: to an account, or to an address that may have none.
+
+    It is written out only when it is sent. Its link is made then, and stands in no table.
+    """
+
+    class Kind(models.TextChoices):
+        RESET = "reset"
+        INVITATION = "invitation"
+        VERIFY = "verify"
+        CHANGE = "change"
+        CHANGED = "changed"
+
+    kind = models.CharField(max_length=20)
+    email = ExactEmailField(max_length=MAX_NAME)
+    # The mails about a change of the address name its account, which does not have the address. No key of the database,
+    # since it would lock the account.
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, db_constraint=False, related_name="mails")
+    asked_at = models.DateTimeField(default=timezone.now, help_text="From this time on its link is good for an hour.")
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["state", "due_at"], name="account_mail_by_state_and_due")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state="sent", sent_at__isnull=False)
+                | models.Q(state__in=["waiting", "given_up"], sent_at__isnull=True),
+                name="account_mail_sent_has_time",
+            )
+        ]
+
+    def __str__(self):
+        return f"mail {self.pk}: {self.kind}"

@@ -9,6 +9,8 @@ from ticks.text import MAX_NAME, has_hidden_character, normalise_email, validate
 # Letters, digits and @ . + - _ in words that every dialect of patterns knows: which letters there are
 # beyond ASCII it leaves to Django's validator.
 USERNAME = r"^\s*[^\s\x00-*,/:-?\[-^`{-\x9f]+\s*$"
+# No token of a link is longer, whatever address is in it.
+MAX_LINK = 1000
 # This is longer than any passphrase, and limits what is hashed.
 MAX_PASSWORD = 1000
 LANGUAGE_HELP = "The language of mails to the account, and of those about its bookings; null: none was chosen."
@@ -81,6 +83,38 @@ class PasswordChangeSerializer(RequestSerializer):
     newPassword = PasswordField(help_text=STRENGTH)
 
 
+class AddressSerializer(RequestSerializer):
+    example = {"email": "ada@example.org"}
+
+    email = EmailField()
+
+
+class LinkField(StringField):
+    """The token in the link of a mail."""
+
+    def __init__(self, **kwargs):
+        super().__init__(max_length=MAX_LINK, style={"input_type": "password"}, **kwargs)
+
+
+class LinkSerializer(RequestSerializer):
+    example = {"token": "WzEsMTc5..."}
+
+    token = LinkField()
+
+
+class NewPasswordSerializer(LinkSerializer):
+    example = {**LinkSerializer.example, "newPassword": "ten lovelier ones"}
+
+    newPassword = PasswordField(help_text=STRENGTH)
+
+
+class EmailChangeSerializer(RequestSerializer):
+    example = {"email": "countess@example.org", "currentPassword": "nine lovely engines"}
+
+    email = EmailField()
+    currentPassword = PasswordField()
+
+
 class ProfileChangeSerializer(RequestSerializer):
     example = {"username": "countess"}
 
@@ -98,8 +132,9 @@ class AccountSerializer(serializers.Serializer):
 
 
 class ProfileSerializer(AccountSerializer):
-    example = {**AccountSerializer.example, "isAdmin": False, "language": "en"}
+    example = {**AccountSerializer.example, "emailVerified": True, "isAdmin": False, "language": "en"}
 
+    emailVerified = serializers.BooleanField(source="has_verified_email")
     isAdmin = serializers.BooleanField(source="is_staff")
     language = LanguageField(help_text=LANGUAGE_HELP)
 

@@ -1,17 +1,29 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Count, Max, QuerySet
 from django.utils import timezone
 
-from accounts.exceptions import EmailTaken, LoginsKept, SessionEnded, UsernameTaken, WeakPassword, WrongPassword
-from accounts.models import AttemptCounter, BrowserSession, LoginSession, User, hash_of, is_login_good
+from accounts.exceptions import (
+    EmailNotVerified,
+    EmailTaken,
+    EmailVerified,
+    LoginsKept,
+    SessionEnded,
+    UsernameTaken,
+    WeakPassword,
+    WrongPassword,
+)
+from accounts.mails import queue_mail
+from accounts.models import AccountMail, AttemptCounter, BrowserSession, LoginSession, User, hash_of, is_login_good
 from ticks.db.transactions import delete_in_batches, in_one_transaction
 from ticks.formatting import counted
+from ticks.staff_site import may_enter
 from ticks.text import composed, normalise_email
 
 # A client sends a refresh token again if it has lost the answer, and a browser if two tabs refresh at once. A used
@@ -34,13 +46,35 @@ def register_user(*, username: str, password: str, email: str | None = None, lan
 
 
 def change_profile(user: User, *, changes: dict) -> User:
-    """Sets `username`, `email` or `language`. Raises `UsernameTaken`, `EmailTaken`."""
+    """Sets `username`, `email` or `language`. Raises `UsernameTaken`, `EmailTaken`, `EmailVerified`.
+
+    A verified address is not changed here: whoever has found a token could have a new password sent to an address of
+    their own.
+    """
+    former = user.email
     for name, value in changes.items():
         setattr(user, name, value)
+    if user.email != former and user.has_verified_email:
+        raise EmailVerified
     refuse_taken(user)
     if changes:
-        save_unique(user, update_fields=set(changes))
+        save_unique(user, former_email=former, update_fields=set(changes))
     return user
+
+
+def note_new_email(user: User, *, former: str | None) -> None:
+    """Has a link sent to an account's new address that verifies it, and a notice to the former one."""
+    if user.email == former:
+        return
+    if settings.EMAIL_VERIFICATION != "off":
+        queue_mail(AccountMail.Kind.VERIFY, email=user.email)
+    queue_mail(AccountMail.Kind.CHANGED, email=former, user=user)
+
+
+def refuse_unverified(user: User) -> None:
+    """Raises `EmailNotVerified` where a login needs a verified address. Staff need none: other staff know them."""
+    if settings.EMAIL_VERIFICATION == "required" and not user.has_verified_email and not may_enter(user):
+        raise EmailNotVerified
 
 
 def change_password(user: User, *, current: str, new: str) -> None:
@@ -183,7 +217,8 @@ def refresh_tokens_of(session: LoginSession, *, now: datetime) -> dict[str, floa
     return {**others, session.refresh_hash: None}
 
 
-# The dates are deferred, since they would come unconverted from this query. Both databases give booleans as numbers.
+# The dates are deferred, except one, since they come unconverted from this query. Both databases give booleans as
+# numbers.
 SESSION_USER = [field for field in User._meta.concrete_fields if not isinstance(field, models.DateTimeField)]
 SESSION_USER_NAMES = [field.attname for field in SESSION_USER]
 
@@ -200,7 +235,7 @@ def session_sql(*columns: str) -> str:
     )
 
 
-USER_SQL = session_sql(*(field.column for field in SESSION_USER)) + "(%s)"
+USER_SQL = session_sql(*(field.column for field in SESSION_USER), "email_verified_at") + "(%s)"
 HOLDERS_SQL = session_sql("id", "is_active", "password")
 
 
@@ -211,9 +246,16 @@ def user_of_session(session_id: int, *, now: datetime) -> User | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    _, auth_hash, *columns = row
+    _, auth_hash, *columns, verified_at = row
     user = User.from_db(connection.alias, SESSION_USER_NAMES, columns)
+    user.email_verified_at = aware(verified_at)
     return user if is_login_good(auth_hash, is_active=user.is_active, password=user.password) else None
+
+
+def aware(value: datetime | str | None) -> datetime | None:
+    """A time as the driver gives it: without its zone, which is UTC, and as text on SQLite."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment and moment.replace(tzinfo=UTC)
 
 
 def holders_of_sessions(session_ids: Collection[int], *, now: datetime) -> dict[int, int]:
@@ -247,14 +289,17 @@ def valid_holders(rows: Iterable[tuple]) -> dict[int, int]:
 
 
 def prune_accounts() -> int:
-    """Deletes expired sessions and counters; returns how many rows."""
+    """Deletes expired sessions and counters, and old mails; returns how many rows."""
     return sum(map(delete_in_batches, expired_rows(timezone.now())))
 
 
 def expired_rows(moment: datetime) -> list[QuerySet]:
-    """The sessions and counters that have expired at this moment."""
+    """The sessions, counters and mails that are no longer kept at this moment."""
     expired = [model.objects.filter(expires_at__lte=moment) for model in (LoginSession, AttemptCounter)]
-    return [*expired, BrowserSession.objects.filter(expire_date__lte=moment)]
+    oldest = moment - timedelta(days=settings.MAIL_DAYS)
+    # Waiting mails are among them where nobody sends any; the index begins with the state.
+    mails = AccountMail.objects.filter(state__in=AccountMail.State.values, due_at__lt=oldest)
+    return [*expired, BrowserSession.objects.filter(expire_date__lte=moment), mails]
 
 
 def refuse_taken(user: User) -> None:
@@ -264,13 +309,19 @@ def refuse_taken(user: User) -> None:
         raise EmailTaken
 
 
-def save_unique(user: User, **kwargs) -> None:
+def save_unique(user: User, *, former_email: str | None = None, **kwargs) -> None:
     try:
-        in_one_transaction(user.save)(**kwargs)
+        save_with_mails(user, former_email=former_email, **kwargs)
     except IntegrityError:
         # Another account took the name between the check and the write. The error must say which name it was.
         refuse_taken(user)
         raise
+
+
+@in_one_transaction
+def save_with_mails(user: User, *, former_email: str | None, **kwargs) -> None:
+    user.save(**kwargs)
+    note_new_email(user, former=former_email)
 
 
 def refuse_weak(password: str, *, user: User, field: str) -> None:

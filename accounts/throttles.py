@@ -187,8 +187,9 @@ def by_account(request) -> list[str]:
 
 
 def body_of(request) -> dict:
-    # A body of JSON need not be an object.
-    return request.data if hasattr(request.data, "get") else {}
+    # A page's request has a form. A body of JSON need not be an object.
+    body = request.data if hasattr(request, "data") else request.POST
+    return body if hasattr(body, "get") else {}
 
 
 # Wrong passwords count by address, and so do requests that were no login at all.
@@ -200,3 +201,7 @@ PASSWORD = [
     Limit("password-account", by_account, 10),
     Limit("password-account-hour", by_account, GUESSES_AT_ACCOUNT, HOUR),
 ]
+# A mail goes to whatever address a caller names. Whoever cannot ask again has five mails with good links already.
+MAIL = [Limit("mail-address", by_address, 30), Limit("mail-to", by_names, 5, HOUR)]
+CHANGE_EMAIL = [*MAIL, Limit("mail-account", by_account, 10, HOUR)]
+LINK = [Limit("link-address", by_address, 30)]

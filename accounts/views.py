@@ -2,12 +2,26 @@ from django.contrib.auth import authenticate
 from rest_framework.decorators import action
 from rest_framework.permissions import AllowAny, IsAuthenticated
 
-from accounts import tokens
-from accounts.exceptions import EmailTaken, SessionEnded, UsernameTaken, WrongCredentials, WrongPassword
+from accounts import links, tokens
+from accounts.exceptions import (
+    EmailNotVerified,
+    EmailTaken,
+    EmailVerified,
+    LinkNotValid,
+    MailsOff,
+    SessionEnded,
+    UsernameTaken,
+    WrongCredentials,
+    WrongPassword,
+)
 from accounts.models import User
 from accounts.serializers import (
     AccountSerializer,
+    AddressSerializer,
+    EmailChangeSerializer,
+    LinkSerializer,
     LoginSerializer,
+    NewPasswordSerializer,
     PasswordChangeSerializer,
     ProfileChangeSerializer,
     ProfileSerializer,
@@ -15,12 +29,15 @@ from accounts.serializers import (
     RegistrationSerializer,
     TokenPairSerializer,
 )
-from accounts.services import change_password, change_profile, register_user
-from accounts.throttles import PASSWORD, REFRESH, REGISTER, limited, limited_login
+from accounts.services import change_password, change_profile, refuse_unverified, register_user
+from accounts.throttles import CHANGE_EMAIL, LINK, MAIL, PASSWORD, REFRESH, REGISTER, limited, limited_login
 from ticks.api.envelope import answer
 from ticks.api.schema import PUBLIC_WRITE, WITH_LOGIN, WRITE, describes
 from ticks.api.views import ViewSet
 from ticks.languages import language_of_header
+
+IS_ON_ITS_WAY = "If this address is known here and needs it, a mail is on its way."
+LOOK_THERE = "A mail is on its way to the new address; open its link to make the change."
 
 
 class LoginMixin:
@@ -37,11 +54,13 @@ class LoginMixin:
             return register_user(**self.valid_fields(), language=language)
 
     def log_in(self, request) -> dict[str, str]:
-        """A new pair of tokens. Raises `WrongCredentials`."""
+        """A new pair of tokens. Raises `WrongCredentials`, `EmailNotVerified`."""
         with limited_login(request):
             user = authenticate(request, **self.valid_fields())
             if user is None:
                 raise WrongCredentials
+        # Only whoever knows the password is told this.
+        refuse_unverified(user)
         return tokens.log_in(user)
 
 
@@ -69,7 +88,7 @@ class AuthViewSet(LoginMixin, ViewSet):
         request=LoginSerializer,
         success={200: TokenPairSerializer},
         message="Login successful.",
-        errors=[*PUBLIC_WRITE, WrongCredentials],
+        errors=[*PUBLIC_WRITE, WrongCredentials, EmailNotVerified],
     )
     @action(detail=False, methods=["post"], serializer_class=LoginSerializer)
     def login(self, request):
@@ -103,6 +122,109 @@ class AuthViewSet(LoginMixin, ViewSet):
         return answer("Logged out successfully.")
 
 
+class LinkViewSet(ViewSet):
+    """What is done by a link in a mail. No answer tells which addresses are known."""
+
+    authentication_classes: list = []
+    permission_classes = [AllowAny]
+    throttle_classes: list = []
+    tag = "Accounts"
+
+    @describes(
+        "send_verification",
+        "Ask for the mail that verifies an address",
+        request=AddressSerializer,
+        success={200: None},
+        message=IS_ON_ITS_WAY,
+        errors=[*PUBLIC_WRITE, MailsOff],
+    )
+    @action(detail=False, methods=["post"], url_path="email/verification", serializer_class=AddressSerializer)
+    def verification(self, request):
+        with limited(MAIL, request):
+            links.ask_for_verification(self.valid_fields()["email"])
+        return answer(IS_ON_ITS_WAY)
+
+    @describes(
+        "verify_email",
+        "Verify an address by the token of a link",
+        request=LinkSerializer,
+        success={200: None},
+        message="Address verified successfully.",
+        errors=[*PUBLIC_WRITE, LinkNotValid],
+    )
+    @action(detail=False, methods=["post"], url_path="email/verify", serializer_class=LinkSerializer)
+    def verify(self, request):
+        with limited(LINK, request):
+            links.verify_email(self.valid_fields()["token"])
+        return answer("Address verified successfully.")
+
+    @describes(
+        "confirm_email_change",
+        "Make a new address the account's by the token of a link",
+        request=LinkSerializer,
+        success={200: None},
+        message="Address changed successfully.",
+        errors=[*PUBLIC_WRITE, LinkNotValid, EmailTaken],
+    )
+    @action(detail=False, methods=["post"], url_path="email/change/confirm", serializer_class=LinkSerializer)
+    def confirm_change(self, request):
+        with limited(LINK, request):
+            links.confirm_change(self.valid_fields()["token"])
+        return answer("Address changed successfully.")
+
+    @describes(
+        "send_password_reset",
+        "Ask for the mail with which a new password is set",
+        request=AddressSerializer,
+        success={200: None},
+        message=IS_ON_ITS_WAY,
+        errors=[*PUBLIC_WRITE, MailsOff],
+    )
+    @action(detail=False, methods=["post"], url_path="password/reset", serializer_class=AddressSerializer)
+    def reset(self, request):
+        with limited(MAIL, request):
+            links.ask_for_new_password(self.valid_fields()["email"])
+        return answer(IS_ON_ITS_WAY)
+
+    @describes(
+        "reset_password",
+        "Set a new password by the token of a link, and end every login",
+        request=NewPasswordSerializer,
+        success={200: None},
+        message="Password changed successfully; log in again.",
+        errors=[*PUBLIC_WRITE, LinkNotValid],
+    )
+    @action(detail=False, methods=["post"], url_path="password/reset/confirm", serializer_class=NewPasswordSerializer)
+    def confirm_reset(self, request):
+        with limited(LINK, request):
+            fields = self.valid_fields()
+            links.set_password_by_link(fields["token"], new=fields["newPassword"])
+        return answer("Password changed successfully; log in again.")
+
+
+class EmailViewSet(ViewSet):
+    """The caller's own mail address."""
+
+    permission_classes = [IsAuthenticated]
+    serializer_class = EmailChangeSerializer
+    throttle_classes: list = []
+    tag = "Accounts"
+
+    @describes(
+        "change_email",
+        "Ask for the mail that changes the account's address",
+        request=EmailChangeSerializer,
+        success={200: None},
+        message=LOOK_THERE,
+        errors=[*WITH_LOGIN, *WRITE, WrongPassword, MailsOff],
+    )
+    def create(self, request):
+        with limited(CHANGE_EMAIL, request), limited(PASSWORD, request, is_guess=True):
+            fields = self.valid_fields()
+            links.ask_for_change(request.user, email=fields["email"], current=fields["currentPassword"])
+        return answer(LOOK_THERE)
+
+
 class ProfileViewSet(ViewSet):
     """The caller's own account."""
 
@@ -126,7 +248,7 @@ class ProfileViewSet(ViewSet):
         request=ProfileChangeSerializer,
         success={200: ProfileSerializer},
         message="User updated successfully.",
-        errors=[*WITH_LOGIN, *WRITE, UsernameTaken, EmailTaken],
+        errors=[*WITH_LOGIN, *WRITE, UsernameTaken, EmailTaken, EmailVerified],
     )
     def partial_update(self, request):
         user = change_profile(request.user, changes=self.valid_fields())

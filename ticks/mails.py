@@ -22,6 +22,10 @@ GOING_AWAY = 421
 Compose = Callable[[Any], EmailMessage | None]
 
 
+class TooLate(Exception):
+    """A mail must not be sent any more. `compose` raises it."""
+
+
 @dataclass
 class SendResult:
     """The number of mails that left and that failed. If the mail server is gone, the others wait for it."""
@@ -39,9 +43,9 @@ def send_due_mails(
 ) -> SendResult:
     """Sends the mails that have waited longest. One that fails waits for its next attempt.
 
-    `compose` writes a mail out; it returns None if nothing is left to tell. If this process is killed, one mail at most
-    is sent a second time. Raises `Busy`, `Unavailable`, `OutcomeUnknown` where the database fails; then it can be
-    called again.
+    `compose` writes a mail out; it returns None if nothing is left to tell, and raises `TooLate`. If this process is
+    killed, one mail at most is sent a second time. Raises `Busy`, `Unavailable`, `OutcomeUnknown` where the database
+    fails; then it can be called again.
     """
     mails, result = sendable.lease_due(limit=MAILS_A_LEASE), SendResult()
     if not mails:
@@ -62,6 +66,11 @@ def send(mail: Outgoing, compose: Compose, server, result: SendResult) -> bool:
     """Sends a leased mail and marks it, or has it wait. Returns false if it could not be tried."""
     try:
         email = compose(mail)
+    except TooLate as error:
+        mail.give_up(str(error))
+        log.warning("%s %s is given up. %s", type(mail).__name__, mail.pk, error)
+        result.failed += 1
+        return True
     except Exception as error:
         # An operator's template can fail in any way. The other mails do not wait for this one.
         return postpone(mail, error, result)

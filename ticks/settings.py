@@ -261,6 +261,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+# "required" lets nobody log in before the link in a mail was opened; "asked" sends the link and refuses nothing.
+EMAIL_VERIFICATION = environment.word("EMAIL_VERIFICATION", "asked", ["off", "asked", "required"])
+if EMAIL_VERIFICATION == "required" and not MAIL_ENABLED:
+    raise ImproperlyConfigured("EMAIL_VERIFICATION is required, but no mail can be sent; set EMAIL_URL too.")
 LOGIN_URL = "/api-auth/login/"
 LOGIN_REDIRECT_URL = "/"
 

@@ -4,6 +4,7 @@ from django.urls import include, path, re_path
 from django.views.generic import TemplateView
 
 from accounts.forms import LoginForm, StaffLoginForm, StaffPasswordChangeForm
+from accounts.urls import page_patterns
 from ticks.api.views import Docs, Index, SchemaView, UnknownRoute
 
 admin.site.site_header = "Ticks"
@@ -30,6 +31,7 @@ urlpatterns = [
     path("api/v1/", include("bookings.api.urls")),
     path("", TemplateView.as_view(template_name="ticks/index.html"), name="index"),
     path("my/", include("bookings.pages.urls")),
+    path("account/", include((page_patterns, "account"))),
     path("admin/", admin.site.urls),
     path("api-auth/", include((browser_login, "rest_framework"))),
     *(path(address, Index.as_view()) for address in ("api", "api/", "api/v1", "api/v1/")),

@@ -54,6 +54,9 @@ CONSTRAINTS = [
     Constraint("ledger_sequence_from_one", BOOKINGS),
     Constraint("ledger_kind_fits_booking", "bookings/migrations/0004_notes_hours_checks.py"),
     Constraint("one_counter_a_window", "accounts/migrations/0001_initial.py", "accounts/tests/test_attempts.py"),
+    Constraint(
+        "account_mail_sent_has_time", "accounts/migrations/0008_mails.py", "accounts/tests/test_account_mails.py"
+    ),
     Constraint("event_waiting_want_tickets", "events/migrations/0006_waitlisted_tickets_hold.py"),
     Constraint("ledger_place_of_moved", "bookings/migrations/0004_notes_hours_checks.py"),
     Constraint("sales_hour_unique", "bookings/migrations/0004_notes_hours_checks.py"),
@@ -417,7 +420,50 @@ GUARDS = [
         "accounts/tests/test_login_names.py -k one_name_at_once",
         on_mariadb=True,
     ),
+    Guard(
+        "link is used once, also by two at the same moment",
+        "accounts/link_tokens.py",
+        "users = User.objects.select_for_update() if is_locking else User.objects",
+        "users = User.objects",
+        "accounts/tests/test_link_tokens.py -k at_once",
+        on_mariadb=True,
+    ),
+    Guard(
+        "link is good for an hour",
+        "accounts/link_tokens.py",
+        "    if is_too_old(datetime.fromtimestamp(seconds, UTC)):\n        raise LinkNotValid\n",
+        "",
+        "accounts/tests/test_link_tokens.py",
+    ),
+    Guard(
+        "link is good for what it was made for",
+        "accounts/link_tokens.py",
+        "if user is None or not compare_digest(state, state_of(purpose, user)):",
+        "if user is None:",
+        "accounts/tests/test_password_reset.py",
+    ),
+    Guard(
+        "new address is not verified",
+        "accounts/models.py",
+        "            self.void_verification()\n",
+        "",
+        "accounts/tests/test_email_verification.py",
+    ),
+    Guard(
+        "verified address is changed with the password alone",
+        "accounts/services.py",
+        "    if user.email != former and user.has_verified_email:\n        raise EmailVerified\n",
+        "",
+        "accounts/tests/test_me.py",
+    ),
     # Throttles
+    Guard(
+        "requests for mails to one address are limited",
+        "accounts/throttles.py",
+        ', Limit("mail-to", by_names, 5, HOUR)]',
+        "]",
+        "accounts/tests/test_throttles.py -k mail",
+    ),
     Guard(
         "one hash at a time",
         "accounts/backends.py",

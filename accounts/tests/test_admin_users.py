@@ -82,6 +82,13 @@ def test_user_search_finds_in_any_case(box_office, term):
     assert list(box_office.get(LIST, {"q": term}).context["cl"].result_list) == [user]
 
 
+@pytest.fixture
+def mails_off(settings):
+    """So that passwords are set by hand."""
+    settings.MAIL_ENABLED = False
+
+
+@pytest.mark.usefixtures("mails_off")
 def test_form_of_a_new_user_offers_no_way_in_that_there_is_not(box_office):
     page = box_office.get(f"{LIST}add/").content.decode()
 
@@ -115,6 +122,7 @@ def test_user_list_of_one_role(box_office):
     assert list(shown) == [clerk]
 
 
+@pytest.mark.usefixtures("mails_off")
 def test_user_add_makes_an_account_that_can_log_in(box_office, anonymous):
     response = box_office.post(ADD, new(email="ADA@example.org"))
 
@@ -124,6 +132,7 @@ def test_user_add_makes_an_account_that_can_log_in(box_office, anonymous):
     assert user.check_password(PASSWORD)
 
 
+@pytest.mark.usefixtures("mails_off")
 def test_user_add_without_email_stores_none(box_office):
     box_office.post(ADD, new(email=""))
     box_office.post(ADD, new(email="", username="grace"))
@@ -214,6 +223,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.usefixtures("mails_off")
 @pytest.mark.parametrize(("field", "typed", "said"), WRONG)
 def test_text_that_misleads_is_refused_at_its_field(box_office, field, typed, said):
     user = UserFactory(username="ada")

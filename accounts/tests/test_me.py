@@ -1,6 +1,9 @@
 import pytest
+from django.utils import timezone
 
-from accounts.models import User
+from accounts import tokens
+from accounts.models import AccountMail, LoginSession, User
+from accounts.services import user_of_session
 from accounts.tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -26,6 +29,7 @@ def test_me_answers_the_own_account(request, persona, is_admin):
             "id": User.objects.get(username=persona).pk,
             "username": persona,
             "email": f"{persona}@example.org",
+            "emailVerified": False,
             "isAdmin": is_admin,
             "language": None,
         },
@@ -59,7 +63,14 @@ def test_me_patch_changes_both_names(owner, user):
     assert response.status_code == 200
     assert response.json() == {
         "message": "User updated successfully.",
-        "data": {"id": user.pk, "username": "Renamed", "email": "new@example.org", "isAdmin": False, "language": None},
+        "data": {
+            "id": user.pk,
+            "username": "Renamed",
+            "email": "new@example.org",
+            "emailVerified": False,
+            "isAdmin": False,
+            "language": None,
+        },
         "error": False,
     }
     user.refresh_from_db()
@@ -81,6 +92,62 @@ def test_me_patch_to_the_own_name_in_another_case_is_no_conflict(owner, user):
     assert response.status_code == 200
     user.refresh_from_db()
     assert (user.username, user.email) == ("OWNER", "owner@example.org")
+
+
+def test_me_says_whether_the_address_is_verified(client_of, django_assert_num_queries):
+    client = client_of(UserFactory(email_verified_at=timezone.now()))
+
+    with django_assert_num_queries(1):
+        assert client.get(URL).json()["data"]["emailVerified"] is True
+
+
+def test_account_of_a_login_has_the_time_of_its_verification(user):
+    verified_at = timezone.now()
+    User.objects.update(email_verified_at=verified_at)
+    tokens.log_in(user)
+
+    account = user_of_session(LoginSession.objects.get().pk, now=timezone.now())
+
+    assert account.email_verified_at == verified_at
+
+
+def test_me_patch_of_a_verified_address_is_409(owner, user):
+    User.objects.update(email_verified_at=timezone.now())
+
+    response = owner.patch(URL, {"username": "Renamed", "email": "new@example.org"})
+
+    assert response.status_code == 409
+    message = "The account's mail address is verified, so it is changed with the password, by a link in a mail."
+    assert response.json() == {
+        "message": message,
+        "error": True,
+        "code": "email_verified",
+        "errors": {"email": [message]},
+    }
+    user.refresh_from_db()
+    assert (user.username, user.email, user.has_verified_email) == ("owner", "owner@example.org", True)
+    assert not AccountMail.objects.exists()
+
+
+def test_me_patch_to_the_same_verified_address_is_no_change(owner, user):
+    User.objects.update(email_verified_at=timezone.now())
+
+    response = owner.patch(URL, {"username": "Renamed", "email": "OWNER@example.org"})
+
+    assert (response.status_code, response.json()["data"]["emailVerified"]) == (200, True)
+    user.refresh_from_db()
+    assert (user.username, user.email, user.has_verified_email) == ("Renamed", "owner@example.org", True)
+    assert not AccountMail.objects.exists()
+
+
+@pytest.mark.parametrize(("mode", "to_new"), [("off", []), ("asked", ["verify"]), ("required", ["verify"])])
+def test_me_patch_of_the_address_mails_both(owner, settings, mode, to_new):
+    settings.MAIL_ENABLED, settings.EMAIL_VERIFICATION = True, mode
+
+    owner.patch(URL, {"email": "new@example.org"})
+
+    mails = AccountMail.objects.values_list("email", "kind").order_by("pk")
+    assert list(mails) == [("new@example.org", kind) for kind in to_new] + [("owner@example.org", "changed")]
 
 
 def test_me_patch_with_nothing_changes_nothing(owner, user):

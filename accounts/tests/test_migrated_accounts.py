@@ -16,7 +16,7 @@ from accounts.tests.factories import PASSWORD, UserFactory
 pytestmark = pytest.mark.django_db(transaction=True)
 migration = import_module("accounts.migrations.0003_hashed_sessions_and_login_names")
 domains = import_module("accounts.migrations.0005_ascii_domains")
-BEFORE, AFTER = "0002_roles_and_browser_sessions", "0006_language"
+BEFORE, AFTER = "0002_roles_and_browser_sessions", "0008_mails"
 PLAIN_KEY, PLAIN_ID = "k" * 32, "1" * 32
 
 

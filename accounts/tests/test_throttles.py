@@ -7,7 +7,7 @@ from django.conf import settings as django_settings
 
 from accounts import tokens
 from accounts.backends import OwaspArgon2
-from accounts.models import AttemptCounter, LoginSession, User, hash_of
+from accounts.models import AccountMail, AttemptCounter, LoginSession, User, hash_of
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.throttles import attempt_key
 
@@ -401,3 +401,79 @@ def test_password_change_stops_after_a_hundred_wrong_ones_an_hour(client_of, acc
     assert answers == [400, 429]
     clock.time = NOON + timedelta(hours=1)
     assert holder.post(PASSWORD_CHANGE, wrong).status_code == 400
+
+
+MAIL_ROUTES = ["/api/v1/auth/password/reset", "/api/v1/auth/email/verification"]
+
+
+@pytest.fixture
+def mails_on(settings):
+    settings.MAIL_ENABLED = True
+
+
+@pytest.mark.usefixtures("mails_on")
+@pytest.mark.parametrize("email", ["divine@example.com", "nobody@example.com"])
+def test_requests_for_a_mail_to_one_address_stop_after_five_an_hour(anonymous, account, clock, email):
+    spelled = [email, email.upper(), f" {email}", email, email.title()]
+
+    allowed = [anonymous.post(MAIL_ROUTES[n % 2], {"email": one}).status_code for n, one in enumerate(spelled)]
+    refused = [anonymous.post(url, {"email": email}, REMOTE_ADDR="198.51.100.7") for url in MAIL_ROUTES]
+    other = anonymous.post(MAIL_ROUTES[0], {"email": "somebody@example.com"})
+    clock.time += timedelta(hours=1)
+
+    assert allowed == [200] * 5
+    # 44.4 seconds of the first minute remain, and 59 minutes.
+    assert [(response.status_code, response["Retry-After"]) for response in refused] == [(429, "3585")] * 2
+    assert other.status_code == 200
+    assert AccountMail.objects.count() == 6
+    assert anonymous.post(MAIL_ROUTES[0], {"email": email}).status_code == 200
+
+
+@pytest.mark.usefixtures("mails_on")
+def test_requests_for_a_mail_by_page_count_with_those_by_api(anonymous, client):
+    for _ in range(5):
+        anonymous.post(MAIL_ROUTES[0], {"email": "a@example.com"})
+
+    response = client.post("/account/password/reset/", {"email": "A@example.com"})
+
+    assert "Too many requests; try again in" in response.content.decode()
+    assert AccountMail.objects.count() == 5
+
+
+@pytest.mark.usefixtures("mails_on")
+def test_requests_for_a_mail_by_address_stop_after_thirty(anonymous):
+    statuses = [anonymous.post(MAIL_ROUTES[0], {"email": f"n{n}@example.com"}).status_code for n in range(31)]
+
+    assert statuses == [200] * 30 + [429]
+
+
+@pytest.mark.usefixtures("mails_on")
+def test_changes_of_a_mail_address_stop_after_ten_an_hour(client_of, account, clock):
+    client = client_of(account)
+    statuses = []
+    for number in range(11):
+        sent = {"email": f"n{number}@example.com", "currentPassword": PASSWORD}
+        statuses.append(client.post("/api/v1/auth/email/change", sent).status_code)
+
+    assert statuses == [200] * 10 + [429]
+
+
+@pytest.mark.usefixtures("mails_on")
+def test_change_of_a_mail_address_limits_guesses_at_the_password(client_of, account):
+    client, sent = client_of(account), {"email": "new@example.com", "currentPassword": WRONG}
+
+    for _ in range(5):
+        client.post("/api/v1/auth/email/change", sent)
+    by_password = [client.post(PASSWORD_CHANGE, {"currentPassword": WRONG, "newPassword": "x"}) for _ in range(6)]
+
+    assert [response.status_code for response in by_password] == [400] * 5 + [429]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["/api/v1/auth/email/verify", "/api/v1/auth/email/change/confirm", "/api/v1/auth/password/reset/confirm"],
+)
+def test_uses_of_links_stop_after_thirty_by_address(anonymous, url):
+    statuses = [anonymous.post(url, {"token": "wrong"}).status_code for _ in range(31)]
+
+    assert statuses == [400] * 30 + [429]

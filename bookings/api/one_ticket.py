@@ -14,7 +14,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from accounts.exceptions import UsernameTaken, WrongCredentials
+from accounts.exceptions import EmailNotVerified, UsernameTaken, WrongCredentials
 from accounts.models import User
 from accounts.permissions import IsAdmin
 from accounts.serializers import PasswordField, UsernameField
@@ -164,7 +164,7 @@ class UserViewSet(LoginMixin, OneTicketViewSet):
         "Log in",
         request=CredentialsSerializer,
         success={200: TokenSerializer},
-        errors=[*PUBLIC_WRITE, WrongCredentials],
+        errors=[*PUBLIC_WRITE, WrongCredentials, EmailNotVerified],
     )
     @action(detail=False, methods=["post"])
     def login(self, request):

@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from django.conf import settings
 from django.db import close_old_connections
 
+from accounts.mails import send_account_mails
 from bookings.services.announcements import read_announcement, unread_announcements
 from bookings.services.link_mails import send_link_mails
 from bookings.services.mails import send_mails
 from bookings.services.notifications import add_positions, events_with_news, read_part, skip_all
 from ticks.db.outgoing import backoff
+from ticks.mails import SendResult
 
 log = logging.getLogger("bookings.delivery")
 # Ledgers are read for this long at most before mails that wait have their turn.
@@ -81,10 +83,12 @@ class Delivery:
         """Sends some mails. Returns whether there may be more to send at once."""
         if not settings.MAIL_ENABLED or self.mail_server.is_on():
             return False
-        # Whoever has asked for links waits for them.
-        result = send_link_mails(is_stopping=self.is_stopping)
-        if not result.is_server_gone:
-            result += send_mails(is_stopping=self.is_stopping)
+        result = SendResult()
+        # Whoever has asked for a link waits for it, so these mails go first.
+        for send_due in (send_account_mails, send_link_mails, send_mails):
+            result += send_due(is_stopping=self.is_stopping)
+            if result.is_server_gone:
+                break
         self.sent += result.sent
         self.failed += result.failed
         if result.sent or not result.is_server_gone:

@@ -9,6 +9,7 @@ from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subq
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from accounts.models import AccountMail
 from bookings.models import InventoryCheck, LedgerEntry, SalesHour
 from bookings.outbox import Mail
 from bookings.services.checks import quick_findings
@@ -160,9 +161,13 @@ def delivery_lag(now: datetime) -> DeliveryLag:
     behind = Event.objects.alias(position=position).filter(ledger_sequence__gt=F("position"))
     # The next entry of a large cancelled event may not be there yet.
     unread = behind.annotate(since=Subquery(next_entry.values("created_at"))).exclude(since=None).order_by("since")
-    unsent = Mail.objects.sendable().order_by("due_at")
-    earliest = unread.values_list("since", flat=True).first(), unsent.values_list("due_at", flat=True).first()
+    unsent = [mails.order_by("due_at").values_list("due_at", flat=True).first() for mails in waiting_mails()]
+    earliest = unread.values_list("since", flat=True).first(), min(filter(None, unsent), default=None)
     return DeliveryLag(*(since if since and since < late else None for since in earliest))
+
+
+def waiting_mails() -> list[QuerySet]:
+    return [Mail.objects.sendable(), AccountMail.objects.waiting()]
 
 
 def delivery_warnings() -> list[str]:

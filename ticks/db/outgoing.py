@@ -106,6 +106,10 @@ class Outgoing(models.Model):
         return now >= self.give_up_at and self.attempts >= LEAST_ATTEMPTS
 
     @in_one_transaction
+    def give_up(self, error: str) -> None:
+        self.leased().update(state=self.State.GIVEN_UP, error=self.shortened(error), lease=None)
+
+    @in_one_transaction
     def store_error(self, error: str) -> None:
         """Notes an error that is not this message's fault, so that no attempt is counted."""
         self.leased().update(error=self.shortened(error))

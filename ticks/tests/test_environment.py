@@ -161,6 +161,11 @@ def check(tmp_path, **given):
                 "a b@example.org",
             )
         ],
+        ({"EMAIL_VERIFICATION": "on"}, "EMAIL_VERIFICATION is 'on'; use off or asked or required."),
+        (
+            {**SECRETS, **MYSQL, "EMAIL_VERIFICATION": "required"},
+            "EMAIL_VERIFICATION is required, but no mail can be sent; set EMAIL_URL too.",
+        ),
         ({"MAIL_DELAY_SECONDS": "-1"}, "MAIL_DELAY_SECONDS is '-1'; set it to a whole number from 0 to 3600."),
         ({"DEFAULT_LANGUAGE": "fr"}, "DEFAULT_LANGUAGE is 'fr'; use en or de."),
         ({"MAIL_DAYS": "1"}, "MAIL_DAYS is '1'; set it to a whole number from 7 to 3660."),
@@ -209,6 +214,7 @@ def test_wrong_setting_stops_the_start_with_one_sentence(tmp_path, given, said):
     [
         {**SECRETS, "DATABASE_URL": "", "PORT": " 80 ", "DEBUG": "On", "THROTTLE_USER": "5/s", "TRUSTED_PROXIES": "16"},
         {**SECRETS, **MYSQL, "HTTPS": "yes", "LOG_DIR": ""},
+        {**SECRETS, "EMAIL_VERIFICATION": "required"},
         {
             **SECRETS,
             "TICKET_SECRET": "z" * 32,

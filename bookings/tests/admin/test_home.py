@@ -285,10 +285,10 @@ def test_home_costs_the_same_for_any_number_of_events(box_office, events, bookin
             BookingFactory(event=event)
         EventFactory(sales_start=soon)
 
-    # The queries are the session, user, totals; failed checks, events off their ledgers, seven of what has expired,
-    # three of the deliveries, waitlists, openings; 12 events on sale and their day; the day of all events, the ids of
+    # The queries are the session, user, totals; failed checks, events off their ledgers, eight of what has expired,
+    # four of the deliveries, waitlists, openings; 12 events on sale and their day; the day of all events, the ids of
     # the latest entries, the entries, and what staff chose for their mails; and three of webhooks.
-    with django_assert_num_queries(26):
+    with django_assert_num_queries(28):
         page = box_office.get(HOME)
     assert page.context["events"]
 

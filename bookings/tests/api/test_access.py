@@ -18,11 +18,17 @@ pytestmark = pytest.mark.django_db
 # any of Django's permissions, which only the staff's site asks for.
 TABLE = """
 #                                                            anon  other wrong right owner deact admin super
+POST   /api/v1/auth/email/change                             401   400   401   401   400   401   400   400
+POST   /api/v1/auth/email/change/confirm                     400   400   400   400   400   400   400   400
+POST   /api/v1/auth/email/verification                       200   200   200   200   200   200   200   200
+POST   /api/v1/auth/email/verify                             400   400   400   400   400   400   400   400
 POST   /api/v1/auth/login                                    400   400   400   400   400   400   400   400
 POST   /api/v1/auth/logout                                   400   400   400   400   400   400   400   400
 GET    /api/v1/auth/me                                       401   200   401   401   200   401   200   200
 PATCH  /api/v1/auth/me                                       401   200   401   401   200   401   200   200
 POST   /api/v1/auth/password                                 401   400   401   401   400   401   400   400
+POST   /api/v1/auth/password/reset                           200   200   200   200   200   200   200   200
+POST   /api/v1/auth/password/reset/confirm                   400   400   400   400   400   400   400   400
 POST   /api/v1/auth/refresh                                  400   400   400   400   400   400   400   400
 POST   /api/v1/auth/register                                 201   201   201   201   201   201   201   201
 GET    /api/v1/booking                                       401   200   401   401   200   401   200   200
@@ -70,6 +76,30 @@ POST   /api/users/login                                      400   400   400   4
 POST   /api/users/register                                   201   201   201   201   201   201   201   201
 
 GET    /                                                     200   200   200   200   200   200   200   200
+GET    /account/email/change/                               302   200   302   302   200   302   200   200
+POST   /account/email/change/                               302   200   302   302   200   302   200   200
+PUT    /account/email/change/                               302   405   302   302   405   302   405   405
+GET    /account/email/change/sent/                          200   200   200   200   200   200   200   200
+GET    /account/email/confirm/                              400   400   400   400   400   400   400   400
+POST   /account/email/confirm/                              400   400   400   400   400   400   400   400
+PUT    /account/email/confirm/                              405   405   405   405   405   405   405   405
+GET    /account/email/confirm/done/                         200   200   200   200   200   200   200   200
+GET    /account/email/verification/                         200   200   200   200   200   200   200   200
+POST   /account/email/verification/                         200   200   200   200   200   200   200   200
+PUT    /account/email/verification/                         405   405   405   405   405   405   405   405
+GET    /account/email/verification/sent/                    200   200   200   200   200   200   200   200
+GET    /account/email/verify/                               400   400   400   400   400   400   400   400
+POST   /account/email/verify/                               400   400   400   400   400   400   400   400
+PUT    /account/email/verify/                               405   405   405   405   405   405   405   405
+GET    /account/email/verify/done/                          200   200   200   200   200   200   200   200
+GET    /account/password/new/                               400   400   400   400   400   400   400   400
+POST   /account/password/new/                               400   400   400   400   400   400   400   400
+PUT    /account/password/new/                               405   405   405   405   405   405   405   405
+GET    /account/password/new/done/                          200   200   200   200   200   200   200   200
+GET    /account/password/reset/                             200   200   200   200   200   200   200   200
+POST   /account/password/reset/                             200   200   200   200   200   200   200   200
+PUT    /account/password/reset/                             405   405   405   405   405   405   405   405
+GET    /account/password/reset/sent/                        200   200   200   200   200   200   200   200
 GET    /api-auth/login/                                      200   200   200   200   200   200   200   200
 POST   /api-auth/login/                                      200   200   200   200   200   200   200   200
 PUT    /api-auth/login/                                      200   200   200   200   200   200   200   200
@@ -115,6 +145,8 @@ GET    /admin/accounts/user/                                 302   302   302   3
 POST   /admin/accounts/user/                                 302   302   302   302   302   302   403   200
 GET    /admin/accounts/user/<str:pk>/end-logins/             302   302   302   302   302   302   403   200
 POST   /admin/accounts/user/<str:pk>/end-logins/             302   302   302   302   302   302   403   200
+GET    /admin/accounts/user/<str:pk>/invite/                 302   302   302   302   302   302   403   200
+POST   /admin/accounts/user/<str:pk>/invite/                 302   302   302   302   302   302   403   200
 GET    /admin/accounts/user/<id>/password/                   302   302   302   302   302   302   403   200
 POST   /admin/accounts/user/<id>/password/                   302   302   302   302   302   302   403   200
 GET    /admin/accounts/user/<path:object_id>/                302   302   302   302   302   302   302   302
@@ -276,6 +308,9 @@ def body(world, route, method):
     return {
         "POST /api/v1/auth/register": account,
         "POST /api/v1/auth/password": {"currentPassword": "wrong", "newPassword": "a new pass 4711"},
+        "POST /api/v1/auth/password/reset": {"email": "owner@example.org"},
+        "POST /api/v1/auth/email/verification": {"email": "owner@example.org"},
+        "POST /api/v1/auth/email/change": {"email": "new@example.org", "currentPassword": "wrong"},
         "PATCH /api/v1/auth/me": {"email": "new@example.org"},
         "POST /api/v1/event": {"name": "New", "date": "2080-01-01", "totalTickets": 5},
         "PATCH /api/v1/event/<str:pk>": {"name": "Changed"},

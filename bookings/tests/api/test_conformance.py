@@ -43,6 +43,10 @@ REFUSED_BY_RULES = [
     "PATCH /api/v1/auth/me",  # the same
     "POST /api/v1/auth/login",  # both names, or neither
     "POST /api/v1/auth/password",  # the current password is another
+    "POST /api/v1/auth/email/change",  # the same
+    "POST /api/v1/auth/email/change/confirm",  # the token is that of no link
+    "POST /api/v1/auth/email/verify",  # the same
+    "POST /api/v1/auth/password/reset/confirm",  # the same
     "GET /api/v1/booking",  # admins alone filter by email
     "POST /api/v1/booking",  # more tickets than the event has
     "DELETE /api/v1/booking/{id}",  # more tickets than the booking has

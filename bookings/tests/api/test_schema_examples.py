@@ -4,8 +4,10 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from django.utils import timezone
 
 from accounts import tokens
+from accounts.link_tokens import Purpose, make_token
 from accounts.tests.factories import UserFactory
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import undone
@@ -14,6 +16,12 @@ pytestmark = pytest.mark.django_db
 
 PASSWORD = "nine lovely engines"
 DATE = datetime(2080, 12, 31, 20, tzinfo=UTC)
+# The links whose tokens these operations take.
+LINKS = {
+    "verify_email": Purpose.VERIFY,
+    "confirm_email_change": Purpose.CHANGE,
+    "reset_password": Purpose.RESET,
+}
 FILES = {"application/pdf", "text/calendar"}
 BY_ADMIN = {
     *("create_event", "update_event", "delete_event", "one_ticket_create_event"),
@@ -22,7 +30,8 @@ BY_ADMIN = {
 BY_NOBODY = {"register", "book_tickets", "one_ticket_register"}
 
 
-def test_examples_are_what_is_sent_and_answered(anonymous, client_of):
+def test_examples_are_what_is_sent_and_answered(anonymous, client_of, settings):
+    settings.MAIL_ENABLED = True
     schema = json.loads(anonymous.get("/api/schema?format=json").content)
     owner, admin = UserFactory(username="owner", password=PASSWORD), UserFactory(is_staff=True)
     event, other_event = EventFactory(date=DATE), EventFactory()
@@ -38,6 +47,8 @@ def test_examples_are_what_is_sent_and_answered(anonymous, client_of):
         name = operation["operationId"]
         with undone():
             sender = anonymous if name in BY_NOBODY else client_of(admin if name in BY_ADMIN else owner)
+            if name in LINKS:
+                real["token"] = make_token(LINKS[name], owner, asked_at=timezone.now(), email="countess@example.org")
             real["refreshToken"] = tokens.log_in(owner)["refreshToken"]
             sent = body_of(operation, {**real, **real_of.get(name, {})})
             address = path.replace("{id}", str(booking.pk if path.startswith("/api/v1/booking/{id}") else event.pk))
@@ -49,7 +60,7 @@ def test_examples_are_what_is_sent_and_answered(anonymous, client_of):
         if kind not in FILES:
             compared.append((name, answered.json(), example_of(success)))
 
-    assert len(compared) == 26
+    assert len(compared) == 32
     for name, answer, example in compared:
         assert answer.get("message") == example.get("message"), name
         assert is_alike(answer, example), (name, answer, example)

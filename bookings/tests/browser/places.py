@@ -84,6 +84,11 @@ OUTSIDE = [
     Place("lost-link-sent", "/my/sent", ()),
     Place("api-docs", "/api/docs", ()),
     Place("api-login", "/api-auth/login/", ()),
+    Place("password-reset", "/account/password/reset/", ()),
+    Place("password-reset-sent", "/account/password/reset/sent/", ()),
+    Place("password-done", "/account/password/new/done/", ()),
+    Place("email-verification", "/account/email/verification/", ()),
+    Place("email-change-sent", "/account/email/change/sent/", ()),
 ]
 
 

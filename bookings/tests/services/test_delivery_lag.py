@@ -147,7 +147,7 @@ def test_lag_costs_the_same_for_any_number(django_assert_num_queries):
     for _ in range(5):
         BookingFactory()
 
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         delivery_lag(timezone.now())
 
 

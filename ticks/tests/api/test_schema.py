@@ -13,6 +13,8 @@ pytestmark = pytest.mark.django_db
 AUTH = "/api/v1/auth/"
 OPERATIONS = [
     *("register", "log_in", "refresh_tokens", "log_out", "get_account", "update_account", "change_password"),
+    *("send_verification", "verify_email", "change_email", "confirm_email_change"),
+    *("send_password_reset", "reset_password"),
     *("list_events", "create_event", "get_event", "update_event", "delete_event", "get_event_status"),
     *("list_bookings", "book_tickets", "get_booking", "cancel_booking"),
     *("list_tickets", "get_tickets_pdf", "get_calendar_entry"),
@@ -58,6 +60,12 @@ def test_schema_names_every_route_of_the_contract(schema):
         ("get", AUTH + "me"),
         ("patch", AUTH + "me"),
         ("post", AUTH + "password"),
+        ("post", AUTH + "password/reset"),
+        ("post", AUTH + "password/reset/confirm"),
+        ("post", AUTH + "email/verification"),
+        ("post", AUTH + "email/verify"),
+        ("post", AUTH + "email/change"),
+        ("post", AUTH + "email/change/confirm"),
         ("get", "/api/v1/event"),
         ("post", "/api/v1/event"),
         ("get", "/api/v1/event/{id}"),

@@ -1,0 +1,95 @@
+"""The mails of accounts: how they are queued, and how they are written out from templates."""
+
+from collections.abc import Callable
+from email.utils import parseaddr
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import override
+
+from accounts.link_tokens import LIFETIME, Purpose, is_too_old, make_token
+from accounts.models import AccountMail, User
+from ticks.mails import SendResult, TooLate, send_due_mails
+
+FOLDER = "accounts/mail"
+Kind = AccountMail.Kind
+# What a mail's link is for, and the name of the page that it opens.
+LINKS = {
+    Kind.RESET: (Purpose.RESET, "account:new_password"),
+    Kind.INVITATION: (Purpose.RESET, "account:new_password"),
+    Kind.VERIFY: (Purpose.VERIFY, "account:verify"),
+    Kind.CHANGE: (Purpose.CHANGE, "account:confirm_change"),
+}
+
+
+def send_account_mails(*, is_stopping: Callable[[], bool] = lambda: False) -> SendResult:
+    """Sends some of the mails that are due. Raises what `send_due_mails` raises."""
+    return send_due_mails(AccountMail.objects.all(), compose, is_stopping=is_stopping)
+
+
+def queue_mail(kind: Kind, *, email: str | None, user: User | None = None) -> None:
+    """Has a mail sent by `manage.py deliver`. It costs the same whether or not an account has the address."""
+    if not settings.MAIL_ENABLED or not email:
+        return
+    now = timezone.now()
+    AccountMail.objects.create(kind=kind, email=email, user=user, asked_at=now, due_at=now, give_up_at=now + LIFETIME)
+
+
+def compose(mail: AccountMail) -> EmailMultiAlternatives | None:
+    """The mail as it is sent now; None if no account has the address, or its link would do nothing.
+
+    Raises `TooLate` if its link is too old, and whatever an operator's template raises.
+    """
+    if mail.kind not in LINKS:
+        return write_mail(mail, {}, language=language_of(mail.user))
+    account = recipient(mail)
+    if account is None:
+        return None
+    if is_too_old(mail.asked_at):
+        raise TooLate("The hour of its link was over before it could be sent.")
+    purpose, page = LINKS[mail.kind]
+    token = make_token(purpose, account, asked_at=mail.asked_at, email=mail.email if mail.kind == Kind.CHANGE else "")
+    link = f"{settings.SITE_URL}{reverse(page)}?{urlencode({'token': token})}"
+    return write_mail(mail, {"link": link, "until": mail.asked_at + LIFETIME}, language=language_of(account))
+
+
+def write_mail(mail: AccountMail, values: dict, *, language: str, folder: str = FOLDER) -> EmailMultiAlternatives:
+    """A mail from the templates of a folder, in a language. They see these values, `kind`, `language`, `site` and the
+    `sentence`. An operator may have some of their own, also for this language alone (`MAIL_TEMPLATES`)."""
+
+    def rendered(name: str) -> str:
+        with override(language):
+            return render_to_string([f"{language}/{folder}/{name}", f"{folder}/{name}"], context)
+
+    context = {"kind": mail.kind, "language": language, "site": settings.SITE_URL, **values}
+    context["sentence"] = " ".join(rendered("sentence.txt").split())
+    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
+    # The Message-ID is the same however often the mail is tried, so that a second copy can be recognised.
+    headers = {"Message-ID": f"<ticks.account.{mail.pk}@{domain}>", "Auto-Submitted": "auto-generated"}
+    subject = " ".join(rendered("subject.txt").split())
+    email = EmailMultiAlternatives(subject, rendered("body.txt"), to=[mail.email], headers=headers)
+    email.attach_alternative(rendered("body.html"), "text/html")
+    return email
+
+
+def language_of(account: User | None) -> str:
+    return (account and account.language) or settings.DEFAULT_LANGUAGE
+
+
+def recipient(mail: AccountMail) -> User | None:
+    """The account that a mail with a link is for, if the link would do something."""
+    if mail.kind == Kind.CHANGE:
+        return User.objects.filter(pk=mail.user_id, is_active=True).exclude(email=mail.email).first()
+    account = User.objects.filter(email=mail.email, is_active=True).first()
+    if account is None:
+        return None
+    is_done = {
+        Kind.VERIFY: account.has_verified_email,
+        # Whoever was invited has set a password since, or staff have.
+        Kind.INVITATION: account.has_usable_password(),
+    }
+    return None if is_done.get(mail.kind) else account
