@@ -259,6 +259,20 @@ GUARDS = [
         "bookings/tests/pages/test_open.py -k without_its_key",
     ),
     Guard(
+        "only a verified address finds bookings",
+        "bookings/services/own_bookings.py",
+        " and account.has_verified_email",
+        "",
+        "bookings/tests/api/test_own_bookings.py",
+    ),
+    Guard(
+        "tickets are read with the address that was seen",
+        "bookings/services/tickets.py",
+        '("pk", "user_id", "token_hash", "email")',
+        '("pk", "user_id", "token_hash")',
+        "bookings/tests/api/test_own_bookings.py -k moves_meanwhile",
+    ),
+    Guard(
         "an address gets few mails with links",
         "bookings/pages/lost.py",
         "seconds=HOUR).is_allowed:",

@@ -1,4 +1,5 @@
-"""Who may see a booking: its account, a guest with its token, admins, and the API keys that reach its event."""
+"""Who may see a booking: its account, that of its verified mail address, a guest with its token, admins, and the API
+keys that reach its event."""
 
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import AllowAny
@@ -8,6 +9,7 @@ from accounts.models import ApiKey
 from accounts.permissions import reaches
 from bookings.exceptions import BookingNotFound
 from bookings.models import Booking
+from bookings.services.own_bookings import finds
 from bookings.services.references import is_token_of
 from bookings.services.sql import read_booking
 from ticks.parsing import parse_id
@@ -32,7 +34,8 @@ class OfHolder(StatelessWrites):
             return booking
         if booking is not None and self.is_holders(booking):
             return booking
-        if not self.account().is_staff or booking is None:
+        account = self.account()
+        if booking is None or not (account.is_staff or finds(account, booking)):
             raise BookingNotFound
         return booking
 

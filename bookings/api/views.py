@@ -40,6 +40,7 @@ from bookings.services.booking import BookingRequest, Receipt, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event, open_event
 from bookings.services.idempotency import EventReceipt, once
+from bookings.services.own_bookings import bookings_of
 from bookings.services.search import find_bookings
 from events.exceptions import EventNotFound
 from events.models import Event, counts_of
@@ -227,7 +228,7 @@ class BookingViewSet(OfHolder, ViewSet):
 
     def get_queryset(self):
         if not self.is_for_all():
-            return self.queryset.filter(user=self.request.user)
+            return bookings_of(self.request.user)
         events = reached_events(self.request)
         return self.queryset.all() if events is None else self.queryset.filter(event__in=events)
 

@@ -47,13 +47,14 @@ class TicketReading(NamedTuple):
 def read_ticketed(booking: Booking) -> Booking:
     """The booking as it is now, with its event, epoch and account. Raises `NoTickets` unless it holds tickets.
 
-    All comes from one statement, in which the booking still has the account and the guest's token that it had when its
-    caller was allowed to see it. Otherwise that caller could get the codes of somebody to whom it was just moved.
-    Raises `BookingNotFound` if it was.
+    All comes from one statement, in which the booking still has the account, the guest's token and the address that it
+    had when its caller was allowed to see it. Otherwise that caller could get the codes of somebody to whom it was just
+    moved. Raises `BookingNotFound` if it was.
     """
     # The account says in which language its tickets are.
     held = with_epochs().select_related("user")
-    held = held.filter(pk=booking.pk, user=booking.user_id, token_hash=booking.token_hash).first()
+    same = {name: getattr(booking, name) for name in ("pk", "user_id", "token_hash", "email")}
+    held = held.filter(**same).first()
     if held is None:
         raise BookingNotFound
     if held.status != BookingStatus.COMPLETED or held.event.deleted_at:

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accounts.models import User
 from accounts.tests.factories import UserFactory, client_with_key
@@ -21,6 +22,7 @@ from bookings.services.changes import (
 )
 from bookings.services.events import cancel_event
 from bookings.services.inventory import claims_within_reach
+from bookings.services.own_bookings import bookings_of
 from bookings.services.sql import read_live_bookings
 from bookings.tests.factories import EventFactory
 from bookings.tests.rows import delete_rows
@@ -212,6 +214,16 @@ def test_list_of_a_limited_key_reads_its_page(event, filters, events):
     # A list of several events is read from the newest booking on, past those of events that the key does not reach.
     passed = 1 if events == 1 or "eventId" in filters else 8 / events
     assert rows_read(lambda: fetch(select)) <= passed * 51 + read_of_events(51, filters)
+
+
+def test_own_bookings_read_none_of_others_if_the_address_finds_some_too(event, owner, user):
+    User.objects.filter(pk=user.pk).update(email="1@example.org", email_verified_at=timezone.now())
+    select = page_query(owner, "/api/v1/booking")
+
+    read = rows_read(lambda: fetch(select))
+
+    # It reads an entry of one of two indexes and the row behind it, and sorts.
+    assert read <= 3 * bookings_of(User.objects.get(pk=user.pk)).count() + 1
 
 
 @pytest.mark.parametrize("filters", ["?bookingStatus=completed", "?bookingStatus=completed&eventId={event}"])
