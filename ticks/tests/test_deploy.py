@@ -197,7 +197,8 @@ def test_key_of_a_link_is_in_no_log(nginx, served, tmp_path):
 
 def test_key_of_a_link_is_in_no_log_of_a_proxy_without_a_server(nginx):
     """nginx writes the whole request to its log of errors, for any other path."""
-    for path in (LINK, LINK.replace("/my/open/", "/other/").replace("k", "o"), LINK.replace("k", "p")):
+    of_account = LINK.replace("/my/open/", "/account/").replace("k", "p")
+    for path in (LINK, LINK.replace("/my/open/", "/other/").replace("k", "o"), of_account):
         assert ask("GET", path, https_port=nginx["https_port"])[0] == 502
 
     access, errors = ((nginx["logs"] / name).read_text() for name in ("access.log", "error.log"))
