@@ -116,7 +116,7 @@ def test_mail_is_in_the_language_of_its_account(account, kind, settings):
 
     email = compose(mail)
 
-    assert email.body.startswith("Guten Tag,\n")
+    assert email.body.startswith("Guten Tag!\n")
     assert '<html lang="de">' in email.alternatives[0].content
     assert "account" not in email.subject
 
