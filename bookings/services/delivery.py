@@ -19,6 +19,9 @@ from ticks.mails import SendResult
 log = logging.getLogger("bookings.delivery")
 # Ledgers are read for this long at most before mails that wait have their turn.
 READ_SECONDS = 2
+# After each full part it rests for so many times as long as the part took, since bookings on the same machine or
+# database go first. Mails wait for a minute anyway, and to send them takes longer than to read.
+REST = 3
 # While the mail server or the database is gone, it is tried again after these pauses.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1, 60
 
@@ -70,10 +73,11 @@ class Delivery:
         left = deque(pks)
         # A part of each after the other, so that one with much to read keeps no other waiting.
         while left and time.monotonic() < until and not self.is_stopping():
-            pk = left.popleft()
+            pk, began = left.popleft(), time.monotonic()
             try:
                 if read(pk):
                     left.append(pk)
+                    time.sleep(REST * (time.monotonic() - began))
             except Exception:
                 # The others do not wait for this one.
                 log.warning("%s %s is read later.", name, pk, exc_info=True)

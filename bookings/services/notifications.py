@@ -104,6 +104,8 @@ def read_part(event_id: int) -> bool:
         notify_next_bookings(position, now=now)
         return True
     entries = contiguous(position)
+    # Where entries come one by one, the next part waits for more of them. Each part is a COMMIT beside the bookings'.
+    has_more = len(entries) == ENTRIES_A_PART
     choices = choices_of(entries, event_id)
     for place in [place for place, entry in enumerate(entries) if entry.kind == LedgerKind.EDITED]:
         change = change_of(entries[place].sequence, position, choices)
@@ -113,13 +115,13 @@ def read_part(event_id: int) -> bool:
             return True
         if change:
             # What happened before comes first.
-            entries = entries[:place]
+            entries, has_more = entries[:place], True
             break
     if entries:
         queue_mails(facts_of(entries, choices), now=now)
         position.sequence = entries[-1].sequence
         position.save(update_fields=["sequence", "known_values"])
-    return bool(entries)
+    return has_more
 
 
 def lock_position(event_id: int) -> DeliveryPosition | None:
