@@ -21,7 +21,7 @@ log = logging.getLogger("bookings.delivery")
 READ_SECONDS = 2
 # After each full part it rests for so many times as long as the part took, since bookings on the same machine or
 # database go first. Mails wait for a minute anyway, and to send them takes longer than to read.
-REST = 3
+REST, LONGEST_REST_SECONDS = 3, 1
 # While the mail server or the database is gone, it is tried again after these pauses.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1, 60
 
@@ -77,7 +77,7 @@ class Delivery:
             try:
                 if read(pk):
                     left.append(pk)
-                    time.sleep(REST * (time.monotonic() - began))
+                    time.sleep(min(REST * (time.monotonic() - began), LONGEST_REST_SECONDS))
             except Exception:
                 # The others do not wait for this one.
                 log.warning("%s %s is read later.", name, pk, exc_info=True)
