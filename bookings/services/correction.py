@@ -2,9 +2,10 @@
 
 import json
 
+from django.db import IntegrityError
 from django.utils import timezone
 
-from bookings.exceptions import BookingNotFound, HolderChanged
+from bookings.exceptions import BookingNotFound, HolderChanged, KeyReused
 from bookings.models import Booking
 from bookings.services import sql
 from bookings.services.epochs import epoch_of, with_epochs
@@ -24,19 +25,26 @@ def correct_address(seen: Booking, *, email: str, key: str) -> Booking:
 
     `seen` is the booking from `with_epochs` that its holder was shown. It is compared while the booking is locked, so
     that nobody takes back a booking that has just been moved to another person. With the idempotency `key` a repeated
-    request changes nothing. Raises `HolderChanged`, `AlreadyCancelled`, `PersonLimit`, `KeyReused`, `EventNotFound`,
-    `Busy`.
+    request changes nothing, and is answered only while the booking is as the first one left it. Raises
+    `HolderChanged`, `AlreadyCancelled`, `PersonLimit`, `KeyReused`, `EventNotFound`, `Busy`.
     """
     event = lock_event(seen.event_id)
     [booking] = sql.read_bookings([seen.pk], is_locking=True)
     digest, fingerprint = digest_of(key, None), fingerprint_of(["correct address", seen.pk, email])
-    if not find_key(digest, fingerprint):
+    known = find_key(digest, fingerprint)
+    if known and not is_as_corrected(booking, known, email=email):
+        raise HolderChanged
+    if not known:
         if any(getattr(booking, name) != getattr(seen, name) for name in HOLDER):
             raise HolderChanged
         holder = Holder(booking.first_name, booking.last_name, email, is_same=True)
         booking = move_to(event, booking, holder, actor=None, reason=REASON)
         used = sql.NewKey(digest, fingerprint, {"epoch": epoch_of(seen)}, booking)
-        sql.run_all(sql.insert_keys([used], {}, timezone.now()))
+        try:
+            sql.run_all(sql.insert_keys([used], {}, timezone.now()))
+        except IntegrityError:
+            # The booking of another event has been corrected with this key meanwhile, under another lock.
+            raise KeyReused from None
     return with_epochs().get(pk=booking.pk)
 
 
@@ -48,6 +56,11 @@ def find_corrected(reference: str, *, email: str, key: str) -> Booking:
     """
     booking = with_epochs().filter(reference=reference).first()
     known = booking and find_key(digest_of(key, None), fingerprint_of(["correct address", booking.pk, email]))
-    if not known or json.loads(known.answer) != {"epoch": epoch_of(booking)} or booking.email != email:
+    if not known or not is_as_corrected(booking, known, email=email):
         raise BookingNotFound
     return booking
+
+
+def is_as_corrected(booking: Booking, known: sql.KnownKey, *, email: str) -> bool:
+    """Whether the booking is still the same person's, at the address that it was given with this key."""
+    return json.loads(known.answer) == {"epoch": epoch_of(booking)} and booking.email == email

@@ -1,12 +1,13 @@
 """Tickets are voided by several at once, while others book: each time counts, and the ledger has no gap."""
 
+import threading
 from collections import Counter
 
 import pytest
 from django.db import IntegrityError, connection
 
 from accounts.tests.factories import UserFactory
-from bookings.exceptions import HolderChanged
+from bookings.exceptions import HolderChanged, KeyReused
 from bookings.models import Booking, LedgerEntry, TicketEpoch
 from bookings.services import correction, voiding
 from bookings.services.booking import BookingRequest, book_tickets
@@ -105,4 +106,46 @@ def test_correction_that_is_sent_many_times_at_once_is_done_once():
 
     assert results == ["new@example.org"] * 8
     assert LedgerEntry.objects.filter(kind="transferred").count() == 1
+    assert findings() == []
+
+
+def test_repeated_correction_is_never_answered_with_the_booking_of_a_new_holder():
+    staff = UserFactory()
+    for number in range(4):
+        booking, key = BookingFactory(event=EventFactory(), user=None, email="ada@example.org"), f"page {number}"
+        seen = with_epochs().get(pk=booking.pk)
+        # Each of the later requests has found the page open before this one closed it.
+        correct_address(seen, email="new@example.org", key=key)
+
+        def act(turn, booking=booking, seen=seen, key=key):
+            if turn == 0:
+                return transfer_booking(booking, holder=Holder("Grace", "", "grace@example.org"), actor=staff).email
+            return correct_address(seen, email="new@example.org", key=key).email
+
+        moved, *repeated = run_together(5, act)
+
+        assert moved == "grace@example.org"
+        assert all(isinstance(one, HolderChanged) or one == "new@example.org" for one in repeated)
+        with pytest.raises(HolderChanged):
+            correct_address(seen, email="new@example.org", key=key)
+    assert findings() == []
+
+
+@pytest.mark.mariadb
+def test_one_key_for_bookings_of_two_events_at_once_corrects_one(monkeypatch):
+    bookings = [BookingFactory(event=EventFactory(), user=None, email="ada@example.org") for _ in range(2)]
+    seen = [with_epochs().get(pk=booking.pk) for booking in bookings]
+    find_key, both_looked = correction.find_key, threading.Barrier(2)
+
+    def look_together(*asked):
+        known = find_key(*asked)
+        both_looked.wait(20)
+        return known
+
+    monkeypatch.setattr(correction, "find_key", look_together)
+
+    results = run_together(2, lambda turn: correct_address(seen[turn], email="new@example.org", key="one key").email)
+
+    assert Counter(map(str, results)) == {"new@example.org": 1, KeyReused.message: 1}
+    assert sorted(Booking.objects.values_list("email", flat=True)) == ["ada@example.org", "new@example.org"]
     assert findings() == []
