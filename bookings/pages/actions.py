@@ -135,11 +135,11 @@ class GiveBack(HolderAction):
         if not left:
             return [gettext("Your booking leaves the waitlist, and is cancelled.")]
         waits = ngettext(
-            "Your booking wants %(number)d ticket then, and keeps its place on the waitlist.",
-            "Your booking wants %(number)d tickets then, and keeps its place on the waitlist.",
+            "Your booking then waits for %(number)d ticket, and keeps its place.",
+            "Your booking then waits for %(number)d tickets, and keeps its place.",
             left,
         )
-        at_once = gettext("So many are free now, so you get them at once.")
+        at_once = gettext("That many tickets are free now, so you get them at once.")
         return [counting(waits, left), at_once if is_promoted else ""]
 
     def holding_lines(self, tickets: int, left: int) -> list[str]:

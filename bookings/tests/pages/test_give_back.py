@@ -107,9 +107,9 @@ def test_waiting_booking_can_ask_for_fewer_and_is_told_if_they_are_free(waiting,
 
     done = confirm(client, waiting, "cancel", fitting)
 
-    keeps = "Your booking wants {} then, and keeps its place on the waitlist."
+    keeps = "Your booking then waits for {}, and keeps its place."
     assert lines(shown) == [keeps.format("2 tickets"), FOREVER]
-    free = "So many are free now, so you get them at once."
+    free = "That many tickets are free now, so you get them at once."
     assert lines(fitting) == [keeps.format("1 ticket"), free, FOREVER]
     assert said(done) == ["Done. Your booking has 1 ticket now."]
     assert tickets_and_status(waiting) == (1, "completed")
