@@ -13,6 +13,7 @@ from django.views import View
 from bookings.exceptions import BookingNotFound
 from bookings.models import Booking
 from bookings.services.links import KEY, open_by_link
+from bookings.services.references import REFERENCE
 from ticks.api.throttling import TooManyRequests, scopes_of, seconds_to_wait
 from ticks.exceptions import Refusal
 from ticks.languages import language_of_header
@@ -74,7 +75,9 @@ class OpenView(View):
         # A stylesheet of this site must not be asked for with the key in the Referer.
         response["Referrer-Policy"] = "no-referrer"
         key = request.GET.get("key", "")
-        return remember(response, reference, key) if KEY.fullmatch(key) else response
+        # The reference becomes the cookie's path, and a `;` in it would begin another attribute.
+        is_link = KEY.fullmatch(key) and REFERENCE.fullmatch(reference)
+        return remember(response, reference, key) if is_link else response
 
 
 class OfLink(View):

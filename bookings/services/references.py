@@ -1,6 +1,7 @@
 """References, by which people name a booking, and tokens, which a guest's client uses for one."""
 
 import os
+import re
 import threading
 from base64 import urlsafe_b64encode
 from hashlib import sha256
@@ -11,6 +12,7 @@ from django.utils.crypto import salted_hmac
 # The alphabet leaves out 0 O, 1 I L, 5 S, 8 B, 2 Z and U V, which people misread or mishear.
 ALPHABET = "34679ACDEFGHJKMNPQRTWXY"
 REFERENCE_LENGTH = 11
+REFERENCE = re.compile(f"[{ALPHABET}]{{5}}-[{ALPHABET}]{{6}}")
 # A byte below the largest multiple of 23 stands for a letter; the others would make some letters more frequent.
 LETTERS = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
 UNEVEN = bytes(range(256 - 256 % len(ALPHABET), 256))

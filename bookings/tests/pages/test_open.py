@@ -2,7 +2,7 @@
 
 import logging
 from datetime import timedelta
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from django.core import signing
@@ -67,6 +67,16 @@ def test_scanner_that_opens_the_link_changes_nothing(client, booking, method):
 
     assert digest_of_all_tables() == before
     assert client.post(link_of(booking)).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "reference", ["x; Domain=example.org", "KQ4M7-X9PDRA; Max-Age=9", "KQ4M7-X9PDR", "kq4m7-x9pdra"]
+)
+def test_what_is_no_reference_gets_no_cookie_and_is_closed(client, booking, reference):
+    response = client.get(f"/my/open/{quote(reference)}", {"key": key_of(booking)})
+
+    assert (response.status_code, dict(response.cookies)) == (303, {})
+    assert is_closed(client.get(response["Location"]))
 
 
 @pytest.mark.parametrize("page", PAGES)
