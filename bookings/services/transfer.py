@@ -35,8 +35,9 @@ def transfer_booking(
 ) -> Booking:
     """Moves a booking to another name or mail address; its tickets and its place in the waitlist stay.
 
-    If the booking goes to another person, neither the account that made it nor the guest's token opens it any more,
-    and the codes of its tickets are void.
+    If the booking goes to another person, the account that made it, the guest's token and links in mails no longer open
+    it, and the codes of its tickets are void. An account that has verified the booking's address sees it, though. A new
+    address of the same person ends the links alone.
     Values that the booking already has are no change. Raises `AlreadyCancelled`, `PersonLimit`, `EventNotFound`,
     `Busy`.
     """

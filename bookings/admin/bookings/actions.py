@@ -14,6 +14,7 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.inventory import EventWork, simulate
 from bookings.services.mails import latest_mail, send_again
 from bookings.services.notifications import Recipient, recipient
+from bookings.services.own_bookings import is_verified
 from bookings.services.tickets import epoch_of
 from bookings.services.transfer import Holder, changes_to, transfer_booking, transfer_command
 from bookings.services.voiding import void_tickets
@@ -109,8 +110,8 @@ class TransferForm(ActionForm):
         label="Who is it now?",
         widget=forms.RadioSelect,
         choices=[
-            (SAME, "The same person, spelled differently: their account or link still opens the booking"),
-            (ANOTHER, "Another person: the account or link that opened the booking so far no longer does"),
+            (SAME, "The same person, spelled differently: their account still opens it; links end with a new address"),
+            (ANOTHER, "Another person: the account and the links that opened the booking so far no longer do"),
         ],
     )
     reason = fields.reason(required=False)
@@ -145,13 +146,21 @@ class TransferBooking(TellsHolders, BookingAction):
         if "language" in changes:
             lines.append(f"The language of its mails and tickets is {language_name(holder.language)}.")
         if "user_id" in changes:
-            lines.append(f"It leaves the account {booking.user.username}, which can then neither see nor cancel it.")
+            lines.append(self.line_about_account(changes.get("email", booking.email)))
         if "token_hash" in changes:
             lines.append("The guest's link no longer opens it.")
+        if not holder.is_same or "email" in changes:
+            lines.append("Links in mails that were sent about it no longer open it.")
         if not holder.is_same and booking.status == BookingStatus.COMPLETED:
             lines.append("The codes of its tickets that are out no longer work; the new holder gets new ones.")
         lines.append("It keeps its tickets and its place in line.")
         return Preview(lines, fingerprint=(booking.full_name, booking.email, booking.language, booking.status))
+
+    def line_about_account(self, email: str) -> str:
+        account = self.subject.user
+        if is_verified(account) and account.email == email:
+            return f"It leaves the account {account.username}, which still sees it by its verified mail address."
+        return f"It leaves the account {account.username}, which can then neither see nor cancel it."
 
     def carry_out(self, form):
         reason = form.cleaned_data["reason"]
@@ -194,6 +203,7 @@ class VoidTickets(TellsHolders, BookingAction):
         lines = [
             f"The codes of {booking.full_name}'s {tickets} that are out no longer work, on paper and on screens.",
             "The booking keeps its tickets. They have new codes: send them, or print them here.",
+            "Links in mails that were sent about it no longer open it; a new mail has a new one.",
         ]
         return Preview(lines, fingerprint=(booking.tickets_reserved, epoch_of(booking)))
 

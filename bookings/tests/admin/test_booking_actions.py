@@ -74,6 +74,7 @@ DONE = {
         [
             "{reference} is for Lise Meitner, lise@example.org.",
             "It leaves the account ada, which can then neither see nor cancel it.",
+            "Links in mails that were sent about it no longer open it.",
             "The codes of its tickets that are out no longer work; the new holder gets new ones.",
             "It keeps its tickets and its place in line.",
         ],
@@ -95,6 +96,7 @@ DONE = {
         [
             "{reference} is for Grace, {email}.",
             "The guest's link no longer opens it.",
+            "Links in mails that were sent about it no longer open it.",
             "It keeps its tickets and its place in line.",
         ],
         "{reference} is now for Grace.",

@@ -104,6 +104,7 @@ def test_tickets_are_voided_with_a_preview(client, booking, persona):
     assert preview.context["lines"] == [
         "The codes of Ada Lovelace's 2 tickets that are out no longer work, on paper and on screens.",
         "The booking keeps its tickets. They have new codes: send them, or print them here.",
+        "Links in mails that were sent about it no longer open it; a new mail has a new one.",
     ]
     assert everything() == untouched
     page = confirm(client, booking, "void", preview)

@@ -3,7 +3,9 @@
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from accounts.models import User
 from accounts.tests.factories import UserFactory
 from bookings.exceptions import AlreadyCancelled, PersonLimit
 from bookings.models import MAX_NOTE, Booking, LedgerEntry
@@ -12,8 +14,9 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.verification import verify_events
-from bookings.tests.admin.confirming import CALLER, confirm, errors, look
+from bookings.tests.admin.confirming import CALLER, confirm, errors, lines, look
 from bookings.tests.factories import BookingFactory, EventFactory
+from bookings.tests.pages.visiting import link_of
 from bookings.tests.state import everything, ledger
 from events.models import Event
 
@@ -255,6 +258,37 @@ def test_transfer_refuses_names_that_no_booking_can_have(box_office, event):
     response = look(box_office, booking, "transfer", first_name="A" * 151, last_name="B" * 151, who="same")
 
     assert list(errors(response)) == ["first_name", "last_name"]
+
+
+def test_preview_says_that_an_account_with_the_verified_address_keeps_the_booking(box_office, event, owner, user):
+    User.objects.filter(pk=user.pk).update(email_verified_at=timezone.now())
+    booking = BookingFactory(event=event, user=user, email=user.email)
+    same_address = {"first_name": "Grace", "last_name": "Hopper", "email": user.email, "who": "another"}
+    keeps = f"It leaves the account {user.username}, which still sees it by its verified mail address."
+    leaves = f"It leaves the account {user.username}, which can then neither see nor cancel it."
+
+    other_address = look(box_office, booking, "transfer", **same_address | {"email": "grace@example.org"})
+    shown = look(box_office, booking, "transfer", **same_address)
+    confirm(box_office, booking, "transfer", shown)
+
+    assert (leaves in lines(other_address), keeps in lines(other_address)) == (True, False)
+    assert (leaves in lines(shown), keeps in lines(shown)) == (False, True)
+    assert owner.get(f"/api/v1/booking/{booking.pk}").status_code == 200
+
+
+def test_preview_says_that_a_new_address_of_the_same_person_ends_links(box_office, event):
+    booking = BookingFactory(event=event, user=None, email="ada@example.org")
+    ends, before = "Links in mails that were sent about it no longer open it.", link_of(booking)
+    typed = {"first_name": "Ada", "last_name": "King", "email": "ada@example.org", "who": "same"}
+
+    renamed = look(box_office, booking, "transfer", **typed)
+    confirm(box_office, booking, "transfer", renamed)
+    link_after_name = link_of(booking)
+    moved = look(box_office, booking, "transfer", **typed | {"email": "king@example.org"})
+    confirm(box_office, booking, "transfer", moved)
+
+    assert (ends in lines(renamed), link_after_name == before) == (False, True)
+    assert (ends in lines(moved), link_of(booking) == before) == (True, False)
 
 
 # The language
