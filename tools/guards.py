@@ -252,6 +252,13 @@ GUARDS = [
         "bookings/tests/pages/test_open.py -k hour",
     ),
     Guard(
+        "only a reference becomes the path of a cookie",
+        "bookings/pages/access.py",
+        "KEY.fullmatch(key) and REFERENCE.fullmatch(reference)",
+        "KEY.fullmatch(key)",
+        "bookings/tests/pages/test_open.py -k no_reference",
+    ),
+    Guard(
         "a link's key leaves in no referrer",
         "bookings/pages/access.py",
         '        response["Referrer-Policy"] = "no-referrer"\n',
@@ -285,6 +292,20 @@ GUARDS = [
         "with limited(LIMITS, request):",
         "with limited([], request):",
         "bookings/tests/pages/test_lost_link.py -k network",
+    ),
+    Guard(
+        "a booking tries few addresses",
+        "bookings/pages/views.py",
+        "with limited([by_booking], request):",
+        "with limited([], request):",
+        "bookings/tests/pages/test_correct_address.py -k few_addresses",
+    ),
+    Guard(
+        "a holder is not told how many tickets others have",
+        "bookings/pages/actions.py",
+        "if isinstance(refusal, PersonLimit):",
+        "if False:",
+        "bookings/tests/pages/test_correct_address.py -k limit_",
     ),
     Guard(
         "a former holder corrects nothing",

@@ -8,7 +8,7 @@ from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from bookings.commands import Cancel
 from bookings.enums import BookingStatus
-from bookings.exceptions import AlreadyCancelled, InvalidTerms, KeyReused
+from bookings.exceptions import AlreadyCancelled, InvalidTerms, KeyReused, PersonLimit
 from bookings.models import Booking
 from bookings.pages.access import booking_address
 from bookings.services.cancellation import Cancellation, cancel_tickets, find_cancellation
@@ -193,6 +193,13 @@ class AddressForm(HolderForm):
         label=gettext_lazy("Mail address"),
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
     )
+
+    def refuse(self, refusal):
+        if isinstance(refusal, PersonLimit):
+            # Its own sentence says how many tickets somebody has, whose address anybody may type here.
+            text = gettext("This address cannot be used: the event limits how many tickets a person may have.")
+            refusal = InvalidTerms(text, field="email")
+        super().refuse(refusal)
 
 
 class CorrectAddress(HolderAction):

@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
+from accounts.throttles import HOUR, Limit, limited
 from bookings.enums import BookingStatus
 from bookings.exceptions import BookingNotFound, KeyReused, NoSuchSeat, NoTickets
 from bookings.models import Booking, show_cancelled
@@ -26,6 +27,9 @@ __all__ = ["AddressView", "BookingView", "CalendarView", "CancelView", "OpenView
 MAX_ON_PAGE = 20
 # The page of a larger booking offers the first files; the others have the same address with another seat.
 MAX_FILES = 20
+# So many mail addresses may be typed in an hour for one booking, since the answers may tell who else has booked. A
+# correction takes two forms.
+ADDRESSES_AN_HOUR = 10
 
 
 class OfTickets(OfLink):
@@ -132,7 +136,9 @@ class AddressView(OfLink):
 
     def post(self, request):
         action = CorrectAddress(request, self.booking)
-        response = action.respond()
+        by_booking = Limit("correct-booking", lambda _: [str(self.booking.pk)], ADDRESSES_AN_HOUR, HOUR)
+        with limited([by_booking], request):
+            response = action.respond()
         is_corrected = action.subject.email != self.booking.email
         return self.keep_open(response, action.subject) if is_corrected else response
 

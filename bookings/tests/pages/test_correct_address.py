@@ -5,6 +5,8 @@ from django.test import Client
 
 from bookings.models import Booking, LedgerEntry
 from bookings.outbox import FormerHolder, Mail
+from bookings.pages import actions
+from bookings.pages.views import ADDRESSES_AN_HOUR
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.tickets import read_ticketed, tickets_of
@@ -12,11 +14,12 @@ from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.verification import verify_events
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.mail_server import read_all
-from bookings.tests.pages.visiting import address, confirm, lines, link_of, look, said, text_of, visitor
+from bookings.tests.pages.visiting import address, confirm, fields_of, lines, link_of, look, said, text_of, visitor
 from bookings.tests.state import digest_of_all_tables
 
 pytestmark = pytest.mark.django_db
 NEW = "ada.king@example.org"
+LIMITED = "This address cannot be used: the event limits how many tickets a person may have."
 
 
 @pytest.fixture
@@ -170,8 +173,40 @@ def test_limit_of_tickets_for_a_person_holds():
 
     refused = look(client, booking, "address", email=NEW)
 
-    assert "This event gives at most 2 tickets to a person" in text_of(refused)
+    assert LIMITED in text_of(refused)
+    assert "This person has" not in text_of(refused)
     assert email_of(booking) == "ada@example.org"
+
+
+def test_limit_for_a_person_that_is_reached_meanwhile_is_said_without_numbers(monkeypatch):
+    event = EventFactory(max_tickets_per_person=2)
+    booking = BookingFactory(event=event, user=None, tickets=2, email="ada@example.org")
+    client = visitor(booking)
+    shown = look(client, booking, "address", email=NEW)
+    book_tickets(BookingRequest(event.pk, 1, "Grace", "Hopper", NEW))
+    # The preview that goes before each confirmation has looked just before.
+    monkeypatch.setattr(actions, "simulate", lambda event, commands: None)
+
+    refused = confirm(client, booking, "address", shown)
+
+    assert LIMITED in text_of(refused)
+    assert "This person has" not in text_of(refused)
+    assert email_of(booking) == "ada@example.org"
+
+
+def test_few_addresses_an_hour_are_answered_for_one_booking(booking, settings):
+    settings.THROTTLE_ENABLED = True
+    client, other = visitor(booking), BookingFactory(event=booking.event, user=None)
+
+    typed = [f"a{number}@example.org" for number in range(ADDRESSES_AN_HOUR + 1)]
+    sent = fields_of(client.get(address(booking, "address")))
+    answers = [client.post(address(booking, "address"), sent | {"email": email}) for email in typed]
+
+    assert [answer.status_code for answer in answers] == [200] * ADDRESSES_AN_HOUR + [429]
+    assert "Too many requests; try again in" in text_of(answers[-1])
+    assert 1 <= int(answers[-1]["Retry-After"]) <= 3600
+    assert client.get(address(booking)).status_code == 200
+    assert look(visitor(other), other, "address", email=NEW).status_code == 200
 
 
 def test_booking_that_was_cancelled_meanwhile_is_refused(booking):
