@@ -20,7 +20,7 @@ from bookings.services.events import lock_standing_event
 from bookings.services.idempotency import digest_of
 from bookings.services.inventory import apply
 from bookings.services.messages import Message, email_of
-from bookings.services.notifications import ENTRIES_A_PART, Fact, Recipient, new_mail, recipient
+from bookings.services.notifications import ENTRIES_A_PART, HOLDER_COLUMNS, Fact, Recipient, new_mail, recipient
 from events.models import Event
 from ticks.db.transactions import in_one_transaction
 from ticks.exceptions import Refusal
@@ -96,7 +96,7 @@ def read_announcement(pk: int) -> bool:
         .filter(status__in=announcement.statuses, pk__gt=announcement.position)
         .filter(created_at__lte=announcement.created_at)
         .order_by("pk")
-        .values_list("pk", "first_name", "last_name", "email", "user_id")[:ENTRIES_A_PART]
+        .values_list("pk", *HOLDER_COLUMNS)[:ENTRIES_A_PART]
     )
     mails = first_of_each_address(announcement, {pk: recipient(*columns) for pk, *columns in rows}, now=now)
     Mail.objects.bulk_create(mails)
@@ -118,12 +118,12 @@ def first_of_each_address(announcement: Announcement, bookings: dict, *, now: da
     for pk, to in bookings.items():
         if to.email not in written_to:
             written_to.add(to.email)
-            mails.append(new_mail(fact_of(announcement, pk, to), now=now))
+            mails.append(new_mail(announced_to(announcement, pk, to), now=now))
             mails[-1].announcement = announcement
     return mails
 
 
-def fact_of(announcement: Announcement, booking_id: int, to: Recipient) -> Fact:
+def announced_to(announcement: Announcement, booking_id: int, to: Recipient) -> Fact:
     return Fact(FactKind.ANNOUNCED, announcement.sequence, announcement.created_at, booking_id, to)
 
 
@@ -179,7 +179,7 @@ def sample(event: Event, letter: Letter, *, to: Recipient) -> Message:
     booking = Booking.objects.filter(event=event, status__in=announcement.statuses).order_by().first()
     if booking is None:
         raise NobodyToTell
-    mail = new_mail(fact_of(announcement, booking.pk, to), now=announcement.created_at)
+    mail = new_mail(announced_to(announcement, booking.pk, to), now=announcement.created_at)
     mail.announcement = announcement
     return Message(mail)
 

@@ -7,13 +7,12 @@ from bookings.enums import BookingStatus
 from bookings.models import LIVE, Booking
 from bookings.outbox import DeliveryPosition
 from bookings.services.inventory import EventWork
-from bookings.services.notifications import NOTIFIED_KINDS, Recipient, recipient
+from bookings.services.notifications import HOLDER_COLUMNS, NOTIFIED_KINDS, Recipient, recipient
 from events.models import Event
 
 # So many bookings are looked at, of all events together. A page that read all those of a large event would take too
 # long.
 MAX_READ = 10_000
-COLUMNS = ("first_name", "last_name", "email", "user_id")
 
 
 @dataclass(slots=True)
@@ -51,7 +50,7 @@ class Audience:
         ids = [claim.id for claim in claims if claim.id and not claim.booking]
         read = ids[: self.left]
         if read:
-            rows = Booking.objects.filter(pk__in=read).order_by("pk").values_list(*COLUMNS)
+            rows = Booking.objects.filter(pk__in=read).order_by("pk").values_list(*HOLDER_COLUMNS)
             people += [recipient(*row) for row in rows]
         if people:
             self.add(forecast.event, people, unread=len(ids) - len(read))
@@ -61,12 +60,12 @@ class Audience:
         counts = {BookingStatus.COMPLETED: event.completed_count, BookingStatus.WAITLISTED: event.waitlisted_count}
         live = Booking.objects.filter(event=event, status__in=statuses).order_by()
         left = self.left
-        people = [recipient(*row) for row in live.values_list(*COLUMNS)[:left]] if left else []
+        people = [recipient(*row) for row in live.values_list(*HOLDER_COLUMNS)[:left]] if left else []
         self.add(event, people, unread=max(0, sum(counts[status] for status in statuses) - left))
 
 
 def present_holder(booking: Booking) -> Recipient:
-    return recipient(*(getattr(booking, name) for name in COLUMNS))
+    return recipient(*(getattr(booking, name) for name in HOLDER_COLUMNS))
 
 
 def is_muted(event: Event) -> bool:

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from bookings.enums import FactKind, LedgerKind
-from bookings.models import CANCELLED_WITH_EVENT, VOIDED_NOTE, Booking, LedgerEntry
+from bookings.models import CANCELLED_WITH_EVENT, VOIDED_NOTE, WROTE_NOTE, Booking, LedgerEntry
 from bookings.outbox import NOTIFIED_FIELDS, DeliveryPosition, FormerHolder, Mail, MailChoice, json_value
 from events.models import Event
 from ticks.db.transactions import in_one_transaction
@@ -39,7 +39,7 @@ NOTIFIED_KINDS = {
     LedgerKind.CANCELLED,
     LedgerKind.TRANSFERRED,
 }
-HOLDER_COLUMNS = ("pk", "first_name", "last_name", "email", "user_id")
+HOLDER_COLUMNS = ("first_name", "last_name", "email", "user_id")
 ENTRY_COLUMNS = ("sequence", "kind", "tickets", "booking_id", "actor_id", "note", "created_at")
 
 
@@ -107,7 +107,7 @@ def read_part(event_id: int) -> bool:
     # Where entries come one by one, the next part waits for more of them. Each part is a COMMIT beside the bookings'.
     has_more = len(entries) == ENTRIES_A_PART
     choices = choices_of(entries, event_id)
-    for place in [place for place, entry in enumerate(entries) if entry.kind == LedgerKind.EDITED]:
+    for place in [place for place, entry in enumerate(entries) if is_edit(entry)]:
         change = change_of(entries[place].sequence, position, choices)
         if change and place == 0:
             position.pending_change = change
@@ -144,6 +144,11 @@ def contiguous(position: DeliveryPosition) -> list[Any]:
         if entry.sequence != expected:
             return entries[:place]
     return entries
+
+
+def is_edit(entry: Any) -> bool:
+    # What staff write to holders is entered as an edit, and is told by a mail of its own.
+    return entry.kind == LedgerKind.EDITED and not entry.note.startswith(WROTE_NOTE)
 
 
 def choices_of(entries: Sequence[Any], event_id: int) -> list[MailChoice]:
@@ -198,7 +203,7 @@ def notify_next_bookings(position: DeliveryPosition, *, now: datetime) -> None:
         .live()
         .filter(pk__gt=position.pending_change["after"], created_at__lte=edit.created_at)
     )
-    rows = live.order_by("pk").values_list(*HOLDER_COLUMNS)[:ENTRIES_A_PART]
+    rows = live.order_by("pk").values_list("pk", *HOLDER_COLUMNS)[:ENTRIES_A_PART]
     bookings = {pk: recipient(*columns) for pk, *columns in rows}
     details = {name: value for name, value in position.pending_change.items() if name != "after"}
     queue_mails(
@@ -218,7 +223,9 @@ def facts_of(entries: Sequence[Any], choices: Sequence[MailChoice]) -> list[Fact
     """What these entries tell, and to whom, in their order."""
     entries = [entry for entry in entries if entry.kind in NOTIFIED_KINDS]
     ids = {entry.booking_id for entry in entries}
-    holders = {pk: recipient(*row) for pk, *row in Booking.objects.filter(pk__in=ids).values_list(*HOLDER_COLUMNS)}
+    holders = {
+        pk: recipient(*row) for pk, *row in Booking.objects.filter(pk__in=ids).values_list("pk", *HOLDER_COLUMNS)
+    }
     formers: dict[int, list[FormerHolder]] = {}
     for former in FormerHolder.objects.filter(booking__in=ids).order_by("sequence"):
         formers.setdefault(former.booking_id, []).append(former)

@@ -22,6 +22,7 @@ from bookings.services.announcements import (
 )
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.delivery import Delivery
+from bookings.services.events import change_event
 from bookings.services.mails import latest_mail, send_mails
 from bookings.services.messages import compose
 from bookings.services.transfer import Holder, transfer_booking
@@ -109,6 +110,20 @@ def test_it_has_an_entry_in_the_ledger_that_tells_nothing_else(gala, admin_user)
     assert not Mail.objects.filter(announcement=None, sequence=announcement.sequence).exists()
     gala.refresh_from_db()
     assert gala.version == 1
+
+
+def test_edit_after_it_is_told_by_itself_and_it_reaches_everybody(gala, admin_user):
+    read_all()
+    announcement = write(gala, admin_user, addressees="holders")
+    change_event(gala.pk, changes={"venue": "Cellar"}, actor=admin_user)
+    read_letters()
+
+    mails = Mail.objects.filter(email="ada@example.org").order_by("sequence")
+    assert [(mail.facts[0]["kind"], mail.sequence - announcement.sequence) for mail in mails[1:]] == [
+        ("announced", 0),
+        ("event_changed", 1),
+    ]
+    assert written_to() == ["ada@example.org", "bob@example.org"]
 
 
 def test_address_with_several_bookings_gets_one_mail_across_parts(gala, admin_user, monkeypatch):

@@ -167,6 +167,7 @@ def test_a_part_of_the_ledger_takes_the_same_queries_for_any_length(monkeypatch,
 
     with django_assert_max_num_queries(10):
         assert notifications.read_part(event.pk) is False
+    assert DeliveryPosition.objects.get(pk=event.pk).sequence == 21
 
 
 def test_ledger_is_read_in_parts(monkeypatch):
