@@ -28,14 +28,17 @@ class TooLate(Exception):
 
 @dataclass
 class SendResult:
-    """The number of mails that left and that failed. If the mail server is gone, the others wait for it."""
+    """The number of mails that left, that failed, and that had nothing left to tell. If the mail server is gone, the
+    others wait for it."""
 
     sent: int = 0
     failed: int = 0
+    dropped: int = 0
     is_server_gone: bool = False
 
     def __add__(self, later: "SendResult") -> "SendResult":
-        return SendResult(self.sent + later.sent, self.failed + later.failed, later.is_server_gone)
+        sums = (self.sent + later.sent, self.failed + later.failed, self.dropped + later.dropped)
+        return SendResult(*sums, later.is_server_gone)
 
 
 def send_due_mails(
@@ -76,6 +79,7 @@ def send(mail: Outgoing, compose: Compose, server, result: SendResult) -> bool:
         return postpone(mail, error, result)
     if email is None:
         mail.delete_leased()
+        result.dropped += 1
         return True
     try:
         is_new_session = server.open()

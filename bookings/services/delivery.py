@@ -100,7 +100,7 @@ class Delivery:
         if result.is_server_gone:
             self.mail_server.begin()
             return False
-        return result.sent + result.failed > 0
+        return result.sent + result.failed + result.dropped > 0
 
 
 class Pause:

@@ -338,7 +338,8 @@ def test_mail_that_was_claimed_as_it_was_stopped_is_dropped(gala, admin_user, ma
     assert len(claimed) == Mail.objects.count() == 4
 
     Mail.objects.update(lease=None, due_at=timezone.now())
-    send_mails()
+    # There may be more of them, so that the next are not a second away.
+    assert Delivery().send() is True
 
     assert mail_server.mails == []
     assert not Mail.objects.exists()
