@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import AccountMail
 from bookings.models import InventoryCheck, LedgerEntry, SalesHour
-from bookings.outbox import Mail
+from bookings.outbox import LinkRequest, Mail
 from bookings.services.checks import quick_findings
 from bookings.services.upkeep import DAY, has_expired
 from events.models import Event, is_on_sale
@@ -167,7 +167,7 @@ def delivery_lag(now: datetime) -> DeliveryLag:
 
 
 def waiting_mails() -> list[QuerySet]:
-    return [Mail.objects.sendable(), AccountMail.objects.waiting()]
+    return [Mail.objects.sendable(), AccountMail.objects.waiting(), LinkRequest.objects.waiting()]
 
 
 def delivery_warnings() -> list[str]:
@@ -186,8 +186,8 @@ def delivery_warnings() -> list[str]:
 
 def mails_given_up(limit: int) -> list[Mail]:
     """The latest mails that were given up, with their bookings. Mails to former holders and to addresses that were
-    corrected are left out, since nobody can send them again."""
-    given_up = Mail.objects.filter(state=Mail.State.GIVEN_UP, email=F("booking__email"))
+    corrected, and what staff wrote to everybody, are left out, since nobody can send them again."""
+    given_up = Mail.objects.filter(state=Mail.State.GIVEN_UP, email=F("booking__email"), announcement=None)
     return list(given_up.select_related("booking").order_by("-due_at")[:limit])
 
 

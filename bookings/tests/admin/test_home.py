@@ -286,9 +286,9 @@ def test_home_costs_the_same_for_any_number_of_events(box_office, events, bookin
         EventFactory(sales_start=soon)
 
     # The queries are the session, user, totals; failed checks, events off their ledgers, eight of what has expired,
-    # four of the deliveries, waitlists, openings; 12 events on sale and their day; the day of all events, the ids of
+    # five of the deliveries, waitlists, openings; 12 events on sale and their day; the day of all events, the ids of
     # the latest entries, the entries, and what staff chose for their mails; and three of webhooks.
-    with django_assert_num_queries(28):
+    with django_assert_num_queries(29):
         page = box_office.get(HOME)
     assert page.context["events"]
 

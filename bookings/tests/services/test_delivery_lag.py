@@ -7,9 +7,11 @@ from django.db import connection
 from django.utils import timezone
 
 from bookings.admin.home import delivery_notices
-from bookings.outbox import Mail
+from bookings.outbox import LinkRequest, Mail
+from bookings.services.announcements import Letter, read_announcement, unread_announcements, write_to_holders
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
+from bookings.services.link_mails import request_links
 from bookings.services.reports import DELIVERY_IS_LATE_AFTER, DeliveryLag, delivery_lag, delivery_warnings
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -72,6 +74,15 @@ def test_mails_that_nobody_sends_are_late():
     [(level, _, text)] = texts()
     assert level == "warn"
     assert text.startswith("Mails have been waiting since ")
+
+
+def test_links_that_nobody_sends_are_late():
+    request_links("ada@example.org")
+    LinkRequest.objects.update(due_at=timezone.now() - timedelta(hours=3))
+
+    [warning] = delivery_warnings()
+
+    assert warning.startswith("mails: some have waited for 3")
 
 
 def test_mail_that_waits_for_its_next_attempt_is_not_late():
@@ -143,11 +154,23 @@ def test_mail_to_a_former_holder_that_was_given_up_needs_no_attention(admin_user
     assert delivery_notices(timezone.now()) == []
 
 
+def test_letter_that_was_given_up_needs_no_attention(admin_user):
+    event = BookingFactory().event
+    write_to_holders(event.pk, letter=Letter("all", "Bring a coat", "Cold."), actor=admin_user, key="key")
+    read_all()
+    [letter] = unread_announcements()
+    read_announcement(letter)
+    Mail.objects.filter(announcement=letter).update(state="given_up")
+
+    assert Mail.objects.filter(state="given_up").exists()
+    assert delivery_notices(timezone.now()) == []
+
+
 def test_lag_costs_the_same_for_any_number(django_assert_num_queries):
     for _ in range(5):
         BookingFactory()
 
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         delivery_lag(timezone.now())
 
 
