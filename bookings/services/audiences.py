@@ -1,6 +1,6 @@
 """Who will be told of something by mail, as far as that is known before it happens."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from bookings.enums import BookingStatus
@@ -18,19 +18,21 @@ MAX_READ = 10_000
 @dataclass(slots=True)
 class Audience:
     """The people who will be told: the name of each by address, so that nobody counts twice. Bookings without an
-    address, and those that were too many to look at, are counted."""
+    address, those that were looked at, and those that were too many for it are counted."""
 
     people: dict[str, str] = field(default_factory=dict)
     without_address: int = 0
     unread: int = 0
+    read: int = 0
 
     @property
     def left(self) -> int:
         """How many bookings may still be looked at."""
-        return max(0, MAX_READ - len(self.people) - self.without_address)
+        return max(0, MAX_READ - self.read)
 
-    def add(self, event: Event, people: Iterable[Recipient], *, unread: int = 0) -> None:
+    def add(self, event: Event, people: Collection[Recipient], *, unread: int = 0) -> None:
         """Adds people who are told something of an event, unless nobody is told anything of it."""
+        self.read += len(people)
         if is_muted(event):
             return
         for person in people:
