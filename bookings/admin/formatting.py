@@ -160,8 +160,7 @@ def describe_entry(entry: LedgerEntry) -> str:
     """One entry as a sentence without its full stop, such as `Ada Lovelace cancelled 2 tickets`.
 
     Reads the entry's `booking` and `actor`, so select them with a list, and `mail_choice`, if it was attached. A
-    transferred booking has its present name
-    in its earlier entries too.
+    transferred booking has its present name in its earlier entries too.
     """
     booking = entry.booking
     # Guests act for themselves, so anybody else who acts on a booking is staff.

@@ -59,6 +59,6 @@ class Migration(migrations.Migration):
             model_name='announcement',
             constraint=models.UniqueConstraint(fields=('event', 'sequence'), name='announcement_unique'),
         ),
-        # Taken back, it leaves the permission: people may have it.
+        # If this migration is reversed, the permission stays: people may have it.
         migrations.RunPython(make, migrations.RunPython.noop),
     ]

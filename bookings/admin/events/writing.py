@@ -92,7 +92,7 @@ class WriteToHolders(EventAction):
             log.warning("A test mail failed (%s).", type(error).__name__)
             messages.error(self.request, f"The mail server did not take the test: {error}")
             return
-        messages.success(self.request, f"A test has left to {to.email}. Nothing was sent to anybody else.")
+        messages.success(self.request, f"A test was sent to {to.email}. Nothing was sent to anybody else.")
 
     def preview(self, form):
         audience, letter = Audience(), form.letter()
@@ -137,7 +137,7 @@ class StopWriting(EventAction):
     def preview(self, form):
         running = [one for one in progress_of(self.subject, limit=MAX_STOPPED) if one.is_under_way]
         lines = [
-            f"“{one.announcement.subject}” has left to {one.sent:,} so far. Nobody else gets it." for one in running
+            f"“{one.announcement.subject}” was sent to {one.sent:,} so far. Nobody else gets it." for one in running
         ]
         return Preview(lines, fingerprint=[one.announcement.pk for one in running])
 

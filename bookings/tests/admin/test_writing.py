@@ -123,7 +123,7 @@ def test_test_mail_goes_to_its_author_alone(box_office, gala, mail_server):
 
     answer = box_office.post(url, fields_of(shown) | {"test": "yes"})
 
-    assert said(answer) == ["A test has left to boss@example.org. Nothing was sent to anybody else."]
+    assert said(answer) == ["A test was sent to boss@example.org. Nothing was sent to anybody else."]
     [mail] = mail_server.mails
     assert (mail["To"], mail["Subject"]) == ("boss@example.org", "Test: Bring a coat")
     body = mail.get_body(("plain",)).get_content().replace("\r\n", "\n")
@@ -244,7 +244,7 @@ def test_event_page_shows_progress_and_stops_it(box_office, gala):
     assert "<td>1 sent, 2 waiting</td>" in box_office.get(url_of(gala)).content.decode()
 
     shown = box_office.get(url_of(gala, "stop"))
-    assert lines(shown) == ["“Bring a coat” has left to 1 so far. Nobody else gets it."]
+    assert lines(shown) == ["“Bring a coat” was sent to 1 so far. Nobody else gets it."]
     done = confirm(box_office, gala, "stop", shown)
 
     assert said(done) == ["Stopped: “Bring a coat”."]
