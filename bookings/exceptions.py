@@ -186,6 +186,11 @@ class NobodyToTell(Refusal):
     message = "None of these bookings has a mail address, so there is nobody to write to."
 
 
+class TemplateFails(Refusal):
+    code = "template_fails"
+    message = "A template of the mail fails."
+
+
 class WebhookNameTaken(Refusal):
     code = "webhook_name_taken"
     message = "There is a webhook of this name already; choose another name."

@@ -940,6 +940,13 @@ GUARDS = [
     ),
     # Actions of staff
     Guard(
+        "letters: a sample names no holder to who may not see bookings",
+        "bookings/admin/events/writing.py",
+        'if self.request.user.has_perm("bookings.view_booking"):',
+        "if True:",
+        "bookings/tests/admin/test_writing.py -k as_to_themselves",
+    ),
+    Guard(
         "only what was shown is done",
         "ticks/staff_actions.py",
         "if is_confirmed and shown == stamp and",

@@ -5,7 +5,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db import connection
+from django.core.mail import EmailMultiAlternatives
+from django.db import DatabaseError, connection
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.text import Truncator
@@ -13,7 +14,7 @@ from django.utils.text import Truncator
 from accounts.models import User
 from bookings.commands import Note
 from bookings.enums import FactKind, LedgerKind
-from bookings.exceptions import KeyReused, NobodyToTell
+from bookings.exceptions import KeyReused, NobodyToTell, TemplateFails
 from bookings.models import MAX_NOTE, WROTE_NOTE, Booking
 from bookings.outbox import Announcement, AnnouncementProgress, Mail
 from bookings.services.events import lock_standing_event
@@ -24,6 +25,7 @@ from bookings.services.notifications import ENTRIES_A_PART, HOLDER_COLUMNS, Fact
 from events.models import Event
 from ticks.db.transactions import in_one_transaction
 from ticks.exceptions import Refusal
+from ticks.mails import error_text
 
 # A request that stops an announcement takes back mails that wait for this long. The others are dropped one by one when
 # their turn comes.
@@ -173,20 +175,31 @@ def progress_of(event: Event, *, limit: int) -> list[AnnouncementProgress]:
     ]
 
 
-def sample(event: Event, letter: Letter, *, to: Recipient) -> Message:
-    """A letter as somebody sees it. Raises `NobodyToTell` if it is for nobody."""
+def sample(event: Event, letter: Letter, *, to: Recipient) -> EmailMultiAlternatives:
+    """A letter as somebody gets it. Raises `NobodyToTell` if it is for nobody, and `TemplateFails`."""
     announcement = Announcement(event=event, sequence=event.ledger_sequence, **letter._asdict())
     booking = Booking.objects.filter(event=event, status__in=announcement.statuses).order_by().first()
     if booking is None:
         raise NobodyToTell
     mail = new_mail(announced_to(announcement, booking.pk, to), now=announcement.created_at)
     mail.announcement = announcement
-    return Message(mail)
+    message = Message(mail)
+    try:
+        return email_of(message)
+    except (Refusal, DatabaseError):
+        raise
+    except Exception as error:
+        # An operator's template can fail in any way.
+        raise TemplateFails(f"A template of the mail fails. {error_text(error)}") from error
+
+
+def as_recipient(user: User) -> Recipient:
+    return Recipient(user.username, user.email or "", user.pk)
 
 
 def send_test(event: Event, letter: Letter, *, to: User) -> None:
-    """Sends a letter to its author, at once. Raises `NobodyToTell`, and what the mail server answers."""
-    email = email_of(sample(event, letter, to=Recipient(to.username, to.email, to.pk)))
+    """Sends a letter to its author, at once. Raises what `sample` raises, and what the mail server answers."""
+    email = sample(event, letter, to=as_recipient(to))
     email.subject = TEST_SUBJECT.format(email.subject)
     # It is not the mail about the booking that it was written for.
     del email.extra_headers["Message-ID"]

@@ -7,13 +7,15 @@ import smtplib
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.core.mail import EmailMultiAlternatives
 
 from bookings.admin.events.actions import EventAction
 from bookings.admin.mails import MAILS_ARE_OFF, counted_sentences
-from bookings.exceptions import KeyReused, NobodyToTell
+from bookings.exceptions import KeyReused, NobodyToTell, TemplateFails
 from bookings.outbox import MAX_ANNOUNCEMENT, MAX_SUBJECT, Announcement
 from bookings.services.announcements import (
     Letter,
+    as_recipient,
     find_announcement,
     progress_of,
     sample,
@@ -24,7 +26,6 @@ from bookings.services.announcements import (
     write_to_holders,
 )
 from bookings.services.audiences import Audience, is_muted
-from bookings.services.messages import Message
 from bookings.services.notifications import Recipient
 from ticks.forms import LineField, LinesField
 from ticks.staff_actions import ActionForm, Preview, Report
@@ -59,8 +60,9 @@ class WriteToHolders(EventAction):
     permission = "bookings.write_to_holders"
     form_class = LetterForm
     template = "bookings/admin/write.html"
-    # The mail as the first of the addressees will see it.
-    sample: Message | None = None
+    # The mail, and one who will get it; the user, if they may not see who that is.
+    sample: EmailMultiAlternatives | None = None
+    addressee: Recipient | None = None
 
     def closed_reason(self):
         if reason := super().closed_reason():
@@ -84,7 +86,7 @@ class WriteToHolders(EventAction):
             return
         try:
             send_test(self.subject, form.letter(), to=to)
-        except NobodyToTell:
+        except (NobodyToTell, TemplateFails):
             # The preview says so.
             return
         except (OSError, smtplib.SMTPException) as error:
@@ -99,8 +101,11 @@ class WriteToHolders(EventAction):
         audience.add_live(self.subject, Announcement(addressees=letter.addressees).statuses)
         if not audience.people:
             raise NobodyToTell
-        address, name = next(iter(audience.people.items()))
-        self.sample = sample(self.subject, letter, to=Recipient(name, address, None))
+        self.addressee = as_recipient(self.request.user)
+        if self.request.user.has_perm("bookings.view_booking"):
+            address, name = next(iter(audience.people.items()))
+            self.addressee = Recipient(name, address, None)
+        self.sample = sample(self.subject, letter, to=self.addressee)
         return Preview([*counted_sentences(audience), LEAVES])
 
     def earlier_report(self, form):

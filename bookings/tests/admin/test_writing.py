@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from accounts.models import User
@@ -77,6 +79,37 @@ def test_preview_shows_the_count_and_the_mail(box_office, gala, addressees, told
     assert "Hello " in letter
     assert "The hall is &lt;cold&gt;.||Yours, Emmy" in letter
     assert "Event: Gala" in letter
+    assert digest_of_all_tables() == before
+
+
+def test_who_may_not_see_bookings_sees_the_mail_as_to_themselves(client, gala):
+    as_persona(client, "manager")
+    assert "|Ada &lt;ada@example.org&gt;, for example|" in letter_shown(preview(client, gala, **TYPED))
+    Permission.objects.get(codename="view_booking").group_set.clear()
+
+    shown = preview(client, gala, **TYPED)
+
+    assert lines(shown)[0] == "2 holders will be told by mail."
+    assert "|managers &lt;managers@example.org&gt;, for example|" in letter_shown(shown)
+    assert "Hello managers,||The hall is" in letter_shown(shown)
+    assert "ada@example.org" not in shown.content.decode()
+
+
+@pytest.mark.parametrize("name", ["body.txt", "body.html"])
+def test_template_that_fails_is_named_on_the_form(box_office, gala, settings, tmp_path, mail_server, name):
+    (tmp_path / "bookings/mail").mkdir(parents=True)
+    (tmp_path / "bookings/mail" / name).write_text("{% if %}")
+    shown = preview(box_office, gala, **TYPED)
+    settings.TEMPLATES = [{**django_settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    before = digest_of_all_tables()
+
+    for pressed in ({}, {"test": "yes"}, {"confirm": "yes"}):
+        refused = box_office.post(url_of(gala, "write"), fields_of(shown) | pressed)
+
+        assert refused.status_code == 200
+        [error] = errors(refused)["__all__"]
+        assert error.startswith("A template of the mail fails. TemplateSyntaxError: ")
+    assert mail_server.mails == []
     assert digest_of_all_tables() == before
 
 
