@@ -18,7 +18,7 @@ from django.utils.html import format_html, format_html_join
 
 from accounts.exceptions import LoginsKept
 from accounts.forms import AccountPasswordForm, InvitationForm
-from accounts.links import invite
+from accounts.links import invite, undelivered_invitation
 from accounts.mails import queue_mail
 from accounts.models import AccountMail, User, username_key
 from accounts.services import Logins, end_logins, end_sessions, logins_of, may_end_logins, note_new_email
@@ -256,6 +256,9 @@ class AccountAdmin(SelectionActions, UserAdmin):
         account = find(User.objects, object_id or "")
         may_end = bool(account) and may_end_logins(request.user, account)
         may_invite = bool(account) and can_be_invited(account) and self.has_change_permission(request, account)
+        if may_invite and request.method == "GET" and (mail := undelivered_invitation(account)):
+            text = f"The invitation to {mail.email} could not be delivered. You can send it again. Reason: {mail.error}"
+            messages.warning(request, text)
         context = {**(extra_context or {}), "may_end_logins": may_end, "may_invite": may_invite}
         try:
             return super().changeform_view(request, object_id, form_url, context)

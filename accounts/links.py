@@ -104,3 +104,10 @@ def invite(user: User) -> None:
     """Has a link sent with which an account without a password sets its first one. Raises `MailsOff`."""
     refuse_without_mails()
     queue_mail(AccountMail.Kind.INVITATION, email=user.email)
+
+
+def undelivered_invitation(user: User) -> AccountMail | None:
+    """The latest invitation of an account, if it was given up."""
+    invitations = AccountMail.objects.filter(kind=AccountMail.Kind.INVITATION, email=user.email)
+    latest = invitations.order_by("pk").last()
+    return latest if latest and latest.state == AccountMail.State.GIVEN_UP else None

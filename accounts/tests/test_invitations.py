@@ -4,7 +4,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
-from accounts.models import User
+from accounts.models import AccountMail, User
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.tests.mailbox import latest_token, link_in, queued
 from accounts.tests.personas import PERSONAS, as_persona
@@ -104,6 +104,20 @@ def test_invitation_is_sent_again(box_office):
     assert LogEntry.objects.get().get_change_message() == "Invited again."
 
 
+def test_page_says_that_the_invitation_was_not_delivered_until_it_is_sent_again(box_office):
+    user = UserFactory(username="ada")
+    page = f"{LIST}{user.pk}/change/"
+    said = "The invitation to ada@example.org could not be delivered. You can send it again. Reason: The hour was over."
+    confirm(box_office, invite_url(user))
+    assert "could not be delivered" not in box_office.get(page).content.decode()
+    AccountMail.objects.update(state="given_up", error="The hour was over.")
+
+    assert said in box_office.get(page).content.decode()
+    confirm(box_office, invite_url(user))
+
+    assert "could not be delivered" not in box_office.get(page).content.decode()
+
+
 def test_invitation_is_not_sent_before_it_is_confirmed(box_office):
     response = box_office.get(invite_url(UserFactory(username="ada")))
 
@@ -156,7 +170,5 @@ def test_staff_who_change_something_else_have_nobody_told(box_office):
 def test_invitation_leads_to_the_site(box_office, settings):
     settings.SITE_URL = "https://tickets.example.org"
     box_office.post(ADD, {"username": "ada", "email": "ada@example.org"}, headers={"Host": "testserver"})
-
-    from accounts.models import AccountMail
 
     assert link_in(AccountMail.objects.get()).startswith("https://tickets.example.org/account/password/new/?token=")
