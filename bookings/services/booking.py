@@ -15,18 +15,9 @@ from bookings.services.references import guest_token, hash_token, is_token_of, n
 from ticks.search import search_text
 from ticks.text import normalise_email
 
-# A replay answers these columns of the booking as they were first answered.
-ANSWERED = (
-    "reference",
-    "event_id",
-    "user_id",
-    "first_name",
-    "last_name",
-    "email",
-    "tickets_reserved",
-    "status",
-    "language",
-)
+# A replay answers these columns of the booking as they were first answered. A server of the version before, which may
+# run beside this one, replays none but these. A replay reads what later versions answer from the booking.
+ANSWERED = ("reference", "event_id", "user_id", "first_name", "last_name", "email", "tickets_reserved", "status")
 
 
 @dataclass(slots=True)
@@ -103,12 +94,14 @@ def find_booked(request: BookingRequest, *, key: str) -> Receipt | None:
 
 
 def replay(known: sql.KnownKey) -> Receipt:
-    """The booking and the token as they were first answered."""
+    """The booking and the token as they were first answered, in the language that the booking has now."""
     answer = json.loads(known.answer)
-    position = answer.pop("position")
-    created = timezone.datetime.fromisoformat(answer.pop("created_at"))
-    booking = Booking(pk=known.booking_id, created_at=created, updated_at=created, **answer)
-    booking.waitlist_position = position
+    created = timezone.datetime.fromisoformat(answer["created_at"])
+    columns = {name: answer[name] for name in ANSWERED}
+    booking = Booking(
+        pk=known.booking_id, created_at=created, updated_at=created, language=known.language or "", **columns
+    )
+    booking.waitlist_position = answer["position"]
     token = guest_token(known.token_nonce) if known.token_nonce else None
     if token and not is_token_of(known, token):
         # SECRET_KEY has changed since the first answer. The token of the first answer still works, but this one does

@@ -62,8 +62,8 @@ WHERE live.event_id IN (%s, -1) AND live.status IN (%s, %s) AND live.id BETWEEN 
 WINDOW by_id AS (ORDER BY live.id) ORDER BY live.id
 """  # noqa: S608
 KNOWN_KEYS = (
-    "SELECT used.digest, used.fingerprint, used.answer, used.token_nonce, used.booking_id, made.token_hash"  # noqa: S608
-    f" FROM {KEYS} AS used LEFT JOIN {BOOKINGS} AS made ON made.id = used.booking_id WHERE used.digest IN"
+    "SELECT used.digest, used.fingerprint, used.answer, used.token_nonce, used.booking_id, made.token_hash,"  # noqa: S608
+    f" made.language FROM {KEYS} AS used LEFT JOIN {BOOKINGS} AS made ON made.id = used.booking_id WHERE used.digest IN"
 )
 
 
@@ -78,7 +78,7 @@ class NewKey(NamedTuple):
 
 
 class KnownKey(NamedTuple):
-    """A key that was used before, and the hash of its booking's token; see the models."""
+    """A key that was used before, and its booking's token hash and language; see the models."""
 
     digest: str
     fingerprint: str
@@ -86,6 +86,7 @@ class KnownKey(NamedTuple):
     token_nonce: str | None
     booking_id: int | None
     token_hash: str | None
+    language: str | None
 
 
 class IdsApart(Exception):

@@ -254,7 +254,10 @@ def test_server_of_the_version_before_goes_on_beside_the_new_one(tmp_path):
         assert set(find_bookings(Booking.objects.all(), "a b example.org")) == set(Booking.objects.all())
         # Both take over what the other has written.
         [event] = Event.objects.filter(pk=ROOMY)
-        receipt = book_tickets(BookingRequest(event.pk, 2, "Ada", "Lovelace", "ada@example.org"))
+        request = BookingRequest(event.pk, 2, "Ada", "Lovelace", "ada@example.org", language="de")
+        receipt = book_tickets(request, key="a key")
+        answered, position = server.replay(request.key_digest("a key"))
+        assert (answered.pk, answered.email, position) == (receipt.booking.pk, "ada@example.org", None)
         server.book(ROOMY)
         assert cancel_tickets(receipt.booking).booking.status == "cancelled"
         user = User.objects.get(login_sessions=login)

@@ -539,6 +539,16 @@ def test_answer_with_a_column_that_is_gone_replays(at, staff):
     assert_replays(first, send(staff, route, route.right(at)))
 
 
+def test_answer_of_a_booking_with_a_column_that_is_not_known_replays(anonymous):
+    body = booking_body(EventFactory())
+    first = anonymous.post("/api/v1/booking", body, headers={"Idempotency-Key": "k1"})
+    kept = IdempotencyKey.objects.get()
+    kept.answer["of_a_later_version"] = 1
+    kept.save()
+
+    assert_replays(first, anonymous.post("/api/v1/booking", body, headers={"Idempotency-Key": "k1"}))
+
+
 KEYED = {
     ("/api/v1/booking", "post"),
     ("/api/v1/booking/{id}", "delete"),
