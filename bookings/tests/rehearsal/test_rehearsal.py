@@ -5,9 +5,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
+from django.db import connection
 
 from accounts.models import User
 from bookings.management.commands.rehearse import broken_promises, one_at_a_time
+from bookings.models import LedgerEntry
+from bookings.outbox import DeliveryPosition
 from bookings.rehearsal import crowd as crowds
 from bookings.rehearsal.copy import make_buyers, open_copy
 from bookings.rehearsal.crowd import Crowd, Server
@@ -60,6 +63,20 @@ def test_copy_is_on_sale_under_the_same_terms():
     assert (copy.sales_start, copy.sales_end) == (None, None)
     for name in ("date", "venue", "total_tickets", "max_tickets_per_booking", "waitlist_enabled", "waitlist_policy"):
         assert getattr(copy, name) == getattr(event, name)
+
+
+def test_copy_can_never_be_read_before_it_is_muted():
+    def end(execute, sql, params, many, context):
+        if DeliveryPosition._meta.db_table in sql:
+            raise KeyboardInterrupt
+        return execute(sql, params, many, context)
+
+    event = EventFactory()
+    with connection.execute_wrapper(end), pytest.raises(KeyboardInterrupt):
+        open_copy(event)
+
+    assert list(Event.objects.all()) == [event]
+    assert LedgerEntry.objects.count() == 1
 
 
 @pytest.mark.parametrize(
