@@ -15,6 +15,7 @@ from bookings.services.reports import (
     booked_today,
     delivery_lag,
     event_totals,
+    first_hour_of_today,
     inventory_findings,
     is_prune_overdue,
     latest_entries,
@@ -22,6 +23,7 @@ from bookings.services.reports import (
     next_on_sale,
     opening_soon,
     sold_out_with_waitlist,
+    start_of_today,
 )
 from bookings.services.webhooks.lag import webhook_lag, webhooks_in_trouble
 from bookings.webhooks import Webhook
@@ -76,17 +78,24 @@ def dashboard(request: HttpRequest) -> dict:
                 *opening_notices(now, count=totals["opening_soon"]),
             ],
             "events": next_on_sale(now, MAX_EVENTS),
+            "today": today(now),
             "more_on_sale": max(0, totals["on_sale"] - MAX_EVENTS),
             "on_sale_url": events_url("on_sale"),
         }
     if sees_bookings:
         bookings, tickets = booked_today(now)
-        label = f"{plural(bookings, 'booking')} today, for {counted(tickets, 'ticket')}"
+        label = f"{plural(bookings, 'booking')} {today(now)}, for {counted(tickets, 'ticket')}"
         context["figures"].insert(2, Figure(bookings, label))
     if sees_entries:
         context["entries"] = latest_entries(MAX_ENTRIES)
         MailChoice.attach(context["entries"])
     return context
+
+
+def today(now: datetime) -> str:
+    """Since when the day's numbers are counted."""
+    start = first_hour_of_today(now)
+    return "today" if start == start_of_today(now) else f"since {local_time(start, usual_zone(), 'H:i')}"
 
 
 def event_figures(totals: dict[str, int]) -> list[Figure]:

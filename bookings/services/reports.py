@@ -91,9 +91,15 @@ def start_of_today(now: datetime) -> datetime:
     return start_of(now, "day", usual_zone())
 
 
+def first_hour_of_today(now: datetime) -> datetime:
+    """When the hour begins that today begins in. Where midnight is within an hour of UTC, as in India, this hour counts
+    as today's from its beginning."""
+    return start_of(start_of_today(now), "hour", usual_zone())
+
+
 def booked_today(now: datetime) -> tuple[int, int]:
-    """Bookings made today and the tickets that they asked for, waitlisted ones too."""
-    today = SalesHour.objects.filter(hour__gte=start_of_today(now))
+    """Bookings made since `first_hour_of_today` and the tickets that they asked for, waitlisted ones too."""
+    today = SalesHour.objects.filter(hour__gte=first_hour_of_today(now))
     totals = today.aggregate(bookings=Sum("bookings", default=0), tickets=Sum("tickets", default=0))
     return int(totals["bookings"]), int(totals["tickets"])
 
@@ -116,11 +122,11 @@ def event_totals(now: datetime) -> dict[str, int]:
 
 def next_on_sale(now: datetime, limit: int) -> list[Event]:
     """Events on sale from today on, the soonest first, then past ones and those without a date; with `tickets_today`
-    for each."""
+    for each, which are counted as in `booked_today`."""
     is_past, has_no_date = When(date__lt=start_of_today(now), then=1), When(date=None, then=2)
     events = Event.objects.on_sale(now).order_by(Case(is_past, has_no_date, default=0), "date", "pk")
     events = list(events[:limit])
-    hours = SalesHour.objects.filter(event__in=events, hour__gte=start_of_today(now)).order_by()
+    hours = SalesHour.objects.filter(event__in=events, hour__gte=first_hour_of_today(now)).order_by()
     tickets = dict(hours.values("event").annotate(n=Sum("tickets")).values_list("event", "n"))
     for event in events:
         event.tickets_today = int(tickets.get(event.pk, 0))

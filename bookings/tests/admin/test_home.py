@@ -1,6 +1,7 @@
 import re
-from datetime import timedelta
+from datetime import UTC, timedelta
 from html import unescape
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -12,6 +13,7 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event
 from bookings.tests.factories import BookingFactory, EventFactory
 from events.models import Event
+from ticks.zones import start_of_day
 
 pytestmark = pytest.mark.django_db
 
@@ -91,6 +93,17 @@ def test_today_begins_at_midnight(box_office):
 
     assert figures(box_office)[2] == "2 bookings today, for 9 tickets"
     assert rows(box_office) == [(event.name, "0 of 10 held", "10 left", "9 asked for today")]
+
+
+def test_today_where_midnight_is_within_an_hour_says_since_when(box_office, settings):
+    settings.EVENT_TIME_ZONE = "Asia/Kolkata"
+    event, now = EventFactory(), timezone.now()
+    today = start_of_day(now.astimezone(ZoneInfo("Asia/Kolkata")).date(), UTC) - timedelta(hours=6)
+    for hour, bookings in ((today - timedelta(hours=1), 7), (today, 2)):
+        SalesHour.objects.create(event=event, hour=hour, bookings=bookings, tickets=9, held=0, waiting=0)
+
+    assert figures(box_office)[2] == "2 bookings since 23:30 IST, for 9 tickets"
+    assert rows(box_office) == [(event.name, "0 of 10 held", "10 left", "9 asked for since 23:30 IST")]
 
 
 def test_what_is_on_sale_has_the_soonest_first_and_what_has_no_date_last(box_office):

@@ -135,6 +135,17 @@ def test_today_is_that_of_the_usual_zone(settings):
     assert booked_today(START) == (1, 2)
 
 
+def test_today_has_the_whole_hour_that_it_begins_in(settings):
+    settings.EVENT_TIME_ZONE = "Asia/Kolkata"
+    event = EventFactory()
+    # The day begins at half past six in the evening of UTC.
+    for hour, bookings in ((17, 70), (18, 7), (19, 1)):
+        sold(event, START.replace(hour=hour) - DAY, bookings=bookings, tickets=bookings)
+
+    assert booked_today(START) == (8, 8)
+    assert [event.tickets_today for event in next_on_sale(START, 1)] == [8]
+
+
 def test_weeks_begin_on_mondays():
     sales = sales_of_length(100 * DAY)
 
