@@ -81,10 +81,9 @@ def find_api_key(text: str) -> ApiKey:
     key = ApiKey.objects.select_related("account").filter(prefix=text.partition(".")[0]).first()
     if key is None or not key.is_valid(text):
         raise ApiKeyRefused(NOT_OURS)
-    if key.revoked:
-        raise ApiKeyRefused(REVOKED)
-    if key.has_expired:
-        raise ApiKeyRefused(EXPIRED)
+    if key.revoked or key.has_expired:
+        known.pop(text, None)
+        raise ApiKeyRefused(REVOKED if key.revoked else EXPIRED)
     note_use(key, now=timezone.now())
     if len(known) >= MAX_KNOWN:
         known.clear()
@@ -98,6 +97,11 @@ def note_use(key: ApiKey, *, now: datetime) -> None:
         # Of several workers that see the old time, one writes.
         is_due = Q(last_used_at=None) | Q(last_used_at__lte=earlier)
         ApiKey.objects.filter(is_due, pk=key.pk).update(last_used_at=now)
+
+
+def was_found(text: str) -> bool:
+    """Whether this process has looked up a key with this text, and it was valid at the last look."""
+    return text in known
 
 
 def known_api_key(text: str) -> ApiKey:

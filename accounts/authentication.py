@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
 from django.contrib.auth.models import AnonymousUser
@@ -11,13 +12,13 @@ from rest_framework.exceptions import APIException, AuthenticationFailed, NotAcc
 from rest_framework_api_key.permissions import KeyParser
 from rest_framework_simplejwt.exceptions import TokenError
 
-from accounts.api_keys import find_api_key, known_api_key
+from accounts.api_keys import find_api_key, known_api_key, was_found
 from accounts.exceptions import ApiKeyRefused, SessionEnded
 from accounts.models import ApiKey, User
 from accounts.services import user_of_session
 from accounts.tokens import Caller, read_access_token
 from ticks.api import errors
-from ticks.api.throttling import take_back
+from ticks.api.throttling import scopes_of, seconds_to_wait, take_back
 
 BEARER = re.compile(r"\s*bearer +(\S+)\s*", re.ASCII | re.IGNORECASE)
 
@@ -35,7 +36,7 @@ class StatelessBearerAuthentication(BaseAuthentication):
         header = request._request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
-        caller = caller_of(header, find_key=find_api_key)
+        caller = caller_of(header, find_key=partial(find_counted_key, meta=request._request.META))
         if isinstance(caller, ApiKey):
             refuse_without_scope(caller, request.parser_context["view"])
             return caller.account, caller
@@ -90,6 +91,23 @@ def key_in(header: str, find_key: Callable[[str], ApiKey]) -> ApiKey:
         return find_key(text.strip())
     except ApiKeyRefused as refusal:
         raise AuthenticationFailed(refusal.message, code=refusal.code) from None
+
+
+def find_counted_key(text: str, *, meta: dict) -> ApiKey:
+    """`find_api_key`, which counts a refused key as a guest's request. Raises `Throttled` too.
+
+    DRF counts requests only once it knows who calls, and the look-up reads the database. A key that was valid here
+    before is not counted, so that a crowd of guests at its address does not lock it out.
+    """
+    if was_found(text):
+        return find_api_key(text)
+    counted = scopes_of(None, meta, is_booking=False)
+    seconds = seconds_to_wait(counted)
+    if seconds is not None:
+        raise Throttled(wait=seconds)
+    key = find_api_key(text)
+    take_back(counted)
+    return key
 
 
 def refuse_without_scope(key: ApiKey, view) -> None:

@@ -638,6 +638,13 @@ GUARDS = [
         "bookings/tests/api/test_api_key_authentication.py -k wrong",
     ),
     Guard(
+        "API keys: wrong ones count before the look-up",
+        "accounts/authentication.py",
+        "    if was_found(text):\n",
+        "    if True:\n",
+        "bookings/tests/api/test_api_key_authentication.py -k wrong_keys_count",
+    ),
+    Guard(
         "API keys: looked up with the writes",
         "bookings/services/batches.py",
         '        queries["keys"] = valid_keys_query(key_ids, now=now)\n',

@@ -70,11 +70,14 @@ class MovingWindow:
         return None
 
     def take_back(self, key: str) -> None:
-        """Uncounts the caller's last request, which is about to be counted again."""
+        """Uncounts the caller's last request."""
         with self.lock:
-            times = self.callers.get(key[:MAX_KEY])
+            key = key[:MAX_KEY]
+            times = self.callers.get(key)
             if times:
                 times.pop()
+            if not times:
+                self.callers.pop(key, None)
 
 
 COUNTS = {scope: MovingWindow() for scope in ("guest", "user", "guest_booking", "login", "api_key")}

@@ -274,6 +274,44 @@ def test_requests_count_for_the_key(reader, settings, monkeypatch):
     }
 
 
+@pytest.fixture
+def two_a_minute(settings, monkeypatch):
+    """A guest may send two requests a minute."""
+    settings.THROTTLE_ENABLED = True
+    monkeypatch.setitem(in_force.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "guest", "2/min")
+
+
+def test_wrong_keys_count_as_requests_of_a_guest(two_a_minute):
+    answers = []
+    for letter in "abc":
+        with CaptureQueriesContext(connection) as queries:
+            response = sent(f"Api-Key AAAAAAAA.{letter * 32}")
+        answers.append((response.status_code, len(queries)))
+
+    assert answers == [(401, 1), (401, 1), (429, 0)]
+    assert response.json()["code"] == "throttled"
+    assert 1 <= int(response["Retry-After"]) <= 60
+    assert APIClient().get("/api/v1/booking/status/1").status_code == 429
+    elsewhere = APIClient().get(EVENTS, headers={"Authorization": "Api-Key A.b"}, REMOTE_ADDR="192.0.2.7")
+    assert elsewhere.status_code == 401
+
+
+def test_key_that_is_in_use_is_let_in_however_many_wrong_ones_come_from_its_address(reader, two_a_minute):
+    assert reader.get(EVENTS).status_code == 200
+    refused = [sent(f"Api-Key AAAAAAAA.{letter * 32}").status_code for letter in "abc"]
+
+    assert (refused, reader.get(EVENTS).status_code) == ([401, 401, 429], 200)
+
+
+@pytest.mark.parametrize("change", [{"revoked": True}, {"expiry_date": timezone.now()}])
+def test_key_that_has_ended_counts_as_a_wrong_one(reader, two_a_minute, change):
+    reader.get(EVENTS)
+    ApiKey.objects.update(**change)
+
+    # The first request finds out that the key has ended.
+    assert [reader.get(EVENTS).status_code for _ in range(4)] == [401, 401, 401, 429]
+
+
 def test_key_stands_in_no_log(reader, caplog):
     reader.get(EVENTS)
     sent(f"Api-Key {reader.text}x")
