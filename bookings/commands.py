@@ -26,6 +26,8 @@ class Claim:
     booking: Any = None
     # This is the place in the waitlist, counted from 1, if the booking has just joined it.
     position: int | None = None
+    # These values say who holds the booking (`held_by` in `bookings.services.inventory`); None for a new booking.
+    held_by: tuple | None = None
 
 
 @dataclass(slots=True)
@@ -81,12 +83,13 @@ class Book(NamedTuple):
 
 class Cancel(NamedTuple):
     """Gives back `tickets` of a booking; None gives back all. `expected` is how many tickets the booking must still
-    have."""
+    have, and `held_by` who must still hold it (`Claim.held_by`)."""
 
     booking_id: int
     tickets: int | None = None
     actor: Any = None
     expected: int | None = None
+    held_by: tuple | None = None
 
 
 class CancelSeat(NamedTuple):

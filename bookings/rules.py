@@ -37,6 +37,7 @@ from bookings.exceptions import (
     BookingChanged,
     BookingNotFound,
     CapacityBelowHeld,
+    HolderChanged,
     MoreThanReserved,
     NotWaiting,
     PersonLimit,
@@ -188,6 +189,9 @@ def refuse_beyond_person_limit(inventory: Inventory, holder: int | str | None, t
 
 def cancel(inventory: Inventory, command: Cancel, outcome: Outcome, now: datetime) -> None:
     claim = find_claim(inventory, command.booking_id)
+    if command.held_by not in (None, claim.held_by):
+        # The caller was allowed to see the booking. It was moved to somebody else while the command waited.
+        raise HolderChanged
     if claim.status == CANCELLED:
         raise AlreadyCancelled
     if command.expected not in (None, claim.tickets):

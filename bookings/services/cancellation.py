@@ -8,6 +8,7 @@ from bookings.outbox import MailOptions
 from bookings.services import sql
 from bookings.services.batches import TicketJob, run_job
 from bookings.services.idempotency import digest_of, find_key, fingerprint_of
+from bookings.services.inventory import held_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,13 @@ def cancel_tickets(
     """Gives back `tickets` of a booking, or all of them, and serves the waitlist with the freed tickets.
 
     A waiting booking that gets smaller keeps its place, and is served at once if it now fits. `expected` is how many
-    tickets the booking must still have. With an idempotency `key` a repeated request frees them once. The
-    login `session_id` of the actor is looked up in the same transaction, for a caller whom only a token names, and so
-    is the API key `api_key_id`. Raises `SessionEnded`, `ApiKeyRefused`, `AlreadyCancelled`, `MoreThanReserved`,
-    `BookingChanged`, `KeyReused`, `KeyInFlight`, `Busy`.
+    tickets the booking must still have. The booking must still have the holder that its caller has seen. With an
+    idempotency `key` a repeated request frees them once. The login `session_id` of the actor is looked up in the same
+    transaction, for a caller whom only a token names, and so is the API key `api_key_id`. Raises `SessionEnded`,
+    `ApiKeyRefused`, `AlreadyCancelled`, `MoreThanReserved`, `BookingChanged`, `HolderChanged`, `KeyReused`,
+    `KeyInFlight`, `Busy`.
     """
-    command = Cancel(booking.pk, tickets, actor, expected)
+    command = Cancel(booking.pk, tickets, actor, expected, held_by(booking))
     digest = key and digest_of(key, actor)
     job = CancelJob(booking.event_id, command, digest=digest, session_id=session_id, api_key_id=api_key_id, mails=mails)
     return run_job(job)

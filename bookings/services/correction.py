@@ -10,12 +10,10 @@ from bookings.models import Booking
 from bookings.services import sql
 from bookings.services.epochs import epoch_of, with_epochs
 from bookings.services.idempotency import digest_of, find_key, fingerprint_of
-from bookings.services.inventory import lock_event
+from bookings.services.inventory import HOLDER, lock_event
 from bookings.services.transfer import Holder, move_to
 from ticks.db.transactions import in_one_transaction
 
-# These say who holds a booking.
-HOLDER = ("first_name", "last_name", "email", "user_id", "token_hash")
 REASON = "on the holder's page"
 
 

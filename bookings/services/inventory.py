@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 
 from django.utils import timezone
 
@@ -31,6 +32,9 @@ COUNTS = {
     "waitlisted_tickets": "waitlisted_tickets",
     "ledger_sequence": "sequence",
 }
+# These say who holds a booking.
+HOLDER = ("first_name", "last_name", "email", "user_id", "token_hash")
+held_by = attrgetter(*HOLDER)
 TERMS = (
     *("time_zone", "waitlist_enabled", "sales_start", "sales_end"),
     *("max_tickets_per_booking", "max_tickets_per_person"),
@@ -186,6 +190,7 @@ def claim_of(booking: Booking) -> Claim:
         holder_of(booking.user_id, booking.email),
         booking.one_ticket_holder_id is not None,
         booking,
+        held_by=held_by(booking),
     )
 
 

@@ -2,9 +2,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from bookings.api import views
 from bookings.exceptions import BookingChanged
 from bookings.models import Booking
 from bookings.services.cancellation import cancel_tickets
+from bookings.services.transfer import Holder, transfer_booking
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import counts, everything, ledger, statuses
 from bookings.tests.wire import NO_BOOKING, NO_IDS, booking_body, booking_json, failure, invalid
@@ -33,6 +35,25 @@ def test_cancel_with_a_name_twice_in_the_query_cancels_nothing(owner, user):
     assert response.status_code == 400
     assert response.json()["errors"] == {"ticketsToCancel": ["It stands in the query string more than once."]}
     assert Booking.objects.get().tickets_reserved == 3
+
+
+def test_cancel_of_a_booking_that_is_moved_meanwhile_changes_nothing(owner, user, admin_user, monkeypatch):
+    booking = BookingFactory(user=user, tickets=3)
+
+    def move_first(booking, **options):
+        # The owner was allowed to see it, and the cancellation has not begun.
+        transfer_booking(booking, holder=Holder("Grace", "Hopper", "grace@example.org"), actor=admin_user)
+        return cancel_tickets(booking, **options)
+
+    monkeypatch.setattr(views, "cancel_tickets", move_first)
+
+    response = owner.delete(url(booking), {"ticketsToCancel": 1})
+
+    sentence = "The name or the mail address of this booking has just been changed; look again."
+    assert (response.status_code, response.json()) == (409, failure(sentence, "holder_changed"))
+    stored = Booking.objects.get()
+    assert (stored.first_name, stored.tickets_reserved, stored.status) == ("Grace", 3, "completed")
+    assert owner.delete(url(booking)).status_code == 404
 
 
 def test_cancel_as_owner_gives_all_back(owner, user):

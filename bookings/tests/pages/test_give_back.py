@@ -2,9 +2,11 @@
 
 import pytest
 
-from bookings.exceptions import AlreadyCancelled
+from bookings.exceptions import AlreadyCancelled, HolderChanged
 from bookings.models import LedgerEntry
+from bookings.pages import actions
 from bookings.services.cancellation import cancel_tickets
+from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.verification import verify_events
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.pages.visiting import (
@@ -153,6 +155,25 @@ def test_booking_that_changed_meanwhile_is_shown_anew(held):
     assert tickets_and_status(held) == (2, "completed")
     confirm(client, held, "cancel", again)
     assert tickets_and_status(held) == (1, "completed")
+
+
+def test_booking_that_is_moved_to_another_person_meanwhile_keeps_its_tickets(held, admin_user, monkeypatch):
+    client = visitor(held)
+    shown = look(client, held, "cancel", tickets="1")
+
+    def move_first(booking, **options):
+        # The link has opened the page, and the cancellation has not begun.
+        transfer_booking(held, holder=Holder("Grace", "Hopper", "grace@example.org"), actor=admin_user)
+        return cancel_tickets(booking, **options)
+
+    monkeypatch.setattr(actions, "cancel_tickets", move_first)
+
+    refused = confirm(client, held, "cancel", shown)
+
+    assert HolderChanged.message in text_of(refused)
+    assert "Grace" not in text_of(refused)
+    assert tickets_and_status(held) == (4, "completed")
+    assert client.get(address(held)).status_code == 404
 
 
 def test_booking_that_was_promoted_meanwhile_is_shown_anew(held, waiting):

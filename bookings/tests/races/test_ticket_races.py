@@ -7,10 +7,11 @@ import pytest
 from django.db import IntegrityError, connection
 
 from accounts.tests.factories import UserFactory
-from bookings.exceptions import HolderChanged, KeyReused
+from bookings.exceptions import AlreadyCancelled, HolderChanged, KeyReused
 from bookings.models import Booking, LedgerEntry, TicketEpoch
 from bookings.services import correction, voiding
 from bookings.services.booking import BookingRequest, book_tickets
+from bookings.services.cancellation import cancel_tickets
 from bookings.services.correction import correct_address
 from bookings.services.epochs import with_epochs
 from bookings.services.transfer import Holder, transfer_booking
@@ -148,4 +149,36 @@ def test_one_key_for_bookings_of_two_events_at_once_corrects_one(monkeypatch):
 
     assert Counter(map(str, results)) == {"new@example.org": 1, KeyReused.message: 1}
     assert sorted(Booking.objects.values_list("email", flat=True)) == ["ada@example.org", "new@example.org"]
+    assert findings() == []
+
+
+@pytest.mark.parametrize("who", ["account", "guest", "nobody who is known"])
+def test_cancellation_never_takes_the_tickets_of_a_new_holder(who):
+    staff, grace = UserFactory(), Holder("Grace", "Hopper", "grace@example.org")
+    for _ in range(4):
+        seen = BookingFactory(event=EventFactory(), tickets=2, **({} if who == "account" else {"user": None}))
+        if who == "nobody who is known":
+            # This booking has neither account, token nor address, so that only the name tells its holders apart.
+            transfer_booking(seen, holder=Holder("Ada"), actor=staff)
+            seen, grace = Booking.objects.get(pk=seen.pk), grace._replace(email="")
+
+        def act(turn, seen=seen, grace=grace):
+            if turn == 0:
+                return transfer_booking(seen, holder=grace, actor=staff).first_name
+            return cancel_tickets(seen).booking.first_name
+
+        moved, *cancelled = run_together(3, act)
+
+        stored = Booking.objects.get(pk=seen.pk)
+        if moved == "Grace":
+            assert [type(one) for one in cancelled] == [HolderChanged] * 2
+            assert (stored.first_name, stored.status, stored.tickets_reserved) == ("Grace", "completed", 2)
+        else:
+            assert isinstance(moved, AlreadyCancelled)
+            assert (stored.first_name, stored.status) == (seen.first_name, "cancelled")
+    # Whoever came first in the rounds above, this one comes second.
+    seen = BookingFactory(event=EventFactory(), tickets=2)
+    transfer_booking(seen, holder=grace, actor=staff)
+    with pytest.raises(HolderChanged):
+        cancel_tickets(seen)
     assert findings() == []

@@ -17,6 +17,7 @@ from bookings.exceptions import (
     BookingChanged,
     BookingNotFound,
     CapacityBelowHeld,
+    HolderChanged,
     MoreThanReserved,
     NotWaiting,
     PersonLimit,
@@ -263,6 +264,16 @@ def test_cancellation_of_a_booking_that_has_changed_is_refused():
 
     assert [type(outcome.error) for outcome in outcomes] == [type(None), BookingChanged]
     assert (event.available, claim.tickets) == (7, 3)
+
+
+def test_nobody_cancels_what_another_person_holds_by_now():
+    event = inventory(total=4)
+    [claim] = booked(event, 4, held_by=("Grace",))
+
+    outcomes = run(event, *(Cancel(claim.id, 1, held_by=holder) for holder in (("Ada",), ("Grace",), None)))
+
+    assert [type(outcome.error) for outcome in outcomes] == [HolderChanged, type(None), type(None)]
+    assert (claim.tickets, event.available) == (2, 2)
 
 
 @pytest.mark.parametrize("command", [Cancel(7), Move(7, 1), Serve(7)])

@@ -209,7 +209,7 @@ def test_schema_lists_the_codes_of_each_status(schema):
         "403": ["permission_denied", "missing_scope_bookings_write"],
         "404": ["booking_not_found"],
         "406": ["not_acceptable"],
-        "409": ["already_cancelled", "idempotency_key_in_flight"],
+        "409": ["already_cancelled", "holder_changed", "idempotency_key_in_flight"],
         "413": ["too_large"],
         "415": ["unsupported_media_type"],
         "422": ["idempotency_key_reused"],
