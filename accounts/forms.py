@@ -104,14 +104,20 @@ class AddressForm(forms.Form):
     email = EmailField(label=_("Mail address"), widget=forms.EmailInput(attrs={"autocomplete": "email"}))
 
 
-class EmailChangeForm(AddressForm):
-    email = EmailField(label=_("New mail address"), widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+class CurrentPasswordForm(forms.Form):
+    """Asks for the password of the account that a page is about."""
+
     current = forms.CharField(
         label=_("Your password"),
         strip=False,
         max_length=MAX_PASSWORD,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
+
+
+class EmailChangeForm(CurrentPasswordForm, AddressForm):
+    field_order = ["email", "current"]
+    email = EmailField(label=_("New mail address"), widget=forms.EmailInput(attrs={"autocomplete": "email"}))
 
 
 class NewPasswordForm(SetPasswordForm):

@@ -8,11 +8,11 @@ from django.conf import settings
 from django.db import IntegrityError
 from django.utils import timezone
 
-from accounts.exceptions import EmailTaken, MailsOff, WrongPassword
+from accounts.exceptions import EmailTaken, MailsOff
 from accounts.link_tokens import Purpose, read_token
 from accounts.mails import queue_mail
 from accounts.models import AccountMail, User
-from accounts.services import end_sessions, refuse_taken, refuse_weak
+from accounts.services import end_sessions, refuse_taken, refuse_weak, refuse_wrong_password
 from ticks.db.transactions import in_one_transaction
 
 
@@ -38,8 +38,7 @@ def ask_for_change(user: User, *, email: str, current: str) -> None:
     Whether the address is another account's is told to those alone who open the link.
     """
     refuse_without_mails()
-    if not user.check_password(current):
-        raise WrongPassword
+    refuse_wrong_password(user, current)
     in_one_transaction(queue_mail)(AccountMail.Kind.CHANGE, email=email, user=user)
 
 
@@ -48,18 +47,28 @@ def refuse_without_mails() -> None:
         raise MailsOff
 
 
+def verify_email(token: str, *, current: str) -> User:
+    """Notes that an account's address is verified. Raises `LinkNotValid`, `WrongPassword`.
+
+    It needs the account's password, since the link reaches whoever has the mailbox. A stranger may have made the
+    account, and with a verified address it would show the bookings of the mailbox's owner.
+    """
+    refuse_wrong_password(read_token(Purpose.VERIFY, token).user, current)
+    return note_verified(token)
+
+
 @in_one_transaction
-def verify_email(token: str) -> User:
-    """Notes that an account's address is verified. Raises `LinkNotValid`."""
+def note_verified(token: str) -> User:
     user = read_token(Purpose.VERIFY, token, is_locking=True).user
     user.email_verified_at = timezone.now()
     user.save(update_fields=["email_verified_at"])
     return user
 
 
-def confirm_change(token: str) -> User:
-    """Gives an account its new address, which is verified by this; the former one gets a notice. Raises `LinkNotValid`,
-    `EmailTaken`."""
+def confirm_change(token: str, *, current: str) -> User:
+    """Gives an account its new address, which is verified by this; the former one gets a notice. It needs the password
+    for the same reason as `verify_email`. Raises `LinkNotValid`, `WrongPassword`, `EmailTaken`."""
+    refuse_wrong_password(read_token(Purpose.CHANGE, token).user, current)
     try:
         return change_by_link(token)
     except IntegrityError as error:

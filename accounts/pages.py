@@ -2,7 +2,6 @@
 
 import re
 
-from django import forms
 from django.conf import settings
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.shortcuts import redirect, render
@@ -11,7 +10,7 @@ from django.views.generic import FormView, TemplateView
 
 from accounts import links
 from accounts.exceptions import LinkNotValid
-from accounts.forms import AddressForm, EmailChangeForm, NewPasswordForm
+from accounts.forms import AddressForm, CurrentPasswordForm, EmailChangeForm, NewPasswordForm
 from accounts.link_tokens import LIFETIME, Purpose, read_token
 from accounts.throttles import CHANGE_EMAIL, LINK, MAIL, PASSWORD, limited
 from ticks.exceptions import Refusal
@@ -99,7 +98,7 @@ class LinkPage(LimitedPage):
 
     purpose: Purpose
     limits = LINK
-    form_class = forms.Form
+    form_class = CurrentPasswordForm
     success_url = "done/"
 
     def get(self, request, *args, **kwargs):
@@ -157,7 +156,8 @@ class VerifyPage(LinkPage):
     template_name = "accounts/verify.html"
 
     def carry_out(self, form):
-        links.verify_email(self.token)
+        with limited(PASSWORD, self.link, is_guess=True):
+            links.verify_email(self.token, current=form.cleaned_data["current"])
 
 
 class ConfirmChangePage(LinkPage):
@@ -165,4 +165,5 @@ class ConfirmChangePage(LinkPage):
     template_name = "accounts/confirm_change.html"
 
     def carry_out(self, form):
-        links.confirm_change(self.token)
+        with limited(PASSWORD, self.link, is_guess=True):
+            links.confirm_change(self.token, current=form.cleaned_data["current"])

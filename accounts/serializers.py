@@ -102,6 +102,12 @@ class LinkSerializer(RequestSerializer):
     token = LinkField()
 
 
+class ConfirmationSerializer(LinkSerializer):
+    example = {**LinkSerializer.example, "currentPassword": "nine lovely engines"}
+
+    currentPassword = PasswordField(help_text="The password of the account that the link is for.")
+
+
 class NewPasswordSerializer(LinkSerializer):
     example = {**LinkSerializer.example, "newPassword": "ten lovelier ones"}
 

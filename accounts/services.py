@@ -79,8 +79,7 @@ def refuse_unverified(user: User) -> None:
 
 def change_password(user: User, *, current: str, new: str) -> None:
     """Sets a new password and ends every session of the account. Raises `WrongPassword`, `WeakPassword`."""
-    if not user.check_password(current):
-        raise WrongPassword
+    refuse_wrong_password(user, current)
     refuse_weak(new, user=user, field="newPassword")
     user.set_password(new)
     save_password(user)
@@ -217,8 +216,8 @@ def refresh_tokens_of(session: LoginSession, *, now: datetime) -> dict[str, floa
     return {**others, session.refresh_hash: None}
 
 
-# The dates are deferred, except one, since they come unconverted from this query. Both databases give booleans as
-# numbers.
+# The dates come unconverted from this query, so they are deferred; `email_verified_at` is converted by hand. Both
+# databases give booleans as numbers.
 SESSION_USER = [field for field in User._meta.concrete_fields if not isinstance(field, models.DateTimeField)]
 SESSION_USER_NAMES = [field.attname for field in SESSION_USER]
 
@@ -322,6 +321,11 @@ def save_unique(user: User, *, former_email: str | None = None, **kwargs) -> Non
 def save_with_mails(user: User, *, former_email: str | None, **kwargs) -> None:
     user.save(**kwargs)
     note_new_email(user, former=former_email)
+
+
+def refuse_wrong_password(user: User, current: str) -> None:
+    if not user.check_password(current):
+        raise WrongPassword
 
 
 def refuse_weak(password: str, *, user: User, field: str) -> None:

@@ -14,12 +14,13 @@ from accounts.exceptions import (
     WrongCredentials,
     WrongPassword,
 )
+from accounts.link_tokens import Purpose, read_token
 from accounts.models import User
 from accounts.serializers import (
     AccountSerializer,
     AddressSerializer,
+    ConfirmationSerializer,
     EmailChangeSerializer,
-    LinkSerializer,
     LoginSerializer,
     NewPasswordSerializer,
     PasswordChangeSerializer,
@@ -146,30 +147,34 @@ class LinkViewSet(ViewSet):
 
     @describes(
         "verify_email",
-        "Verify an address by the token of a link",
-        request=LinkSerializer,
+        "Verify an address by the token of a link and the account's password",
+        request=ConfirmationSerializer,
         success={200: None},
         message="Address verified successfully.",
-        errors=[*PUBLIC_WRITE, LinkNotValid],
+        errors=[*PUBLIC_WRITE, LinkNotValid, WrongPassword],
     )
-    @action(detail=False, methods=["post"], url_path="email/verify", serializer_class=LinkSerializer)
+    @action(detail=False, methods=["post"], url_path="email/verify", serializer_class=ConfirmationSerializer)
     def verify(self, request):
         with limited(LINK, request):
-            links.verify_email(self.valid_fields()["token"])
+            fields = self.valid_fields()
+            with limited(PASSWORD, read_token(Purpose.VERIFY, fields["token"]), is_guess=True):
+                links.verify_email(fields["token"], current=fields["currentPassword"])
         return answer("Address verified successfully.")
 
     @describes(
         "confirm_email_change",
-        "Make a new address the account's by the token of a link",
-        request=LinkSerializer,
+        "Make a new address the account's by the token of a link and the account's password",
+        request=ConfirmationSerializer,
         success={200: None},
         message="Address changed successfully.",
-        errors=[*PUBLIC_WRITE, LinkNotValid, EmailTaken],
+        errors=[*PUBLIC_WRITE, LinkNotValid, WrongPassword, EmailTaken],
     )
-    @action(detail=False, methods=["post"], url_path="email/change/confirm", serializer_class=LinkSerializer)
+    @action(detail=False, methods=["post"], url_path="email/change/confirm", serializer_class=ConfirmationSerializer)
     def confirm_change(self, request):
         with limited(LINK, request):
-            links.confirm_change(self.valid_fields()["token"])
+            fields = self.valid_fields()
+            with limited(PASSWORD, read_token(Purpose.CHANGE, fields["token"]), is_guess=True):
+                links.confirm_change(fields["token"], current=fields["currentPassword"])
         return answer("Address changed successfully.")
 
     @describes(

@@ -507,6 +507,20 @@ GUARDS = [
         "accounts/tests/test_email_verification.py",
     ),
     Guard(
+        "address is verified with the account's password",
+        "accounts/links.py",
+        "    refuse_wrong_password(read_token(Purpose.VERIFY, token).user, current)\n",
+        "",
+        "accounts/tests/test_email_verification.py -k password",
+    ),
+    Guard(
+        "address is changed with the account's password",
+        "accounts/links.py",
+        "    refuse_wrong_password(read_token(Purpose.CHANGE, token).user, current)\n",
+        "",
+        "accounts/tests/test_email_change.py -k password",
+    ),
+    Guard(
         "verified address is changed with the password alone",
         "accounts/services.py",
         "    if user.email != former and user.has_verified_email:\n        raise EmailVerified\n",

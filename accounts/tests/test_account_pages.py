@@ -23,7 +23,7 @@ VERIFY = "/account/email/verify/"
 CHANGE = "/account/email/change/"
 CONFIRM = "/account/email/confirm/"
 LINK_PAGES = {NEW_PASSWORD: Purpose.RESET, VERIFY: Purpose.VERIFY, CONFIRM: Purpose.CHANGE}
-POSTED = {NEW_PASSWORD: {"new_password1": NEW, "new_password2": NEW}, VERIFY: {}, CONFIRM: {}}
+POSTED = {NEW_PASSWORD: {"new_password1": NEW, "new_password2": NEW}, VERIFY: {"current": PASSWORD}, CONFIRM: {"current": PASSWORD}}
 
 
 @pytest.fixture(autouse=True)
@@ -141,6 +141,19 @@ def test_button_does_what_the_link_is_for_and_once(browser, account, page):
     assert "This link is not valid, or no longer" in again.content.decode()
 
 
+@pytest.mark.parametrize("page", [VERIFY, CONFIRM])
+def test_page_names_the_account_and_asks_for_its_password(browser, account, page):
+    before = state_of(account)
+    shown = browser.get(f"{page}?token={token_for(page, account)}", follow=True).content.decode()
+
+    response = post(browser, page, current="wrong")
+
+    assert "the account divine" in shown
+    assert "your bookings" in shown
+    assert "The current password is wrong." in response.content.decode()
+    assert state_of(account) == before
+
+
 @pytest.mark.parametrize("page", LINK_PAGES)
 def test_button_without_a_csrf_token_does_nothing(browser, account, page):
     before = state_of(account)
@@ -191,7 +204,7 @@ def test_address_that_was_taken_meanwhile_is_said(browser, account):
     browser.get(f"{CONFIRM}?token={token_for(CONFIRM, account)}", follow=True)
     UserFactory(username="countess")
 
-    response = post(browser, CONFIRM)
+    response = post(browser, CONFIRM, **POSTED[CONFIRM])
 
     assert response.status_code == 200
     assert "This email is taken." in response.content.decode()

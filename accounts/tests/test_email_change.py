@@ -14,6 +14,10 @@ CONFIRM = "/api/v1/auth/email/change/confirm"
 NEW = "countess@example.org"
 
 
+def right(token):
+    return {"token": token, "currentPassword": PASSWORD}
+
+
 @pytest.fixture(autouse=True)
 def _mails_on(settings):
     settings.MAIL_ENABLED = True
@@ -87,7 +91,7 @@ def test_change_takes_no_idempotency_key(holder, url):
 
 @pytest.mark.parametrize("persona", ["owner", "stranger", "staff", "anonymous", "holder"])
 def test_link_changes_the_address_and_tells_the_former_one(request, account, token, persona):
-    response = request.getfixturevalue(persona).post(CONFIRM, {"token": token})
+    response = request.getfixturevalue(persona).post(CONFIRM, right(token))
 
     assert response.status_code == 200
     assert response.json() == {"message": "Address changed successfully.", "error": False}
@@ -98,11 +102,23 @@ def test_link_changes_the_address_and_tells_the_former_one(request, account, tok
     assert not User.objects.bearing("divine@example.org").exists()
 
 
+@pytest.mark.parametrize("persona", ["owner", "stranger", "staff", "anonymous", "holder"])
+def test_link_without_the_password_of_its_account_changes_nothing(request, account, token, persona):
+    wrong = {"token": token, "currentPassword": "wrong"}
+
+    response = request.getfixturevalue(persona).post(CONFIRM, wrong)
+
+    assert (response.status_code, response.json()["code"]) == (400, "wrong_password")
+    account.refresh_from_db()
+    assert account.email == "divine@example.org"
+    assert queued() == [("change", NEW)]
+
+
 def test_link_is_good_once(anonymous, account, token):
-    anonymous.post(CONFIRM, {"token": token})
+    anonymous.post(CONFIRM, right(token))
     User.objects.filter(pk=account.pk).update(email="divine@example.org")
 
-    response = anonymous.post(CONFIRM, {"token": token})
+    response = anonymous.post(CONFIRM, right(token))
 
     assert (response.status_code, response.json()["code"]) == (400, "link_not_valid")
     assert User.objects.get(pk=account.pk).email == "divine@example.org"
@@ -112,7 +128,7 @@ def test_new_password_ends_the_link(anonymous, account, token):
     account.set_password("another 9 password")
     account.save(update_fields=["password"])
 
-    response = anonymous.post(CONFIRM, {"token": token})
+    response = anonymous.post(CONFIRM, right(token))
 
     assert (response.status_code, response.json()["code"]) == (400, "link_not_valid")
     account.refresh_from_db()
@@ -122,7 +138,7 @@ def test_new_password_ends_the_link(anonymous, account, token):
 def test_address_that_somebody_took_meanwhile_is_409(anonymous, account, token):
     UserFactory(username="countess")
 
-    response = anonymous.post(CONFIRM, {"token": token})
+    response = anonymous.post(CONFIRM, right(token))
 
     assert (response.status_code, response.json()["code"]) == (409, "email_taken")
     account.refresh_from_db()
@@ -134,7 +150,7 @@ def test_account_without_an_address_gets_its_first(client_of, anonymous):
     plain = UserFactory(username="plain", email=None, password=PASSWORD)
     client_of(plain).post(ASK, {"email": NEW, "currentPassword": PASSWORD})
 
-    response = anonymous.post(CONFIRM, {"token": latest_token()})
+    response = anonymous.post(CONFIRM, right(latest_token()))
 
     assert response.status_code == 200
     plain.refresh_from_db()

@@ -20,6 +20,10 @@ NOT_VERIFIED = (
 )
 
 
+def right(token):
+    return {"token": token, "currentPassword": PASSWORD}
+
+
 @pytest.fixture(autouse=True)
 def _mails_on(settings):
     settings.MAIL_ENABLED = True
@@ -73,7 +77,7 @@ def test_registration_login_and_booking_need_no_verified_address_by_default(anon
 def test_link_verifies_the_address(request, account, token, persona):
     before = timezone.now()
 
-    response = request.getfixturevalue(persona).post(VERIFY, {"token": token})
+    response = request.getfixturevalue(persona).post(VERIFY, right(token))
 
     assert response.status_code == 200
     assert response.json() == {"message": "Address verified successfully.", "error": False}
@@ -82,11 +86,23 @@ def test_link_verifies_the_address(request, account, token, persona):
     assert User.objects.exclude(pk=account.pk).exclude(email_verified_at=None).count() == 0
 
 
+@pytest.mark.parametrize("sent", [{"currentPassword": "wrong"}, {"currentPassword": ""}, {}])
+@pytest.mark.parametrize("persona", ["owner", "stranger", "staff", "anonymous"])
+def test_link_without_the_password_of_its_account_verifies_nothing(request, account, token, persona, sent):
+    response = request.getfixturevalue(persona).post(VERIFY, {"token": token, **sent})
+
+    assert response.status_code == 400
+    assert response.json()["code"] == ("wrong_password" if sent.get("currentPassword") else "invalid")
+    assert list(response.json()["errors"]) == ["currentPassword"]
+    assert not User.objects.exclude(email_verified_at=None).exists()
+    assert request.getfixturevalue("anonymous").post(VERIFY, right(token)).status_code == 200
+
+
 def test_link_is_good_once(anonymous, account, token):
-    anonymous.post(VERIFY, {"token": token})
+    anonymous.post(VERIFY, right(token))
     account.refresh_from_db()
 
-    response = anonymous.post(VERIFY, {"token": token})
+    response = anonymous.post(VERIFY, right(token))
 
     assert (response.status_code, response.json()["code"]) == (400, "link_not_valid")
     assert User.objects.get().email_verified_at == account.email_verified_at
@@ -96,7 +112,7 @@ def test_link_of_a_former_address_verifies_nothing(anonymous, account, token):
     account.email = "other@example.org"
     account.save(update_fields=["email"])
 
-    response = anonymous.post(VERIFY, {"token": token})
+    response = anonymous.post(VERIFY, right(token))
 
     assert (response.status_code, response.json()["code"]) == (400, "link_not_valid")
     assert User.objects.get().email_verified_at is None
@@ -154,7 +170,7 @@ def test_login_with_a_wrong_password_does_not_tell_that_the_address_is_not_verif
 
 def test_login_with_a_verified_address(anonymous, account, settings, token):
     settings.EMAIL_VERIFICATION = "required"
-    anonymous.post(VERIFY, {"token": token})
+    anonymous.post(VERIFY, right(token))
 
     assert anonymous.post(LOGIN, {"username": "divine", "password": PASSWORD}).status_code == 200
 

@@ -4,9 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 from django.conf import settings as django_settings
+from django.utils import timezone
 
 from accounts import tokens
 from accounts.backends import OwaspArgon2
+from accounts.link_tokens import Purpose, make_token
 from accounts.models import AccountMail, AttemptCounter, LoginSession, User, hash_of
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.throttles import attempt_key
@@ -467,6 +469,23 @@ def test_change_of_a_mail_address_limits_guesses_at_the_password(client_of, acco
     by_password = [client.post(PASSWORD_CHANGE, {"currentPassword": WRONG, "newPassword": "x"}) for _ in range(6)]
 
     assert [response.status_code for response in by_password] == [400] * 5 + [429]
+
+
+@pytest.mark.parametrize(
+    ("purpose", "route"), [(Purpose.VERIFY, "email/verify"), (Purpose.CHANGE, "email/change/confirm")]
+)
+def test_guesses_at_the_password_by_a_link_are_limited(anonymous, client, account, purpose, route):
+    url, page = f"/api/v1/auth/{route}", f"/account/{route.replace('change/', '')}/"
+    token = make_token(purpose, account, asked_at=timezone.now(), email="new@example.com")
+    client.get(f"{page}?token={token}")
+
+    statuses = [anonymous.post(url, {"token": token, "currentPassword": WRONG}).status_code for _ in range(10)]
+    refused = anonymous.post(url, {"token": token, "currentPassword": PASSWORD}, REMOTE_ADDR="198.51.100.7")
+    by_page = client.post(page, {"current": PASSWORD})
+
+    assert (statuses, refused.status_code) == ([400] * 10, 429)
+    assert "Too many requests; try again in" in by_page.content.decode()
+    assert User.objects.get().email_verified_at is None
 
 
 @pytest.mark.parametrize(
