@@ -186,6 +186,10 @@ def by_account(request) -> list[str]:
     return [str(request.user.pk)]
 
 
+def by_own_email(request) -> list[str]:
+    return [request.user.email] if request.user.email else []
+
+
 def body_of(request) -> dict:
     # A page's request has a form. A body of JSON need not be an object.
     body = request.data if hasattr(request, "data") else request.POST
@@ -203,5 +207,10 @@ PASSWORD = [
 ]
 # A mail goes to whatever address a caller names. Whoever cannot ask again has five mails with good links already.
 MAIL = [Limit("mail-address", by_address, 30), Limit("mail-to", by_names, 5, HOUR)]
-CHANGE_EMAIL = [*MAIL, Limit("mail-account", by_account, 10, HOUR)]
+# The former address gets a notice. It is counted beside the account, since a stranger can make many accounts with it.
+CHANGE_EMAIL = [
+    *MAIL,
+    Limit("mail-account", by_account, 10, HOUR),
+    Limit("mail-former", by_own_email, 10, HOUR),
+]
 LINK = [Limit("link-address", by_address, 30)]

@@ -256,7 +256,10 @@ class ProfileViewSet(ViewSet):
         errors=[*WITH_LOGIN, *WRITE, UsernameTaken, EmailTaken, EmailVerified],
     )
     def partial_update(self, request):
-        user = change_profile(request.user, changes=self.valid_fields())
+        changes = self.valid_fields()
+        has_new_email = changes.get("email", request.user.email) != request.user.email
+        with limited(CHANGE_EMAIL if has_new_email else [], request):
+            user = change_profile(request.user, changes=changes)
         return answer("User updated successfully.", ProfileSerializer(user).data)
 
 

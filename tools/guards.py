@@ -536,6 +536,20 @@ GUARDS = [
         "accounts/tests/test_throttles.py -k mail",
     ),
     Guard(
+        "changes of an address that is not verified are limited",
+        "accounts/views.py",
+        "with limited(CHANGE_EMAIL if has_new_email else [], request):",
+        "with limited([], request):",
+        "accounts/tests/test_throttles.py -k profile",
+    ),
+    Guard(
+        "notices to one former address are limited",
+        "accounts/throttles.py",
+        '    Limit("mail-former", by_own_email, 10, HOUR),\n',
+        "",
+        "accounts/tests/test_throttles.py -k former",
+    ),
+    Guard(
         "one hash at a time",
         "accounts/backends.py",
         "hashing = threading.RLock()",

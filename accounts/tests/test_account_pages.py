@@ -23,7 +23,11 @@ VERIFY = "/account/email/verify/"
 CHANGE = "/account/email/change/"
 CONFIRM = "/account/email/confirm/"
 LINK_PAGES = {NEW_PASSWORD: Purpose.RESET, VERIFY: Purpose.VERIFY, CONFIRM: Purpose.CHANGE}
-POSTED = {NEW_PASSWORD: {"new_password1": NEW, "new_password2": NEW}, VERIFY: {"current": PASSWORD}, CONFIRM: {"current": PASSWORD}}
+POSTED = {
+    NEW_PASSWORD: {"new_password1": NEW, "new_password2": NEW},
+    VERIFY: {"current": PASSWORD},
+    CONFIRM: {"current": PASSWORD},
+}
 
 
 @pytest.fixture(autouse=True)

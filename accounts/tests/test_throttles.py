@@ -461,6 +461,42 @@ def test_changes_of_a_mail_address_stop_after_ten_an_hour(client_of, account, cl
 
 
 @pytest.mark.usefixtures("mails_on")
+def test_changes_of_a_mail_address_in_the_profile_count_with_those_by_link(client_of, account, clock):
+    client = client_of(account)
+    client.post("/api/v1/auth/email/change", {"email": "other@example.com", "currentPassword": PASSWORD})
+
+    statuses = [client.patch("/api/v1/auth/me", {"email": f"n{n}@example.com"}).status_code for n in range(10)]
+    mails = AccountMail.objects.count()
+    others = [client.patch("/api/v1/auth/me", {"language": "de", "email": "N8@example.com"}) for _ in range(31)]
+
+    assert statuses == [200] * 9 + [429]
+    assert (mails, AccountMail.objects.count()) == (1 + 2 * 9, mails)
+    assert [response.status_code for response in others] == [200] * 31
+    assert User.objects.get().email == "n8@example.com"
+
+
+@pytest.mark.usefixtures("mails_on")
+def test_profiles_that_take_one_address_stop_after_five_an_hour(client_of, account, clock):
+    client, statuses = client_of(account), []
+    for _ in range(6):
+        User.objects.update(email="divine@example.com")
+        statuses.append(client.patch("/api/v1/auth/me", {"email": "victim@example.com"}).status_code)
+
+    assert statuses == [200] * 5 + [429]
+
+
+@pytest.mark.usefixtures("mails_on")
+def test_notices_to_one_former_address_stop_after_ten_an_hour_whoever_had_it(client_of, clock):
+    statuses = []
+    for number in range(11):
+        taker = UserFactory(username=f"taker{number}", email="victim@example.com")
+        statuses.append(client_of(taker).patch("/api/v1/auth/me", {"email": f"n{number}@example.com"}).status_code)
+
+    assert statuses == [200] * 10 + [429]
+    assert AccountMail.objects.filter(email="victim@example.com", kind="changed").count() == 10
+
+
+@pytest.mark.usefixtures("mails_on")
 def test_change_of_a_mail_address_limits_guesses_at_the_password(client_of, account):
     client, sent = client_of(account), {"email": "new@example.com", "currentPassword": WRONG}
 
