@@ -68,7 +68,7 @@ class LinkNotValid(Refusal):
 
     status = 400
     code = "link_not_valid"
-    message = "This link is not valid, or no longer: it is good for an hour, and once. Ask for a new one."
+    message = gettext_noop("This link is not valid, or no longer: it is good for an hour, and once. Ask for a new one.")
     field = "token"
 
 

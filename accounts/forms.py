@@ -19,6 +19,7 @@ from ticks.api.throttling import TooManyRequests
 from ticks.formatting import plural
 from ticks.forms import EmailField
 from ticks.staff_site import may_enter
+from ticks.text import MAX_NAME
 
 
 @contextmanager
@@ -101,7 +102,11 @@ class StaffPasswordChangeForm(AdminPasswordChangeForm):
 class AddressForm(forms.Form):
     """Asks for a mail by an address."""
 
-    email = EmailField(label=_("Mail address"), widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    email = EmailField(
+        max_length=MAX_NAME,
+        label=_("Mail address"),
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
 
 
 class CurrentPasswordForm(forms.Form):
@@ -117,7 +122,11 @@ class CurrentPasswordForm(forms.Form):
 
 class EmailChangeForm(CurrentPasswordForm, AddressForm):
     field_order = ["email", "current"]
-    email = EmailField(label=_("New mail address"), widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    email = EmailField(
+        max_length=MAX_NAME,
+        label=_("New mail address"),
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
 
 
 class NewPasswordForm(SetPasswordForm):

@@ -10,6 +10,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_noop
 from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
 
 from ticks.db.fields import ExactCharField, ExactEmailField
@@ -20,7 +21,7 @@ from ticks.text import MAX_NAME, has_hidden_character, normalise_email, normalis
 # Folding the case can make a name three times as long, and MariaDB's unique texts end at 255 characters.
 MAX_USERNAME = 80
 NAME_TAKEN = "This username is taken."
-EMAIL_TAKEN = "This email is taken."
+EMAIL_TAKEN = gettext_noop("This email is taken.")
 HIDDEN_CHARACTER = "Remove the invisible characters from the username."
 
 

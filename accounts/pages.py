@@ -51,6 +51,10 @@ class LimitedPage(TranslatedMixin, FormView):
             if error.status >= 500:
                 raise
             form.add_error(None, gettext(error.message))
+            response = self.form_invalid(form)
+            if error.retry_after:
+                response.status_code, response["Retry-After"] = error.status, str(error.retry_after)
+            return response
         return self.form_invalid(form)
 
     def form_valid(self, form):

@@ -5,7 +5,9 @@ import re
 import pytest
 from django.test import Client
 from django.utils import timezone
+from django.utils.translation import gettext, override
 
+from accounts.exceptions import EmailTaken, LinkNotValid, MailsOff, WrongPassword
 from accounts.link_tokens import Purpose, make_token
 from accounts.mails import compose
 from accounts.models import AccountMail, BrowserSession, User
@@ -212,6 +214,24 @@ def test_address_that_was_taken_meanwhile_is_said(browser, account):
 
     assert response.status_code == 200
     assert "This email is taken." in response.content.decode()
+
+
+@pytest.mark.parametrize("refusal", [EmailTaken, LinkNotValid, MailsOff, WrongPassword])
+def test_refusal_on_a_page_is_translated(refusal):
+    with override("de"):
+        assert gettext(refusal.message) != refusal.message
+
+
+@pytest.mark.parametrize("page", [RESET, VERIFICATION, CHANGE])
+def test_page_refuses_an_address_that_no_column_holds(browser, account, page):
+    browser.force_login(account)
+    browser.get(page)
+
+    response = post(browser, page, email=f"{'a' * 61}@{'b.' * 95}org", current=PASSWORD)
+
+    assert response.status_code == 200
+    assert "Ensure this value has at most 254 characters (it has 255)." in response.content.decode()
+    assert queued() == []
 
 
 def test_change_needs_a_login(browser):

@@ -438,6 +438,7 @@ def test_requests_for_a_mail_by_page_count_with_those_by_api(anonymous, client):
 
     response = client.post("/account/password/reset/", {"email": "A@example.com"})
 
+    assert (response.status_code, response["Retry-After"]) == (429, "3585")
     assert "Too many requests; try again in" in response.content.decode()
     assert AccountMail.objects.count() == 5
 
@@ -520,6 +521,7 @@ def test_guesses_at_the_password_by_a_link_are_limited(anonymous, client, accoun
     by_page = client.post(page, {"current": PASSWORD})
 
     assert (statuses, refused.status_code) == ([400] * 10, 429)
+    assert (by_page.status_code, by_page["Retry-After"]) == (429, "45")
     assert "Too many requests; try again in" in by_page.content.decode()
     assert User.objects.get().email_verified_at is None
 
