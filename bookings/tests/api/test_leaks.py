@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from accounts import tokens
+from accounts.links import ask_for_new_password
 from accounts.tests.factories import PASSWORD, UserFactory
+from accounts.tests.mailbox import latest_token
 from bookings.tests import leaks
 from bookings.tests.factories import BookingFactory
 from bookings.tests.wire import booking_body
@@ -69,10 +71,13 @@ def test_run_that_leaked_fails(watch):
     assert (session.config.leaked, session.exitstatus) == ([], 0)
 
 
-def test_secrets_that_tests_use_are_recorded(anonymous, pytestconfig):
+def test_secrets_that_tests_use_are_recorded(anonymous, pytestconfig, settings):
     recorded = pytestconfig.leaks.secrets
     pair = tokens.log_in(UserFactory())
     guest = BookingFactory(user=None)
+    settings.MAIL_ENABLED = True
+    ask_for_new_password(UserFactory().email)
+    link = latest_token()
     anonymous.post("/api/v1/auth/login", {"username": "nobody", "password": f"{PASSWORD} never hashed elsewhere"})
     anonymous.post(
         "/api/v1/booking",
@@ -80,7 +85,7 @@ def test_secrets_that_tests_use_are_recorded(anonymous, pytestconfig):
         headers={"Idempotency-Key": "a key that is recorded".replace(" ", "-")},
     )
 
-    assert {*pair.values(), guest.token} <= recorded["token"]
+    assert {*pair.values(), guest.token, link.rpartition(".")[2]} <= recorded["token"]
     assert f"{PASSWORD} never hashed elsewhere" in recorded["password"]
     assert "a-key-that-is-recorded" in recorded["key"]
     assert len(recorded["setting"]) >= 2
