@@ -44,7 +44,7 @@ BY_HAND = (
     "With a mail server you would invite the person by mail. "
 ) + NEXT
 HELP = {
-    "language": "Of mails to the account, and of those about its bookings.",
+    "language": "The language of mails to the account and about its bookings.",
     "is_active": "If this is off, nobody can log in with this account.",
     "is_staff": (
         "This account manages events and bookings through the API, and may log in here. "

@@ -57,13 +57,13 @@ def compose(mail: AccountMail) -> EmailMultiAlternatives | None:
     return write_mail(mail, {"link": link, "until": mail.asked_at + LIFETIME}, language=language_of(account))
 
 
-def write_mail(mail: AccountMail, values: dict, *, language: str, folder: str = FOLDER) -> EmailMultiAlternatives:
-    """A mail from the templates of a folder, in a language. They see these values, `kind`, `language`, `site` and the
+def write_mail(mail: AccountMail, values: dict, *, language: str) -> EmailMultiAlternatives:
+    """A mail from the templates, in a language. They see these values, `kind`, `language`, `site` and the
     `sentence`. An operator may have some of their own, also for this language alone (`MAIL_TEMPLATES`)."""
 
     def rendered(name: str) -> str:
         with override(language):
-            return render_to_string([f"{language}/{folder}/{name}", f"{folder}/{name}"], context)
+            return render_to_string([f"{language}/{FOLDER}/{name}", f"{FOLDER}/{name}"], context)
 
     context = {"kind": mail.kind, "language": language, "site": settings.SITE_URL, **values}
     context["sentence"] = " ".join(rendered("sentence.txt").split())

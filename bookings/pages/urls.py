@@ -1,7 +1,8 @@
 from django.urls import path
 
+from bookings.pages.access import OpenView
 from bookings.pages.lost import LostView, SentView
-from bookings.pages.views import AddressView, BookingView, CalendarView, CancelView, OpenView, TicketsView
+from bookings.pages.views import AddressView, BookingView, CalendarView, CancelView, TicketsView
 
 urlpatterns = [
     path("", LostView.as_view(), name="holder-lost"),

@@ -13,15 +13,13 @@ from accounts.throttles import HOUR, Limit, limited
 from bookings.enums import BookingStatus
 from bookings.exceptions import BookingNotFound, KeyReused, NoSuchSeat, NoTickets
 from bookings.models import Booking, show_cancelled
-from bookings.pages.access import OfLink, OpenView, remember
+from bookings.pages.access import OfLink, remember
 from bookings.pages.actions import AddressForm, CorrectAddress, GiveBack
 from bookings.services.correction import find_corrected
 from bookings.services.links import link_key
 from bookings.services.tickets import MAX_IN_FILE, Ticket, pdf_name, tickets_of
 from ticks.formatting import local_time
 from ticks.parsing import parse_id
-
-__all__ = ["AddressView", "BookingView", "CalendarView", "CancelView", "OpenView", "TicketsView"]
 
 # A page shows so many tickets; a code takes a millisecond and 3 kB.
 MAX_ON_PAGE = 20
