@@ -13,7 +13,7 @@ from bookings.services.announcements import read_announcement, unread_announceme
 from bookings.services.link_mails import send_link_mails
 from bookings.services.mails import send_mails
 from bookings.services.notifications import add_positions, events_with_news, read_part, skip_all
-from ticks.db.outgoing import backoff
+from ticks.db.outgoing import Pause
 from ticks.mails import SendResult
 
 log = logging.getLogger("bookings.delivery")
@@ -22,8 +22,6 @@ READ_SECONDS = 2
 # After each full part it rests for so many times as long as the part took, since bookings on the same machine or
 # database go first. Mails wait for a minute anyway, and to send them takes longer than to read.
 REST, LONGEST_REST_SECONDS = 3, 1
-# While the mail server or the database is gone, it is tried again after these pauses.
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1, 60
 
 
 class Delivery:
@@ -101,21 +99,3 @@ class Delivery:
             self.mail_server.begin()
             return False
         return result.sent + result.failed + result.dropped > 0
-
-
-class Pause:
-    """A pause after a failure. Each is longer than the one before, until one success."""
-
-    def __init__(self):
-        self.failures, self.until = 0, 0.0
-
-    def is_on(self) -> bool:
-        return time.monotonic() < self.until
-
-    def begin(self) -> None:
-        self.failures += 1
-        pause = backoff(self.failures, first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS)
-        self.until = time.monotonic() + pause
-
-    def end(self) -> None:
-        self.failures, self.until = 0, 0.0

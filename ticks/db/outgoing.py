@@ -5,6 +5,7 @@ sent a second time; none is lost.
 """
 
 import random
+import time
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -130,9 +131,30 @@ def release(messages: Sequence[Outgoing]) -> None:
         rows.filter(lease=messages[0].lease).update(lease=None, due_at=timezone.now())
 
 
-Pause = TypeVar("Pause", float, timedelta)
+Length = TypeVar("Length", float, timedelta)
 
 
-def backoff(failures: int, *, first: Pause, longest: Pause) -> Pause:
+def backoff(failures: int, *, first: Length, longest: Length) -> Length:
     """The pause after so many failures. It doubles each time, and differs by half, so that not all return at once."""
     return min(first * 2 ** min(failures - 1, 20), longest) * random.uniform(0.5, 1.5)  # noqa: S311 (jitter)
+
+
+class Pause:
+    """A pause of this process after a failure, as of the database. Each is longer than the one before, until one
+    success."""
+
+    FIRST_SECONDS, LONGEST_SECONDS = 1, 60
+
+    def __init__(self):
+        self.failures, self.until = 0, 0.0
+
+    def is_on(self) -> bool:
+        return time.monotonic() < self.until
+
+    def begin(self) -> None:
+        self.failures += 1
+        pause = backoff(self.failures, first=self.FIRST_SECONDS, longest=self.LONGEST_SECONDS)
+        self.until = time.monotonic() + pause
+
+    def end(self) -> None:
+        self.failures, self.until = 0, 0.0

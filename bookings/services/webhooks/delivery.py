@@ -13,11 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import close_old_connections, connections
 from django.utils import timezone
 
-from bookings.services.delivery import Pause
 from bookings.services.webhooks.feed import read_feed
 from bookings.services.webhooks.sending import Draft, Outcome, lease_drafts, record, send, webhooks_with_due
 from ticks import outbound
-from ticks.db.outgoing import backoff
+from ticks.db.outgoing import Pause, backoff
 from ticks.exceptions import Refusal
 
 log = logging.getLogger("bookings.webhooks")
