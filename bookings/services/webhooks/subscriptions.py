@@ -45,12 +45,14 @@ def create_webhook(terms: Terms, *, from_beginning: bool = False) -> tuple[Webho
 
 def change_webhook(webhook: Webhook, terms: Terms) -> None:
     """What waits already goes to the new address as well. Raises `WebhookNameTaken`."""
+    fields = list(Terms._fields)
     if terms.url != webhook.url:
         # The new receiver has not failed yet.
         webhook.failing_since = None
+        fields.append("failing_since")
     for name, value in terms._asdict().items():
         setattr(webhook, name, value)
-    save(webhook, update_fields=[*Terms._fields, "failing_since"])
+    save(webhook, update_fields=fields)
 
 
 @in_one_transaction
@@ -70,6 +72,7 @@ def rotate_secret(webhook: Webhook, *, overlap: timedelta) -> str:
     """Gives a webhook a new secret, and returns it. The former one signs as well until the overlap ends."""
     nonce = new_nonce()
     secret = secret_of(nonce)
+    webhook.refresh_from_db(from_queryset=Webhook.objects.select_for_update())
     if overlap:
         webhook.former_nonce, webhook.former_until = webhook.nonce, timezone.now() + overlap
     else:
@@ -86,7 +89,8 @@ def switch_off(webhook: Webhook) -> None:
 
 
 def switch_on(webhook: Webhook, *, from_now_on: bool) -> None:
-    """Goes on where it was switched off, or with what happens from now on. What is passed over stays in the log."""
+    """Goes on where it was switched off, or with what happens from now on. What is passed over stays in the log.
+    Nothing happens if it is on."""
     switch_on_at(webhook, end_of_feed() if from_now_on else None)
 
 
@@ -94,13 +98,18 @@ def switch_on(webhook: Webhook, *, from_now_on: bool) -> None:
 def switch_on_at(webhook: Webhook, cursor) -> None:
     now = timezone.now()
     values = {"state": Webhook.State.ON, "off_reason": "", "failing_since": None}
-    waiting = webhook.messages.filter(state=WebhookMessage.State.WAITING)
     if cursor:
         values |= {"cursor_number": cursor.number, "cursor_sequence": cursor.sequence}
-        waiting.update(state=WebhookMessage.State.GIVEN_UP, error=PASSED_OVER, due_at=now)
+    # If somebody else was faster, the feed may have been read on already, and this cursor would set it back.
+    if not Webhook.objects.filter(pk=webhook.pk).exclude(state=Webhook.State.ON).update(**values):
+        return
+    waiting = webhook.messages.filter(state=WebhookMessage.State.WAITING)
+    if cursor:
+        waiting.update(state=WebhookMessage.State.GIVEN_UP, error=PASSED_OVER, due_at=now, lease=None)
     else:
-        waiting.update(due_at=now, give_up_at=now + GIVE_UP_AFTER, attempts=0)
-    Webhook.objects.filter(pk=webhook.pk).update(**values)
+        waiting.update(give_up_at=now + GIVE_UP_AFTER, attempts=0)
+        # What another process is sending stays with it until its lease ends.
+        waiting.filter(lease=None).update(due_at=now)
 
 
 @in_one_transaction
