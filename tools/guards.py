@@ -936,7 +936,22 @@ GUARDS = [
         "bookings/services/webhooks/feed.py",
         "filter(state=Webhook.State.ON, **place)",
         "filter(state=Webhook.State.ON)",
-        "bookings/tests/services/test_webhook_delivery.py -k two_that_read",
+        "bookings/tests/services/test_webhook_feed.py -k still_there",
+    ),
+    Guard(
+        "webhooks: one process at a time reads for a webhook",
+        "bookings/services/webhooks/feed.py",
+        ".select_for_update(skip_locked=can_skip)",
+        "",
+        "bookings/tests/services/test_webhook_feed.py -k beside",
+        on_mariadb=True,
+    ),
+    Guard(
+        "webhooks: one that is on is not set back",
+        "bookings/services/webhooks/subscriptions.py",
+        ".exclude(state=Webhook.State.ON)",
+        "",
+        "bookings/tests/services/test_webhook_subscriptions.py -k set_back",
     ),
     Guard(
         "webhooks: the cursor commits with the messages",

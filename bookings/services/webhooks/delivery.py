@@ -116,7 +116,9 @@ class WebhookDelivery:
             self.record()
             if self.is_stopping():
                 return [], False
-            drafts, has_read = self.lease(), self.read()
+            # What is leased waits until its lease ends if this is interrupted, so nothing comes after it.
+            has_read = self.read()
+            drafts = self.lease()
         except Exception:
             # No caller could do better than to try again.
             log.warning("Webhooks were interrupted, and are tried again.", exc_info=True)
@@ -151,5 +153,9 @@ class WebhookDelivery:
             room = self.receivers.setdefault(webhook.pk, Receiver()).room()
             room = min(room, AT_ALL - len(self.requests) - len(drafts))
             if room > 0:
-                drafts += lease_drafts(webhook, limit=room)
+                try:
+                    drafts += lease_drafts(webhook, limit=room)
+                except Exception:
+                    # The others do not wait for this one, and what is leased is sent.
+                    log.warning("Messages of webhook %s are leased later.", webhook.pk, exc_info=True)
         return drafts

@@ -22,38 +22,47 @@ LOST_PLACE = "Its place in the change feed is unknown, as after a restored backu
 
 
 def read_feed() -> bool:
-    """Makes messages of the next entries for every webhook that is switched on. Returns whether there were any entries,
-    so that there may be more.
+    """Makes messages of the next entries for every webhook that is switched on. Returns whether it moved any of them
+    on, so that there may be more.
 
     Webhooks that are at the same place are read for together. If another process reads for them, it does nothing.
-    Raises `Busy`, `Unavailable`, `OutcomeUnknown`, after which it can be called again: either all was done, or nothing.
+    What fails at one place is logged: either all was done there, or nothing, and it can be called again.
     """
     places = Webhook.objects.filter(state=Webhook.State.ON).order_by("cursor_number", "cursor_sequence")
     cursors = [Cursor(*place) for place in places.values_list("cursor_number", "cursor_sequence").distinct()]
     has_read = False
     for cursor in cursors:
         try:
-            entries, end = changes_after(cursor, limit=MOST_ENTRIES)
-        except UnknownCursor:
-            give_up_place(cursor)
-            continue
-        if end != cursor:
-            store(cursor, end, entries, now=timezone.now())
-            has_read = True
+            has_read = read_on(cursor) or has_read
+        except Exception:
+            # The webhooks at other places do not wait for these.
+            log.warning("The change feed is read later from part %s, entry %s.", *cursor, exc_info=True)
     return has_read
 
 
+def read_on(cursor: Cursor) -> bool:
+    """Reads the feed from one place. Returns whether a webhook was moved on."""
+    try:
+        entries, end = changes_after(cursor, limit=MOST_ENTRIES)
+    except UnknownCursor:
+        give_up_place(cursor)
+        return False
+    return end != cursor and store(cursor, end, entries, now=timezone.now())
+
+
 @in_one_transaction
-def store(cursor: Cursor, end: Cursor, entries: Sequence[LedgerEntry], *, now: datetime) -> None:
-    """Makes the messages for the webhooks that are still at this place, and moves these on."""
+def store(cursor: Cursor, end: Cursor, entries: Sequence[LedgerEntry], *, now: datetime) -> bool:
+    """Makes the messages for the webhooks that are still at this place, and moves these on. Returns whether there are
+    any. A webhook whose place was set back has some of the messages already."""
     can_skip = connection.features.has_select_for_update_skip_locked
     webhooks = list(at(cursor).select_for_update(skip_locked=can_skip).order_by("pk"))
     wanted = [(webhook, entry) for webhook in webhooks for entry in entries_for(webhook, entries)]
     muted = muted_events({entry.event_id for _, entry in wanted})
     messages = [new_message(webhook, entry, now=now) for webhook, entry in wanted if entry.event_id not in muted]
-    WebhookMessage.objects.bulk_create(messages, batch_size=500)
+    WebhookMessage.objects.bulk_create(messages, batch_size=500, ignore_conflicts=True)
     ids = [webhook.pk for webhook in webhooks]
     Webhook.objects.filter(pk__in=ids).update(cursor_number=end.number, cursor_sequence=end.sequence)
+    return bool(ids)
 
 
 def at(cursor: Cursor):

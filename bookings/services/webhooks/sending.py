@@ -60,12 +60,13 @@ def webhooks_with_due(*, now: datetime) -> list[Webhook]:
 
 def lease_drafts(webhook: Webhook, *, limit: int) -> list[Draft]:
     """Messages of a webhook that are due, which nobody else sends until the lease ends. Of each booking, and of each
-    event's own changes, it is the earliest one. Raises `Busy`, `Unavailable`, `OutcomeUnknown`."""
+    event's own changes, it is the earliest one. A ping goes first, since somebody waits for its answer. Raises `Busy`,
+    `Unavailable`, `OutcomeUnknown`."""
     until = time.monotonic() + (LEASE - SPARE).total_seconds()
     sendable = WebhookMessage.objects.sendable().filter(webhook=webhook)
-    if webhook.state != Webhook.State.ON:
-        sendable = sendable.filter(lane=PING_LANE)
-    messages, drafts = sendable.lease_due(limit=limit), []
+    messages, drafts = sendable.filter(lane=PING_LANE).lease_due(limit=1), []
+    if webhook.state == Webhook.State.ON:
+        messages += sendable.exclude(lane=PING_LANE).lease_due(limit=limit - len(messages))
     bodies = bodies_of(messages)
     for message in messages:
         message.webhook = webhook
@@ -109,8 +110,9 @@ def record(outcomes: Sequence[Outcome]) -> None:
     for one in outcomes:
         if not one.has_taken:
             is_exhausted = one.message.postpone(f"Answer {one.status}" if one.status else one.text)
+            is_final = is_exhausted or one.status == GONE
             # A ping says nothing about what waits.
-            if one.message.kind != PING and one.message.webhook_id not in taking:
+            if one.message.kind != PING and (is_final or one.message.webhook_id not in taking):
                 note_failure(one, is_exhausted=is_exhausted)
 
 
