@@ -1,18 +1,17 @@
 from django.utils.translation import gettext_noop
 
-from accounts.models import EMAIL_TAKEN, NAME_TAKEN
 from ticks.exceptions import Refusal
 
 
 class UsernameTaken(Refusal):
     code = "username_taken"
-    message = NAME_TAKEN
+    message = "This username is taken."
     field = "username"
 
 
 class EmailTaken(Refusal):
     code = "email_taken"
-    message = EMAIL_TAKEN
+    message = gettext_noop("This email is taken.")
     field = "email"
 
 

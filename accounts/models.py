@@ -10,9 +10,9 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import cached_property
-from django.utils.translation import gettext_noop
 from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
 
+from accounts.exceptions import EmailTaken, UsernameTaken
 from ticks.db.fields import ExactCharField, ExactEmailField
 from ticks.db.outgoing import Outgoing
 from ticks.languages import MAX_LANGUAGE
@@ -20,8 +20,6 @@ from ticks.text import MAX_NAME, has_hidden_character, normalise_email, normalis
 
 # Folding the case can make a name three times as long, and MariaDB's unique texts end at 255 characters.
 MAX_USERNAME = 80
-NAME_TAKEN = "This username is taken."
-EMAIL_TAKEN = gettext_noop("This email is taken.")
 HIDDEN_CHARACTER = "Remove the invisible characters from the username."
 
 
@@ -91,11 +89,11 @@ class User(AbstractUser):
         unique=True,
         validators=[AbstractUser.username_validator],
         help_text=f"At most {MAX_USERNAME} letters, digits and @ . + - _",
-        error_messages={"unique": NAME_TAKEN},
+        error_messages={"unique": UsernameTaken.message},
     )
     username_key = ExactCharField(max_length=3 * MAX_USERNAME, unique=True, editable=False)
     email = ExactEmailField(
-        "email", max_length=MAX_NAME, null=True, blank=True, unique=True, error_messages={"unique": EMAIL_TAKEN}
+        "email", max_length=MAX_NAME, null=True, blank=True, unique=True, error_messages={"unique": EmailTaken.message}
     )
     # Empty, as long as nobody has chosen one.
     language = models.CharField(max_length=MAX_LANGUAGE, blank=True, default="", db_default="")
@@ -130,9 +128,9 @@ class User(AbstractUser):
         self.email = normalise_email(self.email)
         refuse_hidden_characters(self.username)
         if self.is_others(self.username):
-            raise ValidationError({"username": NAME_TAKEN})
+            raise ValidationError({"username": UsernameTaken.message})
         if self.email and self.is_others(self.email):
-            raise ValidationError({"email": EMAIL_TAKEN})
+            raise ValidationError({"email": EmailTaken.message})
 
     def is_others(self, name: str) -> bool:
         """Whether another account logs in by this name, or has reserved a spelling of it."""
