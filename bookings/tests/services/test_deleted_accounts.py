@@ -22,8 +22,13 @@ OPEN = {
     "/api/users/register",
     "/api/v1",
     "/api/v1/",
+    "/api/v1/auth/email/change/confirm",
+    "/api/v1/auth/email/verification",
+    "/api/v1/auth/email/verify",
     "/api/v1/auth/login",
     "/api/v1/auth/logout",
+    "/api/v1/auth/password/reset",
+    "/api/v1/auth/password/reset/confirm",
     "/api/v1/auth/refresh",
     "/api/v1/auth/register",
 }
