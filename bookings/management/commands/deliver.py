@@ -12,7 +12,6 @@ from ticks.formatting import counted
 
 # How often it looks for something new.
 POLL_SECONDS = 1
-NICENESS = 10
 
 
 class Command(BaseCommand):
@@ -28,8 +27,6 @@ class Command(BaseCommand):
 
     def handle(self, *args, once, parent, **options):
         refuse_other_schema()
-        # Bookings go first where both share a machine.
-        os.nice(NICENESS)
         stopping = threading.Event()
         if not once:
             self.stdout.write(f"Delivering. {settings.MAIL_STATUS}")
