@@ -26,6 +26,7 @@ def test_ledger_of_a_whole_event_tells_all_without_gaps(user, admin_user):
     change_event(event.pk, changes={"total_tickets": 6}, actor=admin_user)
     change_event(event.pk, changes={"name": "Renamed"}, actor=admin_user)
     transfer_booking(guest, holder=Holder("Grace"), actor=admin_user)
+    guest.refresh_from_db()
     cancel_tickets(guest)
     change_event(event.pk, changes={"total_tickets": 5}, actor=admin_user)
     cancel_event(event.pk, actor=admin_user)

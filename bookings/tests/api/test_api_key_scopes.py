@@ -41,6 +41,8 @@ API = [(method, route) for method, route, *_ in ROWS if route.startswith("/api/"
 PUBLIC = {"/api", "/api/", "/api/v1", "/api/v1/", "/api/docs", "/api/schema"}
 UNKNOWN = {"/api/.+", "/api/(?:events|users)(?:/|$)"}
 LOGINS = {f"/api/v1/auth/{name}" for name in ("login", "logout", "refresh", "register")}
+LOGINS |= {f"/api/v1/auth/email/{name}" for name in ("change/confirm", "verification", "verify")}
+LOGINS |= {f"/api/v1/auth/password/{name}" for name in ("reset", "reset/confirm")}
 LOGINS |= {f"/api/users/{name}" for name in ("login", "register")}
 OPEN = {(method, route) for method, route in API if route in PUBLIC | UNKNOWN | LOGINS}
 
