@@ -85,6 +85,7 @@ def test_every_request_of_ticks(wire):
         "email": "divinealph@example.com",
         "isAdmin": False,
         "language": None,
+        "emailVerified": False,
     }
 
     # Events
