@@ -120,5 +120,12 @@ def change_password(world: World, login: Login | None, current: str, new: str) -
 
 def read_me(world: World, login: Login | None) -> Answer:
     user = user_of(world, login)
-    data = {"id": user.id, "username": user.username, "email": user.email, "isAdmin": user.is_admin, "language": None}
+    data = {
+        "id": user.id,
+        "username": user.username,
+        "email": user.email,
+        "emailVerified": False,
+        "isAdmin": user.is_admin,
+        "language": None,
+    }
     return said("User retrieved successfully.", data)
