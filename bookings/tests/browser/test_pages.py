@@ -113,5 +113,5 @@ def test_lists_fit_a_phone_with_the_whole_hint_of_their_search(page_as, addresse
         visit(page, address)
         found += [f"{address} {fault}" for fault in page.evaluate(CUT_OFF)]
 
-    assert len(lists) == 6
+    assert len(lists) == 7
     assert found == []
