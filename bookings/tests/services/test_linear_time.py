@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from io import BytesIO
 from itertools import permutations
@@ -136,6 +136,7 @@ def fail_to_import(name: str) -> None:
     raise AssertionError(f"{name} cannot be imported")
 
 
+@cache
 def our_patterns() -> dict[str, re.Pattern]:
     return {
         f"{module.__name__}.{name}": value
@@ -145,14 +146,20 @@ def our_patterns() -> dict[str, re.Pattern]:
     }
 
 
-def methods_used(name: str) -> set[str]:
-    """The methods of a pattern that our code calls. A pattern for whole texts need not be searched for in a text."""
+@cache
+def attributes_used() -> set[tuple[str, str]]:
+    """Each name in our code with each attribute that is read of it."""
     return {
-        node.attr
+        (node.value.id, node.attr)
         for path in sources()
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
     }
+
+
+def methods_used(name: str) -> set[str]:
+    """The methods of a pattern that our code calls. A pattern for whole texts need not be searched for in a text."""
+    return {attribute for owner, attribute in attributes_used() if owner == name}
 
 
 def shapes_against(pattern: str) -> list[Shape]:
