@@ -17,9 +17,10 @@ from bookings.enums import BookingStatus
 from ticks.db.fields import ExactCharField, ExactEmailField
 from ticks.db.outgoing import Outgoing, OutgoingQuerySet
 from ticks.languages import MAX_LANGUAGE
+from ticks.text import MAX_SUBJECT
 
 MAX_MAIL_NOTE = 1000
-MAX_SUBJECT, MAX_ANNOUNCEMENT = 200, 5000
+MAX_ANNOUNCEMENT = 5000
 # If one of these changes, all live bookings of the event are notified.
 NOTIFIED_FIELDS = ("name", "date", "time_zone", "venue")
 
