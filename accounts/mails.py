@@ -1,21 +1,22 @@
 """The mails of accounts: how they are queued, and how they are written out from templates."""
 
 from collections.abc import Callable
-from email.utils import parseaddr
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import override
 
 from accounts.link_tokens import LIFETIME, Purpose, is_too_old, make_token
 from accounts.models import AccountMail, User
-from ticks.mails import SendResult, TooLate, send_due_mails
+from ticks.mails import SendResult, TooLate, new_email, render_text, send_due_mails
+from ticks.text import one_line
 
-FOLDER = "accounts/mail"
+# An operator's folder may have files of these names: `MAIL_TEMPLATES`.
+SUBJECT, SENTENCE, TEXT, HTML = (
+    f"accounts/mail/{name}" for name in ("subject.txt", "sentence.txt", "body.txt", "body.html")
+)
 Kind = AccountMail.Kind
 # What a mail's link is for, and the name of the page that it opens.
 LINKS = {
@@ -46,7 +47,7 @@ def compose(mail: AccountMail) -> EmailMultiAlternatives | None:
     """
     if mail.kind not in LINKS:
         return write_mail(mail, {}, language=language_of(mail.user))
-    account = recipient(mail)
+    account = find_account(mail)
     if account is None:
         return None
     if is_too_old(mail.asked_at):
@@ -59,28 +60,18 @@ def compose(mail: AccountMail) -> EmailMultiAlternatives | None:
 
 def write_mail(mail: AccountMail, values: dict, *, language: str) -> EmailMultiAlternatives:
     """A mail from the templates, in a language. They see these values, `kind`, `language`, `site` and the
-    `sentence`. An operator may have some of their own, also for this language alone (`MAIL_TEMPLATES`)."""
-
-    def rendered(name: str) -> str:
-        with override(language):
-            return render_to_string([f"{language}/{FOLDER}/{name}", f"{FOLDER}/{name}"], context)
-
+    `sentence`."""
     context = {"kind": mail.kind, "language": language, "site": settings.SITE_URL, **values}
-    context["sentence"] = " ".join(rendered("sentence.txt").split())
-    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
-    # The Message-ID is the same however often the mail is tried, so that a second copy can be recognised.
-    headers = {"Message-ID": f"<ticks.account.{mail.pk}@{domain}>", "Auto-Submitted": "auto-generated"}
-    subject = " ".join(rendered("subject.txt").split())
-    email = EmailMultiAlternatives(subject, rendered("body.txt"), to=[mail.email], headers=headers)
-    email.attach_alternative(rendered("body.html"), "text/html")
-    return email
+    context["sentence"] = one_line(render_text(SENTENCE, context, language=language))
+    subject, text, html = (render_text(name, context, language=language) for name in (SUBJECT, TEXT, HTML))
+    return new_email(mail.email, subject=subject, text=text, html=html, identity=f"account.{mail.pk}")
 
 
 def language_of(account: User | None) -> str:
     return (account and account.language) or settings.DEFAULT_LANGUAGE
 
 
-def recipient(mail: AccountMail) -> User | None:
+def find_account(mail: AccountMail) -> User | None:
     """The account that a mail with a link is for, if the link would do something."""
     if mail.kind == Kind.CHANGE:
         return User.objects.filter(pk=mail.user_id, is_active=True).exclude(email=mail.email).first()

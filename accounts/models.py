@@ -327,16 +327,5 @@ class AccountMail(Outgoing):
     user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, db_constraint=False, related_name="mails")
     asked_at = models.DateTimeField(default=timezone.now, help_text="From this time on its link is good for an hour.")
 
-    class Meta:
-        default_permissions = ()
-        indexes = [models.Index(fields=["state", "due_at"], name="account_mail_by_state_and_due")]
-        constraints = [
-            models.CheckConstraint(
-                condition=models.Q(state="sent", sent_at__isnull=False)
-                | models.Q(state__in=["waiting", "given_up"], sent_at__isnull=True),
-                name="account_mail_sent_has_time",
-            )
-        ]
-
     def __str__(self):
         return f"mail {self.pk}: {self.kind}"

@@ -17,9 +17,10 @@ from bookings.enums import BookingStatus
 from ticks.db.fields import ExactCharField, ExactEmailField
 from ticks.db.outgoing import Outgoing, OutgoingQuerySet
 from ticks.languages import MAX_LANGUAGE
+from ticks.text import MAX_SUBJECT
 
 MAX_MAIL_NOTE = 1000
-MAX_SUBJECT, MAX_ANNOUNCEMENT = 200, 5000
+MAX_ANNOUNCEMENT = 5000
 # If one of these changes, all live bookings of the event are notified.
 NOTIFIED_FIELDS = ("name", "date", "time_zone", "venue")
 
@@ -211,28 +212,22 @@ class Mail(Outgoing):
     email = ExactEmailField(max_length=254)
     facts = models.JSONField(default=list)
     happened_at = models.DateTimeField(help_text="When the first fact happened.")
-    repeats = models.PositiveIntegerField(default=0, help_text="How often staff sent it again.")
     # The column has the name that the field had in an earlier version.
     lease = ExactCharField(max_length=32, null=True, db_column="claim")
 
     objects = MailQuerySet.as_manager()
 
-    class Meta:
-        default_permissions = ()
+    class Meta(Outgoing.Meta):
         indexes = [
-            models.Index(fields=["state", "due_at"], name="mail_by_state_and_due"),
+            *Outgoing.Meta.indexes,
             # It counts an announcement's mails by state, and finds those to some addresses.
             models.Index(fields=["announcement", "state", "email"], name="mail_by_announcement"),
         ]
         constraints = [
+            *Outgoing.Meta.constraints,
             # A fact is told once, even if two processes read an event's ledger at the same time. The booking is first,
             # so that this also finds a booking's mails in order.
             models.UniqueConstraint(fields=["booking", "sequence", "is_to_former"], name="mail_unique"),
-            models.CheckConstraint(
-                condition=models.Q(state="sent", sent_at__isnull=False)
-                | models.Q(state__in=["waiting", "given_up"], sent_at__isnull=True),
-                name="mail_sent_has_time",
-            ),
         ]
 
     def __str__(self):
@@ -244,17 +239,6 @@ class LinkRequest(Outgoing):
     mail is written out, so that a request takes the same time for any address."""
 
     email = ExactEmailField(max_length=254)
-
-    class Meta:
-        default_permissions = ()
-        indexes = [models.Index(fields=["state", "due_at"], name="link_request_by_state_and_due")]
-        constraints = [
-            models.CheckConstraint(
-                condition=models.Q(state="sent", sent_at__isnull=False)
-                | models.Q(state__in=["waiting", "given_up"], sent_at__isnull=True),
-                name="link_request_sent_has_time",
-            ),
-        ]
 
     def __str__(self):
         return f"request {self.pk} for links"

@@ -87,29 +87,24 @@ class WebhookMessage(Outgoing):
     event_id = models.PositiveBigIntegerField()
     sequence = models.PositiveBigIntegerField(help_text="Of the ledger entry within its event; for a ping its time.")
     kind = models.CharField(max_length=20, choices=[*LedgerKind.choices, (PING, "Ping")])
-    repeats = models.PositiveIntegerField(default=0, help_text="How often staff sent it again.")
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = MessageQuerySet.as_manager()
 
-    class Meta:
-        default_permissions = ()
+    class Meta(Outgoing.Meta):
         indexes = [
             # This index is declared, since InnoDB drops a foreign key's own index if another index begins with its
             # column. It has a webhook's messages in order.
             models.Index(fields=["webhook", "id"], name="webhook_message_by_webhook"),
-            # It finds what is due of a webhook, and the messages of one state, latest first.
+            # It finds what is due of a webhook, and the messages of one state, latest first. Every query names its
+            # webhooks, so that the index of `Outgoing` is not needed.
             models.Index(fields=["webhook", "state", "due_at"], name="webhook_message_by_due"),
         ]
         constraints = [
+            *Outgoing.Meta.constraints,
             # An entry is told to a webhook once, even if two processes read the feed at the same time. The lane is
             # second, so that this also finds a lane's messages in order.
             models.UniqueConstraint(fields=["webhook", "lane", "sequence"], name="webhook_message_unique"),
-            models.CheckConstraint(
-                condition=Q(state="sent", sent_at__isnull=False)
-                | Q(state__in=["waiting", "given_up"], sent_at__isnull=True),
-                name="webhook_message_sent_has_time",
-            ),
         ]
 
     def __str__(self):

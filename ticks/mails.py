@@ -1,4 +1,5 @@
-"""Sends mails that wait in a table: leased for a while, sent one by one, and each marked before the next."""
+"""Writes mails out from templates, and sends those that wait in a table: leased for a while, sent one by one, and each
+marked before the next."""
 
 import logging
 import smtplib
@@ -6,11 +7,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from email.utils import parseaddr
 from typing import Any
 
-from django.core.mail import EmailMessage, get_connection
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.template.loader import render_to_string
+from django.utils.translation import override
 
 from ticks.db.outgoing import LEASE, Outgoing, OutgoingQuerySet, release
+from ticks.text import MAX_SUBJECT, one_line
 
 log = logging.getLogger("ticks.mails")
 MAILS_A_LEASE = 50
@@ -19,7 +25,7 @@ LAST_MAIL_RESERVE = timedelta(minutes=2)
 # All errors of smtplib are an `OSError`. The server says this as it goes away.
 GOING_AWAY = 421
 
-Compose = Callable[[Any], EmailMessage | None]
+Compose = Callable[[Any], EmailMultiAlternatives | None]
 
 
 class TooLate(Exception):
@@ -39,6 +45,27 @@ class SendResult:
     def __add__(self, later: "SendResult") -> "SendResult":
         sums = (self.sent + later.sent, self.failed + later.failed, self.dropped + later.dropped)
         return SendResult(*sums, later.is_server_gone)
+
+
+def render_text(name: str, context: dict[str, Any], *, language: str) -> str:
+    """The text of a template in a language. An operator may have templates for all languages and for this one alone
+    (`MAIL_TEMPLATES`)."""
+    with override(language):
+        return render_to_string([f"{language}/{name}", name], context)
+
+
+def new_email(
+    to: str, *, subject: str, text: str, html: str, identity: str, submitted: str = "auto-generated"
+) -> EmailMultiAlternatives:
+    """A mail to one address. `submitted` says why nobody typed it (RFC 3834).
+
+    The `identity` is the same however often the mail is tried, so that a second copy can be recognised.
+    """
+    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
+    headers = {"Message-ID": f"<ticks.{identity}@{domain}>", "Auto-Submitted": submitted}
+    email = EmailMultiAlternatives(one_line(subject)[:MAX_SUBJECT], text, to=[to], headers=headers)
+    email.attach_alternative(html, "text/html")
+    return email
 
 
 def send_due_mails(

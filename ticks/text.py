@@ -10,6 +10,8 @@ from django.utils.translation import gettext_lazy
 
 # No name or address is longer than this.
 MAX_NAME = 254
+# No subject of a mail is longer than this.
+MAX_SUBJECT = 200
 # No other text that is stored is longer than this.
 MAX_TEXT = 5000
 # Python takes quadratic time for many accents in a row, and serves no other request meanwhile.
@@ -52,6 +54,12 @@ def composed(text: str) -> str:
     if text.isascii() or len(text) > MAX_TEXT:
         return text
     return WORD.sub(lambda word: unicodedata.normalize("NFC", word[0]), text)
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks, control characters, and characters that reverse the text around them. None of them
+    may get into a header."""
+    return " ".join(MISLEADING.sub("", CONTROLS.sub(" ", text)).split())
 
 
 def has_hidden_character(text: str) -> bool:

@@ -55,7 +55,7 @@ CONSTRAINTS = [
     Constraint("ledger_kind_fits_booking", "bookings/migrations/0004_notes_hours_checks.py"),
     Constraint("one_counter_a_window", "accounts/migrations/0001_initial.py", "accounts/tests/test_attempts.py"),
     Constraint(
-        "account_mail_sent_has_time", "accounts/migrations/0008_mails.py", "accounts/tests/test_account_mails.py"
+        "accountmail_sent_has_time", "accounts/migrations/0008_mails.py", "accounts/tests/test_account_mails.py"
     ),
     Constraint("event_waiting_want_tickets", "events/migrations/0006_waitlisted_tickets_hold.py"),
     Constraint("ledger_place_of_moved", "bookings/migrations/0004_notes_hours_checks.py"),
@@ -66,7 +66,7 @@ CONSTRAINTS = [
     Constraint("mail_unique", MAILS, "bookings/tests/models/test_outbox.py"),
     Constraint("mail_sent_has_time", MAILS, "bookings/tests/models/test_outbox.py"),
     Constraint(
-        "link_request_sent_has_time",
+        "linkrequest_sent_has_time",
         "bookings/migrations/0018_link_requests.py",
         "bookings/tests/models/test_outbox.py",
     ),
@@ -75,7 +75,7 @@ CONSTRAINTS = [
     Constraint("mail_choice_has_entries", MAIL_CHOICES, "bookings/tests/models/test_outbox.py"),
     Constraint("announcement_unique", ANNOUNCEMENTS, "bookings/tests/models/test_outbox.py"),
     Constraint("webhook_message_unique", WEBHOOKS, "bookings/tests/models/test_webhooks.py"),
-    Constraint("webhook_message_sent_has_time", WEBHOOKS, "bookings/tests/models/test_webhooks.py"),
+    Constraint("webhookmessage_sent_has_time", WEBHOOKS, "bookings/tests/models/test_webhooks.py"),
     Constraint("webhook_state_known", WEBHOOKS, "bookings/tests/models/test_webhooks.py"),
     Constraint("webhook_former_secret_ends", WEBHOOKS, "bookings/tests/models/test_webhooks.py"),
 ]

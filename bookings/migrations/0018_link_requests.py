@@ -20,6 +20,7 @@ class Migration(migrations.Migration):
                 ('due_at', models.DateTimeField()),
                 ('give_up_at', models.DateTimeField(help_text='A message that fails later than this is given up.')),
                 ('attempts', models.PositiveIntegerField(default=0)),
+                ('repeats', models.PositiveIntegerField(default=0, help_text='How often staff sent it again.')),
                 ('error', models.CharField(blank=True, max_length=200)),
                 ('lease', ticks.db.fields.ExactCharField(max_length=32, null=True)),
                 ('sent_at', models.DateTimeField(null=True)),
@@ -27,8 +28,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'default_permissions': (),
-                'indexes': [models.Index(fields=['state', 'due_at'], name='link_request_by_state_and_due')],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('sent_at__isnull', False), ('state', 'sent')), models.Q(('sent_at__isnull', True), ('state__in', ['waiting', 'given_up'])), _connector='OR'), name='link_request_sent_has_time')],
+                'indexes': [models.Index(fields=['state', 'due_at'], name='linkrequest_by_state_and_due')],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('sent_at__isnull', False), ('state', 'sent')), models.Q(('sent_at__isnull', True), ('state__in', ['waiting', 'given_up'])), _connector='OR'), name='linkrequest_sent_has_time')],
             },
         ),
     ]

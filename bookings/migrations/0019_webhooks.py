@@ -58,6 +58,7 @@ class Migration(migrations.Migration):
                 ('due_at', models.DateTimeField()),
                 ('give_up_at', models.DateTimeField(help_text='A message that fails later than this is given up.')),
                 ('attempts', models.PositiveIntegerField(default=0)),
+                ('repeats', models.PositiveIntegerField(default=0, help_text='How often staff sent it again.')),
                 ('error', models.CharField(blank=True, max_length=200)),
                 ('lease', ticks.db.fields.ExactCharField(max_length=32, null=True)),
                 ('sent_at', models.DateTimeField(null=True)),
@@ -65,7 +66,6 @@ class Migration(migrations.Migration):
                 ('event_id', models.PositiveBigIntegerField()),
                 ('sequence', models.PositiveBigIntegerField(help_text='Of the ledger entry within its event; for a ping its time.')),
                 ('kind', models.CharField(choices=[('opened', 'Opened'), ('booked', 'Booked'), ('waitlisted', 'Waitlisted'), ('promoted', 'Promoted'), ('reduced', 'Reduced'), ('cancelled', 'Cancelled'), ('capacity_changed', 'Capacity changed'), ('event_cancelled', 'Event cancelled'), ('moved', 'Moved in the waitlist'), ('transferred', 'Moved to another name'), ('edited', 'Event edited'), ('ping', 'Ping')], max_length=20)),
-                ('repeats', models.PositiveIntegerField(default=0, help_text='How often staff sent it again.')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('webhook', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='bookings.webhook')),
             ],
@@ -109,7 +109,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='webhookmessage',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('sent_at__isnull', False), ('state', 'sent')), models.Q(('sent_at__isnull', True), ('state__in', ['waiting', 'given_up'])), _connector='OR'), name='webhook_message_sent_has_time'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('sent_at__isnull', False), ('state', 'sent')), models.Q(('sent_at__isnull', True), ('state__in', ['waiting', 'given_up'])), _connector='OR'), name='webhookmessage_sent_has_time'),
         ),
         migrations.RunPython(let_managers, migrations.RunPython.noop),
     ]

@@ -4,21 +4,18 @@ Anybody can ask, for any address. Only the mailbox learns whether there are book
 
 from collections.abc import Callable
 from datetime import timedelta
-from email.utils import parseaddr
 
-from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.translation import override
 
 from bookings.models import Booking
-from bookings.outbox import MAX_SUBJECT, LinkRequest
+from bookings.outbox import LinkRequest
 from bookings.services.epochs import with_epochs
 from bookings.services.links import link_to
-from bookings.services.messages import one_line, written_date
+from bookings.services.messages import written_date
 from ticks.db.transactions import in_one_transaction
-from ticks.mails import SendResult, send_due_mails
+from ticks.mails import SendResult, new_email, render_text, send_due_mails
 
 # An operator's folder may have files of these names: `MAIL_TEMPLATES`.
 SUBJECT, TEXT, HTML = (f"bookings/mail/links_{name}" for name in ("subject.txt", "body.txt", "body.html"))
@@ -44,22 +41,20 @@ def compose_links(request: LinkRequest) -> EmailMultiAlternatives | None:
     bookings = live_bookings_of(request.email)
     if not bookings:
         return None
-    with override(bookings[0].holder_language):
-        return written(request, bookings)
-
-
-def written(request: LinkRequest, bookings: list[Booking]) -> EmailMultiAlternatives:
-    context = {
-        "bookings": [
+    language = bookings[0].holder_language
+    with override(language):
+        rows = [
             (booking, written_date(booking.event.date, booking.event.zone), link_to(booking)) for booking in bookings
         ]
-    }
-    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
-    headers = {"Message-ID": f"<ticks.links.{request.pk}@{domain}>", "Auto-Submitted": "auto-replied"}
-    subject = one_line(render_to_string(SUBJECT, context))[:MAX_SUBJECT]
-    email = EmailMultiAlternatives(subject, render_to_string(TEXT, context), to=[request.email], headers=headers)
-    email.attach_alternative(render_to_string(HTML, context), "text/html")
-    return email
+    subject, text, html = (render_text(name, {"bookings": rows}, language=language) for name in (SUBJECT, TEXT, HTML))
+    return new_email(
+        request.email,
+        subject=subject,
+        text=text,
+        html=html,
+        identity=f"links.{request.pk}",
+        submitted="auto-replied",
+    )
 
 
 def live_bookings_of(email: str) -> list[Booking]:

@@ -2,9 +2,6 @@
 
 from collections.abc import Callable
 
-from django.db.models import F
-from django.utils import timezone
-
 from bookings.exceptions import NothingToSend
 from bookings.models import Booking
 from bookings.outbox import Mail
@@ -32,17 +29,6 @@ def send_again(booking: Booking) -> Mail:
     mail = latest_mail(booking)
     if mail is None:
         raise NothingToSend
-    now = timezone.now()
-    # While somebody is sending it, it is not touched.
-    is_changed = Mail.objects.filter(pk=mail.pk, lease=None).update(
-        state=Mail.State.WAITING,
-        due_at=now,
-        give_up_at=now + GIVE_UP_AFTER,
-        attempts=0,
-        repeats=F("repeats") + 1,
-        error="",
-        sent_at=None,
-    )
-    if not is_changed:
+    if not Mail.objects.filter(pk=mail.pk).send_again(keep_for=GIVE_UP_AFTER):
         raise NothingToSend("This mail is being sent at the moment.")
     return mail

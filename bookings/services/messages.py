@@ -5,24 +5,23 @@ The libraries for files are imported when the first file is made: the server onl
 import re
 from datetime import datetime
 from email.mime.text import MIMEText
-from email.utils import parseaddr
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.template.loader import render_to_string
 from django.utils.translation import gettext, gettext_lazy, override
 
 from accounts.models import User
 from bookings.enums import BookingStatus, FactKind, LedgerKind
 from bookings.models import Booking, LedgerEntry, show_cancelled
-from bookings.outbox import MAX_SUBJECT, FormerHolder, Mail, MailChoice
+from bookings.outbox import FormerHolder, Mail, MailChoice
 from bookings.services.links import link_to
 from bookings.services.tickets import MAX_IN_FILE, pdf_name, tickets_of
 from ticks.formatting import local_time
-from ticks.text import CONTROLS, MISLEADING
+from ticks.mails import new_email, render_text
+from ticks.text import one_line
 
 # An operator's folder may have files of these names: `MAIL_TEMPLATES`.
 SUBJECT, SENTENCE, STATE, TEXT, HTML = (
@@ -69,14 +68,12 @@ class Message:
         self.held = self.booking if holds_tickets else None
         self.language = former_language(mail) if self.is_former else self.booking.holder_language
 
-    def message_id(self) -> str:
-        """It is the same however often the mail is tried, so that a second copy can be recognised; one that staff send
-        again is another mail."""
+    def identity(self) -> str:
+        """What tells it from every other mail. One that staff send again is another mail."""
         parts = [self.event.pk, self.mail.sequence, self.booking.pk]
         parts += ["former"] if self.mail.is_to_former else []
         parts += [f"again{self.mail.repeats}"] if self.mail.repeats else []
-        domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
-        return f"<ticks.{'.'.join(map(str, parts))}@{domain}>"
+        return ".".join(map(str, parts))
 
     @cached_property
     def context(self) -> dict[str, Any]:
@@ -101,23 +98,21 @@ class Message:
                 "has_too_many": self.held is not None and self.held.tickets_reserved > MAX_IN_FILE,
             }
         sentences = {"sentence": SENTENCE, "state": STATE}
-        return context | {name: one_line(self.rendered(path, context)) for name, path in sentences.items()}
+        texts = {name: render_text(path, context, language=self.language) for name, path in sentences.items()}
+        return context | {name: one_line(text) for name, text in texts.items()}
 
-    def rendered(self, name: str, context: dict[str, Any]) -> str:
-        """The text of a template, in the mail's language. An operator may have one for this language alone."""
-        with override(self.language):
-            return render_to_string([f"{self.language}/{name}", name], context)
+    def rendered(self, name: str) -> str:
+        return render_text(name, self.context, language=self.language)
 
     def subject(self) -> str:
-        subject = self.announcement.subject if self.announcement else self.rendered(SUBJECT, self.context)
-        return one_line(subject)[:MAX_SUBJECT]
+        return self.announcement.subject if self.announcement else self.rendered(SUBJECT)
 
     def text(self) -> str:
         # Parts of a template that say nothing leave blank lines behind.
-        return BLANK_LINES.sub("\n\n", self.rendered(TEXT, self.context)).strip() + "\n"
+        return BLANK_LINES.sub("\n\n", self.rendered(TEXT)).strip() + "\n"
 
     def html(self) -> str:
-        return self.rendered(HTML, self.context)
+        return self.rendered(HTML)
 
     def is_pointless(self) -> bool:
         """Whether all that it would tell was undone meanwhile, or is for somebody else now."""
@@ -195,12 +190,6 @@ def written_date(moment: datetime | None, zone: ZoneInfo) -> str:
     return local_time(moment, zone, wanted) if moment else ""
 
 
-def one_line(text: str) -> str:
-    """A text without line breaks, control characters, and characters that reverse the text around them. None of them
-    may get into a header."""
-    return " ".join(MISLEADING.sub("", CONTROLS.sub(" ", text)).split())
-
-
 def compose(mail: Mail) -> EmailMultiAlternatives | None:
     """The mail as it is sent now, with its files; None if all that it would tell was undone meanwhile. Raises whatever
     an operator's template raises."""
@@ -209,9 +198,13 @@ def compose(mail: Mail) -> EmailMultiAlternatives | None:
 
 
 def email_of(message: Message) -> EmailMultiAlternatives:
-    headers = {"Message-ID": message.message_id(), "Auto-Submitted": "auto-generated"}
-    email = EmailMultiAlternatives(message.subject(), message.text(), to=[message.mail.email], headers=headers)
-    email.attach_alternative(message.html(), "text/html")
+    email = new_email(
+        message.mail.email,
+        subject=message.subject(),
+        text=message.text(),
+        html=message.html(),
+        identity=message.identity(),
+    )
     if message.context["has_tickets"]:
         email.attach(pdf_name(message.held), pdf_of(message.held), "application/pdf")
     if entry := calendar_part(message):

@@ -51,6 +51,20 @@ class OutgoingQuerySet(models.QuerySet):
         rows.filter(pk__in=[message.pk for message in messages]).update(lease=lease, due_at=now + LEASE)
         return messages
 
+    def send_again(self, *, keep_for: timedelta) -> int:
+        """Has these messages sent at once, also those that were sent or given up, and tries them for `keep_for`.
+        Returns how many: not those that are being sent at the moment."""
+        now = timezone.now()
+        return self.filter(lease=None).update(
+            state=self.model.State.WAITING,
+            due_at=now,
+            give_up_at=now + keep_for,
+            attempts=0,
+            repeats=models.F("repeats") + 1,
+            error="",
+            sent_at=None,
+        )
+
 
 class Outgoing(models.Model):
     """A message that waits, was sent, or was given up. Whoever sends it holds its `lease`, until `due_at`."""
@@ -67,6 +81,7 @@ class Outgoing(models.Model):
     due_at = models.DateTimeField()
     give_up_at = models.DateTimeField(help_text="A message that fails later than this is given up.")
     attempts = models.PositiveIntegerField(default=0)
+    repeats = models.PositiveIntegerField(default=0, help_text="How often staff sent it again.")
     error = models.CharField(max_length=200, blank=True)
     lease = ExactCharField(max_length=32, null=True)
     sent_at = models.DateTimeField(null=True)
@@ -76,6 +91,14 @@ class Outgoing(models.Model):
     class Meta:
         abstract = True
         default_permissions = ()
+        indexes = [models.Index(fields=["state", "due_at"], name="%(class)s_by_state_and_due")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state="sent", sent_at__isnull=False)
+                | models.Q(state__in=["waiting", "given_up"], sent_at__isnull=True),
+                name="%(class)s_sent_has_time",
+            )
+        ]
 
     def leased(self) -> models.QuerySet:
         """The row, as long as this process has its lease: after the lease another process may have got it."""

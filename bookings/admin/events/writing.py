@@ -12,7 +12,7 @@ from django.core.mail import EmailMultiAlternatives
 from bookings.admin.events.actions import EventAction
 from bookings.admin.mails import MAILS_ARE_OFF, counted_sentences
 from bookings.exceptions import KeyReused, NobodyToTell, TemplateFails
-from bookings.outbox import MAX_ANNOUNCEMENT, MAX_SUBJECT, Announcement
+from bookings.outbox import MAX_ANNOUNCEMENT, Announcement
 from bookings.services.announcements import (
     Letter,
     as_recipient,
@@ -29,6 +29,7 @@ from bookings.services.audiences import Audience, is_muted
 from bookings.services.notifications import Recipient
 from ticks.forms import LineField, LinesField
 from ticks.staff_actions import ActionForm, Preview, Report
+from ticks.text import MAX_SUBJECT
 
 log = logging.getLogger("bookings.mails")
 MUTED = "Nobody is told anything of this event, so nobody can be written to."

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import IntegrityError
-from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from bookings.enums import LedgerKind
@@ -13,7 +12,7 @@ from bookings.exceptions import MessageInFlight, WebhookNameTaken
 from bookings.services.changes import BEGINNING, end_of_feed
 from bookings.services.references import new_nonce
 from bookings.services.webhooks.signing import digest_of, secret_of
-from bookings.webhooks import GIVE_UP_AFTER, PING, PING_LANE, Webhook, WebhookMessage
+from bookings.webhooks import GIVE_UP_AFTER, PING, PING_LANE, MessageQuerySet, Webhook, WebhookMessage
 from events.models import Event
 from ticks.db.scanning import range_of
 from ticks.db.transactions import in_one_transaction
@@ -125,36 +124,23 @@ def ping(webhook: Webhook) -> WebhookMessage:
 @in_one_transaction
 def send_again(message: WebhookMessage) -> None:
     """Sends a message at once, also one that was sent or given up. Raises `MessageInFlight`."""
-    if not repeat(WebhookMessage.objects.filter(pk=message.pk)):
+    if not WebhookMessage.objects.filter(pk=message.pk).send_again(keep_for=GIVE_UP_AFTER):
         raise MessageInFlight
 
 
 @in_one_transaction
 def send_span_again(webhook: Webhook, *, since: datetime, until: datetime) -> int:
     """Sends the webhook's messages of a span of time again, in order for each booking. Returns how many."""
-    return repeat(messages_of_span(webhook, since=since, until=until))
+    return messages_of_span(webhook, since=since, until=until).send_again(keep_for=GIVE_UP_AFTER)
 
 
-def messages_of_span(webhook: Webhook, *, since: datetime, until: datetime) -> QuerySet[WebhookMessage]:
+def messages_of_span(webhook: Webhook, *, since: datetime, until: datetime) -> MessageQuerySet:
     """The messages that were made in a span, besides pings and those that wait by themselves."""
     done = [WebhookMessage.State.SENT, WebhookMessage.State.GIVEN_UP]
     # No index has their times, which rise with their ids.
     ids = range_of(webhook.messages.all(), since=since, until=until)
     made = webhook.messages.filter(pk__range=ids, created_at__gte=since, created_at__lt=until, state__in=done)
     return made.exclude(kind=PING)
-
-
-def repeat(messages: QuerySet[WebhookMessage]) -> int:
-    now = timezone.now()
-    return messages.filter(lease=None).update(
-        state=WebhookMessage.State.WAITING,
-        due_at=now,
-        give_up_at=now + GIVE_UP_AFTER,
-        attempts=0,
-        repeats=F("repeats") + 1,
-        error="",
-        sent_at=None,
-    )
 
 
 @in_one_transaction

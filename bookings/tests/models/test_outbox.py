@@ -40,7 +40,7 @@ def test_mail_was_sent_at_a_time_and_no_other_has_one(values):
 def test_request_for_links_was_answered_at_a_time_and_no_other_has_one(values):
     request_links("ada@example.org")
 
-    refused(lambda: LinkRequest.objects.update(**values), "link_request_sent_has_time")
+    refused(lambda: LinkRequest.objects.update(**values), "linkrequest_sent_has_time")
 
 
 def test_entry_takes_a_booking_from_one_person():

@@ -38,7 +38,7 @@ def test_entry_is_told_to_a_webhook_once(webhook):
 def test_message_was_sent_at_a_time_and_no_other_has_one(webhook, values):
     ping(webhook)
 
-    refused(lambda: WebhookMessage.objects.update(**values), "webhook_message_sent_has_time")
+    refused(lambda: WebhookMessage.objects.update(**values), "webhookmessage_sent_has_time")
 
 
 @pytest.mark.parametrize(

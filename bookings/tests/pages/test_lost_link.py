@@ -7,7 +7,8 @@ from email import message_from_bytes
 
 import pytest
 from django.core import mail as outbox
-from django.test import Client
+from django.template import engines
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from accounts.models import AttemptCounter
@@ -121,6 +122,25 @@ def test_large_number_of_bookings_has_the_latest(client):
     text, _ = written()
 
     assert (link_of(made[1]) in text, link_of(made[0]) in text) == (True, False)
+
+
+@pytest.mark.parametrize(("language", "subject"), [("de", "Deine Links"), ("en", "Yours")])
+def test_operators_template_for_one_language_comes_before_that_for_all(
+    client, gala, settings, tmp_path, language, subject
+):
+    for folder, text in {"bookings/mail": "Yours", "de/bookings/mail": "Deine\n Links"}.items():
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "links_subject.txt").write_text(text)
+    [template] = settings.TEMPLATES
+    BookingFactory(event=gala, email=ADA)
+    Booking.objects.update(language=language)
+    ask(client)
+
+    with override_settings(TEMPLATES=[{**template, "DIRS": [tmp_path]}]):
+        sent = compose_links(LinkRequest.objects.get())
+    engines._templates = None
+
+    assert sent.subject == subject
 
 
 @pytest.mark.django_db(transaction=True)

@@ -17,13 +17,14 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.epochs import with_epochs
 from bookings.services.events import cancel_event, change_event
 from bookings.services.links import link_to
-from bookings.services.messages import Message, compose, main_fact, one_line
+from bookings.services.messages import Message, compose, main_fact
 from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.voiding import void_tickets
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.mail_server import read_all
 from bookings.tests.written_mails import calendar_of, files, written
+from ticks.text import one_line
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("mails_on")]
 
@@ -535,7 +536,7 @@ def test_both_mails_of_a_transfer_have_identities_of_their_own(ada, admin_user):
     transfer_booking(ada, holder=Holder("Grace", "", "grace@example.org"), actor=admin_user)
     read_all()
 
-    assert len({Message(mail).message_id() for mail in Mail.objects.all()}) == 2
+    assert len({Message(mail).identity() for mail in Mail.objects.all()}) == 2
 
 
 @pytest.mark.parametrize("name", ["A\r\nBcc: all@example.org", "A\nB", "A\x00B", "A\u2028B", "A\u202eB", "A\x0bB"])
