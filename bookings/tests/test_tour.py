@@ -85,6 +85,8 @@ async def book(tour, body, token):
     loop = asyncio.get_running_loop()
     worker = Worker(FastPath, queue(), keep_up=None)
     worker.loop, worker.fast_path = loop, FastPath(loop, worker.threads)
+    # The first booking connects the only thread. Another might have to connect for the second one.
+    worker.queue.threads = 1
     worker.queue.start()
     # The first one loads the routes and fills caches.
     await worker.__rsgi__(scope_of_booking(body, token, key="first"), Protocol(body))

@@ -36,6 +36,9 @@ class Client(threading.Thread):
                 self.connection = self.connection or dial(self.port)
             except ConnectionRefusedError:
                 return
+            except ConnectionResetError:
+                self.counts["broken"] += 1
+                continue
             try:
                 self.connection.sendall(BOOKING)
                 status, headers, body = answer_of(self.connection)
