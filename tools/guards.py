@@ -905,7 +905,7 @@ GUARDS = [
     ),
     Guard(
         "webhooks: an IPv4 address within IPv6 is checked",
-        "ticks/outbound.py",
+        "ticks/public_urls.py",
         "if inner is not None:",
         "if False:",
         "ticks/tests/test_outbound.py",

@@ -16,7 +16,7 @@ from bookings.tests.mail_server import by_mail, wait_until
 from bookings.tests.receiver import Receiver, slow, subscribe
 from bookings.tests.test_deliver import output_of
 from bookings.webhooks import WebhookMessage
-from ticks.outbound import PRIVATE
+from ticks.public_urls import PRIVATE
 from ticks.tests.served import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from ticks import outbound
+from ticks.public_urls import NOT_HTTPS, PRIVATE, is_public
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ class Trickle:
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
 def test_public_addresses_are_asked(address):
-    assert outbound.is_public(ip_address(address))
+    assert is_public(ip_address(address))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_public_addresses_are_asked(address):
     ],
 )
 def test_other_addresses_are_not(address):
-    assert not outbound.is_public(ip_address(address))
+    assert not is_public(ip_address(address))
 
 
 @pytest.mark.parametrize("url", ["https://localhost:{port}/", "https://127.1:{port}/", "https://2130706433:{port}/"])
@@ -78,7 +79,7 @@ def test_name_of_a_private_address_is_not_asked(url):
     assert isinstance(error, aiohttp.ClientError)
     assert server.asked == 0
     if "localhost" in url:
-        assert outbound.fault_of(error) == outbound.PRIVATE
+        assert outbound.fault_of(error) == PRIVATE
 
 
 def test_each_connection_is_checked_and_not_what_a_name_led_to_before():
@@ -99,7 +100,7 @@ def test_address_that_was_allowed_earlier_is_not_asked_any_more():
 
     error, _ = server.ask("http://127.0.0.1:{port}/")
 
-    assert str(error) == outbound.NOT_HTTPS
+    assert str(error) == NOT_HTTPS
     assert server.asked == 0
 
 

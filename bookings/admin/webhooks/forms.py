@@ -11,7 +11,7 @@ from bookings.services.webhooks.subscriptions import Terms
 from events.models import Event
 from ticks.formatting import usual_zone
 from ticks.forms import LineField
-from ticks.outbound import fault_of_url
+from ticks.public_urls import fault_of_url
 from ticks.staff_actions import ActionForm
 
 OVERLAPS = [

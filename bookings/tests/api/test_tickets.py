@@ -290,10 +290,10 @@ def test_tickets_cost_the_same_for_any_number(staff, event, tickets, route, djan
 
 
 @pytest.mark.embedded
-def test_server_loads_no_library_for_files_before_the_first_one():
+def test_server_loads_no_library_for_files_before_the_first_one_and_none_for_deliveries():
     code = (
         "import sys, django; django.setup(); import ticks.urls;"
-        "print({'reportlab', 'icalendar', 'segno', 'PIL'} & {*sys.modules})"
+        "print({'reportlab', 'icalendar', 'segno', 'PIL', 'aiohttp'} & {*sys.modules})"
     )
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "ticks.settings"}
 
