@@ -6,7 +6,7 @@ The cursor of a webhook is its place in the change feed, so nothing of a booking
 from datetime import timedelta
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, ExpressionWrapper, F, OuterRef, Q
 from django.utils import timezone
 
 from bookings.enums import LedgerKind
@@ -68,8 +68,11 @@ class Webhook(models.Model):
 class MessageQuerySet(OutgoingQuerySet):
     def sendable(self):
         """The waiting messages that no earlier one of their lane holds up."""
-        same = {"webhook": OuterRef("webhook"), "lane": OuterRef("lane")}
-        earlier = self.model.objects.waiting().filter(**same, sequence__lt=OuterRef("sequence"))
+        # The sum keeps the database from looking for earlier ones by webhook, among all that it has: MariaDB did so for
+        # each message while its statistics were of a time when there were few.
+        webhook = ExpressionWrapper(F("webhook_id") + 0, models.BigIntegerField())
+        in_lane = self.model.objects.waiting().filter(lane=OuterRef("lane"), sequence__lt=OuterRef("sequence"))
+        earlier = in_lane.alias(its_webhook=webhook).filter(its_webhook=OuterRef("webhook_id"))
         return self.waiting().filter(~Exists(earlier))
 
 
@@ -103,8 +106,8 @@ class WebhookMessage(Outgoing):
         constraints = [
             *Outgoing.Meta.constraints,
             # An entry is told to a webhook once, even if two processes read the feed at the same time. The lane is
-            # second, so that this also finds a lane's messages in order.
-            models.UniqueConstraint(fields=["webhook", "lane", "sequence"], name="webhook_message_unique"),
+            # first, so that this also finds the earlier messages of a lane (`sendable`).
+            models.UniqueConstraint(fields=["lane", "webhook", "sequence"], name="webhook_message_unique"),
         ]
 
     def __str__(self):

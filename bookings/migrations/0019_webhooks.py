@@ -105,7 +105,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='webhookmessage',
-            constraint=models.UniqueConstraint(fields=('webhook', 'lane', 'sequence'), name='webhook_message_unique'),
+            constraint=models.UniqueConstraint(fields=('lane', 'webhook', 'sequence'), name='webhook_message_unique'),
         ),
         migrations.AddConstraint(
             model_name='webhookmessage',
