@@ -47,6 +47,13 @@ def subscribe(name: str, url: str, event=None, *, from_beginning: bool = False):
     return create_webhook(Terms(name, url, event, []), from_beginning=from_beginning)[0]
 
 
+def forget_webhooks() -> None:
+    from bookings.webhooks import Webhook, WebhookMessage
+
+    WebhookMessage.objects.all().delete()
+    Webhook.objects.all().delete()
+
+
 def measure_reading(actor, url: str, *, entries: int) -> float:
     """Seconds to pass so many entries of other events than the one that a webhook asks for."""
     from bookings.services.events import open_event
@@ -54,6 +61,7 @@ def measure_reading(actor, url: str, *, entries: int) -> float:
     from bookings.webhooks import WebhookMessage
     from tools.bench.fill import fill
 
+    forget_webhooks()
     event = open_event({"name": "Asked for", "total_tickets": 1}, actor=actor)
     for _ in range(EVENTS):
         fill(bookings=entries // EVENTS, actor=actor)
@@ -70,11 +78,10 @@ def measure_reading(actor, url: str, *, entries: int) -> float:
 def measure_sending(actor, urls: list[str], *, messages: int) -> float:
     """Seconds until the last of these receivers has taken so many messages, each about a booking of its own."""
     from bookings.services.webhooks.delivery import WebhookDelivery
-    from bookings.webhooks import Webhook, WebhookMessage
+    from bookings.webhooks import WebhookMessage
     from tools.bench.fill import fill
 
-    WebhookMessage.objects.all().delete()
-    Webhook.objects.all().delete()
+    forget_webhooks()
     webhooks = [subscribe(url, url) for url in urls]
     fill(bookings=messages, actor=actor)
     began, is_done = time.time(), threading.Event()
