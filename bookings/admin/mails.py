@@ -7,7 +7,7 @@ from bookings.outbox import MAX_MAIL_NOTE, MailOptions
 from bookings.services.audiences import Audience
 from ticks.formatting import counted
 from ticks.forms import LinesField
-from ticks.staff_actions import Action
+from ticks.staff_actions import StaffAction
 
 MAX_NAMED = 8
 MAILS_ARE_OFF = "Nobody will be told: this installation sends no mails."
@@ -15,7 +15,7 @@ AS_CHOSEN = "Nobody will be told, as you have chosen."
 NOBODY = "Nobody will be told by mail."
 
 
-class TellsHolders(Action):
+class TellsHolders(StaffAction):
     """An action of which holders are told by mail. Its page says who they are, and asks for a note and whether nobody
     is to be told. `preview` fills the audience; `carry_out` hands the options to its service."""
 
@@ -43,7 +43,7 @@ class TellsHolders(Action):
             return MailOptions(is_silent=True)
         return MailOptions(values["mail_note"]) if values.get("mail_note") else None
 
-    def told(self, form):
+    def recipients(self, form):
         if not settings.MAIL_ENABLED:
             return [MAILS_ARE_OFF]
         if form.cleaned_data["tells_nobody"]:

@@ -1,9 +1,6 @@
 """What a holder can do: give tickets back, and correct the mail address. Each is previewed and confirmed."""
 
-import secrets
-
 from django import forms
-from django.shortcuts import render
 from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from bookings.commands import Cancel
@@ -15,18 +12,14 @@ from bookings.services.cancellation import Cancellation, cancel_tickets, find_ca
 from bookings.services.correction import correct_address
 from bookings.services.inventory import simulate
 from bookings.services.transfer import Holder, changes_to, transfer_command
+from ticks.actions import Action, ActionForm, Preview, Report, new_key
 from ticks.forms import EmailField, WholeNumberField
 from ticks.parsing import MAX_TICKETS
-from ticks.staff_actions import Action, ActionForm, Preview, Report
 from ticks.text import MAX_NAME
 
 
 def counting(text: str, number: int) -> str:
     return text % {"number": number}
-
-
-def new_key() -> str:
-    return secrets.token_hex(16)
 
 
 class HolderForm(ActionForm):
@@ -45,9 +38,6 @@ class HolderAction(Action):
 
     template = "bookings/holder/action.html"
     subject: Booking
-
-    def __init__(self, request, booking: Booking):
-        super().__init__(request, booking, model_admin=None)
 
     def address(self):
         return booking_address(self.subject.reference)
@@ -69,9 +59,8 @@ class HolderAction(Action):
     def is_waiting(self) -> bool:
         return self.subject.status == BookingStatus.WAITLISTED
 
-    def page(self, form, lines=(), told=()):
-        context = {"booking": self.subject, "action": self, "form": form, "lines": [line for line in lines if line]}
-        return render(self.request, self.template, context)
+    def context(self, form, lines):
+        return {"booking": self.subject, **super().context(form, lines)}
 
 
 class GiveBackForm(HolderForm):

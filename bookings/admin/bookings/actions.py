@@ -20,16 +20,17 @@ from bookings.services.transfer import Holder, changes_to, transfer_booking, tra
 from bookings.services.voiding import void_tickets
 from bookings.services.waitlist import move_in_waitlist, moves, serve_out_of_turn
 from events.models import Event
+from ticks.actions import ActionForm, Preview, Report
 from ticks.formatting import counted
 from ticks.forms import WholeNumberField
 from ticks.languages import language_name
 from ticks.parsing import parse_id
-from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAction
+from ticks.staff_actions import SelectionAction, StaffAction
 
 ALL_CANCELLED = "There is nothing to cancel: all selected bookings are cancelled already."
 
 
-class BookingAction(Action):
+class BookingAction(StaffAction):
     subjects = Booking.objects.select_related("event", "user")
 
     def address(self):

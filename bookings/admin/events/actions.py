@@ -26,8 +26,9 @@ from bookings.services.events import (
 from bookings.services.inventory import simulate
 from bookings.services.notifications import recipient
 from events.models import Event
+from ticks.actions import ActionForm, Preview, Report, Table
 from ticks.formatting import counted, format_time
-from ticks.staff_actions import Action, ActionForm, Preview, Report, Table
+from ticks.staff_actions import StaffAction
 
 WAIT_FOR_TICKETS = "Bookings that wait keep their places and are still served when tickets come back."
 WAIT_UNTIL_OPEN = (
@@ -37,7 +38,7 @@ WAIT_UNTIL_OPEN = (
 NO_ACCOUNT = "There is no active account of this name or mail address; leave it empty to book for a guest."
 
 
-class EventAction(Action):
+class EventAction(StaffAction):
     subjects = Event.objects.all()
 
     def address(self):

@@ -20,10 +20,11 @@ from bookings.exceptions import KeyReused
 from bookings.services.events import new_event_fields, open_events
 from bookings.services.idempotency import EventReceipt, KeyedRequest
 from events.models import EDITABLE_FIELDS, Event, default_time_zone
+from ticks.actions import ActionForm, Preview, Report, Table
 from ticks.formatting import counted
 from ticks.forms import LinesField
 from ticks.sheets import unescape_formulas
-from ticks.staff_actions import Action, ActionForm, Preview, Report, Table
+from ticks.staff_actions import StaffAction
 
 # The form proposes it, so that nobody forgets to limit a booking.
 PROPOSED_LIMIT = 10
@@ -62,7 +63,7 @@ class OnceForm(ActionForm):
     rows: dict[int, dict]
 
 
-class AddEvents(Action):
+class AddEvents(StaffAction):
     permission = "events.add_event"
     log_message: str
 

@@ -27,8 +27,8 @@ from bookings.services.announcements import (
 )
 from bookings.services.audiences import Audience, is_muted
 from bookings.services.notifications import Recipient
+from ticks.actions import ActionForm, Preview, Report
 from ticks.forms import LineField, LinesField
-from ticks.staff_actions import ActionForm, Preview, Report
 from ticks.text import MAX_SUBJECT
 
 log = logging.getLogger("bookings.mails")

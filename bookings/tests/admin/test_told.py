@@ -37,8 +37,8 @@ def gala(box_office):
 
 def told(response) -> list[str]:
     content = response.content.decode()
-    assert ("Who will be told" in content) == bool(response.context["told"])
-    return response.context["told"]
+    assert ("Who will be told" in content) == bool(response.context["recipients"])
+    return response.context["recipients"]
 
 
 TRANSFER = {"first_name": "Lise", "last_name": "Meitner", "email": "lise@example.org"}
