@@ -20,6 +20,7 @@ from ticks.exceptions import Refusal
 
 CHANGED = gettext_noop("This changed since you looked. Below is what would happen now; confirm again if it still fits.")
 NOT_SHOWN = gettext_noop("Nothing was done yet. Below is what will happen with what you typed; confirm it if it fits.")
+KEY_REUSED = "idempotency_key_reused"
 # Each code of the services has a sentence for people here. Holders see it translated.
 MESSAGES = {
     OutcomeUnknown.code: gettext_noop(
@@ -28,7 +29,7 @@ MESSAGES = {
     "idempotency_key_in_flight": gettext_noop(
         "This is being done already. Send it again in a second to see how it went."
     ),
-    "idempotency_key_reused": gettext_noop(
+    KEY_REUSED: gettext_noop(
         "This page was confirmed already, with other input. Look whether you want this as well, and confirm again."
     ),
 }
@@ -94,6 +95,18 @@ class ActionForm(forms.Form):
 
 def new_key() -> str:
     return secrets.token_hex(16)
+
+
+class KeyedForm(ActionForm):
+    """A form whose idempotency key is drawn with the page, so that a page that is sent twice is carried out once."""
+
+    key = forms.CharField(min_length=16, max_length=64, widget=forms.HiddenInput)
+
+    def refuse(self, refusal):
+        if refusal.code == KEY_REUSED:
+            # The user went back and typed something else. If that is confirmed, it is carried out as well.
+            self.data["key"] = new_key()
+        super().refuse(refusal)
 
 
 class Action:

@@ -5,14 +5,14 @@ from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from bookings.commands import Cancel
 from bookings.enums import BookingStatus
-from bookings.exceptions import AlreadyCancelled, InvalidTerms, KeyReused, PersonLimit
+from bookings.exceptions import AlreadyCancelled, InvalidTerms, PersonLimit
 from bookings.models import Booking
 from bookings.pages.access import booking_address
 from bookings.services.cancellation import Cancellation, cancel_tickets, find_cancellation
 from bookings.services.correction import correct_address
 from bookings.services.inventory import simulate
 from bookings.services.transfer import Holder, changes_to, transfer_command
-from ticks.actions import Action, ActionForm, Preview, Report, new_key
+from ticks.actions import Action, KeyedForm, Preview, Report, new_key
 from ticks.forms import EmailField, WholeNumberField
 from ticks.parsing import MAX_TICKETS
 from ticks.text import MAX_NAME
@@ -20,17 +20,6 @@ from ticks.text import MAX_NAME
 
 def counting(text: str, number: int) -> str:
     return text % {"number": number}
-
-
-class HolderForm(ActionForm):
-    # The idempotency key is drawn with the page, so that a page that is sent twice does nothing twice.
-    key = forms.CharField(min_length=16, max_length=64, widget=forms.HiddenInput)
-
-    def refuse(self, refusal):
-        if isinstance(refusal, KeyReused):
-            # The holder went back and typed something else. If that is confirmed, it is done as well.
-            self.data["key"] = new_key()
-        super().refuse(refusal)
 
 
 class HolderAction(Action):
@@ -63,7 +52,7 @@ class HolderAction(Action):
         return {"booking": self.subject, **super().context(form, lines)}
 
 
-class GiveBackForm(HolderForm):
+class GiveBackForm(KeyedForm):
     refused_fields = {"ticketsToCancel": "tickets"}
 
     tickets = WholeNumberField(
@@ -176,7 +165,7 @@ class GiveBack(HolderAction):
         return Report([counting(now, left)])
 
 
-class AddressForm(HolderForm):
+class AddressForm(KeyedForm):
     email = EmailField(
         max_length=MAX_NAME,
         label=gettext_lazy("Mail address"),
