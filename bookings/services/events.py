@@ -119,7 +119,9 @@ def change_event(
     )
     now = timezone.now()
     notes = [Note(LedgerKind.EDITED, edit_summary(event, changes), actor=actor)] if changes else []
-    work = apply(event, [*notes, terms], now=now, mails=mails and mails._replace(changes=told_changes(event, changes)))
+    work = apply(
+        event, [*notes, terms], now=now, mails=mails and mails._replace(changes=notified_changes(event, changes))
+    )
     for name, value in changes.items():
         setattr(event, name, value)
     refuse_empty_sales_window(event.sales_start, event.sales_end)
@@ -235,8 +237,8 @@ def cancel_next_bookings(event: Event) -> bool:
     return True
 
 
-def told_changes(event: Event, changes: dict) -> list[tuple]:
-    """The changes that holders are told of: each field with its old and its new value."""
+def notified_changes(event: Event, changes: dict) -> list[tuple]:
+    """The changes that holders are notified of: each field with its old and its new value."""
     return [
         (name, *map(json_value, (getattr(event, name), changes[name]))) for name in NOTIFIED_FIELDS if name in changes
     ]

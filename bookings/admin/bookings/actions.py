@@ -178,10 +178,10 @@ class TransferBooking(TellsHolders, BookingAction):
 
 def recipients_of_transfer(booking: Booking, holder: Holder) -> list[Recipient]:
     """The new holder, and the former one if the booking goes to another person."""
-    told = [recipient(holder.first_name, holder.last_name, holder.email, None)]
+    recipients = [recipient(holder.first_name, holder.last_name, holder.email, None)]
     if not holder.is_same and holder.email != booking.email:
-        told.append(present_holder(booking))
-    return told
+        recipients.append(present_holder(booking))
+    return recipients
 
 
 class VoidForm(ActionForm):
