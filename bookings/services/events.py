@@ -18,6 +18,7 @@ from bookings.outbox import NOTIFIED_FIELDS, MailOptions, json_value
 from bookings.services import sql
 from bookings.services.idempotency import EventReceipt, once
 from bookings.services.inventory import apply, lock_event
+from bookings.services.notifications import mute_event
 from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.db.transactions import in_one_transaction
@@ -49,6 +50,15 @@ def open_events(rows: list[dict], *, actor: User) -> list[Event]:
     """Creates all these events as `open_event` does, or none of them. Raises `InvalidTerms`."""
     now = timezone.now()
     return [insert_event(fields, actor=actor, now=now) for fields in rows]
+
+
+@in_one_transaction
+def open_muted_event(fields: dict, *, actor: User) -> Event:
+    """Creates an event as `open_event` does. Nobody is notified of anything about it until `skip_to_end`, since nobody
+    can read its first entry before it is muted. Raises `InvalidTerms`."""
+    event = insert_event(fields, actor=actor, now=timezone.now())
+    mute_event(event.pk)
+    return event
 
 
 def insert_event(fields: dict, *, actor: User, now: datetime) -> Event:
