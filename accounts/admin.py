@@ -22,12 +22,13 @@ from accounts.links import invite, undelivered_invitation
 from accounts.mails import queue_mail
 from accounts.models import AccountMail, User, username_key
 from accounts.services import Logins, end_logins, end_sessions, logins_of, may_end_logins, note_new_email
+from ticks.actions import Preview, Report
 from ticks.db.fields import ExactEmailField
 from ticks.formatting import ago, counted
 from ticks.forms import EmailField, LineField
 from ticks.languages import language_name
 from ticks.parsing import find, parse_id
-from ticks.staff_actions import Action, Preview, Report, SelectionAction, SelectionActions, action_view
+from ticks.staff_actions import SelectionAction, SelectionActions, StaffAction, action_view
 from ticks.text import normalise_email
 
 DEACTIVATE = (
@@ -112,7 +113,7 @@ class EndLogins(EndLoginsOfSelection):
         return reverse("admin:accounts_user_change", args=[self.subject[0].pk])
 
 
-class InviteAgain(Action):
+class InviteAgain(StaffAction):
     name, title, button = "invite", "Send the invitation again", "Send the mail"
     permission = "accounts.change_user"
     subjects = User.objects

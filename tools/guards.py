@@ -1005,7 +1005,7 @@ GUARDS = [
     ),
     Guard(
         "only what was shown is done",
-        "ticks/staff_actions.py",
+        "ticks/actions.py",
         "if is_confirmed and shown == stamp and",
         "if is_confirmed and",
         "bookings/tests/admin/test_event_actions.py "

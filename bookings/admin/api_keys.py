@@ -20,10 +20,11 @@ from accounts.exceptions import ApiKeyRevoked
 from accounts.models import ApiKey, Scope, User
 from bookings.admin.fields import MomentField
 from events.models import Event
+from ticks.actions import ActionForm, Preview, Report
 from ticks.formatting import ago, badge, counted, exact_time, time_tag, usual_zone
 from ticks.forms import LineField
 from ticks.parsing import parse_id
-from ticks.staff_actions import Action, ActionForm, PageAdmin, Preview, Report, action_view
+from ticks.staff_actions import PageAdmin, StaffAction, action_view
 
 MAX_EVENTS = 100
 PROPOSED_DAYS = 365
@@ -86,7 +87,7 @@ class MakeKeyForm(ActionForm):
         return expires
 
 
-class MakeKey(Action):
+class MakeKey(StaffAction):
     name, title, button = "add", "Add API key", "Add the key"
     permission = "accounts.add_apikey"
     form_class = MakeKeyForm
@@ -161,7 +162,7 @@ class MakeKey(Action):
         return TemplateResponse(self.request, "bookings/admin/api_key_made.html", context)
 
 
-class RevokeKey(Action):
+class RevokeKey(StaffAction):
     name, title, button = "revoke", "Revoke", "Revoke the key"
     permission = "accounts.revoke_apikey"
     subjects = ApiKey.objects.select_related("account")

@@ -1,23 +1,20 @@
 """What a holder can do: give tickets back, and correct the mail address. Each is previewed and confirmed."""
 
-import secrets
-
 from django import forms
-from django.shortcuts import render
 from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from bookings.commands import Cancel
 from bookings.enums import BookingStatus
-from bookings.exceptions import AlreadyCancelled, InvalidTerms, KeyReused, PersonLimit
+from bookings.exceptions import AlreadyCancelled, InvalidTerms, PersonLimit
 from bookings.models import Booking
 from bookings.pages.access import booking_address
 from bookings.services.cancellation import Cancellation, cancel_tickets, find_cancellation
 from bookings.services.correction import correct_address
 from bookings.services.inventory import simulate
 from bookings.services.transfer import Holder, changes_to, transfer_command
+from ticks.actions import Action, KeyedForm, Preview, Report, new_key
 from ticks.forms import EmailField, WholeNumberField
 from ticks.parsing import MAX_TICKETS
-from ticks.staff_actions import Action, ActionForm, Preview, Report
 from ticks.text import MAX_NAME
 
 
@@ -25,29 +22,11 @@ def counting(text: str, number: int) -> str:
     return text % {"number": number}
 
 
-def new_key() -> str:
-    return secrets.token_hex(16)
-
-
-class HolderForm(ActionForm):
-    # The idempotency key is drawn with the page, so that a page that is sent twice does nothing twice.
-    key = forms.CharField(min_length=16, max_length=64, widget=forms.HiddenInput)
-
-    def refuse(self, refusal):
-        if isinstance(refusal, KeyReused):
-            # The holder went back and typed something else. If that is confirmed, it is done as well.
-            self.data["key"] = new_key()
-        super().refuse(refusal)
-
-
 class HolderAction(Action):
     """Goes through form, preview and confirmation as the staff's actions do."""
 
     template = "bookings/holder/action.html"
     subject: Booking
-
-    def __init__(self, request, booking: Booking):
-        super().__init__(request, booking, model_admin=None)
 
     def address(self):
         return booking_address(self.subject.reference)
@@ -69,12 +48,11 @@ class HolderAction(Action):
     def is_waiting(self) -> bool:
         return self.subject.status == BookingStatus.WAITLISTED
 
-    def page(self, form, lines=(), told=()):
-        context = {"booking": self.subject, "action": self, "form": form, "lines": [line for line in lines if line]}
-        return render(self.request, self.template, context)
+    def context(self, form, lines):
+        return {"booking": self.subject, **super().context(form, lines)}
 
 
-class GiveBackForm(HolderForm):
+class GiveBackForm(KeyedForm):
     refused_fields = {"ticketsToCancel": "tickets"}
 
     tickets = WholeNumberField(
@@ -187,7 +165,7 @@ class GiveBack(HolderAction):
         return Report([counting(now, left)])
 
 
-class AddressForm(HolderForm):
+class AddressForm(KeyedForm):
     email = EmailField(
         max_length=MAX_NAME,
         label=gettext_lazy("Mail address"),

@@ -12,8 +12,7 @@ from django.utils import timezone
 from accounts.models import LoginSession, User, hash_of
 from accounts.tokens import access_token, new_refresh_id
 from bookings.models import Booking, LedgerEntry
-from bookings.services.events import insert_event
-from bookings.services.notifications import mute_event
+from bookings.services.events import open_muted_event
 from events.models import EDITABLE_FIELDS, Event
 from ticks.db.transactions import in_one_transaction
 
@@ -47,15 +46,7 @@ def open_copy(event: Event) -> Event:
         "Not for sale. A rehearsal by made-up buyers; what is booked here is deleted when it ends "
         f"({secrets.token_hex(4)})."
     )
-    return insert_muted(fields, owner=owner)
-
-
-@in_one_transaction
-def insert_muted(fields: dict, *, owner: User) -> Event:
-    """Nobody is told anything of the copy, since nobody can read its first entry before it is muted."""
-    copy = insert_event(fields, actor=owner, now=timezone.now())
-    mute_event(copy.pk)
-    return copy
+    return open_muted_event(fields, actor=owner)
 
 
 def make_buyers(number: int) -> list[tuple[int, str]]:

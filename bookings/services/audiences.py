@@ -1,4 +1,4 @@
-"""Who will be told of something by mail, as far as that is known before it happens."""
+"""Who will be notified of something by mail, as far as that is known before it happens."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ MAX_READ = 10_000
 
 @dataclass(slots=True)
 class Audience:
-    """The people who will be told: the name of each by address, so that nobody counts twice. Bookings without an
+    """The people who will be notified: the name of each by address, so that nobody counts twice. Bookings without an
     address, those that were looked at, and those that were too many for it are counted."""
 
     people: dict[str, str] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Audience:
         return max(0, MAX_READ - self.read)
 
     def add(self, event: Event, people: Collection[Recipient], *, unread: int = 0) -> None:
-        """Adds people who are told something of an event, unless nobody is told anything of it."""
+        """Adds people who are notified of something about an event, unless nobody is notified of anything about it."""
         self.read += len(people)
         if is_muted(event):
             return
@@ -43,7 +43,7 @@ class Audience:
         self.unread += unread
 
     def add_forecast(self, forecast: EventWork, *, new: Recipient | None = None) -> None:
-        """Adds whoever is told of the ledger entries that a preview foresees. `new` is for whom it books."""
+        """Adds whoever is notified of the ledger entries that a preview foresees. `new` is for whom it books."""
         entries = (entry for outcome in forecast.outcomes for entry in outcome.entries)
         claims = {id(entry.claim): entry.claim for entry in entries if entry.kind in NOTIFIED_KINDS}.values()
         people = [present_holder(claim.booking) for claim in claims if claim.booking]
@@ -71,5 +71,5 @@ def present_holder(booking: Booking) -> Recipient:
 
 
 def is_muted(event: Event) -> bool:
-    """Whether nobody is told anything of an event."""
+    """Whether nobody is notified of anything about an event."""
     return DeliveryPosition.objects.filter(event=event.pk, sequence=DeliveryPosition.NEVER).exists()

@@ -18,6 +18,7 @@ from bookings.outbox import NOTIFIED_FIELDS, MailOptions, json_value
 from bookings.services import sql
 from bookings.services.idempotency import EventReceipt, once
 from bookings.services.inventory import apply, lock_event
+from bookings.services.notifications import mute_event
 from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.db.transactions import in_one_transaction
@@ -49,6 +50,15 @@ def open_events(rows: list[dict], *, actor: User) -> list[Event]:
     """Creates all these events as `open_event` does, or none of them. Raises `InvalidTerms`."""
     now = timezone.now()
     return [insert_event(fields, actor=actor, now=now) for fields in rows]
+
+
+@in_one_transaction
+def open_muted_event(fields: dict, *, actor: User) -> Event:
+    """Creates an event as `open_event` does. Nobody is notified of anything about it until `skip_to_end`, since nobody
+    can read its first entry before it is muted. Raises `InvalidTerms`."""
+    event = insert_event(fields, actor=actor, now=timezone.now())
+    mute_event(event.pk)
+    return event
 
 
 def insert_event(fields: dict, *, actor: User, now: datetime) -> Event:
@@ -119,7 +129,9 @@ def change_event(
     )
     now = timezone.now()
     notes = [Note(LedgerKind.EDITED, edit_summary(event, changes), actor=actor)] if changes else []
-    work = apply(event, [*notes, terms], now=now, mails=mails and mails._replace(changes=told_changes(event, changes)))
+    work = apply(
+        event, [*notes, terms], now=now, mails=mails and mails._replace(changes=notified_changes(event, changes))
+    )
     for name, value in changes.items():
         setattr(event, name, value)
     refuse_empty_sales_window(event.sales_start, event.sales_end)
@@ -235,8 +247,8 @@ def cancel_next_bookings(event: Event) -> bool:
     return True
 
 
-def told_changes(event: Event, changes: dict) -> list[tuple]:
-    """The changes that holders are told of: each field with its old and its new value."""
+def notified_changes(event: Event, changes: dict) -> list[tuple]:
+    """The changes that holders are notified of: each field with its old and its new value."""
     return [
         (name, *map(json_value, (getattr(event, name), changes[name]))) for name in NOTIFIED_FIELDS if name in changes
     ]

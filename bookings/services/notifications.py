@@ -64,7 +64,7 @@ class Fact(NamedTuple):
     is_silent: bool = False
 
     @property
-    def is_told(self) -> bool:
+    def has_recipient(self) -> bool:
         return bool(self.to.email) and not self.is_silent
 
     def stored(self) -> dict:
@@ -284,7 +284,7 @@ def recipient_of(former: FormerHolder) -> Recipient:
 def queue_mails(facts: Sequence[Fact], *, now: datetime) -> None:
     """Makes mails of facts. A fact is merged into the mail that still waits for more of the same booking and person."""
     # A correction changes mails that wait, even if nobody is told of it.
-    facts = [fact for fact in facts if fact.is_told or fact.kind == FactKind.CORRECTED]
+    facts = [fact for fact in facts if fact.has_recipient or fact.kind == FactKind.CORRECTED]
     if not facts:
         return
     ids = {fact.booking_id for fact in facts}
@@ -295,7 +295,7 @@ def queue_mails(facts: Sequence[Fact], *, now: datetime) -> None:
     for fact in facts:
         if fact.kind == FactKind.CORRECTED:
             correct_waiting(fact, latest)
-        if not fact.is_told:
+        if not fact.has_recipient:
             continue
         key = (fact.booking_id, fact.to.email)
         mail = latest.get(key)

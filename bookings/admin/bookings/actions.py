@@ -20,16 +20,17 @@ from bookings.services.transfer import Holder, changes_to, transfer_booking, tra
 from bookings.services.voiding import void_tickets
 from bookings.services.waitlist import move_in_waitlist, moves, serve_out_of_turn
 from events.models import Event
+from ticks.actions import ActionForm, Preview, Report
 from ticks.formatting import counted
 from ticks.forms import WholeNumberField
 from ticks.languages import language_name
 from ticks.parsing import parse_id
-from ticks.staff_actions import Action, ActionForm, Preview, Report, SelectionAction
+from ticks.staff_actions import SelectionAction, StaffAction
 
 ALL_CANCELLED = "There is nothing to cancel: all selected bookings are cancelled already."
 
 
-class BookingAction(Action):
+class BookingAction(StaffAction):
     subjects = Booking.objects.select_related("event", "user")
 
     def address(self):
@@ -177,10 +178,10 @@ class TransferBooking(TellsHolders, BookingAction):
 
 def recipients_of_transfer(booking: Booking, holder: Holder) -> list[Recipient]:
     """The new holder, and the former one if the booking goes to another person."""
-    told = [recipient(holder.first_name, holder.last_name, holder.email, None)]
+    recipients = [recipient(holder.first_name, holder.last_name, holder.email, None)]
     if not holder.is_same and holder.email != booking.email:
-        told.append(present_holder(booking))
-    return told
+        recipients.append(present_holder(booking))
+    return recipients
 
 
 class VoidForm(ActionForm):

@@ -1,7 +1,5 @@
 """The actions of staff on an event."""
 
-import secrets
-
 from django import forms
 from django.contrib import messages
 from django.utils import timezone
@@ -12,7 +10,7 @@ from bookings.admin.events.forms import LABELS, EditForm, VersionForm, format_va
 from bookings.admin.mails import TellsHolders
 from bookings.commands import ChangeTerms
 from bookings.enums import BookingStatus, LedgerKind
-from bookings.exceptions import InvalidTerms, KeyReused, StaleVersion
+from bookings.exceptions import InvalidTerms, StaleVersion
 from bookings.models import Booking, LedgerEntry
 from bookings.outbox import NOTIFIED_FIELDS
 from bookings.services.booking import BookingRequest, book_tickets, find_booked
@@ -26,8 +24,9 @@ from bookings.services.events import (
 from bookings.services.inventory import simulate
 from bookings.services.notifications import recipient
 from events.models import Event
+from ticks.actions import KeyedForm, Preview, Report, Table, new_key
 from ticks.formatting import counted, format_time
-from ticks.staff_actions import Action, ActionForm, Preview, Report, Table
+from ticks.staff_actions import StaffAction
 
 WAIT_FOR_TICKETS = "Bookings that wait keep their places and are still served when tickets come back."
 WAIT_UNTIL_OPEN = (
@@ -37,7 +36,7 @@ WAIT_UNTIL_OPEN = (
 NO_ACCOUNT = "There is no active account of this name or mail address; leave it empty to book for a guest."
 
 
-class EventAction(Action):
+class EventAction(StaffAction):
     subjects = Event.objects.all()
 
     def address(self):
@@ -52,7 +51,7 @@ class EventAction(Action):
         return "This event is cancelled; nothing was changed." if self.subject.deleted_at else None
 
 
-class CallerForm(ActionForm):
+class CallerForm(KeyedForm):
     refused_fields = {"ticketsReserved": "tickets"}
 
     tickets = fields.tickets()
@@ -70,8 +69,6 @@ class CallerForm(ActionForm):
         ),
         widget=forms.TextInput(fields.NO_AUTOCOMPLETE),
     )
-    # The idempotency key is drawn with the page, so that a page that is sent twice books once.
-    key = forms.CharField(widget=forms.HiddenInput, max_length=64)
 
     def clean_account(self) -> User | None:
         name = self.cleaned_data["account"].strip()
@@ -89,7 +86,7 @@ class BookForCaller(TellsHolders, EventAction):
     form_class = CallerForm
 
     def initial(self):
-        return {"tickets": 1, "key": secrets.token_hex(16)}
+        return {"tickets": 1, "key": new_key()}
 
     def preview(self, form):
         forecast = simulate(self.subject, [self.booking_request(form).command()])
@@ -122,12 +119,7 @@ class BookForCaller(TellsHolders, EventAction):
         )
 
     def earlier_report(self, form):
-        try:
-            receipt = find_booked(self.booking_request(form), key=form.cleaned_data["key"])
-        except KeyReused:
-            # The user went back from the booking and typed something else. If it is confirmed, it is another booking.
-            form.data["key"] = secrets.token_hex(16)
-            raise
+        receipt = find_booked(self.booking_request(form), key=form.cleaned_data["key"])
         return self.report(receipt.booking) if receipt else None
 
     def carry_out(self, form):

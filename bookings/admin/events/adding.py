@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-import secrets
 from zoneinfo import ZoneInfo
 
 from django import forms
@@ -16,14 +15,14 @@ from django.utils.text import Truncator
 
 from bookings.admin.events.forms import LABELS, EventForm, format_value, sales_window
 from bookings.admin.formatting import event_url
-from bookings.exceptions import KeyReused
 from bookings.services.events import new_event_fields, open_events
 from bookings.services.idempotency import EventReceipt, KeyedRequest
 from events.models import EDITABLE_FIELDS, Event, default_time_zone
+from ticks.actions import KeyedForm, Preview, Report, Table, new_key
 from ticks.formatting import counted
 from ticks.forms import LinesField
 from ticks.sheets import unescape_formulas
-from ticks.staff_actions import Action, ActionForm, Preview, Report, Table
+from ticks.staff_actions import StaffAction
 
 # The form proposes it, so that nobody forgets to limit a booking.
 PROPOSED_LIMIT = 10
@@ -55,31 +54,24 @@ NO_WORDS = re.compile(r"\([^()]*\)|[^a-z0-9]")
 TITLE_IN_UTC = re.compile(r"\(UTC\)\s*$", re.IGNORECASE)
 
 
-class OnceForm(ActionForm):
-    # The idempotency key is drawn with the page, so that a page that is sent twice adds its events once.
-    key = forms.CharField(widget=forms.HiddenInput, max_length=64)
+class RowsForm(KeyedForm):
     # The fields of each event, by line number.
     rows: dict[int, dict]
 
 
-class AddEvents(Action):
+class AddEvents(StaffAction):
     permission = "events.add_event"
     log_message: str
 
     def initial(self):
-        return {"key": secrets.token_hex(16)}
+        return {"key": new_key()}
 
     def keyed_request(self, form) -> KeyedRequest:
         rows, key = list(form.rows.values()), form.cleaned_data["key"]
         return KeyedRequest.of("add events", open_events, rows, actor=self.request.user, key=key)
 
     def earlier_report(self, form):
-        try:
-            receipt = self.keyed_request(form).find()
-        except KeyReused:
-            # The user went back and typed something else. If it is confirmed, it is created as well.
-            form.data["key"] = secrets.token_hex(16)
-            raise
+        receipt = self.keyed_request(form).find()
         return self.report(receipt) if receipt else None
 
     def carry_out(self, form):
@@ -99,7 +91,7 @@ class AddEvents(Action):
         return Report([f"Created {number}: {names}."], address)
 
 
-class AddForm(EventForm, OnceForm):
+class AddForm(EventForm, RowsForm):
     @property
     def rows(self) -> dict[int, dict]:
         return {1: self.values()}
@@ -123,7 +115,7 @@ class AddEvent(AddEvents):
         return Preview(lines, fingerprint=warnings)
 
 
-class ImportForm(OnceForm):
+class ImportForm(RowsForm):
     file = forms.FileField(
         label="A file",
         required=False,
@@ -167,7 +159,7 @@ class ImportEvents(AddEvents):
         form = super().form(data, files)
         form.is_too_large = int(self.request.META.get("CONTENT_LENGTH") or 0) > settings.BODY_LIMIT
         if form.is_too_large:
-            form.data.setdefault("key", self.initial()["key"])
+            form.data.setdefault("key", new_key())
         return form
 
     def preview(self, form):

@@ -12,8 +12,9 @@ from bookings.services.events import cancel_event
 from bookings.services.inventory import simulate
 from events.exceptions import EventNotFound
 from events.models import Event
+from ticks.actions import Preview, Report
 from ticks.formatting import counted
-from ticks.staff_actions import Action, Preview, Report, SelectionAction
+from ticks.staff_actions import SelectionAction, StaffAction
 
 ALL_CANCELLED = "There is nothing to cancel: all selected events are cancelled already."
 
@@ -54,7 +55,7 @@ class CancelWholeEvent(EventEdit):
         self.model_admin.log_change(self.request, event, "Cancelled, with all its bookings.")
         freed = LedgerEntry.objects.get(event=event, booking=None, kind=LedgerKind.EVENT_CANCELLED).tickets
         lines = [f"{event} is cancelled, with all its bookings.", f"{counted(freed, 'ticket')} came back."]
-        return Report(lines, Action.address(self))
+        return Report(lines, StaffAction.address(self))
 
 
 class CancelEvents(TellsHolders, SelectionAction):

@@ -13,10 +13,10 @@ from bookings.admin.fields import MomentField, SwitchField
 from bookings.exceptions import InvalidTerms
 from bookings.services.events import new_event_fields
 from events.models import EDITABLE_FIELDS, Event, default_sales_end
+from ticks.actions import ActionForm
 from ticks.formatting import time_and_utc
 from ticks.forms import LineField, LinesField, WholeNumberField
 from ticks.parsing import is_day, read_time
-from ticks.staff_actions import ActionForm
 from ticks.zones import fault_of_zone
 
 NUMBERS = [name for name in EDITABLE_FIELDS if isinstance(Event._meta.get_field(name), models.IntegerField)]

@@ -1,7 +1,6 @@
 """The actions that write to all holders of an event, and that stop it."""
 
 import logging
-import secrets
 import smtplib
 
 from django import forms
@@ -11,7 +10,7 @@ from django.core.mail import EmailMultiAlternatives
 
 from bookings.admin.events.actions import EventAction
 from bookings.admin.mails import MAILS_ARE_OFF, counted_sentences
-from bookings.exceptions import KeyReused, NobodyToTell, TemplateFails
+from bookings.exceptions import NobodyToTell, TemplateFails
 from bookings.outbox import MAX_ANNOUNCEMENT, Announcement
 from bookings.services.announcements import (
     Letter,
@@ -27,8 +26,8 @@ from bookings.services.announcements import (
 )
 from bookings.services.audiences import Audience, is_muted
 from bookings.services.notifications import Recipient
+from ticks.actions import KeyedForm, Preview, Report, new_key
 from ticks.forms import LineField, LinesField
-from ticks.staff_actions import ActionForm, Preview, Report
 from ticks.text import MAX_SUBJECT
 
 log = logging.getLogger("bookings.mails")
@@ -39,7 +38,7 @@ LEAVES = "It begins to leave within a minute or so. The event's page shows how m
 MAX_STOPPED = 20
 
 
-class LetterForm(ActionForm):
+class LetterForm(KeyedForm):
     addressees = forms.ChoiceField(label="To whom", widget=forms.RadioSelect, choices=Announcement.Addressees.choices)
     subject = LineField(label="Subject", max_length=MAX_SUBJECT)
     text = LinesField(
@@ -49,8 +48,6 @@ class LetterForm(ActionForm):
         "begins a paragraph.",
         widget=forms.Textarea(attrs={"rows": 10}),
     )
-    # The idempotency key is drawn with the page, so that a page that is sent twice writes once.
-    key = forms.CharField(widget=forms.HiddenInput, max_length=64)
 
     def letter(self) -> Letter:
         return Letter(*(self.cleaned_data[name] for name in Letter._fields))
@@ -73,7 +70,7 @@ class WriteToHolders(EventAction):
         return MUTED if is_muted(self.subject) else None
 
     def initial(self):
-        return {"addressees": Announcement.Addressees.HOLDERS, "key": secrets.token_hex(16)}
+        return {"addressees": Announcement.Addressees.HOLDERS, "key": new_key()}
 
     def submit(self, form):
         if "test" in self.request.POST and form.is_valid():
@@ -110,14 +107,9 @@ class WriteToHolders(EventAction):
         return Preview([*counted_sentences(audience), LEAVES])
 
     def earlier_report(self, form):
-        try:
-            found = find_announcement(
-                self.subject.pk, letter=form.letter(), actor=self.request.user, key=form.cleaned_data["key"]
-            )
-        except KeyReused:
-            # The user went back and wrote something else. If it is confirmed, it is another mail.
-            form.data["key"] = secrets.token_hex(16)
-            raise
+        found = find_announcement(
+            self.subject.pk, letter=form.letter(), actor=self.request.user, key=form.cleaned_data["key"]
+        )
         return self.report(found) if found else None
 
     def carry_out(self, form):

@@ -23,9 +23,10 @@ from bookings.services.webhooks.subscriptions import (
     switch_on,
 )
 from bookings.webhooks import Webhook, WebhookMessage
+from ticks.actions import Preview, Report
 from ticks.exceptions import Refusal
 from ticks.formatting import counted, exact_time
-from ticks.staff_actions import Action, Preview, Report
+from ticks.staff_actions import StaffAction
 
 # A longer span is sent again in parts.
 MOST_REPEATED = 100_000
@@ -52,7 +53,7 @@ class SecretReport(Report):
     webhook: Webhook | None = None
 
 
-class WebhookAction(Action):
+class WebhookAction(StaffAction):
     subjects = Webhook.objects.select_related("event")
     permission = "bookings.manage_webhook"
 
@@ -82,7 +83,7 @@ class AddWebhook(WebhookAction):
     form_class = AddForm
 
     def address(self):
-        return Action.address(self)
+        return StaffAction.address(self)
 
     def initial(self):
         return {"start": AddForm.NOW}

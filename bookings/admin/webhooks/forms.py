@@ -9,10 +9,10 @@ from bookings.admin.filters import events_meant
 from bookings.enums import LedgerKind
 from bookings.services.webhooks.subscriptions import Terms
 from events.models import Event
+from ticks.actions import ActionForm
 from ticks.formatting import usual_zone
 from ticks.forms import LineField
 from ticks.public_urls import fault_of_url
-from ticks.staff_actions import ActionForm
 
 OVERLAPS = [
     (0, "At once: the former secret is known to others"),

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from bookings.services.booking import BookingRequest, book_tickets
-from bookings.services.events import change_event, open_event
-from bookings.services.notifications import mute_event, skip_to_end
+from bookings.services.events import change_event, open_muted_event
+from bookings.services.notifications import skip_to_end
 from events.models import Event
 from ticks.db.migrations import refuse_other_schema
 from ticks.formatting import usual_zone
@@ -115,9 +115,8 @@ def make_event(demo: Demo, *, admin: User, people: list[User]) -> bool:
         "total_tickets": demo.tickets,
         **demo.terms,
     }
-    event = open_event(fields, actor=admin)
-    # These people are made up, and so are their addresses.
-    mute_event(event.pk)
+    # The people who book are made up, and so are their addresses.
+    event = open_muted_event(fields, actor=admin)
     for number, tickets in enumerate(demo.bookings):
         person = people[number % len(people)]
         names = person.first_name, person.last_name, person.email

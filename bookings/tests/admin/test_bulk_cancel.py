@@ -15,8 +15,8 @@ from bookings.tests.admin.confirming import PERSONAS, as_persona, counts, lines,
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import digest_of_all_tables, statuses
 from events.models import Event
+from ticks.actions import CHANGED, NOT_SHOWN
 from ticks.db.transactions import Busy
-from ticks.staff_actions import CHANGED, NOT_SHOWN
 
 pytestmark = pytest.mark.django_db
 

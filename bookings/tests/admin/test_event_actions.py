@@ -24,8 +24,8 @@ from bookings.tests.admin.confirming import (
 )
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import digest_of_all_tables
+from ticks.actions import NOT_SHOWN
 from ticks.db.transactions import Busy, OutcomeUnknown
-from ticks.staff_actions import NOT_SHOWN
 
 # Services run inside the transaction of a test, but refuse to run inside one of a view.
 pytestmark = pytest.mark.django_db

@@ -86,7 +86,7 @@ def test_page_costs_the_same_for_any_line(box_office, waiting, django_assert_num
 # Besides session and user, the queries are the event, what the rules need for the preview, and, if somebody will be
 # told, who is told and whether the event's holders are told anything.
 PREVIEWS = {
-    "book": ({"tickets": 1, "first_name": "E", "last_name": "N", "email": "e@example.org", "key": "k"}, 4),
+    "book": ({"tickets": 1, "first_name": "E", "last_name": "N", "email": "e@example.org", "key": "k" * 32}, 4),
     "capacity": ({"version": 1, "total": 8}, 8),
     "sales": ({"version": 1, "what": "close"}, 3),
     "edit": (

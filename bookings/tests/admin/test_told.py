@@ -35,10 +35,10 @@ def gala(box_office):
     return people | {"event": event}
 
 
-def told(response) -> list[str]:
+def recipients(response) -> list[str]:
     content = response.content.decode()
-    assert ("Who will be told" in content) == bool(response.context["told"])
-    return response.context["told"]
+    assert ("Who will be told" in content) == bool(response.context["recipients"])
+    return response.context["recipients"]
 
 
 TRANSFER = {"first_name": "Lise", "last_name": "Meitner", "email": "lise@example.org"}
@@ -95,7 +95,7 @@ def test_page_says_who_will_be_told(box_office, gala, case):
 
     shown = look(box_office, gala[who], action, **typed)
 
-    assert told(shown) == expected
+    assert recipients(shown) == expected
     assert digest_of_all_tables() == before
 
 
@@ -124,7 +124,7 @@ def test_nobody_is_told_if_staff_choose_so(box_office, gala, case):
     subject, known = gala[who], Mail.objects.count()
 
     shown = look(box_office, subject, action, **typed, tells_nobody="on")
-    assert told(shown) == ["Nobody will be told, as you have chosen."]
+    assert recipients(shown) == ["Nobody will be told, as you have chosen."]
     confirm(box_office, subject, action, shown, **({"is_sure": "on"} if case == "cancel event" else {}))
     read_all()
 
@@ -148,7 +148,7 @@ def test_history_says_what_was_chosen(box_office, gala, is_silent):
 def test_note_and_silence_together_leave_the_note_out(box_office, gala):
     shown = look(box_office, gala["Ada"], "cancel", mail_note="Sorry.", tells_nobody="on")
 
-    assert told(shown) == ["Nobody will be told, as you have chosen.", "The note is left out."]
+    assert recipients(shown) == ["Nobody will be told, as you have chosen.", "The note is left out."]
 
 
 @pytest.mark.parametrize(
@@ -185,13 +185,13 @@ def test_many_are_counted(box_office):
     book(event, "Nobody", email="")
     book(event, "Again", email="p1@example.org")
 
-    assert told(look(box_office, event, "cancel")) == ["9 holders will be told by mail.", WITHOUT]
+    assert recipients(look(box_office, event, "cancel")) == ["9 holders will be told by mail.", WITHOUT]
 
 
 def test_more_than_can_be_looked_at_are_an_upper_bound(box_office, gala, monkeypatch):
     monkeypatch.setattr(audiences, "MAX_READ", 2)
 
-    assert told(look(box_office, gala["event"], "cancel")) == [
+    assert recipients(look(box_office, gala["event"], "cancel")) == [
         "Up to 4 holders will be told by mail, each address once."
     ]
 
@@ -213,14 +213,14 @@ def test_who_may_not_see_bookings_sees_no_address(client, gala):
     as_persona(client, "manager")
     Permission.objects.get(codename="view_booking").group_set.clear()
 
-    assert told(look(client, gala["event"], "capacity", total="7")) == ["2 holders will be told by mail."]
+    assert recipients(look(client, gala["event"], "capacity", total="7")) == ["2 holders will be told by mail."]
 
 
 def test_page_of_an_event_that_tells_nobody_says_so(box_office, gala):
     DeliveryPosition.objects.filter(event=gala["event"]).update(sequence=DeliveryPosition.NEVER)
 
-    assert told(look(box_office, gala["event"], "cancel")) == NOBODY
-    assert told(look(box_office, gala["Ada"], "cancel")) == NOBODY
+    assert recipients(look(box_office, gala["event"], "cancel")) == NOBODY
+    assert recipients(look(box_office, gala["Ada"], "cancel")) == NOBODY
 
 
 def test_page_says_that_mails_are_off_and_asks_for_no_note(box_office, gala, settings):
@@ -228,7 +228,7 @@ def test_page_says_that_mails_are_off_and_asks_for_no_note(box_office, gala, set
 
     shown = look(box_office, gala["Ada"], "cancel")
 
-    assert told(shown) == ["Nobody will be told: this installation sends no mails."]
+    assert recipients(shown) == ["Nobody will be told: this installation sends no mails."]
     assert "mail_note" not in shown.content.decode()
 
 
@@ -239,7 +239,7 @@ def test_bookings_of_a_list_are_cancelled_with_one_note(box_office, gala):
     rows = (gala["Ada"], gala["Kurt"], other)
 
     shown = act(box_office, "cancel_bookings", *rows, mail_note="Sorry.", stamp="")
-    assert told(shown) == [ALL, WITHOUT]
+    assert recipients(shown) == [ALL, WITHOUT]
     act(box_office, "cancel_bookings", *rows, mail_note="Sorry.", stamp=stamp_of(shown), confirm="yes")
     read_all()
 

@@ -235,7 +235,7 @@ def test_managers_write(client, gala, persona, status):
     as_persona(client, persona)
 
     assert client.get(url_of(gala, "write")).status_code == status
-    answer = client.post(url_of(gala, "write"), TYPED | {"key": "k", "confirm": "yes", "test": "yes"})
+    answer = client.post(url_of(gala, "write"), TYPED | {"key": "k" * 32, "confirm": "yes", "test": "yes"})
     assert answer.status_code == status
     assert ('href="write/"' in client.get(url_of(gala)).content.decode()) == (status == 200)
     assert not Announcement.objects.exists()

@@ -21,7 +21,7 @@ from bookings.tests.pages.visiting import (
     visitor,
 )
 from bookings.tests.state import digest_of_all_tables
-from ticks.staff_actions import CHANGED, MESSAGES, NOT_SHOWN
+from ticks.actions import CHANGED, MESSAGES, NOT_SHOWN
 
 pytestmark = pytest.mark.django_db
 FOREVER = "This cannot be undone."
