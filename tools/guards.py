@@ -246,7 +246,7 @@ GUARDS = [
     ),
     Guard(
         "an open page closes after an hour",
-        "bookings/pages/access.py",
+        "ticks/link_cookies.py",
         "salt=SALT, max_age=OPEN_SECONDS)",
         "salt=SALT)",
         "bookings/tests/pages/test_open.py -k hour",
@@ -260,8 +260,8 @@ GUARDS = [
     ),
     Guard(
         "a link's key leaves in no referrer",
-        "bookings/pages/access.py",
-        '        response["Referrer-Policy"] = "no-referrer"\n',
+        "ticks/link_cookies.py",
+        '    response["Referrer-Policy"] = "no-referrer"\n',
         "",
         "bookings/tests/pages/test_open.py -k without_its_key",
     ),

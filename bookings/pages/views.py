@@ -13,12 +13,13 @@ from accounts.throttles import HOUR, Limit, limited
 from bookings.enums import BookingStatus
 from bookings.exceptions import BookingNotFound, KeyReused, NoSuchSeat, NoTickets
 from bookings.models import Booking, show_cancelled
-from bookings.pages.access import OfLink, remember
+from bookings.pages.access import OfLink, booking_address
 from bookings.pages.actions import AddressForm, CorrectAddress, GiveBack
 from bookings.services.correction import find_corrected
 from bookings.services.links import link_key
 from bookings.services.tickets import MAX_IN_FILE, Ticket, pdf_name, tickets_of
 from ticks.formatting import local_time
+from ticks.link_cookies import remember
 from ticks.parsing import parse_id
 
 # A page shows so many tickets; a code takes a millisecond and 3 kB.
@@ -142,7 +143,7 @@ class AddressView(OfLink):
 
     def keep_open(self, response: HttpResponse, booking: Booking) -> HttpResponse:
         """The old key ended with the old address, so this browser gets the new one."""
-        return remember(response, booking.reference, link_key(booking))
+        return remember(response, link_key(booking), path=booking_address(booking.reference))
 
     def closed(self, request, reference):
         """The form may have been sent twice: the first time has closed this page to the second."""
