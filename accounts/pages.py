@@ -2,21 +2,20 @@
 
 import re
 
-from django.conf import settings
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils.translation import gettext, override
 from django.views.generic import FormView, TemplateView
 
 from accounts import links
 from accounts.exceptions import LinkNotValid
 from accounts.forms import AddressForm, CurrentPasswordForm, EmailChangeForm, NewPasswordForm
-from accounts.link_tokens import LIFETIME, Purpose, read_token
+from accounts.link_tokens import Purpose, read_token
 from accounts.throttles import CHANGE_EMAIL, LINK, MAIL, PASSWORD, limited
 from ticks.exceptions import Refusal
-from ticks.languages import language_of_header
+from ticks.languages import language_of_browser
+from ticks.link_cookies import forget, redirect_to, remember, remembered
 
-COOKIE = "account_link"
 TOKEN = re.compile(r"[\w.-]{1,1000}", re.ASCII)
 
 
@@ -24,8 +23,7 @@ class TranslatedMixin:
     """A page in the language of the browser."""
 
     def dispatch(self, request, *args, **kwargs):
-        language = language_of_header(request.headers.get("Accept-Language", "")) or settings.DEFAULT_LANGUAGE
-        with override(language):
+        with override(language_of_browser(request)):
             response = super().dispatch(request, *args, **kwargs)
             return response.render() if hasattr(response, "render") else response
 
@@ -93,12 +91,7 @@ class EmailChangePage(LoginRequiredMixin, LimitedPage):
 
 
 class LinkPage(LimitedPage):
-    """The page of a link. To open it changes nothing, since programs that look for harmful mails open links too.
-
-    The token moves from the address into a cookie for this page, and the browser to the address without it: so it gets
-    into no history and no Referer header. It is in the query string, which no log of ours has. A session would store it
-    in the database.
-    """
+    """The page of a link. To open it changes nothing, since programs that look for harmful mails open links too."""
 
     purpose: Purpose
     limits = LINK
@@ -114,7 +107,7 @@ class LinkPage(LimitedPage):
         return super().post(request, *args, **kwargs) if self.find_link() else self.refuse()
 
     def find_link(self) -> bool:
-        self.token = self.request.COOKIES.get(COOKIE, "")
+        self.token = remembered(self.request)
         try:
             self.link = read_token(self.purpose, self.token)
         except LinkNotValid:
@@ -125,22 +118,13 @@ class LinkPage(LimitedPage):
         return render(self.request, "accounts/link_not_valid.html", {"purpose": self.purpose}, status=400)
 
     def moved(self, token: str):
-        response = redirect(self.request.path)
-        response.set_cookie(
-            COOKIE,
-            token if TOKEN.fullmatch(token) else "",
-            max_age=LIFETIME,
-            path=self.request.path,
-            secure=settings.SESSION_COOKIE_SECURE,
-            httponly=True,
-            samesite="Lax",
-        )
-        return response
+        path = self.request.path
+        response = redirect_to(path)
+        # What is no token must not open the page with the token of an earlier link.
+        return remember(response, token, path=path) if TOKEN.fullmatch(token) else forget(response, path=path)
 
     def form_valid(self, form):
-        response = super().form_valid(form)
-        response.delete_cookie(COOKIE, path=self.request.path)
-        return response
+        return forget(super().form_valid(form), path=self.request.path)
 
 
 class NewPasswordPage(LinkPage):

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
+from django.utils.translation import gettext
 
 from ticks.zones import name_in
 
@@ -42,6 +43,12 @@ def usual_zone() -> ZoneInfo:
 def local_time(moment: datetime, zone: tzinfo, pattern: str) -> str:
     """A moment as the clocks of a time zone show it, with the name of that time behind it, such as CEST."""
     return f"{date_format(moment.astimezone(zone), pattern)} {name_in(zone, moment)}"
+
+
+def date_with_weekday(moment: datetime, zone: tzinfo) -> str:
+    """A date such as `Sunday, 1 December 2030, 19:30 UTC`, in the language that is active."""
+    # Translators: a date and a time in Django's letters, such as "Sunday, 1 December 2030, 19:30".
+    return local_time(moment, zone, gettext("l, j F Y, H:i"))
 
 
 def format_time(moment: datetime, now: datetime | None = None, *, zone: tzinfo | None = None) -> str:

@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 from django.conf import settings
+from django.http import HttpRequest
 from django.utils.translation import get_supported_language_variant
 from django.utils.translation.trans_real import parse_accept_lang_header
 
@@ -21,6 +22,12 @@ def language_of_header(header: str) -> str:
         except LookupError:
             continue
     return ""
+
+
+def language_of_browser(request: HttpRequest) -> str:
+    """The language of a page that is about nobody whose language is known; the default one if the browser likes none of
+    ours."""
+    return language_of_header(request.headers.get("Accept-Language", "")) or settings.DEFAULT_LANGUAGE
 
 
 def language_name(code: str) -> str:

@@ -204,7 +204,7 @@ GUARDS = [
     Guard(
         "a ticket's signature",
         "bookings/services/tickets.py",
-        "compare_digest(ticket_code(*named, secret), code)",
+        "is_signed(code, partial(ticket_code, *named))",
         "True",
         "bookings/tests/services/test_tickets.py",
     ),
@@ -226,7 +226,7 @@ GUARDS = [
     Guard(
         "a link's signature",
         "bookings/services/links.py",
-        "if booking is None or not is_link_key(booking, key):",
+        "if booking is None or not is_signed(key, partial(link_key, booking)):",
         "if booking is None:",
         "bookings/tests/services/test_links.py bookings/tests/pages/test_open.py",
     ),
@@ -246,7 +246,7 @@ GUARDS = [
     ),
     Guard(
         "an open page closes after an hour",
-        "bookings/pages/access.py",
+        "ticks/link_cookies.py",
         "salt=SALT, max_age=OPEN_SECONDS)",
         "salt=SALT)",
         "bookings/tests/pages/test_open.py -k hour",
@@ -260,8 +260,8 @@ GUARDS = [
     ),
     Guard(
         "a link's key leaves in no referrer",
-        "bookings/pages/access.py",
-        '        response["Referrer-Policy"] = "no-referrer"\n',
+        "ticks/link_cookies.py",
+        '    response["Referrer-Policy"] = "no-referrer"\n',
         "",
         "bookings/tests/pages/test_open.py -k without_its_key",
     ),

@@ -102,9 +102,14 @@ def test_link_is_taken_out_of_the_address_and_opening_it_changes_nothing(browser
     opened = browser.get(f"{page}?token={token}")
     shown = browser.get(page)
 
-    assert (opened.status_code, opened["Location"]) == (302, page)
-    cookie = opened.cookies["account_link"]
-    assert (cookie.value, cookie["path"], cookie["httponly"], cookie["samesite"]) == (token, page, True, "Lax")
+    assert (opened.status_code, opened["Location"], opened["Referrer-Policy"]) == (303, page, "no-referrer")
+    cookie = opened.cookies["ticks_link"]
+    assert (cookie.value.partition(":")[0], cookie["path"], cookie["httponly"], cookie["samesite"]) == (
+        token,
+        page,
+        True,
+        "Lax",
+    )
     assert cookie["max-age"] == 3600
     assert shown.status_code == 200
     assert token not in shown.content.decode()
@@ -117,11 +122,12 @@ def test_link_is_taken_out_of_the_address_and_opening_it_changes_nothing(browser
 
 
 def test_cookie_of_a_link_is_secure_with_https(browser, account, settings):
-    settings.SESSION_COOKIE_SECURE = True
+    settings.HTTPS = True
 
-    opened = browser.get(f"{VERIFY}?token={token_for(VERIFY, account)}")
+    opened = browser.get(f"{VERIFY}?token={token_for(VERIFY, account)}", secure=True)
 
-    assert opened.cookies["account_link"]["secure"] is True
+    assert opened.cookies["__Secure-ticks_link"]["secure"] is True
+    assert browser.get(VERIFY, secure=True).status_code == 200
 
 
 @pytest.mark.parametrize("page", LINK_PAGES)
@@ -134,7 +140,7 @@ def test_button_does_what_the_link_is_for_and_once(browser, account, page):
     response = post(browser, page, **POSTED[page])
 
     assert (response.status_code, response["Location"]) == (302, "done/")
-    assert response.cookies["account_link"].value == ""
+    assert response.cookies["ticks_link"].value == ""
     assert browser.get(f"{page}done/").status_code == 200
     account.refresh_from_db()
     assert account.has_verified_email
@@ -181,6 +187,20 @@ def test_wrong_link_is_400_and_leads_on(browser, page, query):
     assert response.status_code == 400
     assert "Ask for a new link" in response.content.decode()
     assert browser.post(page, POSTED[page]).status_code in (400, 403)
+
+
+@pytest.mark.parametrize("page", LINK_PAGES)
+def test_what_is_no_token_closes_the_page_of_an_earlier_link(browser, account, page):
+    assert browser.get(f"{page}?token={token_for(page, account)}", follow=True).status_code == 200
+
+    assert browser.get(f"{page}?token=two words", follow=True).status_code == 400
+
+
+@pytest.mark.parametrize("page", LINK_PAGES)
+def test_cookie_without_our_signature_opens_no_page(browser, account, page):
+    browser.cookies["ticks_link"] = token_for(page, account)
+
+    assert browser.get(page).status_code == 400
 
 
 def test_new_password_that_is_weak_or_differs_is_said(browser, account):

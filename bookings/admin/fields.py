@@ -1,15 +1,18 @@
 """Form fields that the forms of staff share."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, tzinfo
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from events.models import BOUNDS, default_time_zone
+from bookings.services.search import number_in
+from events.models import BOUNDS, Event, default_time_zone
 from ticks.forms import EmailField, LineField, TimeZoneInput, WholeNumberField
 from ticks.languages import language_name
 from ticks.parsing import MAX_TICKETS, OUT_OF_RANGE, is_day, read_time
+from ticks.search import fold_words, search_text
 from ticks.text import MAX_NAME
 from ticks.zones import moment_in, start_of_day
 
@@ -20,6 +23,7 @@ MAX_PERSON_NAME = 100
 MAX_ACCOUNT_NAME = 150
 # Otherwise the browser would fill in the name of the person who types.
 NO_AUTOCOMPLETE = {"autocomplete": "off"}
+MAX_EVENTS_MEANT = 10
 SWITCH_WORDS = {"yes": True, "on": True, "true": True, "1": True, "no": False, "off": False, "false": False, "0": False}
 
 
@@ -88,6 +92,45 @@ class SwitchField(forms.BooleanField):
         if switch is None:
             raise ValidationError(f"“{value}” is neither yes nor no.")
         return switch
+
+
+class EventField(forms.CharField):
+    """An event by its number or a part of its name: there are too many to choose from a list. `several` is the sentence
+    about a text that may mean several, with `%(events)s` for their numbers and names."""
+
+    # The events that the text may mean, if there are several.
+    events: Sequence[Event] = ()
+
+    def __init__(self, *, several: str, **options):
+        super().__init__(required=False, max_length=200, label="Event", **options)
+        self.several = several
+
+    def clean(self, value) -> Event | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        found = events_meant(text)
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise ValidationError("No event has this number, or this in its name.")
+        self.events = found
+        raise ValidationError(self.several, params={"events": ", ".join(f"{event.pk} ({event})" for event in found)})
+
+
+def events_meant(value: str) -> list[Event]:
+    """The event with this number or name, or some with this in their names."""
+    event = Event.objects.filter(pk=number_in(value)).first()
+    if event:
+        return [event]
+    words = fold_words(value)
+    # The search looks at venues and descriptions too. A description is long, and many events may match.
+    found = Event.objects.search(value).order_by("-pk").only("name", "date", "time_zone")
+    events = [event for event in found if all(word in search_text(event.name) for word in words)][:MAX_EVENTS_MEANT]
+    same = [event for event in events if fold_words(event.name) == words]
+    if len(events) == 1 or len(same) == 1:
+        return [Event.objects.get(pk=(same or events)[0].pk)]
+    return events
 
 
 def first_name(*, max_length: int = MAX_PERSON_NAME) -> LineField:

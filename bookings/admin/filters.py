@@ -11,16 +11,14 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from bookings.services.search import number_in
+from bookings.admin.fields import EventField
 from events.models import Event
 from ticks.formatting import usual_zone
 from ticks.parsing import EARLIEST, LATEST, MAX_SEARCH
-from ticks.search import fold_words, search_text
 from ticks.zones import start_of_day
 
 # Positions stand in the links of pages only.
 NOT_FILTERS = {*IGNORED_PARAMS, "after", "before"} - {SEARCH_VAR}
-MAX_CHOICES = 10
 
 
 def search_field(placeholder: str) -> forms.CharField:
@@ -80,36 +78,11 @@ class FilterForm(forms.Form):
 
 
 class ByEventFilterForm(FilterForm):
-    """Takes an event by its number or a part of its name as well: there are too many to choose from a list."""
+    event = EventField(several="Several events have this in their names. Type more of it, or choose one:")
 
-    event = forms.CharField(label="Event", required=False, max_length=200)
-
-    def clean_event(self) -> Event | None:
-        value = self.cleaned_data["event"].strip()
-        if not value:
-            return None
-        found = events_meant(value)
-        if len(found) == 1:
-            return found[0]
-        self.events = found
-        if not found:
-            raise forms.ValidationError("No event has this number, or this in its name.")
-        raise forms.ValidationError("Several events have this in their names. Type more of it, or choose one:")
-
-
-def events_meant(value: str) -> list[Event]:
-    """The event with this number or name, or some with this in their names."""
-    event = Event.objects.filter(pk=number_in(value)).first()
-    if event:
-        return [event]
-    words = fold_words(value)
-    # The search looks at venues and descriptions too. A description is long, and many events may match.
-    found = Event.objects.search(value).order_by("-pk").only("name", "date", "time_zone")
-    events = [event for event in found if all(word in search_text(event.name) for word in words)][:MAX_CHOICES]
-    same = [event for event in events if fold_words(event.name) == words]
-    if len(events) == 1 or len(same) == 1:
-        return [Event.objects.get(pk=(same or events)[0].pk)]
-    return events
+    @property
+    def events(self) -> Sequence[Event]:
+        return self.fields["event"].events
 
 
 class FilteredList(ChangeList):

@@ -19,6 +19,7 @@ from accounts.exceptions import ApiKeyRefused, SessionEnded
 from accounts.models import ApiKey, Scope
 from accounts.services import holders_of_sessions
 from accounts.tokens import Caller
+from bookings.api.holders import who_and_login
 from bookings.api.long_polls import LongPolls
 from bookings.api.serializers import BOOKING_FIELDS, validated_booking
 from bookings.api.views import receipt_answer, status_answer
@@ -180,10 +181,7 @@ def read_booking(head: Head, body: bytes, caller: Caller | ApiKey | None) -> Fas
         return None
     key = idempotency_key(head.headers.get("idempotency-key"))
     language = language_of_header(head.headers.get("accept-language", ""))
-    if isinstance(caller, ApiKey):
-        who, login = {"actor": caller.account}, {"api_key_id": caller.pk}
-    else:
-        who, login = {"user": caller}, {"session_id": caller and caller.session_id}
+    who, login = who_and_login(caller, caller)
     request = BookingRequest(**validated_booking(fields), **who, language=language)
     if isinstance(caller, ApiKey) and not may(caller, Scope.BOOKINGS_WRITE, request.event_id):
         return None

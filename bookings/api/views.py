@@ -10,7 +10,7 @@ from rest_framework.permissions import AllowAny
 
 from accounts.models import ApiKey, Scope
 from accounts.permissions import IsAdmin, reached_events, reaches, refuse_limited_key
-from bookings.api.holders import TOKEN, TOKEN_QUERY, OfHolder
+from bookings.api.holders import TOKEN, TOKEN_QUERY, OfHolder, who_and_login
 from bookings.api.serializers import (
     CANCELLATION,
     BookingCreateSerializer,
@@ -147,13 +147,9 @@ class BookingViewSet(OfHolder, ViewSet):
             # The browsable API shows the form of the serializer that fails, so this request needs one of its own.
             self.valid_fields()
             raise
-        if isinstance(request.auth, ApiKey):
-            if not reaches(request, fields["event_id"]):
-                raise EventNotFound
-            who, login = {"actor": request.user}, {"api_key_id": request.auth.pk}
-        else:
-            who = {"user": request.user if request.user.is_authenticated else None}
-            login = {"session_id": request.auth and request.auth.session_id}
+        if not reaches(request, fields["event_id"]):
+            raise EventNotFound
+        who, login = who_and_login(request.user if request.user.is_authenticated else None, request.auth)
         language = language_of_header(request.headers.get("Accept-Language", ""))
         receipt = book_tickets(BookingRequest(**fields, **who, language=language), key=key, **login)
         message, data, headers = receipt_answer(receipt)
@@ -214,8 +210,7 @@ class BookingViewSet(OfHolder, ViewSet):
         if fields.get("bookingId", booking.pk) != booking.pk:
             raise ValidationError({"bookingId": ["Must be the id in the URL, or be left out."]})
         actor = request.user if request.user.is_authenticated else None
-        is_key = isinstance(request.auth, ApiKey)
-        login = {"api_key_id": request.auth.pk} if is_key else {"session_id": request.auth and request.auth.session_id}
+        _, login = who_and_login(actor, request.auth)
         cancelled = cancel_tickets(booking, tickets=fields.get("tickets"), actor=actor, key=key, **login)
         return answer("Booking cancelled successfully.", headers=replay_headers(cancelled.is_replayed))
 

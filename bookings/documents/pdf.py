@@ -14,7 +14,7 @@ from reportlab.pdfgen.canvas import Canvas
 from bookings.documents.text import draw_runs, runs_of, width_of, wrapped
 from bookings.models import Booking
 from ticks.db.transactions import Busy
-from ticks.formatting import local_time
+from ticks.formatting import date_with_weekday
 
 WIDTH, HEIGHT = A5
 MARGIN = 40
@@ -59,9 +59,7 @@ def draw_ticket(canvas: Canvas, booking: Booking, seat: int, code: str) -> None:
     event = booking.event
     y = draw_lines(canvas, HEIGHT - MARGIN, event.name, size=20, most=3, is_bold=True)
     if event.date:
-        # Translators: a date and a time in Django's letters, such as "Sunday, 1 December 2030, 19:30".
-        wanted = gettext("l, j F Y, H:i")
-        y = draw_lines(canvas, y, local_time(event.date, event.zone, wanted), size=12)
+        y = draw_lines(canvas, y, date_with_weekday(event.date, event.zone), size=12)
     draw_lines(canvas, y, event.venue, size=12, most=2)
     top = HEIGHT - MARGIN - 150
     draw_qr(canvas, (WIDTH - QR_SIZE) / 2, top - QR_SIZE, code)

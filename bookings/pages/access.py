@@ -1,10 +1,6 @@
-"""How the link in a mail opens a booking, and keeps it open for an hour in one browser.
+"""How the link in a mail opens the pages of one booking, and keeps them open for an hour in one browser."""
 
-The link's key stands in its query string, which no log of ours has. It leads to an address without the key, and the
-browser keeps the key in a cookie for the pages of this one booking."""
-
-from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext, override
@@ -16,44 +12,12 @@ from bookings.services.links import KEY, open_by_link
 from bookings.services.references import REFERENCE
 from ticks.api.throttling import TooManyRequests, scopes_of, seconds_to_wait
 from ticks.exceptions import Refusal
-from ticks.languages import language_of_header
-
-OPEN_SECONDS = 3600
-SALT = "bookings.pages"
-
-
-def cookie_name() -> str:
-    # Browsers take a cookie with this prefix only over TLS. `__Host-` would not let it have a path.
-    return "__Secure-ticks_booking" if settings.HTTPS else "ticks_booking"
-
-
-def language_of(request: HttpRequest) -> str:
-    """The language of a page that is about no booking."""
-    return language_of_header(request.headers.get("Accept-Language", "")) or settings.DEFAULT_LANGUAGE
+from ticks.languages import language_of_browser
+from ticks.link_cookies import redirect_to, remember, remembered
 
 
 def booking_address(reference: str) -> str:
     return reverse("holder-booking", args=[reference])
-
-
-def remember(response: HttpResponse, reference: str, key: str) -> HttpResponse:
-    """Has the browser keep the key of a booking for the pages of this booking."""
-    response.set_signed_cookie(
-        cookie_name(),
-        key,
-        salt=SALT,
-        max_age=OPEN_SECONDS,
-        path=booking_address(reference),
-        secure=settings.HTTPS,
-        httponly=True,
-        samesite="Lax",
-    )
-    return response
-
-
-def remembered(request: HttpRequest) -> str:
-    """The key that the browser keeps for this booking; empty if there is none, or if it is older than an hour."""
-    return request.get_signed_cookie(cookie_name(), default="", salt=SALT, max_age=OPEN_SECONDS)
 
 
 def refused(request: HttpRequest, refusal: Refusal, *, back: str) -> HttpResponse:
@@ -71,13 +35,11 @@ class OpenView(View):
     http_method_names = ["get", "head"]
 
     def get(self, request, reference):
-        response = HttpResponseRedirect(booking_address(reference), status=303)
-        # A stylesheet of this site must not be asked for with the key in the Referer.
-        response["Referrer-Policy"] = "no-referrer"
-        key = request.GET.get("key", "")
+        address, key = booking_address(reference), request.GET.get("key", "")
+        response = redirect_to(address)
         # The reference becomes the cookie's path, and a `;` in it would begin another attribute.
         is_link = KEY.fullmatch(key) and REFERENCE.fullmatch(reference)
-        return remember(response, reference, key) if is_link else response
+        return remember(response, key, path=address) if is_link else response
 
 
 class OfLink(View):
@@ -101,10 +63,10 @@ class OfLink(View):
             with override(self.language):
                 return super().dispatch(request)
         except BookingNotFound:
-            with override(language_of(request)):
+            with override(language_of_browser(request)):
                 return self.closed(request, reference)
         except Refusal as refusal:
-            with override(self.language or language_of(request)):
+            with override(self.language or language_of_browser(request)):
                 return refused(request, refusal, back=booking_address(reference))
 
     def closed(self, request, reference) -> HttpResponse:

@@ -9,10 +9,11 @@ from django.utils.translation import gettext_lazy, override
 from django.views import View
 
 from accounts.throttles import HOUR, Attempt, Limit, by_address, limited
-from bookings.pages.access import language_of, refused
+from bookings.pages.access import refused
 from bookings.services.link_mails import request_links
 from ticks.exceptions import Refusal
 from ticks.forms import EmailField
+from ticks.languages import language_of_browser
 from ticks.text import MAX_NAME
 
 LIMITS = [Limit("links-address", by_address, 30, HOUR)]
@@ -24,7 +25,7 @@ class SentView(View):
     http_method_names = ["get", "head"]
 
     def get(self, request):
-        with override(language_of(request)):
+        with override(language_of_browser(request)):
             return render(request, "bookings/holder/sent.html")
 
 
@@ -41,7 +42,7 @@ class LostView(View):
     http_method_names = ["get", "head", "post"]
 
     def dispatch(self, request):
-        with override(language_of(request)):
+        with override(language_of_browser(request)):
             return super().dispatch(request)
 
     def get(self, request):

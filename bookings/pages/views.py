@@ -7,24 +7,22 @@ from contextlib import suppress
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 
 from accounts.throttles import HOUR, Limit, limited
 from bookings.enums import BookingStatus
 from bookings.exceptions import BookingNotFound, KeyReused, NoSuchSeat, NoTickets
 from bookings.models import Booking, show_cancelled
-from bookings.pages.access import OfLink, remember
+from bookings.pages.access import OfLink, booking_address
 from bookings.pages.actions import AddressForm, CorrectAddress, GiveBack
 from bookings.services.correction import find_corrected
 from bookings.services.links import link_key
-from bookings.services.tickets import MAX_IN_FILE, Ticket, pdf_name, tickets_of
-from ticks.formatting import local_time
+from bookings.services.tickets import MAX_IN_FILE, Ticket, pdf_name, seats_of_files, tickets_of
+from ticks.formatting import date_with_weekday
+from ticks.link_cookies import remember
 from ticks.parsing import parse_id
 
 # A page shows so many tickets; a code takes a millisecond and 3 kB.
 MAX_ON_PAGE = 20
-# The page of a larger booking offers the first files; the others have the same address with another seat.
-MAX_FILES = 20
 # So many mail addresses may be typed in an hour for one booking, since the answers may tell who else has booked. A
 # correction takes two forms.
 ADDRESSES_AN_HOUR = 10
@@ -48,7 +46,7 @@ class BookingView(OfTickets):
     http_method_names = ["get", "head"]
 
     def get(self, request):
-        booking = self.booking
+        booking, event = self.booking, self.booking.event
         show_cancelled([booking])
         first, tickets = 1, []
         if booking.status == BookingStatus.COMPLETED:
@@ -57,26 +55,14 @@ class BookingView(OfTickets):
         last, seats = first + len(tickets) - 1, booking.tickets_reserved
         context = {
             "booking": booking,
-            "event": booking.event,
-            "date": written_date(booking),
+            "event": event,
+            "date": date_with_weekday(event.date, event.zone) if event.date else "",
             "tickets": [(ticket, qr_code(ticket)) for ticket in tickets],
-            "files": files_of(booking) if tickets else [],
+            "files": seats_of_files(booking) if tickets else [],
             "previous": max(first - MAX_ON_PAGE, 1) if first > 1 else None,
             "next": last + 1 if last < seats else None,
         }
         return render(request, "bookings/holder/booking.html", context)
-
-
-def written_date(booking: Booking) -> str:
-    event = booking.event
-    return local_time(event.date, event.zone, gettext("l, j F Y, H:i")) if event.date else ""
-
-
-def files_of(booking: Booking) -> list[tuple[int, int]]:
-    """The first and the last seat of each file with tickets of a booking."""
-    last = booking.tickets_reserved
-    starts = range(1, min(last, MAX_FILES * MAX_IN_FILE) + 1, MAX_IN_FILE)
-    return [(first, min(first + MAX_IN_FILE - 1, last)) for first in starts]
 
 
 def qr_code(ticket: Ticket) -> SafeString:
@@ -142,7 +128,7 @@ class AddressView(OfLink):
 
     def keep_open(self, response: HttpResponse, booking: Booking) -> HttpResponse:
         """The old key ended with the old address, so this browser gets the new one."""
-        return remember(response, booking.reference, link_key(booking))
+        return remember(response, link_key(booking), path=booking_address(booking.reference))
 
     def closed(self, request, reference):
         """The form may have been sent twice: the first time has closed this page to the second."""

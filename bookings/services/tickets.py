@@ -5,17 +5,14 @@ signed with `TICKET_SECRET`. To void the codes that are out, the epoch is raised
 cancelled, the highest seats are void."""
 
 from collections.abc import Sequence
-from hmac import compare_digest
-from hmac import digest as hmac_digest
+from functools import partial
 from typing import NamedTuple
-
-from django.conf import settings
 
 from bookings.enums import BookingStatus, TicketState
 from bookings.exceptions import BookingNotFound, NoSuchSeat, NoTickets
 from bookings.models import Booking, TicketEpoch
 from bookings.services.epochs import epoch_of, with_epochs
-from bookings.services.references import ALPHABET
+from bookings.services.references import ALPHABET, is_signed, signature_of
 from bookings.services.sql import add_counts, run_all
 from ticks.parsing import MAX_ID
 
@@ -27,6 +24,8 @@ BASE = len(ALPHABET)
 SIGNATURE_LENGTH = 18
 # A file has at most so many tickets. A page takes 5 ms, in which Python does nothing else.
 MAX_IN_FILE = 100
+# The page of a larger booking offers the first files; the others have the same address with another seat.
+MAX_FILES = 20
 # A booking's id has at most 14 letters, a seat and an epoch at most 7.
 MAX_CODE = 60
 
@@ -70,6 +69,13 @@ def tickets_of(booking: Booking, *, first_seat: int = 1, most: int) -> list[Tick
     return [Ticket(seat, ticket_code(booking.pk, seat, epoch)) for seat in range(first_seat, last_seat + 1)]
 
 
+def seats_of_files(booking: Booking) -> list[tuple[int, int]]:
+    """The first and the last seat of each file with tickets that a page of the booking offers."""
+    last = booking.tickets_reserved
+    starts = range(1, min(last, MAX_FILES * MAX_IN_FILE) + 1, MAX_IN_FILE)
+    return [(first, min(first + MAX_IN_FILE - 1, last)) for first in starts]
+
+
 def pdf_name(booking: Booking) -> str:
     # A reference is made of capitals, digits and a hyphen.
     return f"tickets-{booking.reference}.pdf"
@@ -78,10 +84,8 @@ def pdf_name(booking: Booking) -> str:
 def ticket_code(booking_id: int, seat: int, epoch: int, secret: str | None = None) -> str:
     """The code of a ticket, such as `T-96-4-3-QKXY7A3PDWRT4MCG6H`, signed with the present secret or with another."""
     named = "-".join([FORMAT, *map(in_letters, (booking_id, seat, epoch))])
-    signature = hmac_digest((secret or settings.TICKET_SECRET).encode(), f"ticks ticket {named}".encode(), "sha256")
-    return (
-        f"{named}-{in_letters(int.from_bytes(signature) % BASE**SIGNATURE_LENGTH).rjust(SIGNATURE_LENGTH, ALPHABET[0])}"
-    )
+    signature = int.from_bytes(signature_of(f"ticks ticket {named}", secret)) % BASE**SIGNATURE_LENGTH
+    return f"{named}-{in_letters(signature).rjust(SIGNATURE_LENGTH, ALPHABET[0])}"
 
 
 def in_letters(number: int) -> str:
@@ -126,10 +130,7 @@ def signed_parts(code: str) -> Sequence[int] | None:
         return None
     if max(named) > MAX_ID:
         return None
-    # Every secret is tried, so that the time does not tell which one has signed.
-    secrets = [settings.TICKET_SECRET, *settings.TICKET_SECRET_FALLBACKS]
-    is_ours = [compare_digest(ticket_code(*named, secret), code) for secret in secrets]
-    return named if any(is_ours) else None
+    return named if is_signed(code, partial(ticket_code, *named)) else None
 
 
 def state_of(booking: Booking, seat: int, epoch: int) -> TicketState:

@@ -189,7 +189,7 @@ def test_key_of_a_link_is_in_no_log(nginx, served, tmp_path):
     page = ask("GET", headers["Location"], https_port=served, Cookie=headers["Set-Cookie"].partition(";")[0])
 
     assert (status, headers["Location"], page[0]) == (303, "/my/QQQQQ-QQQQQQ/", 404)
-    assert headers["Set-Cookie"].startswith("__Secure-ticks_booking=")
+    assert headers["Set-Cookie"].startswith("__Secure-ticks_link=")
     logs = {path: path.read_text() for path in (nginx["logs"] / "access.log", tmp_path / "logs" / "combined.log")}
     assert [path for path, text in logs.items() if "/my/open/QQQQQ-QQQQQQ" not in text] == []
     assert [path for path, text in logs.items() if KEY in text] == []

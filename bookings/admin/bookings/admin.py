@@ -23,7 +23,7 @@ from bookings.admin.formatting import booking_url, event_link, status_badge
 from bookings.enums import BookingStatus, TicketState
 from bookings.models import Booking, LedgerEntry, show_cancelled
 from bookings.outbox import Mail, MailChoice
-from bookings.services.tickets import MAX_IN_FILE, pdf_name, read_ticket, read_ticketed, tickets_of
+from bookings.services.tickets import MAX_IN_FILE, pdf_name, read_ticket, read_ticketed, seats_of_files, tickets_of
 from ticks.db.transactions import Busy
 from ticks.exceptions import Refusal
 from ticks.formatting import counted, plural, time_tag, with_unit
@@ -32,8 +32,6 @@ from ticks.parsing import parse_id
 from ticks.staff_actions import PageAdmin
 
 MAX_ENTRIES = 100
-# The page of a larger booking shows the first files; the others have the same address with another seat.
-MAX_FILES = 20
 MAX_MAILS = 20
 
 
@@ -87,13 +85,10 @@ class BookingAdmin(Exportable, PageAdmin):
         if booking.status != BookingStatus.COMPLETED:
             return []
         address = reverse("admin:bookings_booking_tickets", args=[booking.pk])
-        last = booking.tickets_reserved
-        if last <= MAX_IN_FILE:
+        files = seats_of_files(booking)
+        if len(files) == 1:
             return [("Tickets (PDF)", address)]
-        return [
-            (f"Tickets {first:,} to {min(first + MAX_IN_FILE - 1, last):,} (PDF)", f"{address}?first={first}")
-            for first in range(1, min(last, MAX_FILES * MAX_IN_FILE) + 1, MAX_IN_FILE)
-        ]
+        return [(f"Tickets {first:,} to {last:,} (PDF)", f"{address}?first={first}") for first, last in files]
 
     def page_context(self, request, booking):
         event, tickets, position = booking.event, booking.tickets_reserved, booking.waitlist_position

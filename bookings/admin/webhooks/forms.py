@@ -5,10 +5,8 @@ from datetime import timedelta
 from django import forms
 
 from bookings.admin import fields
-from bookings.admin.filters import events_meant
 from bookings.enums import LedgerKind
 from bookings.services.webhooks.subscriptions import Terms
-from events.models import Event
 from ticks.actions import ActionForm
 from ticks.formatting import usual_zone
 from ticks.forms import LineField
@@ -30,10 +28,8 @@ class TermsForm(ActionForm):
         widget=forms.URLInput(attrs={"autocomplete": "off", "placeholder": "https://shop.example.org/ticks"}),
         help_text="It gets a POST request for each change, and must answer within ten seconds with a status of 2xx.",
     )
-    event = forms.CharField(
-        required=False,
-        max_length=200,
-        label="Event",
+    event = fields.EventField(
+        several="Several events have this in their names; type the number of one: %(events)s.",
         widget=forms.TextInput(fields.NO_AUTOCOMPLETE),
         help_text="Its number or name. If it is empty, changes of all events are sent.",
     )
@@ -50,18 +46,6 @@ class TermsForm(ActionForm):
         if fault := fault_of_url(url):
             raise forms.ValidationError(fault)
         return url
-
-    def clean_event(self) -> Event | None:
-        value = self.cleaned_data["event"].strip()
-        if not value:
-            return None
-        found = events_meant(value)
-        if len(found) == 1:
-            return found[0]
-        if not found:
-            raise forms.ValidationError("No event has this number, or this in its name.")
-        names = ", ".join(f"{event.pk} ({event})" for event in found)
-        raise forms.ValidationError(f"Several events have this in their names; type the number of one: {names}.")
 
     def terms(self) -> Terms:
         return Terms(*(self.cleaned_data[name] for name in Terms._fields))

@@ -89,6 +89,17 @@ def test_wrong_webhook_is_refused(box_office, typed, field, fault):
     assert not Webhook.objects.exists()
 
 
+def test_name_of_several_events_is_refused_with_their_numbers(box_office):
+    first, second = (EventFactory(name=name) for name in ("Gala 100%s", "Late gala"))
+
+    assert errors(preview_of_new(box_office, event="gala")) == {
+        "event": [
+            "Several events have this in their names; type the number of one: "
+            f"{second.pk} (Late gala), {first.pk} (Gala 100%s)."
+        ]
+    }
+
+
 def test_name_is_taken_once(box_office, webhook):
     assert errors(preview_of_new(box_office)) == {
         "name": ["There is a webhook of this name already; choose another name."]

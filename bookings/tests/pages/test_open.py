@@ -9,7 +9,6 @@ from django.core import signing
 from django.test import Client
 from django.utils import timezone
 
-from bookings.pages.access import OPEN_SECONDS
 from bookings.services.epochs import with_epochs
 from bookings.services.links import link_key
 from bookings.services.transfer import Holder, transfer_booking
@@ -17,6 +16,7 @@ from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.pages.visiting import address, link_of, text_of, visitor
 from bookings.tests.state import digest_of_all_tables
 from ticks.api.headers import PAGE_POLICY
+from ticks.link_cookies import OPEN_SECONDS
 
 pytestmark = pytest.mark.django_db
 PAGES = ["", "cancel", "address", "tickets.pdf", "calendar.ics"]
@@ -41,7 +41,7 @@ def test_link_leads_to_an_address_without_its_key(client, booking):
 
     assert (response.status_code, response["Location"], response.content) == (303, address(booking), b"")
     assert (response["Referrer-Policy"], response["Cache-Control"]) == ("no-referrer", "no-store")
-    cookie = response.cookies["ticks_booking"]
+    cookie = response.cookies["ticks_link"]
     assert (cookie["path"], cookie["max-age"], cookie["httponly"], cookie["samesite"], cookie["secure"]) == (
         *(address(booking), OPEN_SECONDS, True, "Lax", ""),
     )
@@ -53,7 +53,7 @@ def test_cookie_is_for_tls_alone_under_https(client, booking, settings):
 
     response = client.get(link_of(booking), secure=True)
 
-    assert response.cookies["__Secure-ticks_booking"]["secure"] is True
+    assert response.cookies["__Secure-ticks_link"]["secure"] is True
     assert client.get(address(booking), secure=True).status_code == 200
 
 
@@ -133,7 +133,7 @@ def test_cookie_is_good_for_an_hour(booking, monkeypatch):
 
 
 def test_cookie_without_our_signature_opens_nothing(client, booking):
-    client.cookies["ticks_booking"] = key_of(booking)
+    client.cookies["ticks_link"] = key_of(booking)
 
     assert is_closed(client.get(address(booking)))
 
@@ -142,7 +142,7 @@ def test_cookie_of_one_booking_opens_no_other(booking):
     other = BookingFactory(event=booking.event, user=None)
     client = visitor(booking)
     # A browser would not even send it, since its path is another.
-    client.cookies["ticks_booking"]["path"] = "/my/"
+    client.cookies["ticks_link"]["path"] = "/my/"
 
     assert is_closed(client.get(address(other)))
 
