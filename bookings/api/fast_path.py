@@ -19,12 +19,11 @@ from accounts.exceptions import ApiKeyRefused, SessionEnded
 from accounts.models import ApiKey, Scope
 from accounts.services import holders_of_sessions
 from accounts.tokens import Caller
-from bookings.api.holders import who_and_login
 from bookings.api.long_polls import LongPolls
 from bookings.api.serializers import BOOKING_FIELDS, validated_booking
 from bookings.api.views import receipt_answer, status_answer
 from bookings.services.batches import queue, repeat_job
-from bookings.services.booking import BookingJob, BookingRequest, Receipt
+from bookings.services.booking import BookingJob, BookingRequest, Receipt, who_and_login
 from events.exceptions import EventNotFound
 from events.models import counts_of
 from ticks.api.envelope import success

@@ -1,13 +1,12 @@
 """Who may see a booking: its account, that of its verified mail address, a guest with its token, admins, and the API
-keys that reach its event. And as whom a caller books."""
+keys that reach its event."""
 
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import AllowAny
 
 from accounts.authentication import StatelessWrites
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey
 from accounts.permissions import reaches
-from accounts.tokens import Caller
 from bookings.exceptions import BookingNotFound
 from bookings.models import Booking
 from bookings.services.own_bookings import finds
@@ -46,11 +45,3 @@ class OfHolder(StatelessWrites):
             return True
         token = self.request.headers.get("Booking-Token") or self.request.query_params.get("token", "")
         return is_token_of(booking, token)
-
-
-def who_and_login(user: User | Caller | None, auth: Caller | ApiKey | None) -> tuple[dict, dict]:
-    """Who books, as `BookingRequest` has it, and the login to check again inside the transaction, as the services take
-    it. What an API key books belongs to a guest."""
-    if isinstance(auth, ApiKey):
-        return {"actor": auth.account}, {"api_key_id": auth.pk}
-    return {"user": user}, {"session_id": auth and auth.session_id}

@@ -10,7 +10,7 @@ from rest_framework.permissions import AllowAny
 
 from accounts.models import ApiKey, Scope
 from accounts.permissions import IsAdmin, reached_events, reaches, refuse_limited_key
-from bookings.api.holders import TOKEN, TOKEN_QUERY, OfHolder, who_and_login
+from bookings.api.holders import TOKEN, TOKEN_QUERY, OfHolder
 from bookings.api.serializers import (
     CANCELLATION,
     BookingCreateSerializer,
@@ -37,7 +37,7 @@ from bookings.exceptions import (
     TooManyTickets,
 )
 from bookings.models import Booking, attach_positions, show_cancelled
-from bookings.services.booking import BookingRequest, Receipt, book_tickets
+from bookings.services.booking import BookingRequest, Receipt, book_tickets, who_and_login
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event, open_event
 from bookings.services.idempotency import EventReceipt, once
