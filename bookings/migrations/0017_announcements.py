@@ -38,6 +38,8 @@ class Migration(migrations.Migration):
                 ('mails', models.PositiveIntegerField(default=0, help_text='How many mails were made of it.')),
                 ('finished_at', models.DateTimeField(db_index=True, help_text='When the last of its mails was made.', null=True)),
                 ('stopped_at', models.DateTimeField(null=True)),
+                ('final_sent', models.PositiveIntegerField(db_index=True, help_text='How many of its mails were sent; null until none waits any more.', null=True)),
+                ('final_failed', models.PositiveIntegerField(help_text='How many of its mails were given up; null until none waits any more.', null=True)),
                 ('author', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('event', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='announcements', to='events.event')),
             ],

@@ -1,6 +1,7 @@
 """What staff write to all holders of an event: kept with its ledger entry, and turned into mails part by part."""
 
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
@@ -156,23 +157,53 @@ def delete_some(waiting: QuerySet[Mail]) -> int:
     return waiting.filter(pk__in=ids, lease=None).delete()[0]
 
 
+def mails_that_wait() -> Exists:
+    return Exists(Mail.objects.filter(announcement=OuterRef("pk"), state=Mail.State.WAITING).order_by())
+
+
+def ended_announcements() -> list[int]:
+    """Those of which all mails were sent, given up or taken back, and whose numbers are not stored yet."""
+    uncounted = Announcement.objects.filter(final_sent=None).exclude(finished_at=None)
+    return list(uncounted.filter(~mails_that_wait()).order_by("pk").values_list("pk", flat=True))
+
+
+@in_one_transaction
+def store_numbers(pk: int) -> bool:
+    """Stores what has become of the mails of an ended announcement. That changes no more: no mail of it is made or sent
+    again. Returns false, as `read_announcement` does where nothing is left."""
+    numbers = numbers_by_state([pk])
+    sent, failed = (numbers.get((pk, state), 0) for state in (Mail.State.SENT, Mail.State.GIVEN_UP))
+    Announcement.objects.filter(pk=pk, final_sent=None).update(final_sent=sent, final_failed=failed)
+    return False
+
+
+def numbers_by_state(pks: Collection[int]) -> dict[tuple[int, str], int]:
+    counted = Mail.objects.filter(announcement__in=pks).values_list("announcement", "state").order_by()
+    return {(pk, state): number for pk, state, number in counted.annotate(number=Count("pk"))}
+
+
 def under_way(event: Event) -> QuerySet[Announcement]:
     """The announcements of an event of which mails are still to leave."""
-    waiting = Mail.objects.filter(announcement=OuterRef("pk"), state=Mail.State.WAITING)
-    return event.announcements.filter(Q(finished_at=None) | Exists(waiting.order_by()), stopped_at=None).order_by("pk")
+    left = event.announcements.filter(stopped_at=None, final_sent=None)
+    return left.filter(Q(finished_at=None) | mails_that_wait()).order_by("pk")
 
 
 def progress_of(event: Event, *, limit: int) -> list[AnnouncementProgress]:
-    """The latest announcements of an event and what has become of them."""
+    """The latest announcements of an event and what has become of them. Only the mails of those that have not ended are
+    counted."""
     latest = list(event.announcements.select_related("author").order_by("-sequence")[:limit])
-    if not latest:
-        return []
-    counted = Mail.objects.filter(announcement__in=latest).values_list("announcement", "state").order_by()
-    numbers = {(pk, state): number for pk, state, number in counted.annotate(number=Count("pk"))}
+    uncounted = [one.pk for one in latest if one.final_sent is None]
+    numbers = numbers_by_state(uncounted) if uncounted else {}
+    return [progress_with(one, numbers) for one in latest]
+
+
+def progress_with(announcement: Announcement, numbers: dict[tuple[int, str], int]) -> AnnouncementProgress:
+    if announcement.final_sent is not None:
+        final = announcement.final_sent, 0, announcement.final_failed
+        return AnnouncementProgress(announcement, announcement.mails, *final)
     states = (Mail.State.SENT, Mail.State.WAITING, Mail.State.GIVEN_UP)
-    return [
-        AnnouncementProgress(one, one.mails, *(numbers.get((one.pk, state), 0) for state in states)) for one in latest
-    ]
+    counts = (numbers.get((announcement.pk, state), 0) for state in states)
+    return AnnouncementProgress(announcement, announcement.mails, *counts)
 
 
 def sample(event: Event, letter: Letter, *, to: Recipient) -> EmailMultiAlternatives:

@@ -9,7 +9,12 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from accounts.mails import send_account_mails
-from bookings.services.announcements import read_announcement, unread_announcements
+from bookings.services.announcements import (
+    ended_announcements,
+    read_announcement,
+    store_numbers,
+    unread_announcements,
+)
 from bookings.services.link_mails import send_link_mails
 from bookings.services.mails import send_mails
 from bookings.services.notifications import add_positions, events_with_news, read_part, skip_all
@@ -65,7 +70,9 @@ class Delivery:
         until = time.monotonic() + READ_SECONDS
         has_more = self.read_parts(read_part, event_ids, name="The ledger of event", until=until)
         # They come after the ledgers, which have what happened before.
-        return self.read_parts(read_announcement, unread_announcements(), name="Announcement", until=until) or has_more
+        has_more |= self.read_parts(read_announcement, unread_announcements(), name="Announcement", until=until)
+        has_more |= self.read_parts(store_numbers, ended_announcements(), name="Announcement", until=until)
+        return has_more
 
     def read_parts(self, read: Callable[[int], bool], pks: Sequence[int], *, name: str, until: float) -> bool:
         left = deque(pks)

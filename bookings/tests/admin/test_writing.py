@@ -6,12 +6,15 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
 from bookings.outbox import Announcement, DeliveryPosition, Mail
 from bookings.services import audiences
 from bookings.services.announcements import read_announcement, unread_announcements
+from bookings.services.delivery import Delivery
 from bookings.tests.admin.confirming import as_persona, confirm, errors, fields_of, lines, said, url_of
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.mail_server import read_all
@@ -286,6 +289,27 @@ def test_event_page_shows_progress_and_stops_it(box_office, gala):
     assert 'href="stop/"' not in page
     assert [mail.state for mail in mails.all()] == ["sent"]
     assert said(box_office.get(url_of(gala, "stop"), follow=True)) == ["No mail to holders is on its way."]
+
+
+def test_page_counts_no_mails_of_what_has_ended(box_office, gala):
+    confirm(box_office, gala, "write", preview(box_office, gala, **TYPED | {"addressees": "all"}))
+    read_letters()
+    with CaptureQueriesContext(connection) as queries:
+        assert "<td>3 waiting</td>" in box_office.get(url_of(gala)).content.decode()
+    assert counts_of_mails(queries)
+    Mail.objects.exclude(announcement=None).update(state="sent", sent_at=timezone.now())
+    Delivery().read()
+
+    with CaptureQueriesContext(connection) as queries:
+        page = box_office.get(url_of(gala)).content.decode()
+
+    assert "<td>3 sent</td>" in page
+    assert counts_of_mails(queries) == []
+
+
+def counts_of_mails(queries):
+    counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
+    return [text for text in counts if "bookings_mail" in text]
 
 
 def test_booking_page_lists_the_letter_with_its_subject(box_office, gala):

@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.db.models import QuerySet
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from bookings.exceptions import KeyReused
@@ -12,6 +14,7 @@ from bookings.outbox import Announcement, DeliveryPosition, Mail
 from bookings.services import announcements
 from bookings.services.announcements import (
     Letter,
+    ended_announcements,
     progress_of,
     read_announcement,
     stop_announcement,
@@ -378,6 +381,50 @@ def test_progress_counts_what_was_sent_waits_and_failed(gala, admin_user):
 
     assert progress[1:] == (4, 1, 2, 1)
     assert list(under_way(gala)) == [announcement]
+
+
+def test_numbers_of_an_ended_announcement_are_stored_once_and_stay(gala, admin_user):
+    announcement = write(gala, admin_user)
+    read_letters()
+    mails = announcement.sent_as.order_by("pk")
+    first, second, third, fourth = mails
+    mails.filter(pk__in=[first.pk, second.pk]).update(state="sent", sent_at=timezone.now())
+    mails.filter(pk=third.pk).update(state="given_up")
+    Delivery().read()
+    announcement.refresh_from_db()
+    # One waits.
+    assert (announcement.final_sent, announcement.final_failed) == (None, None)
+
+    fourth.delete()
+    Delivery().read()
+    mails.delete()
+    Delivery().read()
+
+    with CaptureQueriesContext(connection) as queries:
+        [progress] = progress_of(gala, limit=5)
+    assert progress[1:] == (4, 2, 0, 1)
+    assert not progress.is_under_way
+    assert len(queries) == 1
+    assert not under_way(gala).exists()
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_stopped_announcement_stores_its_numbers(gala, admin_user, is_read):
+    announcement = write(gala, admin_user)
+    read_all()
+    if is_read:
+        read_letters()
+        announcement.sent_as.filter(email="ada@example.org").update(state="sent", sent_at=timezone.now())
+    stopped = stop_announcement(announcement.pk)
+    if is_read:
+        # Three wait.
+        assert ended_announcements() == []
+    take_back(stopped)
+    Delivery().read()
+
+    announcement.refresh_from_db()
+    assert (announcement.final_sent, announcement.final_failed) == (int(is_read), 0)
+    assert ended_announcements() == []
 
 
 def test_it_is_not_the_mail_that_staff_send_again(gala, admin_user):
