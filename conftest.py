@@ -99,8 +99,8 @@ def _static_files_on_demand(settings):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     for item in items:
-        if "port" in item.fixturenames:
-            # The test starts a server of its own, and mostly waits for it, so `tools/test.sh` runs it beside others.
+        if {"port", "deliver"} & set(item.fixturenames):
+            # The test starts a server or a delivery, and mostly waits for it, so `tools/test.sh` runs it beside others.
             item.add_marker("served")
         elif not (DATABASE_FIXTURES & set(item.fixturenames) or any(map(item.get_closest_marker, DATABASE_MARKERS))):
             # One run is enough for a test that asks for no database.

@@ -190,3 +190,11 @@ class BearerScheme(OpenApiAuthenticationExtension):
         # OpenAPI knows no scheme of `Authorization` but its own, so the value has the scheme too.
         key = {"type": "apiKey", "in": "header", "name": "Authorization", "description": "Enter: `Api-Key <key>`"}
         return [bearer, key]
+
+
+def who_and_login(user: User | Caller | None, auth: Caller | ApiKey | None) -> tuple[dict, dict]:
+    """Who books, as `BookingRequest` has it, and the login to check again inside the transaction, as the services take
+    it. What an API key books belongs to a guest."""
+    if isinstance(auth, ApiKey):
+        return {"actor": auth.account}, {"api_key_id": auth.pk}
+    return {"user": user}, {"session_id": auth and auth.session_id}

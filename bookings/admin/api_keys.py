@@ -202,7 +202,7 @@ class ApiKeyAdmin(PageAdmin):
     list_display_links = ["name"]
     sortable_by = ()
     search_fields = ["name", "prefix"]
-    search_help_text = "Name, or the beginning of the key"
+    search_help_text = "Name or start of key"
     show_full_result_count = False
     actions = None
 

@@ -14,7 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.api_keys import valid_api_keys
-from accounts.authentication import caller_of
+from accounts.authentication import caller_of, who_and_login
 from accounts.exceptions import ApiKeyRefused, SessionEnded
 from accounts.models import ApiKey, Scope
 from accounts.services import holders_of_sessions
@@ -23,7 +23,7 @@ from bookings.api.long_polls import LongPolls
 from bookings.api.serializers import BOOKING_FIELDS, validated_booking
 from bookings.api.views import receipt_answer, status_answer
 from bookings.services.batches import queue, repeat_job
-from bookings.services.booking import BookingJob, BookingRequest, Receipt, who_and_login
+from bookings.services.booking import BookingJob, BookingRequest, Receipt
 from events.exceptions import EventNotFound
 from events.models import counts_of
 from ticks.api.envelope import success

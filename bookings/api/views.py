@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotAuthenticated, ValidationError
 from rest_framework.permissions import AllowAny
 
+from accounts.authentication import who_and_login
 from accounts.models import ApiKey, Scope
 from accounts.permissions import IsAdmin, reached_events, reaches, refuse_limited_key
 from bookings.api.holders import TOKEN, TOKEN_QUERY, OfHolder
@@ -37,7 +38,7 @@ from bookings.exceptions import (
     TooManyTickets,
 )
 from bookings.models import Booking, attach_positions, show_cancelled
-from bookings.services.booking import BookingRequest, Receipt, book_tickets, who_and_login
+from bookings.services.booking import BookingRequest, Receipt, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, change_event, open_event
 from bookings.services.idempotency import EventReceipt, once

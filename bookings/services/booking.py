@@ -3,8 +3,7 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from accounts.models import ApiKey, User
-from accounts.tokens import Caller
+from accounts.models import User
 from bookings.commands import Book, Claim, Outcome
 from bookings.models import Booking
 from bookings.outbox import MailOptions
@@ -71,14 +70,6 @@ class BookingRequest:
         holder = holder_of(self.user and self.user.pk, self.email)
         claim = Claim(self.tickets, holder=holder, is_one_ticket=self.is_only_one, booking=booking)
         return Book(claim, self.actor or self.user)
-
-
-def who_and_login(user: User | Caller | None, auth: Caller | ApiKey | None) -> tuple[dict, dict]:
-    """Who books, as `BookingRequest` has it, and the login to check again inside the transaction, as the services take
-    it. What an API key books belongs to a guest."""
-    if isinstance(auth, ApiKey):
-        return {"actor": auth.account}, {"api_key_id": auth.pk}
-    return {"user": user}, {"session_id": auth and auth.session_id}
 
 
 def book_tickets(
