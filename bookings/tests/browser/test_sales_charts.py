@@ -1,12 +1,18 @@
 """The charts of an event's page: drawn, readable, and as wide as the page."""
 
+import threading
+import time
+from contextlib import contextmanager
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import expect
 
 from bookings.models import SalesHour
-from bookings.tests.browser.looks import faults, see, visit
+from bookings.tests.browser.looks import faults, moved, see, visit
+from bookings.tests.browser.pages import WATCH_SHIFTS
 from bookings.tests.factories import BookingFactory, EventFactory
 
 CHARTS = ["held-chart", "tickets-chart", "waiting-chart"]
@@ -40,6 +46,55 @@ def pixels(page):
           return new Set(new Uint32Array(data.buffer)).size;
         }"""
     )
+
+
+@contextmanager
+def arriving_in(parts, *, origin):
+    """The address of a page that comes in these parts, half a second apart; the rest comes from `origin`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        # The server calls it by its name.
+        def do_GET(self):
+            self.send_response(200)
+            if self.path != "/":
+                with urlopen(origin + self.path) as found:  # noqa: S310 (our own server)
+                    self.send_header("Content-Type", found.headers["Content-Type"])
+                    self.end_headers()
+                    self.wfile.write(found.read())
+                return
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            for part in parts:
+                self.wfile.write(part.encode())
+                time.sleep(0.5)
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_nothing_moves_if_the_charts_arrive_late(page_as, address, gala, width):
+    """On a wide screen they are shown above what comes before them."""
+    page = page_as("box_office")
+    beginning, charts = page.request.get(gala).text().split('<section class="card sales"')
+
+    with (
+        page.context.browser.new_context(viewport={"width": width, "height": 900}) as context,
+        arriving_in([beginning, f'<section class="card sales"{charts}'], origin=address) as slow,
+    ):
+        context.add_init_script(WATCH_SHIFTS)
+        late = context.new_page()
+        late.goto(slow)
+        expect(late.locator("#held-chart canvas")).to_be_visible()
+
+        assert moved(late) == []
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
