@@ -27,6 +27,7 @@ tools/setup.sh --deploy || true
 unset DATABASE_URL HYPOTHESIS_PROFILE BROWSER_TESTS GALERA_TESTS "${!DB_@}"
 export TICKS_ENV_FILE=
 
+UPGRADES=bookings/tests/models/test_upgrades.py
 logs=$(mktemp -d)
 beside=()
 # Ctrl-C does not reach the process groups of what runs beside, so this ends them. The parts end by exit code on Ctrl-C,
@@ -118,14 +119,19 @@ servers() {
     return "$code"
 }
 
-# Beside each other: each suite uses a core, and the tests that start servers mostly wait for them.
+# Beside each other: each suite uses a core, and the tests that start servers mostly wait for them. The upgrades on
+# MariaDB wait for its disk, and would be the last to end.
 start 'servers' servers
-[[ -z $has_database ]] || start 'tests on MariaDB' on_mariadb -m 'not served'
+if [[ -n $has_database ]]; then
+    start 'upgrades' on_mariadb "$UPGRADES"
+    start 'tests on MariaDB' on_mariadb -m 'not served' --ignore "$UPGRADES"
+fi
 part 'tests on SQLite' on_sqlite -m 'not served'
 wait "${beside[@]}" || true
 beside=()
 finish 'servers'
 if [[ -n $has_database ]]; then
+    finish 'upgrades'
     finish 'tests on MariaDB'
 else
     skip 'tests on MariaDB' 'NOT TESTED ON MARIADB. SQLite knows no row locks, so nothing of what happens when many
