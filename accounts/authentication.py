@@ -193,8 +193,8 @@ class BearerScheme(OpenApiAuthenticationExtension):
 
 
 def who_and_login(user: User | Caller | None, auth: Caller | ApiKey | None) -> tuple[dict, dict]:
-    """Who books, as `BookingRequest` has it, and the login to check again inside the transaction, as the services take
-    it. What an API key books belongs to a guest."""
+    """Two sets of keyword arguments: who books (`BookingRequest`), and the login or API key that is checked again
+    inside the transaction (`book_tickets`). What an API key books belongs to a guest."""
     if isinstance(auth, ApiKey):
         return {"actor": auth.account}, {"api_key_id": auth.pk}
     return {"user": user}, {"session_id": auth and auth.session_id}

@@ -167,7 +167,7 @@ class Announcement(models.Model):
     mails = models.PositiveIntegerField(default=0, help_text="How many mails were made of it.")
     finished_at = models.DateTimeField(null=True, db_index=True, help_text="When the last of its mails was made.")
     stopped_at = models.DateTimeField(null=True)
-    # They stay when its mails are deleted.
+    # These numbers stay when `prune` has deleted its mails.
     final_sent = models.PositiveIntegerField(
         null=True, db_index=True, help_text="How many of its mails were sent; null until none waits any more."
     )

@@ -1,4 +1,4 @@
-"""Which addresses that people have typed in may be asked: whole URLs of https, and only public ones.
+"""Checks the URLs that people type for webhooks: they must be whole, use https, and lead to a public address.
 
 Requests to them are in `ticks/outbound.py`, whose library only `deliver` loads."""
 

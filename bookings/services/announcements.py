@@ -162,15 +162,15 @@ def mails_that_wait() -> Exists:
 
 
 def ended_announcements() -> list[int]:
-    """Those of which all mails were sent, given up or taken back, and whose numbers are not stored yet."""
+    """The announcements of which no mail waits any more, and whose numbers are not stored yet."""
     uncounted = Announcement.objects.filter(final_sent=None).exclude(finished_at=None)
     return list(uncounted.filter(~mails_that_wait()).order_by("pk").values_list("pk", flat=True))
 
 
 @in_one_transaction
 def store_numbers(pk: int) -> bool:
-    """Stores what has become of the mails of an ended announcement. That changes no more: no mail of it is made or sent
-    again. Returns false, as `read_announcement` does where nothing is left."""
+    """Stores how many mails of an ended announcement were sent and given up. These numbers are final, since no mail of
+    it is made or sent again. Returns false: nothing is left to do, as `read_announcement` says it."""
     numbers = numbers_by_state([pk])
     sent, failed = (numbers.get((pk, state), 0) for state in (Mail.State.SENT, Mail.State.GIVEN_UP))
     Announcement.objects.filter(pk=pk, final_sent=None).update(final_sent=sent, final_failed=failed)

@@ -69,7 +69,7 @@ class Message:
         self.language = former_language(mail) if self.is_former else self.booking.holder_language
 
     def identity(self) -> str:
-        """What tells it from every other mail. One that staff send again is another mail."""
+        """A text that no other mail has. If staff send a mail again, that is another mail."""
         parts = [self.event.pk, self.mail.sequence, self.booking.pk]
         parts += ["former"] if self.mail.is_to_former else []
         parts += [f"again{self.mail.repeats}"] if self.mail.repeats else []

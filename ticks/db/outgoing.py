@@ -52,8 +52,8 @@ class OutgoingQuerySet(models.QuerySet):
         return messages
 
     def send_again(self, *, keep_for: timedelta) -> int:
-        """Has these messages sent at once, also those that were sent or given up, and tries them for `keep_for`.
-        Returns how many: not those that are being sent at the moment."""
+        """Makes these messages due at once, also those that were sent or given up, and has them tried for `keep_for`.
+        Leaves out those that are being sent at the moment. Returns how many it took."""
         now = timezone.now()
         return self.filter(lease=None).update(
             state=self.model.State.WAITING,
