@@ -13,6 +13,10 @@ class Refusal(Exception):
     retry_after: int | None = None
 
     def __init__(self, message: str | None = None, *, field: str | None = None):
-        self.message = str(message or self.message)
-        self.field = field or self.field
+        # A lazy message is translated only when it is read: each booking begins as a refusal (`Job.result`), and a
+        # sentence that nobody reads must not take a fortieth of its time.
+        if message:
+            self.message = message
+        if field:
+            self.field = field
         super().__init__(self.message)
