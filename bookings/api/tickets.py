@@ -2,7 +2,6 @@
 
 What renders files is imported when the first file is asked for, since its libraries take 9 MB of each worker."""
 
-from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
@@ -17,6 +16,7 @@ from bookings.models import Booking
 from bookings.services.tickets import MAX_IN_FILE, pdf_name, read_ticketed, tickets_of
 from ticks.api.envelope import answer
 from ticks.api.errors import RefusesInJson
+from ticks.api.headers import file_answer
 from ticks.api.pagination import Pages
 from ticks.api.schema import ID, WITH_TOKEN, describes
 from ticks.api.views import ViewSet
@@ -105,11 +105,6 @@ class CalendarRenderer(FileRenderer):
 
 def file_response(description: str, example: str) -> OpenApiResponse:
     return OpenApiResponse(OpenApiTypes.BINARY, description=description, examples=[OpenApiExample("file", example)])
-
-
-def file_answer(content: bytes, *, name: str, content_type: str) -> HttpResponse:
-    disposition = f'attachment; filename="{name}"'
-    return HttpResponse(content, content_type=content_type, headers={"Content-Disposition": disposition})
 
 
 class FileView(RefusesInJson, TicketViewBase):

@@ -17,6 +17,7 @@ from bookings.pages.actions import AddressForm, CorrectAddress, GiveBack
 from bookings.services.correction import find_corrected
 from bookings.services.links import link_key
 from bookings.services.tickets import MAX_IN_FILE, Ticket, pdf_name, seats_of_files, tickets_of
+from ticks.api.headers import file_answer
 from ticks.formatting import date_with_weekday
 from ticks.link_cookies import remember
 from ticks.parsing import parse_id
@@ -84,7 +85,8 @@ class TicketsView(OfTickets):
 
         self.refuse_without_tickets()
         tickets = tickets_of(self.booking, first_seat=self.first_seat(), most=MAX_IN_FILE)
-        return file_answer(tickets_pdf(self.booking, tickets), pdf_name(self.booking), "application/pdf")
+        content = tickets_pdf(self.booking, tickets)
+        return file_answer(content, name=pdf_name(self.booking), content_type="application/pdf")
 
 
 class CalendarView(OfTickets):
@@ -94,13 +96,8 @@ class CalendarView(OfTickets):
         from bookings.documents.calendar import calendar_entry
 
         self.refuse_without_tickets()
-        content = calendar_entry(self.booking)
-        return file_answer(content, f"event-{self.booking.reference}.ics", "text/calendar; charset=utf-8")
-
-
-def file_answer(content: bytes, name: str, content_type: str) -> HttpResponse:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return HttpResponse(content, content_type=content_type, headers=headers)
+        name, content_type = f"event-{self.booking.reference}.ics", "text/calendar; charset=utf-8"
+        return file_answer(calendar_entry(self.booking), name=name, content_type=content_type)
 
 
 class CancelView(OfLink):

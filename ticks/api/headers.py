@@ -1,7 +1,8 @@
-"""Headers of every answer, refusals and static files included; and answers that a client has already (ETag)."""
+"""Headers of every answer, refusals and static files included; and answers that a client has already (ETag), or saves
+as a file."""
 
 from django.conf import settings
-from django.http import HttpResponseNotModified
+from django.http import HttpResponse, HttpResponseNotModified
 from django.utils.http import parse_etags
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
@@ -71,3 +72,9 @@ def not_modified(request, etag: str) -> HttpResponseNotModified | None:
     """The answer to a client that has this state already; None if it has not."""
     is_known = is_named(etag, request.META.get("HTTP_IF_NONE_MATCH", ""))
     return HttpResponseNotModified(headers={"ETag": etag}) if is_known else None
+
+
+def file_answer(content: bytes, *, name: str, content_type: str) -> HttpResponse:
+    """An answer that a browser saves under a name of ours, which needs no escape in a header."""
+    disposition = f'attachment; filename="{name}"'
+    return HttpResponse(content, content_type=content_type, headers={"Content-Disposition": disposition})

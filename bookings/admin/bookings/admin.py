@@ -2,7 +2,7 @@
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import SEARCH_VAR
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_GET
@@ -24,6 +24,7 @@ from bookings.enums import BookingStatus, TicketState
 from bookings.models import Booking, LedgerEntry, show_cancelled
 from bookings.outbox import Mail, MailChoice
 from bookings.services.tickets import MAX_IN_FILE, pdf_name, read_ticket, read_ticketed, seats_of_files, tickets_of
+from ticks.api.headers import file_answer
 from ticks.db.transactions import Busy
 from ticks.exceptions import Refusal
 from ticks.formatting import counted, plural, time_tag, with_unit
@@ -77,8 +78,7 @@ class BookingAdmin(Exportable, PageAdmin):
         except Refusal as refusal:
             messages.warning(request, refusal.message)
             return HttpResponseRedirect(booking_url(booking.pk))
-        headers = {"Content-Disposition": f'attachment; filename="{pdf_name(booking)}"'}
-        return HttpResponse(content, content_type="application/pdf", headers=headers)
+        return file_answer(content, name=pdf_name(booking), content_type="application/pdf")
 
     def ticket_files(self, booking: Booking) -> list[tuple[str, str]]:
         """The title and the address of each file with tickets of a booking."""
