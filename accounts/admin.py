@@ -44,7 +44,7 @@ BY_HAND = (
     "This installation sends no mails (EMAIL_URL is not set), so you set a password here, and tell it to the person. "
     "With a mail server you would invite the person by mail. "
 ) + NEXT
-HELP = {
+HELP_TEXTS = {
     "language": "The language of mails to the account and about its bookings.",
     "is_active": "If this is off, nobody can log in with this account.",
     "is_staff": (
@@ -225,11 +225,11 @@ class AccountAdmin(SelectionActions, UserAdmin):
         return super().get_queryset(request).filter(api_key=None).prefetch_related("groups")
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
-        if db_field.name in HELP:
-            kwargs["help_text"] = HELP[db_field.name]
+        if db_field.name in HELP_TEXTS:
+            kwargs["help_text"] = HELP_TEXTS[db_field.name]
         if db_field.name == "language":
             choices = [("", f"As usual here ({language_name('')})"), *settings.LANGUAGES]
-            return forms.ChoiceField(choices=choices, required=False, help_text=HELP["language"])
+            return forms.ChoiceField(choices=choices, required=False, help_text=HELP_TEXTS["language"])
         if db_field.name in ("first_name", "last_name"):
             kwargs["form_class"] = LineField
         if db_field.name != "groups":

@@ -14,7 +14,7 @@ from accounts.exceptions import ApiKeyRefused, ApiKeyRevoked
 from accounts.models import ApiKey, Scope, User
 from ticks.db.transactions import in_one_transaction
 
-KEY = re.compile(r"[A-Za-z0-9]{8}\.[A-Za-z0-9]{32}")
+API_KEY_PATTERN = re.compile(r"[A-Za-z0-9]{8}\.[A-Za-z0-9]{32}")
 NOT_OURS = "This API key is not valid: there is no such key."
 EXPIRED = "This API key has expired. Ask for a new one."
 REVOKED = "This API key was revoked. Ask for a new one."
@@ -76,7 +76,7 @@ def revoke_api_key(key: ApiKey) -> None:
 
 def find_api_key(text: str) -> ApiKey:
     """The valid key with this text, with its account. Notes that it was used. Raises `ApiKeyRefused`."""
-    if not KEY.fullmatch(text):
+    if not API_KEY_PATTERN.fullmatch(text):
         raise ApiKeyRefused(NOT_OURS)
     key = ApiKey.objects.select_related("account").filter(prefix=text.partition(".")[0]).first()
     if key is None or not key.is_valid(text):

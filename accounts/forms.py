@@ -99,7 +99,7 @@ class StaffPasswordChangeForm(AdminPasswordChangeForm):
             return super().clean_old_password()
 
 
-class AddressForm(forms.Form):
+class EmailForm(forms.Form):
     """Asks for a mail by an address."""
 
     email = EmailField(
@@ -120,7 +120,7 @@ class CurrentPasswordForm(forms.Form):
     )
 
 
-class EmailChangeForm(CurrentPasswordForm, AddressForm):
+class EmailChangeForm(CurrentPasswordForm, EmailForm):
     field_order = ["email", "current"]
     email = EmailField(
         max_length=MAX_NAME,

@@ -35,7 +35,7 @@ class Link(NamedTuple):
 
 
 def make_token(purpose: Purpose, user: User, *, asked_at: datetime, email: str = "") -> str:
-    return signer(purpose).sign_object([user.pk, int(asked_at.timestamp()), email, state_of(purpose, user)])
+    return signer(purpose).sign_object([user.pk, int(asked_at.timestamp()), email, hash_of_state(purpose, user)])
 
 
 def read_token(purpose: Purpose, token: str, *, is_locking: bool = False) -> Link:
@@ -52,7 +52,7 @@ def read_token(purpose: Purpose, token: str, *, is_locking: bool = False) -> Lin
         raise LinkNotValid
     users = User.objects.select_for_update() if is_locking else User.objects
     user = users.filter(pk=pk, is_active=True).first()
-    if user is None or not compare_digest(state, state_of(purpose, user)):
+    if user is None or not compare_digest(state, hash_of_state(purpose, user)):
         raise LinkNotValid
     return Link(user, email)
 
@@ -66,7 +66,7 @@ def signer(purpose: Purpose) -> Signer:
     return Signer(salt=f"accounts.link_tokens.{purpose}", sep=".")
 
 
-def state_of(purpose: Purpose, user: User) -> str:
+def hash_of_state(purpose: Purpose, user: User) -> str:
     """A hash of what the use of a token changes, and of what makes it void if it changes otherwise."""
     covered = [user.email]
     if purpose != Purpose.VERIFY:

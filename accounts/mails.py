@@ -29,7 +29,7 @@ LINKS = {
 
 def send_account_mails(*, is_stopping: Callable[[], bool] = lambda: False) -> SendResult:
     """Sends some of the mails that are due. Raises what `send_due_mails` raises."""
-    return send_due_mails(AccountMail.objects.all(), compose, is_stopping=is_stopping)
+    return send_due_mails(AccountMail.objects.all(), compose_account_mail, is_stopping=is_stopping)
 
 
 def queue_mail(kind: Kind, *, email: str | None, user: User | None = None) -> None:
@@ -40,7 +40,7 @@ def queue_mail(kind: Kind, *, email: str | None, user: User | None = None) -> No
     AccountMail.objects.create(kind=kind, email=email, user=user, asked_at=now, due_at=now, give_up_at=now + LIFETIME)
 
 
-def compose(mail: AccountMail) -> EmailMultiAlternatives | None:
+def compose_account_mail(mail: AccountMail) -> EmailMultiAlternatives | None:
     """The mail as it is sent now; None if no account has the address, or its link would do nothing.
 
     Raises `TooLate` if its link is too old, and whatever an operator's template raises.

@@ -9,7 +9,7 @@ from django.views.generic import FormView, TemplateView
 
 from accounts import links
 from accounts.exceptions import LinkNotValid
-from accounts.forms import AddressForm, CurrentPasswordForm, EmailChangeForm, NewPasswordForm
+from accounts.forms import CurrentPasswordForm, EmailChangeForm, EmailForm, NewPasswordForm
 from accounts.link_tokens import Purpose, read_token
 from accounts.throttles import CHANGE_EMAIL, LINK, MAIL, PASSWORD, limited
 from ticks.exceptions import Refusal
@@ -61,7 +61,7 @@ class LimitedPage(TranslatedMixin, FormView):
 
 
 class PasswordResetPage(LimitedPage):
-    form_class = AddressForm
+    form_class = EmailForm
     template_name = "accounts/password_reset.html"
     success_url = "sent/"
 
@@ -70,7 +70,7 @@ class PasswordResetPage(LimitedPage):
 
 
 class VerificationPage(LimitedPage):
-    form_class = AddressForm
+    form_class = EmailForm
     template_name = "accounts/verification.html"
     success_url = "sent/"
 

@@ -28,7 +28,7 @@ GUESSES_AT_ACCOUNT = 100
 KNOWN_SECONDS = 30 * DAY
 
 
-class Attempt:
+class CountedAttempt:
     """One attempt. The constructor counts it, exactly across workers, before anything else is done for the request."""
 
     def __init__(self, purpose: str, subject: str, *, limit: int = 0, seconds: int = MINUTE):
@@ -76,7 +76,7 @@ class LoginAttempt:
     """
 
     def __init__(self, request, *, name: str, user: User | None):
-        self.attempts: list[Attempt] = []
+        self.attempts: list[CountedAttempt] = []
         self.is_refused = False
         if request is not None and settings.THROTTLE_ENABLED:
             address, name = network_of(request.META), login_key(name)
@@ -88,16 +88,16 @@ class LoginAttempt:
 
     # This is one transaction, since the next login waits for each COMMIT of this one.
     @in_one_transaction
-    def count(self, address: str, *, name: str, account: str) -> Attempt:
+    def count(self, address: str, *, name: str, account: str) -> CountedAttempt:
         """Returns the count of the name. If that refuses, the account is not counted."""
-        by_name = Attempt("login-name", f"{address} {name}", limit=GUESSES_FROM_ADDRESS)
+        by_name = CountedAttempt("login-name", f"{address} {name}", limit=GUESSES_FROM_ADDRESS)
         if not by_name.is_allowed:
             return by_name
         known = AttemptCounter.objects.filter(key=attempt_key("login-known", self.known), expires_at__gt=by_name.now)
         pool = address if known.exists() else "elsewhere"
         at_account = [
-            Attempt("login-account", f"{address} {account}", limit=GUESSES_FROM_ADDRESS),
-            Attempt("login-account-hour", f"{pool} {account}", limit=GUESSES_AT_ACCOUNT, seconds=HOUR),
+            CountedAttempt("login-account", f"{address} {account}", limit=GUESSES_FROM_ADDRESS),
+            CountedAttempt("login-account-hour", f"{pool} {account}", limit=GUESSES_AT_ACCOUNT, seconds=HOUR),
         ]
         self.attempts = [by_name, *at_account]
         self.is_refused = not all(attempt.is_allowed for attempt in at_account)
@@ -110,7 +110,7 @@ class LoginAttempt:
             attempt.forgive()
         if self.attempts:
             # This counter has no limit: it is there as long as the address is known.
-            Attempt("login-known", self.known, seconds=KNOWN_SECONDS)
+            CountedAttempt("login-known", self.known, seconds=KNOWN_SECONDS)
 
 
 class Limit(NamedTuple):
@@ -129,10 +129,10 @@ def limited(limits: Iterable[Limit], request, *, is_guess: bool = False) -> Iter
     It is uncounted if the block raises `Busy`, since then no password was checked. A guess is also uncounted if it was
     right, that is, if the block raises no error.
     """
-    attempts: list[Attempt] = []
+    attempts: list[CountedAttempt] = []
     for limit in limits if settings.THROTTLE_ENABLED else ():
         new = [
-            Attempt(limit.purpose, subject, limit=limit.number, seconds=limit.seconds)
+            CountedAttempt(limit.purpose, subject, limit=limit.number, seconds=limit.seconds)
             for subject in limit.subjects_of(request)
         ]
         # The other limits do not count this attempt: an address that is refused must not fill the table of counters.

@@ -17,7 +17,7 @@ import uvloop
 NO_BODY = (204, 304)
 
 
-class Answer(NamedTuple):
+class ServerAnswer(NamedTuple):
     status: int
     head: bytes
     body: bytes
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
 
 # This sends a request and waits for its answer. It returns None if no answer came, so that the request may have been
 # carried out or not.
-Ask = Callable[[bytes], Awaitable[Answer | None]]
+Ask = Callable[[bytes], Awaitable[ServerAnswer | None]]
 Client = Callable[[Ask], Awaitable[None]]
 
 
@@ -88,7 +88,7 @@ async def _drive(address, clients, seconds, connections, answer_seconds) -> Tall
     for connection in pool:
         free.put_nowait(connection)
 
-    async def ask(request: bytes) -> Answer | None:
+    async def ask(request: bytes) -> ServerAnswer | None:
         connection = await free.get()
         try:
             sent = perf_counter()
@@ -129,10 +129,10 @@ class Connection(asyncio.Protocol):
     def __init__(self, address: tuple[str, int], *, answer_seconds: float):
         self.address, self.answer_seconds = address, answer_seconds
         self.transport: asyncio.Transport | None = None
-        self.answer: asyncio.Future[Answer | None] | None = None
+        self.answer: asyncio.Future[ServerAnswer | None] | None = None
         self.received = b""
 
-    async def ask(self, request: bytes) -> Answer | None:
+    async def ask(self, request: bytes) -> ServerAnswer | None:
         """The answer; None when the connection fails or the time ends, so that it may have been carried out or not."""
         loop = asyncio.get_running_loop()
         try:
@@ -192,7 +192,7 @@ def request(
     return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + (body or b"")
 
 
-def read_answer(received: bytes) -> Answer | None:
+def read_answer(received: bytes) -> ServerAnswer | None:
     """Reads an answer; None while part of it is missing. Raises ValueError if it is no HTTP, or gives no length."""
     end = received.find(b"\r\n\r\n")
     if end < 0:
@@ -201,6 +201,6 @@ def read_answer(received: bytes) -> Answer | None:
     lowered = head.lower()
     status, is_kept = int(head[9:12]), b"\r\nconnection: close" not in lowered
     if status in NO_BODY:
-        return Answer(status, head, b"", is_kept)
+        return ServerAnswer(status, head, b"", is_kept)
     length = int(lowered[lowered.index(b"\r\ncontent-length:") + 17 :].split(b"\r\n", 1)[0])
-    return Answer(status, head, rest[:length], is_kept) if len(rest) >= length else None
+    return ServerAnswer(status, head, rest[:length], is_kept) if len(rest) >= length else None

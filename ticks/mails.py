@@ -84,7 +84,7 @@ def send_due_mails(
     server = get_connection()
     try:
         while mails and not result.is_server_gone and time.monotonic() < until and not is_stopping():
-            if send(mails[0], compose, server, result):
+            if send_leased_mail(mails[0], compose, server, result):
                 mails.pop(0)
     finally:
         release(mails)
@@ -92,7 +92,7 @@ def send_due_mails(
     return result
 
 
-def send(mail: Outgoing, compose: Compose, server, result: SendResult) -> bool:
+def send_leased_mail(mail: Outgoing, compose: Compose, server, result: SendResult) -> bool:
     """Sends a leased mail and marks it, or has it wait. Returns false if it could not be tried."""
     try:
         email = compose(mail)

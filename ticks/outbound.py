@@ -22,7 +22,7 @@ class NotPublic(OSError):
         super().__init__(None, f"{host} is not a public address")
 
 
-class Answer(NamedTuple):
+class PostAnswer(NamedTuple):
     status: int
     # Its first part.
     text: str
@@ -49,7 +49,7 @@ def new_session() -> aiohttp.ClientSession:
     )
 
 
-async def post(session: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str]) -> Answer:
+async def post(session: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str]) -> PostAnswer:
     """Raises `aiohttp.ClientError`, `OSError` or `ValueError` where there is no answer, and `TimeoutError` where it is
     late."""
     # A setting may have changed since the address was typed.
@@ -65,7 +65,7 @@ async def post(session: aiohttp.ClientSession, url: str, body: bytes, headers: d
         except (aiohttp.ClientError, TimeoutError):
             # The status says whether it was taken. The rest is for people who look for a fault.
             pass
-        return Answer(response.status, read[:MOST_READ].decode(errors="replace"))
+        return PostAnswer(response.status, read[:MOST_READ].decode(errors="replace"))
 
 
 def fault_of(error: Exception) -> str:

@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 
 # Files of a host beside those of the zones.
 NOT_ZONES = {"Factory", "localtime", "posixrules"}
-EXAMPLE = "Europe/Berlin"
+EXAMPLE_ZONE = "Europe/Berlin"
 SECOND = timedelta(seconds=1)
 
 
@@ -24,15 +24,15 @@ def fault_of_zone(name: str) -> str | None:
     if name in zone_names():
         return None
     meant = zone_meant_by(name)
-    hint = f"did you mean {meant}?" if meant else f"use a name such as {EXAMPLE} or UTC."
+    hint = f"did you mean {meant}?" if meant else f"use a name such as {EXAMPLE_ZONE} or UTC."
     return f"There is no such time zone; {hint}"
 
 
 def zone_meant_by(name: str) -> str | None:
     """The zone with a similar name, or with a similar name behind its last slash, which is a city's."""
-    plain = plain_name(name)
-    names = {plain_name(known): known for known in zone_names()}
-    cities = {plain_name(known.rpartition("/")[2]): known for known in zone_names() if "/" in known}
+    plain = plain_zone_name(name)
+    names = {plain_zone_name(known): known for known in zone_names()}
+    cities = {plain_zone_name(known.rpartition("/")[2]): known for known in zone_names() if "/" in known}
     if same := names.get(plain) or cities.get(plain):
         return same
     # Abbreviations are similar to each other.
@@ -40,7 +40,7 @@ def zone_meant_by(name: str) -> str | None:
     return (names | cities)[close[0]] if close else None
 
 
-def plain_name(name: str) -> str:
+def plain_zone_name(name: str) -> str:
     return name.strip().casefold().replace(" ", "_").replace("-", "_")
 
 

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import parse_qs, urlsplit
 
-from accounts.mails import compose
+from accounts.mails import compose_account_mail
 from accounts.models import AccountMail
 
 LINK = re.compile(r"https?://\S+")
@@ -16,7 +16,7 @@ def queued() -> list[tuple[str, str]]:
 
 def link_in(mail: AccountMail) -> str:
     """The link of a mail that is written out now."""
-    [link] = [found for found in LINK.findall(compose(mail).body) if "?" in found]
+    [link] = [found for found in LINK.findall(compose_account_mail(mail).body) if "?" in found]
     return link
 
 

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.link_tokens import Purpose, read_token
-from accounts.mails import compose, queue_mail, send_account_mails
+from accounts.mails import compose_account_mail, queue_mail, send_account_mails
 from accounts.models import AccountMail, User
 from accounts.services import expired_rows, prune_accounts
 from accounts.tests.factories import PASSWORD, UserFactory
@@ -68,7 +68,7 @@ def test_link_leads_to_its_page_on_the_site(account, kind):
 def test_mail_is_whole(account, kind):
     mail = mail_of(kind, account_for(kind, account))
 
-    email = compose(mail)
+    email = compose_account_mail(mail)
 
     assert email.to == [mail.email]
     assert email.extra_headers == {
@@ -93,7 +93,7 @@ def test_mail_says_until_when_its_link_is_good(account, kind):
     mail = mail_of(kind, account_for(kind, account))
     until = mail.asked_at + timedelta(hours=1)
 
-    assert f"The link is good once, until {until:%H:%M} UTC." in compose(mail).body
+    assert f"The link is good once, until {until:%H:%M} UTC." in compose_account_mail(mail).body
 
 
 @pytest.mark.parametrize("kind", PAGES)
@@ -101,10 +101,10 @@ def test_link_of_a_mail_that_waited_ends_an_hour_after_it_was_asked_for(account,
     account = account_for(kind, account)
 
     mail = mail_of(kind, account, asked_at=timezone.now() - timedelta(minutes=59))
-    assert compose(mail)
+    assert compose_account_mail(mail)
     mail = mail_of(kind, account, asked_at=timezone.now() - timedelta(minutes=60))
     with pytest.raises(TooLate):
-        compose(mail)
+        compose_account_mail(mail)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -114,7 +114,7 @@ def test_mail_is_in_the_language_of_its_account(account, kind, settings):
     User.objects.filter(pk=account.pk).update(language="de")
     mail = AccountMail.objects.get(pk=mail.pk)
 
-    email = compose(mail)
+    email = compose_account_mail(mail)
 
     assert email.body.startswith("Guten Tag!\n")
     assert '<html lang="de">' in email.alternatives[0].content
@@ -124,7 +124,7 @@ def test_mail_is_in_the_language_of_its_account(account, kind, settings):
 def test_mail_is_in_the_default_language_if_nobody_has_chosen_one(account, settings):
     settings.DEFAULT_LANGUAGE = "de"
 
-    assert compose(mail_of(Kind.RESET, account)).subject == "Neues Passwort setzen"
+    assert compose_account_mail(mail_of(Kind.RESET, account)).subject == "Neues Passwort setzen"
 
 
 def test_mail_tried_again_has_the_same_link(account):
@@ -137,7 +137,7 @@ def test_no_account_gets_no_mail(account):
     queue_mail(Kind.RESET, email="nobody@example.org")
     queue_mail(Kind.VERIFY, email="nobody@example.org")
 
-    assert [compose(mail) for mail in AccountMail.objects.all()] == [None, None]
+    assert [compose_account_mail(mail) for mail in AccountMail.objects.all()] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_link_that_would_do_nothing_is_not_sent(account, kind, fields):
     mail = mail_of(kind, account)
     User.objects.filter(pk=account.pk).update(**fields)
 
-    assert compose(mail) is None
+    assert compose_account_mail(mail) is None
 
 
 def test_nothing_is_queued_without_an_address_or_a_mail_server(account, settings):
@@ -191,9 +191,9 @@ def test_template_of_the_operator_replaces_ours(account, settings, tmp_path):
     (tmp_path / "de/accounts/mail").mkdir(parents=True)
     (tmp_path / "de/accounts/mail/subject.txt").write_text("Hallo")
 
-    assert compose(mail_of(Kind.RESET, account)).subject == "Hello from the reset desk"
+    assert compose_account_mail(mail_of(Kind.RESET, account)).subject == "Hello from the reset desk"
     User.objects.update(language="de")
-    assert compose(mail_of(Kind.RESET, account)).subject == "Hallo"
+    assert compose_account_mail(mail_of(Kind.RESET, account)).subject == "Hallo"
 
 
 def test_old_mails_are_pruned_whatever_their_state(account, settings):

@@ -9,7 +9,7 @@ from django.utils.translation import gettext, override
 
 from accounts.exceptions import EmailTaken, LinkNotValid, MailsOff, WrongPassword
 from accounts.link_tokens import Purpose, make_token
-from accounts.mails import compose
+from accounts.mails import compose_account_mail
 from accounts.models import AccountMail, BrowserSession, User
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.tests.mailbox import queued
@@ -314,6 +314,6 @@ def test_host_header_gets_into_no_link(browser, account, settings):
 
     browser.post(RESET, {"email": account.email, "csrfmiddlewaretoken": csrf}, headers={"Host": "evil.example"})
 
-    written = compose(AccountMail.objects.get()).message().as_string()
+    written = compose_account_mail(AccountMail.objects.get()).message().as_string()
     assert "https://tickets.example.org/account/password/new/" in written
     assert "evil" not in written

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import AttemptCounter, LoginSession
 from accounts.services import open_session, prune_accounts
 from accounts.tests.factories import UserFactory
-from accounts.throttles import Attempt, attempt_key
+from accounts.throttles import CountedAttempt, attempt_key
 
 NOON = datetime(2026, 1, 1, 12, 0, 15, tzinfo=UTC)
 THREADS = 20
@@ -25,7 +25,7 @@ def clock(monkeypatch):
 
 
 def attempt(subject="subject"):
-    return Attempt("purpose", subject, limit=2)
+    return CountedAttempt("purpose", subject, limit=2)
 
 
 def counts():

@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from accounts.mails import compose
+from accounts.mails import compose_account_mail
 from accounts.models import AccountMail, User
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.tests.mailbox import latest_token, queued
@@ -221,5 +221,5 @@ def test_verification_stays_when_something_else_changes(account):
 def test_no_mail_has_a_name_that_its_sender_chose(anonymous):
     anonymous.post(REGISTER, {"username": "www.evil.example", "email": "ada@example.org", "password": PASSWORD})
 
-    mail = compose(AccountMail.objects.get())
+    mail = compose_account_mail(AccountMail.objects.get())
     assert "evil" not in str(mail.message())

@@ -23,7 +23,7 @@ from bookings.services.changes import (
 )
 from events.exceptions import EventNotFound
 from ticks.api.envelope import answer
-from ticks.api.envelope import success as enveloped
+from ticks.api.envelope import success as enveloped_success
 from ticks.api.fields import IdField
 from ticks.api.schema import ID, WITH_LOGIN, AlwaysFalse, describes
 from ticks.api.views import ViewSet
@@ -42,7 +42,7 @@ def page_of_changes(name: str, field: serializers.Field, example) -> OpenApiResp
             "error": AlwaysFalse(),
         },
     )
-    value = enveloped(MESSAGE, [ChangeSerializer.example], **example)
+    value = enveloped_success(MESSAGE, [ChangeSerializer.example], **example)
     return OpenApiResponse(body, examples=[OpenApiExample("example", value=value)])
 
 

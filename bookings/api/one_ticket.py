@@ -43,7 +43,7 @@ from ticks.exceptions import Refusal
 from ticks.languages import language_of_header
 from ticks.parsing import MAX_ID, MAX_TICKETS, find
 
-STATUS_WORDS = {BookingStatus.COMPLETED: "booked", BookingStatus.WAITLISTED: "waiting"}
+PLAIN_STATUSES = {BookingStatus.COMPLETED: "booked", BookingStatus.WAITLISTED: "waiting"}
 
 
 class UserNotFound(Refusal):
@@ -121,12 +121,12 @@ class PlainBookingSerializer(serializers.Serializer):
     userId = IdField(source="user_id")
     status = serializers.SerializerMethodField()
 
-    @extend_schema_field({"type": "string", "enum": list(STATUS_WORDS.values())})
+    @extend_schema_field({"type": "string", "enum": list(PLAIN_STATUSES.values())})
     def get_status(self, booking):
-        return STATUS_WORDS[booking.status]
+        return PLAIN_STATUSES[booking.status]
 
 
-WAITING = OpenApiResponse(
+WAITING_RESPONSE = OpenApiResponse(
     PlainBookingSerializer,
     description="No ticket is left; the user waits for one.",
     examples=[OpenApiExample("example", value={**PlainBookingSerializer.example, "status": "waiting"})],
@@ -210,7 +210,7 @@ class PlainEventViewSet(OneTicketViewSet):
         "book",
         "Book the user's ticket, or wait for one",
         request=SeatSerializer,
-        success={201: PlainBookingSerializer, 200: WAITING},
+        success={201: PlainBookingSerializer, 200: WAITING_RESPONSE},
         errors=[
             *(*WITH_LOGIN, *WRITE, EventNotFound, UserNotFound),
             *(AlreadyBooked, SoldOut, SalesNotOpen(SOME_TIME), SalesClosed, PersonLimit(1, 1), *KEY_REFUSALS),

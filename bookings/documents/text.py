@@ -143,11 +143,11 @@ def wrapped(text: str, *, size: float, width: float, most: int, is_bold: bool = 
         while words and fits(f"{line} {words[0]}", size, width, is_bold):
             line = f"{line} {words.pop(0)}"
         if is_last and words:
-            line = shortened(f"{line} {' '.join(words)}", size, width, is_bold)
+            line = cut_to_width(f"{line} {' '.join(words)}", size, width, is_bold)
         elif not fits(line, size, width, is_bold):
             kept = beginning(line, size, width, is_bold)
             if is_last:
-                line = shortened(line, size, width, is_bold)
+                line = cut_to_width(line, size, width, is_bold)
             else:
                 # A word that is longer than a line goes on in the next one.
                 words.insert(0, line[kept:])
@@ -160,7 +160,7 @@ def fits(text: str, size: float, width: float, is_bold: bool) -> bool:
     return width_of(runs_of(text, is_bold=is_bold), size) <= width
 
 
-def shortened(text: str, size: float, width: float, is_bold: bool) -> str:
+def cut_to_width(text: str, size: float, width: float, is_bold: bool) -> str:
     return text[: beginning(text, size, width, is_bold, ELLIPSIS)].rstrip() + ELLIPSIS
 
 

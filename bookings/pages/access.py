@@ -8,7 +8,7 @@ from django.views import View
 
 from bookings.exceptions import BookingNotFound
 from bookings.models import Booking
-from bookings.services.links import KEY, open_by_link
+from bookings.services.links import LINK_KEY_PATTERN, open_by_link
 from bookings.services.references import REFERENCE
 from ticks.api.throttling import TooManyRequests, scopes_of, seconds_to_wait
 from ticks.exceptions import Refusal
@@ -38,7 +38,7 @@ class OpenView(View):
         address, key = booking_address(reference), request.GET.get("key", "")
         response = redirect_to(address)
         # The reference becomes the cookie's path, and a `;` in it would begin another attribute.
-        is_link = KEY.fullmatch(key) and REFERENCE.fullmatch(reference)
+        is_link = LINK_KEY_PATTERN.fullmatch(key) and REFERENCE.fullmatch(reference)
         return remember(response, key, path=address) if is_link else response
 
 

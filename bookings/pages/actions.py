@@ -165,7 +165,7 @@ class GiveBack(HolderAction):
         return Report([counting(now, left)])
 
 
-class AddressForm(KeyedForm):
+class CorrectAddressForm(KeyedForm):
     email = EmailField(
         max_length=MAX_NAME,
         label=gettext_lazy("Mail address"),
@@ -182,7 +182,7 @@ class AddressForm(KeyedForm):
 
 class CorrectAddress(HolderAction):
     name, title, button = "address", gettext_lazy("Correct the mail address"), gettext_lazy("Use this address")
-    form_class = AddressForm
+    form_class = CorrectAddressForm
 
     def initial(self):
         return super().initial() | {"email": self.subject.email}

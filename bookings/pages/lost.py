@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy, override
 from django.views import View
 
-from accounts.throttles import HOUR, Attempt, Limit, by_address, limited
+from accounts.throttles import HOUR, CountedAttempt, Limit, by_address, limited
 from bookings.pages.access import refused
 from bookings.services.link_mails import request_links
 from ticks.exceptions import Refusal
@@ -65,5 +65,8 @@ class LostView(View):
 
 
 def ask(email: str) -> None:
-    if not settings.THROTTLE_ENABLED or Attempt("links-mail", email, limit=MAILS_AN_HOUR, seconds=HOUR).is_allowed:
+    if (
+        not settings.THROTTLE_ENABLED
+        or CountedAttempt("links-mail", email, limit=MAILS_AN_HOUR, seconds=HOUR).is_allowed
+    ):
         request_links(email)

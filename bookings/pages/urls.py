@@ -2,7 +2,7 @@ from django.urls import path
 
 from bookings.pages.access import OpenView
 from bookings.pages.lost import LostView, SentView
-from bookings.pages.views import AddressView, BookingView, CalendarView, CancelView, TicketsView
+from bookings.pages.views import AddressView, BookingView, CancelView, HolderCalendarView, TicketsView
 
 urlpatterns = [
     path("", LostView.as_view(), name="holder-lost"),
@@ -12,5 +12,5 @@ urlpatterns = [
     path("<str:reference>/cancel", CancelView.as_view(), name="holder-cancel"),
     path("<str:reference>/address", AddressView.as_view(), name="holder-address"),
     path("<str:reference>/tickets.pdf", TicketsView.as_view(), name="holder-tickets"),
-    path("<str:reference>/calendar.ics", CalendarView.as_view(), name="holder-calendar"),
+    path("<str:reference>/calendar.ics", HolderCalendarView.as_view(), name="holder-calendar"),
 ]

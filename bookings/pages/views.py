@@ -13,7 +13,7 @@ from bookings.enums import BookingStatus
 from bookings.exceptions import BookingNotFound, KeyReused, NoSuchSeat, NoTickets
 from bookings.models import Booking, show_cancelled
 from bookings.pages.access import OfLink, booking_address
-from bookings.pages.actions import AddressForm, CorrectAddress, GiveBack
+from bookings.pages.actions import CorrectAddress, CorrectAddressForm, GiveBack
 from bookings.services.correction import find_corrected
 from bookings.services.links import link_key
 from bookings.services.tickets import MAX_IN_FILE, Ticket, pdf_name, seats_of_files, tickets_of
@@ -89,7 +89,7 @@ class TicketsView(OfTickets):
         return file_answer(content, name=pdf_name(self.booking), content_type="application/pdf")
 
 
-class CalendarView(OfTickets):
+class HolderCalendarView(OfTickets):
     http_method_names = ["get", "head"]
 
     def get(self, request):
@@ -129,7 +129,7 @@ class AddressView(OfLink):
 
     def closed(self, request, reference):
         """The form may have been sent twice: the first time has closed this page to the second."""
-        form = AddressForm(request.POST) if request.method == "POST" else None
+        form = CorrectAddressForm(request.POST) if request.method == "POST" else None
         if form and form.is_valid() and "confirm" in request.POST:
             values = form.cleaned_data
             with suppress(BookingNotFound, KeyReused):

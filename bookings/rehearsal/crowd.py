@@ -16,7 +16,7 @@ from django.core.management import CommandError
 from django.http.request import validate_host
 
 from events.models import Event
-from ticks.load import Answer, Ask, Tally, drive, request
+from ticks.load import Ask, ServerAnswer, Tally, drive, request
 
 CONNECTIONS = 64
 # When the time is over, buyers who have come may finish: that is as long as a throttled one is asked to wait.
@@ -83,7 +83,7 @@ class Order:
     outcome: str = "trying"
     booking_id: int | None = None
 
-    def settle(self, answer: Answer | None) -> float | None:
+    def settle(self, answer: ServerAnswer | None) -> float | None:
         """The seconds until the buyer tries again; None when the answer settles the order."""
         if answer is not None and answer.status == 201:
             self.booking_id, self.outcome = answer.json["data"]["id"], answer.json["data"]["bookingStatus"]
@@ -131,7 +131,7 @@ class Crowd:
         while (wait := order.settle(await self.send(book, ask, self.bookings))) is not None:
             await asyncio.sleep(wait)
 
-    async def send(self, request: bytes, ask: Ask, tally: Tally) -> Answer | None:
+    async def send(self, request: bytes, ask: Ask, tally: Tally) -> ServerAnswer | None:
         began = perf_counter()
         answer = await ask(request)
         if answer is None:
@@ -153,6 +153,6 @@ def arrival(seconds: float) -> float:
     return -math.log(1 - random.random() * (1 - math.exp(-RUSH))) / RUSH * seconds  # noqa: S311
 
 
-def retry_after(answer: Answer | None) -> int | None:
+def retry_after(answer: ServerAnswer | None) -> int | None:
     text = answer.header("Retry-After") if answer else None
     return int(text) if text and text.isascii() and text.isdigit() else None

@@ -28,9 +28,9 @@ from ticks.db.transactions import in_one_transaction
 from ticks.exceptions import Refusal
 from ticks.mails import error_text
 
-# A request that stops an announcement takes back mails that wait for this long. The others are dropped one by one when
+# For so long a request that stops an announcement deletes the mails that wait. The others are dropped one by one when
 # their turn comes.
-TAKE_BACK_SECONDS = 5
+DELETION_SECONDS = 5
 ROWS_A_DELETION = 1000
 TEST_SUBJECT = "Test: {}"
 
@@ -132,7 +132,7 @@ def announced_to(announcement: Announcement, booking_id: int, to: Recipient) -> 
 
 @in_one_transaction
 def stop_announcement(pk: int) -> Announcement:
-    """From now on none of its mails begins to be sent. `take_back` deletes those that wait."""
+    """From now on none of its mails begins to be sent. `delete_waiting_mails` deletes those that wait."""
     announcement = Announcement.objects.select_for_update().get(pk=pk)
     if announcement.stopped_at is None:
         announcement.stopped_at = timezone.now()
@@ -141,7 +141,7 @@ def stop_announcement(pk: int) -> Announcement:
     return announcement
 
 
-def take_back(announcement: Announcement, *, seconds: float = TAKE_BACK_SECONDS) -> None:
+def delete_waiting_mails(announcement: Announcement, *, seconds: float = DELETION_SECONDS) -> None:
     """Deletes the mails of a stopped announcement that nobody has begun to send. Nothing is raised: those that are left
     are dropped when their turn comes."""
     until = time.monotonic() + seconds

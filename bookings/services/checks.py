@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import User
 from bookings.exceptions import AlreadyChecking, OtherCheckRuns
 from bookings.models import InventoryCheck, LedgerEntry
-from bookings.services.verification import Report, verify_events
+from bookings.services.verification import VerificationReport, verify_events
 from events.exceptions import EventNotFound
 from events.models import Event
 
@@ -59,7 +59,7 @@ def check_inventory(event_id: int) -> InventoryCheck:
     return store_report(reports[0])
 
 
-def store_report(report: Report) -> InventoryCheck:
+def store_report(report: VerificationReport) -> InventoryCheck:
     """Stores the event's latest check: this one, unless a later one is there already."""
     event = report.event
     found = {

@@ -25,7 +25,7 @@ from ticks.exceptions import Refusal
 REPETITIONS = 2
 REPEAT_SECONDS = 0.8
 # A replay answers these columns of an event. The column for searches is as long as all texts of the event.
-ANSWERED = [field.name for field in Event._meta.concrete_fields if field.name != "search_text"]
+REPLAYED_COLUMNS = [field.name for field in Event._meta.concrete_fields if field.name != "search_text"]
 # `json.dumps` with these options would build an encoder for each booking.
 ENCODER = json.JSONEncoder(default=str, sort_keys=True)
 
@@ -173,7 +173,7 @@ class KeyedRequest(NamedTuple):
         if not is_free:
             raise KeyInFlight
         events = events_in(self.service())
-        rows = json.loads(serializers.serialize("json", events, fields=ANSWERED))
+        rows = json.loads(serializers.serialize("json", events, fields=REPLAYED_COLUMNS))
         # Whether sales are open is part of the answer, and depends on the clock.
         answer = [{**row, "sales_open": event.sales_open} for row, event in zip(rows, events, strict=True)]
         key = sql.NewKey(self.digest, self.fingerprint, answer)

@@ -17,7 +17,7 @@ from bookings.services.epochs import epoch_of, with_epochs
 from bookings.services.references import is_signed, signature_of
 
 # 256 bits.
-KEY = re.compile(r"[\w-]{43}", re.ASCII)
+LINK_KEY_PATTERN = re.compile(r"[\w-]{43}", re.ASCII)
 
 
 def link_key(booking: Booking, secret: str | None = None) -> str:
@@ -34,7 +34,8 @@ def link_to(booking: Booking) -> str:
 def open_by_link(reference: str, key: str) -> Booking:
     """The booking that a link opens, with its event and epoch: all from one statement, so that whoever has just lost a
     booking sees nothing of its new holder. Raises `BookingNotFound`."""
-    booking = with_epochs().select_related("user").filter(reference=reference).first() if KEY.fullmatch(key) else None
+    bookings = with_epochs().select_related("user").filter(reference=reference)
+    booking = bookings.first() if LINK_KEY_PATTERN.fullmatch(key) else None
     if booking is None or not is_signed(key, partial(link_key, booking)):
         raise BookingNotFound
     return booking

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from bookings.exceptions import NothingToSend
 from bookings.models import Booking
 from bookings.outbox import Mail
-from bookings.services.messages import compose
+from bookings.services.messages import compose_mail
 from bookings.services.notifications import GIVE_UP_AFTER
 from ticks.db.transactions import in_one_transaction
 from ticks.mails import SendResult, send_due_mails
@@ -13,7 +13,7 @@ from ticks.mails import SendResult, send_due_mails
 
 def send_mails(*, is_stopping: Callable[[], bool] = lambda: False) -> SendResult:
     """Sends some of the mails that are due, those of a booking in order. Raises what `send_due_mails` raises."""
-    return send_due_mails(Mail.objects.sendable(), compose, is_stopping=is_stopping)
+    return send_due_mails(Mail.objects.sendable(), compose_mail, is_stopping=is_stopping)
 
 
 def latest_mail(booking: Booking) -> Mail | None:
@@ -24,7 +24,7 @@ def latest_mail(booking: Booking) -> Mail | None:
 
 
 @in_one_transaction
-def send_again(booking: Booking) -> Mail:
+def send_mail_again(booking: Booking) -> Mail:
     """Has the latest mail of a booking sent at once, also one that was sent or given up. Raises `NothingToSend`."""
     mail = latest_mail(booking)
     if mail is None:

@@ -36,7 +36,7 @@ OUTRANKS = {
     FactKind.BOOKED: {FactKind.VOIDED},
     FactKind.PROMOTED: {FactKind.VOIDED},
 }
-LABELS = {
+CHANGE_LABELS = {
     "name": gettext_lazy("Name"),
     "date": gettext_lazy("Date"),
     "time_zone": gettext_lazy("Time zone"),
@@ -166,7 +166,7 @@ def changes_of(facts: list[dict], time_zone: str) -> list[dict]:
     for name, stored in values.items():
         old, new = (written_value(name, value, zone) for value, zone in zip(stored, zones, strict=True))
         if old != new:
-            changes.append({"field": name, "label": str(LABELS[name]), "old": old, "new": new})
+            changes.append({"field": name, "label": str(CHANGE_LABELS[name]), "old": old, "new": new})
     return changes
 
 
@@ -190,7 +190,7 @@ def written_date(moment: datetime | None, zone: ZoneInfo) -> str:
     return local_time(moment, zone, wanted) if moment else ""
 
 
-def compose(mail: Mail) -> EmailMultiAlternatives | None:
+def compose_mail(mail: Mail) -> EmailMultiAlternatives | None:
     """The mail as it is sent now, with its files; None if all that it would tell was undone meanwhile. Raises whatever
     an operator's template raises."""
     message = Message(mail)

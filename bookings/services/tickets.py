@@ -112,7 +112,7 @@ def read_ticket(code: str) -> TicketReading:
     booking = with_epochs().filter(pk=booking_id).first()
     if booking is None:
         return TicketReading(TicketState.UNKNOWN)
-    return TicketReading(state_of(booking, seat, epoch), booking, seat)
+    return TicketReading(ticket_state(booking, seat, epoch), booking, seat)
 
 
 def signed_parts(code: str) -> Sequence[int] | None:
@@ -133,7 +133,7 @@ def signed_parts(code: str) -> Sequence[int] | None:
     return named if is_signed(code, partial(ticket_code, *named)) else None
 
 
-def state_of(booking: Booking, seat: int, epoch: int) -> TicketState:
+def ticket_state(booking: Booking, seat: int, epoch: int) -> TicketState:
     if booking.event.deleted_at:
         return TicketState.EVENT_CANCELLED
     if booking.status != BookingStatus.COMPLETED:

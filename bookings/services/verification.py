@@ -29,7 +29,7 @@ Hour = tuple[int, int, int, int]
 
 
 @dataclass(slots=True)
-class Report:
+class VerificationReport:
     event: Event
     began: datetime = field(default_factory=timezone.now)
     held: int = 0
@@ -46,7 +46,7 @@ class Report:
             self.findings.append(finding)
 
 
-def verify_events(event_id: int | None = None) -> Iterator[Report]:
+def verify_events(event_id: int | None = None) -> Iterator[VerificationReport]:
     """One report for each event, deleted events included. Each is read from one snapshot of a live database."""
     last = 0
     while True:
@@ -81,8 +81,8 @@ def snapshot() -> Iterator[None]:
             cursor.execute("ROLLBACK")
 
 
-def verify_event(event: Event) -> Report:
-    report = Report(event)
+def verify_event(event: Event) -> VerificationReport:
+    report = VerificationReport(event)
     verify_counts(report)
     verify_waitlist(report)
     verify_parts(report)
@@ -91,7 +91,7 @@ def verify_event(event: Event) -> Report:
     return report
 
 
-def verify_counts(report: Report) -> None:
+def verify_counts(report: VerificationReport) -> None:
     event = report.event
     bookings = completed = waiting = wanted = 0
     made = Booking.objects.filter(event=event).order_by()
@@ -121,7 +121,7 @@ def verify_counts(report: Report) -> None:
         report.check(counted == found, f"counter says {counted} {what}, bookings say {found}")
 
 
-def verify_waitlist(report: Report) -> None:
+def verify_waitlist(report: VerificationReport) -> None:
     event = report.event
     if event.deleted_at or event.has_ended(report.began):
         # Bookings are no longer promoted automatically, so one that would fit may be waiting.
@@ -137,7 +137,7 @@ def verify_waitlist(report: Report) -> None:
     )
 
 
-def verify_parts(report: Report) -> None:
+def verify_parts(report: VerificationReport) -> None:
     """The counts of the waitlist's parts, from which positions are computed."""
     waiting = Booking.objects.filter(event=report.event).waitlisted().order_by()
     part = F("waitlist_number") - F("waitlist_number") % NUMBERS_A_PART
@@ -156,7 +156,7 @@ def verify_parts(report: Report) -> None:
         )
 
 
-def verify_ledger(report: Report) -> None:
+def verify_ledger(report: VerificationReport) -> None:
     """Checks the entries in order: they have no gap, each step is legal, and the last one agrees with the counters."""
     total = available = waitlisted = sequence = 0
     hours: dict[datetime, Hour] = {}
@@ -207,7 +207,7 @@ def add_to_hour(hour: Hour | None, entry: LedgerEntry, *, total: int) -> Hour:
     return bookings, tickets, total - entry.available_after, entry.waitlisted_after
 
 
-def verify_hours(report: Report, expected: dict[datetime, Hour]) -> None:
+def verify_hours(report: VerificationReport, expected: dict[datetime, Hour]) -> None:
     counted = {
         hour: tuple(counts)
         for hour, *counts in SalesHour.objects.filter(event=report.event).values_list(
@@ -258,7 +258,7 @@ def ledger_in_order(event: Event) -> Iterator[LedgerEntry]:
         last = page[-1].sequence
 
 
-def verify_bookings(report: Report) -> None:
+def verify_bookings(report: VerificationReport) -> None:
     """Checks that each booking agrees with its own ledger entries."""
     last = 0
     while True:

@@ -6,7 +6,7 @@ from email import message_from_bytes
 import vobject
 
 from bookings.outbox import Mail
-from bookings.services.messages import compose
+from bookings.services.messages import compose_mail
 
 
 def written(mail=None):
@@ -18,7 +18,7 @@ def written(mail=None):
 
 
 def over_the_wire(mail=None):
-    sent = compose(mail or Mail.objects.get())
+    sent = compose_mail(mail or Mail.objects.get())
     return message_from_bytes(sent.message().as_bytes(linesep="\r\n"), policy=email.policy.default)
 
 

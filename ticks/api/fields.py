@@ -48,15 +48,15 @@ class RequestSerializer(serializers.Serializer):
         return {name: [self.refused_names.get(name) or self.suggestion_for(name)] for name in unknown[:MAX_UNKNOWN]}
 
     def suggestion_for(self, name: str) -> str:
-        names = {plain_name(field): field for field in self.fields}
-        for close in get_close_matches(plain_name(name), names, n=1):
+        names = {plain_field_name(field): field for field in self.fields}
+        for close in get_close_matches(plain_field_name(name), names, n=1):
             return f"There is no such field; did you mean {names[close]}?"
         return (
             f"There is no such field; use {', '.join(self.fields)}." if self.fields else "This request has no fields."
         )
 
 
-def plain_name(name: str) -> str:
+def plain_field_name(name: str) -> str:
     """The letters of a name, which are the same for `totalTickets` and `total_tickets`."""
     return name.replace("_", "").replace("-", "").lower()
 

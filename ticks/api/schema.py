@@ -267,12 +267,12 @@ def success_response(body, message: str, is_enveloped: bool) -> OpenApiResponse:
     is_list = isinstance(body, serializers.ListSerializer)
     example = getattr(body.child if is_list else body, "example", None)
     if is_enveloped and not is_list:
-        body, example = enveloped(body), enveloped_success(message, example)
+        body, example = envelope_schema(body), enveloped_success(message, example)
     return OpenApiResponse(body, examples=[OpenApiExample("example", value=example)])
 
 
 @cache
-def enveloped(body):
+def envelope_schema(body):
     fields = {"message": serializers.CharField(), "error": AlwaysFalse()}
     if body is None:
         return inline_serializer("Acknowledgement", fields)

@@ -80,7 +80,7 @@ class MovingWindow:
                 self.callers.pop(key, None)
 
 
-COUNTS = {scope: MovingWindow() for scope in ("guest", "user", "guest_booking", "login", "api_key")}
+MOVING_WINDOWS = {scope: MovingWindow() for scope in ("guest", "user", "guest_booking", "login", "api_key")}
 
 
 @lru_cache(maxsize=64)
@@ -99,7 +99,7 @@ def seconds_to_wait(counted: Sequence[tuple[str, str]]) -> float | None:
     waits = []
     for scope, key in counted:
         limit, period = parse_rate(api_settings.DEFAULT_THROTTLE_RATES[scope])
-        waits.append(COUNTS[scope].hit(key, limit=limit, period=period))
+        waits.append(MOVING_WINDOWS[scope].hit(key, limit=limit, period=period))
     if all(wait is None for wait in waits):
         return None
     take_back([place for place, wait in zip(counted, waits, strict=True) if wait is None])
@@ -109,11 +109,11 @@ def seconds_to_wait(counted: Sequence[tuple[str, str]]) -> float | None:
 def take_back(counted: Sequence[tuple[str, str]]) -> None:
     """Uncounts a request in these scopes."""
     for scope, key in counted:
-        COUNTS[scope].take_back(key)
+        MOVING_WINDOWS[scope].take_back(key)
 
 
 def forget_all() -> None:
-    for window in COUNTS.values():
+    for window in MOVING_WINDOWS.values():
         window.callers.clear()
 
 

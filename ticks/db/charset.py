@@ -13,7 +13,7 @@ DEFAULT = (
 )
 # Each row is a column of text that has another character set. Its name is NULL where only the table's default differs,
 # which columns of later migrations would get.
-COLUMNS = f"""
+OTHER_CHARSET_COLUMNS = f"""
 SELECT tables.table_name, columns.column_name, columns.column_type, columns.is_nullable, columns.column_default
 FROM information_schema.tables AS tables LEFT JOIN information_schema.columns AS columns
     ON columns.table_schema = tables.table_schema AND columns.table_name = tables.table_name
@@ -36,7 +36,7 @@ def refuse_other_charset() -> None:
     with connection.cursor() as cursor:
         cursor.execute(DEFAULT)
         statements = [f"ALTER DATABASE {database} CHARACTER SET {CHARSET}" for _ in cursor.fetchall()]
-        cursor.execute(COLUMNS)
+        cursor.execute(OTHER_CHARSET_COLUMNS)
         for table, columns in groupby(cursor.fetchall(), key=lambda row: row[0]):
             if table in own:
                 statements.append(conversion(table, [column[1:] for column in columns]))

@@ -42,7 +42,7 @@ def environ_of(scope, body: bytes | MissingBody = b"") -> dict:
         "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
         "wsgi.url_scheme": scope.scheme,
         **({"HTTP_HOST": scope.authority} if scope.authority else {}),
-        **headers_of(scope.headers),
+        **wsgi_headers(scope.headers),
     }
     if isinstance(body, MissingBody):
         environ["wsgi.input"] = body
@@ -55,7 +55,7 @@ def environ_of(scope, body: bytes | MissingBody = b"") -> dict:
     return environ
 
 
-def headers_of(headers) -> dict[str, str]:
+def wsgi_headers(headers) -> dict[str, str]:
     """Headers in WSGI's spelling. Names with an underscore are left out: they would pass for a proxy's headers."""
     items = headers.items()
     named = dict(items)

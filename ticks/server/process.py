@@ -29,7 +29,7 @@ BACKLOG = 1024
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
-def serve(host: str, port: int, workers: int) -> None:
+def run_server(host: str, port: int, workers: int) -> None:
     # This comes before the first thread and the first worker, since they inherit it.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     # Each connection takes a file descriptor, and many systems start with no more than 1024 for a process.
@@ -82,4 +82,4 @@ def stop_on_signal(server: Granian) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], *map(int, sys.argv[2:4]))
+    run_server(sys.argv[1], *map(int, sys.argv[2:4]))

@@ -20,7 +20,7 @@ class Client:
 
     def __init__(self, *steps: bytes | float):
         self.steps = list(steps)
-        self.answers: list[load.Answer | None] = []
+        self.answers: list[load.ServerAnswer | None] = []
 
     async def __call__(self, ask: load.Ask) -> None:
         while self.steps:

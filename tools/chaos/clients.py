@@ -7,7 +7,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from ticks.load import Answer, Connection, request
+from ticks.load import Connection, ServerAnswer, request
 from tools.chaos.report import Board
 from tools.service import HOST, Service
 
@@ -111,11 +111,11 @@ class Cancelled:
 Journal = list[Booked | Cancelled]
 
 
-def code_of(answer: Answer | None) -> str:
+def code_of(answer: ServerAnswer | None) -> str:
     return answer.json.get("code", "") if answer else ""
 
 
-def label_of(answer: Answer | None) -> str:
+def label_of(answer: ServerAnswer | None) -> str:
     """The status, with the code of a refusal."""
     return f"{answer.status} {code_of(answer)}".strip() if answer else "none"
 
@@ -124,7 +124,7 @@ def label_of(answer: Answer | None) -> str:
 class Ending:
     """The last answer to a request. `is_ambiguous`: an earlier attempt may have been carried out."""
 
-    answer: Answer | None
+    answer: ServerAnswer | None
     fault: str
     is_ambiguous: bool = False
 
@@ -137,7 +137,7 @@ class Ending:
         return self.answer is None or code_of(self.answer) == "outcome_unknown"
 
 
-def is_final(answer: Answer | None) -> bool:
+def is_final(answer: ServerAnswer | None) -> bool:
     return answer is not None and answer.status != 503 and code_of(answer) != "idempotency_key_in_flight"
 
 
@@ -167,7 +167,7 @@ class Asker:
             await asyncio.sleep(self.pause(answer, tries + 1))
         return ending
 
-    async def attempt(self, path: str, sent: bytes, fault: str) -> Answer | None:
+    async def attempt(self, path: str, sent: bytes, fault: str) -> ServerAnswer | None:
         began = time.monotonic()
         answer = await self.connection.ask(sent)
         self.board.note_answer(label_of(answer), seconds=time.monotonic() - began, fault=fault)
@@ -177,7 +177,7 @@ class Asker:
                 self.board.find(f"a 503 of {path} that is not announced: {answer.head!r} {answer.body[:300]!r}")
         return answer
 
-    def pause(self, answer: Answer | None, tries: int) -> float:
+    def pause(self, answer: ServerAnswer | None, tries: int) -> float:
         if self.is_impatient:
             return IMPATIENT_PAUSE_SECONDS
         asked = answer.header("Retry-After") if answer is not None else None

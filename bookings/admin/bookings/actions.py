@@ -12,7 +12,7 @@ from bookings.models import Booking, show_cancelled
 from bookings.services.audiences import present_holder
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.inventory import EventWork, simulate
-from bookings.services.mails import latest_mail, send_again
+from bookings.services.mails import latest_mail, send_mail_again
 from bookings.services.notifications import Recipient, recipient
 from bookings.services.own_bookings import is_verified
 from bookings.services.tickets import epoch_of
@@ -27,7 +27,7 @@ from ticks.languages import language_name
 from ticks.parsing import parse_id
 from ticks.staff_actions import SelectionAction, StaffAction
 
-ALL_CANCELLED = "There is nothing to cancel: all selected bookings are cancelled already."
+ALL_BOOKINGS_CANCELLED = "There is nothing to cancel: all selected bookings are cancelled already."
 
 
 class BookingAction(StaffAction):
@@ -50,7 +50,7 @@ class BookingAction(StaffAction):
         self.model_admin.log_change(self.request, self.subject, text)
 
 
-class CancelForm(ActionForm):
+class CancelTicketsForm(ActionForm):
     refused_fields = {"ticketsToCancel": "tickets"}
 
     tickets = fields.tickets(
@@ -61,7 +61,7 @@ class CancelForm(ActionForm):
 class CancelTickets(TellsHolders, BookingAction):
     name, title, button = "cancel", "Cancel tickets", "Cancel tickets"
     permission = "bookings.cancel_booking"
-    form_class = CancelForm
+    form_class = CancelTicketsForm
     is_dangerous = True
     previews_at_once = True
 
@@ -331,7 +331,7 @@ class SendAgain(BookingAction):
         return Preview([line], fingerprint=(mail.pk, mail.email))
 
     def carry_out(self, form):
-        mail = send_again(self.subject)
+        mail = send_mail_again(self.subject)
         self.log("Sent its latest mail again.")
         return Report([f"The mail to {mail.email} will be sent within a minute."])
 
@@ -349,7 +349,7 @@ class CancelBookings(TellsHolders, SelectionAction):
     def closed_reason(self):
         show_cancelled(self.subject)
         is_done = all(booking.status == BookingStatus.CANCELLED for booking in self.subject)
-        return ALL_CANCELLED if is_done else None
+        return ALL_BOOKINGS_CANCELLED if is_done else None
 
     def preview(self, form):
         rows = [self.described(booking) for booking in self.subject]

@@ -30,12 +30,12 @@ MAX_ROWS = 1000
 # A larger text is no table of events, and is refused before anything else reads it.
 MAX_COLUMNS, MAX_LINES, MAX_HEAD = 100, 20_000, 10_000
 MAX_ERRORS = 100
-EXAMPLE = """\
+IMPORT_EXAMPLE = """\
 Name,Date,Time zone,Venue,Total tickets,Sales end,Waitlist policy,Description
 New Year's concert,2030-12-31 20:00,Europe/Berlin,Town hall,250,2030-12-31 18:00,First fit,"Doors open at 19:00."
 Matinee,2031-01-01 14:30,Europe/Berlin,Town hall,120,,,
 """
-HELP = (
+IMPORT_HELP = (
     f"The first line names the columns: {', '.join(LABELS.values())}. Name and total tickets are needed. Times are "
     f"written as 2026-12-31 20:00, in the time zone of their line, which is {default_time_zone()} where none is named; "
     "in a column whose title ends with (UTC), in UTC. Where the end of sales is empty, sales end at the event's date, "
@@ -91,7 +91,7 @@ class AddEvents(StaffAction):
         return Report([f"Created {number}: {names}."], address)
 
 
-class AddForm(EventForm, RowsForm):
+class AddEventForm(EventForm, RowsForm):
     @property
     def rows(self) -> dict[int, dict]:
         return {1: self.values()}
@@ -99,7 +99,7 @@ class AddForm(EventForm, RowsForm):
 
 class AddEvent(AddEvents):
     name, title, button = "add", "Add event", "Add event"
-    form_class = AddForm
+    form_class = AddEventForm
     log_message = "Added."
 
     def initial(self):
@@ -126,8 +126,8 @@ class ImportForm(RowsForm):
         label="Or paste the text",
         required=False,
         strip=False,
-        help_text=HELP,
-        widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false", "wrap": "off", "placeholder": EXAMPLE}),
+        help_text=IMPORT_HELP,
+        widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false", "wrap": "off", "placeholder": IMPORT_EXAMPLE}),
     )
     # The server has left the body unread, since it is too large.
     is_too_large = False
@@ -196,7 +196,7 @@ def plain_title(title: str) -> str:
     return " ".join(NO_WORDS.sub(" ", title.casefold()).split())
 
 
-COLUMNS = {plain_title(label): name for name, label in LABELS.items()}
+FIELDS_BY_TITLE = {plain_title(label): name for name, label in LABELS.items()}
 
 
 def read_rows(text: str) -> tuple[dict[int, dict], list[str]]:
@@ -241,7 +241,7 @@ def numbered_lines(text: str):
     """Yields for each row its first line number and its cells. Empty rows are left out."""
     head = text.lstrip()[:MAX_HEAD].partition("\n")[0]
     # The delimiter is the one with which most cells of the first line are names of columns.
-    delimiter = max(",;\t", key=lambda one: sum(plain_title(cell) in COLUMNS for cell in head.split(one)))
+    delimiter = max(",;\t", key=lambda one: sum(plain_title(cell) in FIELDS_BY_TITLE for cell in head.split(one)))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 1
     try:
@@ -257,7 +257,7 @@ def numbered_lines(text: str):
 
 def columns_of(titles: list[str]) -> list[str | None]:
     """The field of each column; None if the column belongs to no field."""
-    names = [COLUMNS.get(plain_title(title)) for title in titles]
+    names = [FIELDS_BY_TITLE.get(plain_title(title)) for title in titles]
     for name, label in LABELS.items():
         if names.count(name) > 1:
             raise ValidationError(f"Two columns are “{label}”; leave one out.")

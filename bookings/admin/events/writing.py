@@ -15,12 +15,12 @@ from bookings.outbox import MAX_ANNOUNCEMENT, Announcement
 from bookings.services.announcements import (
     Letter,
     as_recipient,
+    delete_waiting_mails,
     find_announcement,
     progress_of,
     sample,
     send_test,
     stop_announcement,
-    take_back,
     under_way,
     write_to_holders,
 )
@@ -142,6 +142,6 @@ class StopWriting(EventAction):
     def carry_out(self, form):
         stopped = [stop_announcement(pk) for pk in under_way(self.subject).values_list("pk", flat=True)]
         for announcement in stopped:
-            take_back(announcement)
+            delete_waiting_mails(announcement)
         self.model_admin.log_change(self.request, self.subject, "Stopped a mail to holders.")
         return Report([f"Stopped: {', '.join(f'“{one.subject}”' for one in stopped)}."])

@@ -6,7 +6,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from bookings.admin.formatting import webhook_url
-from bookings.admin.webhooks.forms import AddForm, RotateForm, SpanForm, SwitchOnForm, TermsForm
+from bookings.admin.webhooks.forms import AddWebhookForm, RotateForm, SpanForm, SwitchOnForm, TermsForm
 from bookings.enums import LedgerKind
 from bookings.exceptions import WebhookNameTaken
 from bookings.services.webhooks.subscriptions import (
@@ -17,7 +17,7 @@ from bookings.services.webhooks.subscriptions import (
     messages_of_span,
     ping,
     rotate_secret,
-    send_again,
+    send_message_again,
     send_span_again,
     switch_off,
     switch_on,
@@ -80,24 +80,26 @@ class WebhookAction(StaffAction):
 class AddWebhook(WebhookAction):
     name, title, button = "add", "Add webhook", "Add webhook"
     subjects = None
-    form_class = AddForm
+    form_class = AddWebhookForm
 
     def address(self):
         return StaffAction.address(self)
 
     def initial(self):
-        return {"start": AddForm.NOW}
+        return {"start": AddWebhookForm.NOW}
 
     def preview(self, form):
         if Webhook.objects.filter(name=form.cleaned_data["name"]).exists():
             raise WebhookNameTaken
-        is_all = form.cleaned_data["start"] == AddForm.BEGINNING
+        is_all = form.cleaned_data["start"] == AddWebhookForm.BEGINNING
         lines = terms_in_words(form.terms())
         lines.append("It begins with the first entry of the ledger." if is_all else "It begins with what happens next.")
         return Preview([*lines, "The next page shows the secret with which messages are signed, and only that page."])
 
     def carry_out(self, form):
-        webhook, secret = create_webhook(form.terms(), from_beginning=form.cleaned_data["start"] == AddForm.BEGINNING)
+        webhook, secret = create_webhook(
+            form.terms(), from_beginning=form.cleaned_data["start"] == AddWebhookForm.BEGINNING
+        )
         self.model_admin.log_addition(self.request, webhook, "Added.")
         return SecretReport([f"{webhook} is added, and is told what happens."], secret=secret, webhook=webhook)
 
@@ -246,7 +248,7 @@ class SendMessageAgain(MessageAction):
         return Preview(lines)
 
     def carry_out(self, form):
-        send_again(self.subject)
+        send_message_again(self.subject)
         self.log(self.subject.webhook, f"Sent {self.subject.identity} again.")
         return Report(["It is sent within seconds; load this page again to see the answer."])
 

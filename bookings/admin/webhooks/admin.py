@@ -34,14 +34,14 @@ from ticks.staff_actions import PageAdmin, action_view
 PAGE_SIZE = 50
 # A larger number of waiting messages is not counted.
 MOST_COUNTED = 10_000
-TONES = {Webhook.State.ON: "good", Webhook.State.OFF: "quiet", Webhook.State.FAILED: "bad"}
+WEBHOOK_TONES = {Webhook.State.ON: "good", Webhook.State.OFF: "quiet", Webhook.State.FAILED: "bad"}
 
 
 @admin.display(description="state")
-def state_badge(webhook: Webhook) -> str:
+def webhook_badge(webhook: Webhook) -> str:
     if webhook.state == Webhook.State.ON and webhook.failing_since:
         return badge("Failing", "bad")
-    return badge(webhook.get_state_display(), TONES[webhook.state])
+    return badge(webhook.get_state_display(), WEBHOOK_TONES[webhook.state])
 
 
 def message_badge(message: WebhookMessage) -> str:
@@ -58,7 +58,7 @@ class WebhookAdmin(PageAdmin):
     page_subjects = Webhook.objects.select_related("event")
     page_actions = [SendPing, EditWebhook, RotateSecret, SendSpanAgain, SwitchOn, SwitchOff]
     message_actions = [SendMessageAgain, GiveUpMessage]
-    list_display = ["name", state_badge, "url", "of_event", "of_kinds"]
+    list_display = ["name", webhook_badge, "url", "of_event", "of_kinds"]
     list_select_related = ["event"]
     sortable_by = ()
     show_full_result_count = False
@@ -95,7 +95,7 @@ class WebhookAdmin(PageAdmin):
         return {
             "title": webhook.name,
             "webhook": webhook,
-            "state": state_badge(webhook),
+            "state": webhook_badge(webhook),
             "kinds": kinds_in_words(webhook.kinds),
             "waiting": f"more than {MOST_COUNTED:,}" if waiting > MOST_COUNTED else f"{waiting:,}",
             "former_until": webhook.former_until if is_former_valid else None,

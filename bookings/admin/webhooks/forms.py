@@ -51,7 +51,7 @@ class TermsForm(ActionForm):
         return Terms(*(self.cleaned_data[name] for name in Terms._fields))
 
 
-class AddForm(TermsForm):
+class AddWebhookForm(TermsForm):
     NOW, BEGINNING = "now", "beginning"
 
     start = forms.ChoiceField(

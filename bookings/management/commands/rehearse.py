@@ -73,7 +73,7 @@ class Command(BaseCommand):
             if not 1 <= options[name] <= most:
                 raise CommandError(f"--{name} is a number from 1 to {most}.")
         try:
-            with one_at_a_time():
+            with lock_rehearsals():
                 refuse_other_schema()
                 self.clean(options) if options["clean"] else self.run(options)
         except (KeyboardInterrupt, CancelledError):
@@ -157,7 +157,7 @@ def listed(removed: Counter[str]) -> str:
 
 
 @contextmanager
-def one_at_a_time() -> Iterator[None]:
+def lock_rehearsals() -> Iterator[None]:
     """Keeps out other rehearsals on this machine, since one would delete what another uses. Raises `CommandError`."""
     settings.LOCAL_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (settings.LOCAL_DIR / "rehearsal.lock").open("a") as file:

@@ -2,7 +2,7 @@ from django.core.management import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from bookings.services.checks import store_report
-from bookings.services.verification import Report, verify_events
+from bookings.services.verification import VerificationReport, verify_events
 from ticks.db.migrations import refuse_other_schema
 from ticks.formatting import counted
 
@@ -37,7 +37,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no event {event}.")
         self.stdout.write(f"{counted(checked, 'event')} verified.")
 
-    def store(self, report: Report) -> None:
+    def store(self, report: VerificationReport) -> None:
         """Stores the result if it may write. A database account that can only read still gets its verdict."""
         try:
             store_report(report)

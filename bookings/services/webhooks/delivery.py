@@ -14,7 +14,14 @@ from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from bookings.services.webhooks.feed import read_feed
-from bookings.services.webhooks.sending import Draft, Outcome, lease_drafts, record, send, webhooks_with_due
+from bookings.services.webhooks.sending import (
+    AttemptOutcome,
+    Draft,
+    lease_drafts,
+    record_outcomes,
+    send_draft,
+    webhooks_with_due,
+)
 from ticks import outbound
 from ticks.db.outgoing import Pause, backoff
 from ticks.exceptions import Refusal
@@ -59,8 +66,8 @@ class WebhookDelivery:
     def __init__(self, *, is_stopping: Callable[[], bool] = lambda: False):
         self.is_stopping = is_stopping
         self.receivers: dict[int, Receiver] = {}
-        self.requests: dict[asyncio.Task[Outcome | None], Draft] = {}
-        self.outcomes: list[Outcome] = []
+        self.requests: dict[asyncio.Task[AttemptOutcome | None], Draft] = {}
+        self.outcomes: list[AttemptOutcome] = []
         self.read_again_at = 0.0
         self.database = Pause()
         self.sent = self.failed = 0
@@ -79,7 +86,7 @@ class WebhookDelivery:
                 drafts, has_read = await loop.run_in_executor(self.thread, self.use_database)
                 for draft in drafts:
                     self.receivers[draft.message.webhook_id].in_flight += 1
-                    self.requests[asyncio.create_task(send(session, draft))] = draft
+                    self.requests[asyncio.create_task(send_draft(session, draft))] = draft
                 has_more = self.requests or self.outcomes or has_read
                 if once and (self.database.is_on() or not has_more):
                     return
@@ -130,7 +137,7 @@ class WebhookDelivery:
     def record(self) -> None:
         outcomes, self.outcomes = self.outcomes, []
         try:
-            record(outcomes)
+            record_outcomes(outcomes)
         except Refusal:
             # The database is away or busy. After any other error the messages are sent again when their leases end.
             self.outcomes = outcomes

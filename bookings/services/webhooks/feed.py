@@ -112,13 +112,13 @@ def bodies_of(messages: Sequence[WebhookMessage]) -> dict[int, bytes]:
     for event_id, numbers in sequences.items():
         wanted |= Q(event=event_id, sequence__in=numbers)
     entries = LedgerEntry.objects.filter(wanted).order_by()
-    found = {(entry.event_id, entry.sequence): body_of(entry) for entry in entries}
+    found = {(entry.event_id, entry.sequence): body_of_entry(entry) for entry in entries}
     bodies = {message.pk: found.get((message.event_id, message.sequence)) for message in messages}
     bodies |= {message.pk: body_of_ping(message) for message in messages if message.kind == PING}
     return {pk: body for pk, body in bodies.items() if body is not None}
 
 
-def body_of(entry: LedgerEntry) -> bytes:
+def body_of_entry(entry: LedgerEntry) -> bytes:
     return encoded(type_of(entry), entry.created_at, change_data(entry))
 
 

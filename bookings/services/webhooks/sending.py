@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from bookings.services.webhooks.feed import bodies_of
-from bookings.services.webhooks.signing import SecretLost, headers_of
+from bookings.services.webhooks.signing import SecretLost, signed_headers
 from bookings.webhooks import GIVE_UP_AFTER, PING, PING_LANE, Webhook, WebhookAttempt, WebhookMessage
 from ticks import outbound
 from ticks.db.outgoing import LEASE
@@ -37,7 +37,7 @@ class Draft(NamedTuple):
     until: float
 
 
-class Outcome(NamedTuple):
+class AttemptOutcome(NamedTuple):
     """One attempt. No status: there was no answer."""
 
     message: WebhookMessage
@@ -78,13 +78,13 @@ def lease_drafts(webhook: Webhook, *, limit: int) -> list[Draft]:
     return drafts
 
 
-async def send(session: aiohttp.ClientSession, draft: Draft) -> Outcome | None:
+async def send_draft(session: aiohttp.ClientSession, draft: Draft) -> AttemptOutcome | None:
     """Sends one message. None: this process was stopped for so long that somebody else may be sending it."""
     if time.monotonic() > draft.until:
         return None
     message, now, began = draft.message, timezone.now(), time.monotonic()
     try:
-        headers = headers_of(message, draft.body, now=now)
+        headers = signed_headers(message, draft.body, now=now)
         status, text = await outbound.post(session, message.webhook.url, draft.body, headers)
     except SecretLost as error:
         status, text = None, str(error)
@@ -92,10 +92,10 @@ async def send(session: aiohttp.ClientSession, draft: Draft) -> Outcome | None:
         # An address, a name server, TLS and a receiver can fail in many ways. The others do not wait for this one.
         status, text = None, outbound.fault_of(error)
     milliseconds = round((time.monotonic() - began) * 1000)
-    return Outcome(message, now, milliseconds, status, MISLEADING.sub("", text).strip())
+    return AttemptOutcome(message, now, milliseconds, status, MISLEADING.sub("", text).strip())
 
 
-def record(outcomes: Sequence[Outcome]) -> None:
+def record_outcomes(outcomes: Sequence[AttemptOutcome]) -> None:
     """Writes attempts into the log, marks what was taken, and has the rest wait, longer after each attempt. If this is
     interrupted and called again, an attempt may be in the log twice."""
     if not outcomes:
@@ -117,7 +117,7 @@ def record(outcomes: Sequence[Outcome]) -> None:
 
 
 @in_one_transaction
-def log_attempts(outcomes: Sequence[Outcome]) -> None:
+def log_attempts(outcomes: Sequence[AttemptOutcome]) -> None:
     WebhookAttempt.objects.bulk_create(
         WebhookAttempt(
             message=one.message, at=one.at, milliseconds=one.milliseconds, status=one.status, answer=one.text
@@ -132,7 +132,7 @@ def note_success(webhook_ids: Collection[int]) -> None:
 
 
 @in_one_transaction
-def note_failure(outcome: Outcome, *, is_exhausted: bool) -> None:
+def note_failure(outcome: AttemptOutcome, *, is_exhausted: bool) -> None:
     """Notes since when nothing is taken, and switches a webhook off that has failed for a day."""
     webhook = Webhook.objects.filter(pk=outcome.message.webhook_id, state=Webhook.State.ON)
     webhook.filter(failing_since=None).update(failing_since=outcome.at)

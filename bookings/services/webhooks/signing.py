@@ -28,20 +28,20 @@ def secret_of(nonce: str) -> str:
     return f"whsec_{b64encode(key).decode()}"
 
 
-def digest_of(secret: str) -> str:
+def digest_of_secret(secret: str) -> str:
     return sha256(secret.encode()).hexdigest()
 
 
 def secrets_of(webhook: Webhook, *, now: datetime) -> list[str]:
     """The secrets that sign at this moment, the present one first. Raises `SecretLost`."""
     secret = secret_of(webhook.nonce)
-    if digest_of(secret) != webhook.secret_digest:
+    if digest_of_secret(secret) != webhook.secret_digest:
         raise SecretLost(OTHER_KEY)
     is_former_valid = webhook.former_until is not None and now < webhook.former_until
     return [secret, secret_of(webhook.former_nonce)] if is_former_valid else [secret]
 
 
-def headers_of(message: WebhookMessage, body: bytes, *, now: datetime) -> dict[str, str]:
+def signed_headers(message: WebhookMessage, body: bytes, *, now: datetime) -> dict[str, str]:
     """Raises `SecretLost`."""
     secrets = secrets_of(message.webhook, now=now)
     signatures = [Signer(secret).sign(message.identity, now, body.decode()) for secret in secrets]

@@ -11,7 +11,7 @@ from bookings.enums import LedgerKind
 from bookings.exceptions import MessageInFlight, WebhookNameTaken
 from bookings.services.changes import BEGINNING, end_of_feed
 from bookings.services.references import new_nonce
-from bookings.services.webhooks.signing import digest_of, secret_of
+from bookings.services.webhooks.signing import digest_of_secret, secret_of
 from bookings.webhooks import GIVE_UP_AFTER, PING, PING_LANE, MessageQuerySet, Webhook, WebhookMessage
 from events.models import Event
 from ticks.db.scanning import range_of
@@ -36,7 +36,7 @@ def create_webhook(terms: Terms, *, from_beginning: bool = False) -> tuple[Webho
     cursor = BEGINNING if from_beginning else end_of_feed()
     nonce = new_nonce()
     secret = secret_of(nonce)
-    webhook = Webhook(nonce=nonce, secret_digest=digest_of(secret), **terms._asdict())
+    webhook = Webhook(nonce=nonce, secret_digest=digest_of_secret(secret), **terms._asdict())
     webhook.cursor_number, webhook.cursor_sequence = cursor
     save(webhook)
     return webhook, secret
@@ -76,7 +76,7 @@ def rotate_secret(webhook: Webhook, *, overlap: timedelta) -> str:
         webhook.former_nonce, webhook.former_until = webhook.nonce, timezone.now() + overlap
     else:
         webhook.former_nonce, webhook.former_until = "", None
-    webhook.nonce, webhook.secret_digest = nonce, digest_of(secret)
+    webhook.nonce, webhook.secret_digest = nonce, digest_of_secret(secret)
     webhook.save(update_fields=["former_nonce", "former_until", "nonce", "secret_digest"])
     return secret
 
@@ -122,7 +122,7 @@ def ping(webhook: Webhook) -> WebhookMessage:
 
 
 @in_one_transaction
-def send_again(message: WebhookMessage) -> None:
+def send_message_again(message: WebhookMessage) -> None:
     """Sends a message at once, also one that was sent or given up. Raises `MessageInFlight`."""
     if not WebhookMessage.objects.filter(pk=message.pk).send_again(keep_for=GIVE_UP_AFTER):
         raise MessageInFlight

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bookings.admin.events.actions import OpenOrCloseSales
-from bookings.admin.events.adding import COLUMNS, AddForm, plain_title
+from bookings.admin.events.adding import FIELDS_BY_TITLE, AddEventForm, plain_title
 from bookings.admin.events.admin import NO_TERMS
 from bookings.admin.events.forms import EditForm
 from bookings.admin.exports import EVENT_COLUMNS
@@ -24,10 +24,10 @@ def sources(serializer) -> set[str]:
 
 
 PLACES = {
-    "add page": set(AddForm.base_fields),
+    "add page": set(AddEventForm.base_fields),
     "edit page": set(EditForm.base_fields),
-    "import": set(COLUMNS.values()),
-    "export": {COLUMNS.get(plain_title(title)) for title in EVENT_COLUMNS},
+    "import": set(FIELDS_BY_TITLE.values()),
+    "export": {FIELDS_BY_TITLE.get(plain_title(title)) for title in EVENT_COLUMNS},
     "API, create": sources(EventCreateSerializer),
     "API, change": sources(EventChangeSerializer),
     "API, read": sources(EventSerializer),

@@ -379,9 +379,9 @@ def test_open_events_opens_all_or_none(admin_user):
 
 
 def test_import_of_the_example_is_right(box_office):
-    assert adding.EXAMPLE.splitlines()[0] in box_office.get(PAGE).content.decode()
+    assert adding.IMPORT_EXAMPLE.splitlines()[0] in box_office.get(PAGE).content.decode()
 
-    assert lines(look(box_office, adding.EXAMPLE)) == ["2 events will be created."]
+    assert lines(look(box_office, adding.IMPORT_EXAMPLE)) == ["2 events will be created."]
 
 
 def test_import_shows_text_as_text(box_office):

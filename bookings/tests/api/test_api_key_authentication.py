@@ -17,7 +17,7 @@ from accounts.models import ApiKey, Scope, User
 from accounts.tests.factories import UserFactory, client_with_key, new_api_key
 from bookings.tests.state import digest_of_all_tables
 from bookings.tests.wire import CHALLENGE, failure
-from ticks.api.throttling import COUNTS
+from ticks.api.throttling import MOVING_WINDOWS
 
 pytestmark = pytest.mark.django_db
 EVENTS = "/api/v1/event"
@@ -269,7 +269,7 @@ def test_requests_count_for_the_key(reader, settings, monkeypatch):
     statuses = [client.get(EVENTS).status_code for client in (reader, reader, reader, other)]
 
     assert statuses == [200, 200, 429, 200]
-    assert {scope: list(window.callers) for scope, window in COUNTS.items() if window.callers} == {
+    assert {scope: list(window.callers) for scope, window in MOVING_WINDOWS.items() if window.callers} == {
         "api_key": [str(reader.key.account_id), str(other.key.account_id)]
     }
 

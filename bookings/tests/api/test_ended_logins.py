@@ -12,7 +12,7 @@ from bookings.services import batches
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.state import digest_of_all_tables
 from bookings.tests.wire import CHALLENGE, booking_body, failure
-from ticks.api.throttling import COUNTS
+from ticks.api.throttling import MOVING_WINDOWS
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/booking"
@@ -121,7 +121,7 @@ def test_ended_login_does_not_count_against_the_account(owner, user, booking, se
 
     send(owner, booking)
 
-    assert not COUNTS["user"].callers.get(str(user.pk))
+    assert not MOVING_WINDOWS["user"].callers.get(str(user.pk))
 
 
 def test_ended_login_is_told_so_by_a_throttle_that_is_full(owner, user, booking, settings, monkeypatch):
@@ -133,7 +133,7 @@ def test_ended_login_is_told_so_by_a_throttle_that_is_full(owner, user, booking,
     statuses.append(book(owner, booking).status_code)
 
     assert statuses == [201, 201, 429, 401]
-    assert len(COUNTS["user"].callers[str(user.pk)]) == 2
+    assert len(MOVING_WINDOWS["user"].callers[str(user.pk)]) == 2
 
 
 @pytest.mark.parametrize(

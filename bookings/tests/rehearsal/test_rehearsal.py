@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from accounts.models import User
-from bookings.management.commands.rehearse import broken_promises, one_at_a_time
+from bookings.management.commands.rehearse import broken_promises, lock_rehearsals
 from bookings.models import LedgerEntry
 from bookings.outbox import DeliveryPosition
 from bookings.rehearsal import crowd as crowds
@@ -20,7 +20,7 @@ from bookings.tests.factories import EventFactory
 from bookings.tests.rehearsal.rehearsing import refused, rehearse
 from bookings.tests.state import digest_of_all_tables
 from events.models import Event
-from ticks.load import Answer
+from ticks.load import ServerAnswer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -167,7 +167,7 @@ def test_on_a_terminal_the_name_of_the_event_is_asked_for(monkeypatch, typed):
 
 
 def test_second_rehearsal_at_once_is_refused():
-    with one_at_a_time():
+    with lock_rehearsals():
         assert refused(clean=True) == RUNNING
     assert rehearse(clean=True) == "No rehearsal has left anything.\n"
 
@@ -193,10 +193,10 @@ def test_buyer_tries_again_with_the_key_when_asked_to(copy, monkeypatch):
     [order] = (crowd := Crowd([(1, "token")], Server("http://127.0.0.1:8000"), copy, seconds=60, tickets=(2, 2))).orders
     answers = iter(
         [
-            Answer(200, b"HTTP/1.1 200 OK", b"{}", True),
-            Answer(503, b"HTTP/1.1 503 X\r\nRetry-After: 7", b'{"code": "busy", "message": "Later."}', True),
+            ServerAnswer(200, b"HTTP/1.1 200 OK", b"{}", True),
+            ServerAnswer(503, b"HTTP/1.1 503 X\r\nRetry-After: 7", b'{"code": "busy", "message": "Later."}', True),
             None,
-            Answer(201, b"", json.dumps({"data": {"id": 3, "bookingStatus": "completed"}}).encode(), True),
+            ServerAnswer(201, b"", json.dumps({"data": {"id": 3, "bookingStatus": "completed"}}).encode(), True),
         ]
     )
     sent, waited = [], []

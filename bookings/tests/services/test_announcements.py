@@ -14,11 +14,11 @@ from bookings.outbox import Announcement, DeliveryPosition, Mail
 from bookings.services import announcements
 from bookings.services.announcements import (
     Letter,
+    delete_waiting_mails,
     ended_announcements,
     progress_of,
     read_announcement,
     stop_announcement,
-    take_back,
     under_way,
     unread_announcements,
     write_to_holders,
@@ -27,7 +27,7 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.delivery import Delivery
 from bookings.services.events import change_event
 from bookings.services.mails import latest_mail, send_mails
-from bookings.services.messages import compose
+from bookings.services.messages import compose_mail
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.mail_server import by_mail, read_all, wait_until
@@ -89,7 +89,7 @@ def test_mail_has_subject_text_and_event_and_no_files(gala, admin_user):
     write(gala, admin_user)
     read_letters()
 
-    mail = compose(Mail.objects.exclude(announcement=None).first())
+    mail = compose_mail(Mail.objects.exclude(announcement=None).first())
 
     assert mail.subject == "Bring a coat"
     assert mail.body.startswith("Hello Ada,\n\nThe hall is <cold>.\n\nYours, Emmy\n\nEvent: Gala\n")
@@ -149,9 +149,9 @@ def test_mail_leaves_while_any_booking_of_its_address_is_meant(gala, admin_user)
     [mail] = Mail.objects.filter(email="ada@example.org").exclude(announcement=None)
 
     cancel_tickets(Booking.objects.get(first_name="Ada"))
-    assert compose(mail) is not None
+    assert compose_mail(mail) is not None
     cancel_tickets(second)
-    assert compose(mail) is None
+    assert compose_mail(mail) is None
 
 
 def test_whoever_has_given_the_booking_away_gets_none(gala, admin_user):
@@ -161,7 +161,7 @@ def test_whoever_has_given_the_booking_away_gets_none(gala, admin_user):
 
     transfer_booking(Booking.objects.get(first_name="Ada"), holder=Holder("Lise", "", "lise@e.org"), actor=admin_user)
 
-    assert compose(mail) is None
+    assert compose_mail(mail) is None
 
 
 def test_later_bookings_get_none(gala, admin_user):
@@ -323,7 +323,7 @@ def test_stopped_announcement_sends_nothing_more(gala, admin_user, mail_server, 
     assert send_mails().sent
     left = len(mail_server.mails)
 
-    take_back(stop_announcement(announcement.pk))
+    delete_waiting_mails(stop_announcement(announcement.pk))
     Delivery().send()
 
     assert len(mail_server.mails) == left
@@ -337,7 +337,7 @@ def test_mail_that_was_claimed_as_it_was_stopped_is_dropped(gala, admin_user, ma
     read_letters()
     Mail.objects.filter(announcement=None).delete()
     claimed = Mail.objects.sendable().lease_due(limit=50)
-    take_back(stop_announcement(announcement.pk))
+    delete_waiting_mails(stop_announcement(announcement.pk))
     assert len(claimed) == Mail.objects.count() == 4
 
     Mail.objects.update(lease=None, due_at=timezone.now())
@@ -356,9 +356,9 @@ def test_mails_that_cannot_be_taken_back_now_are_dropped_later(gala, admin_user,
         raise Busy
 
     monkeypatch.setattr(announcements, "delete_some", busy)
-    take_back(stop_announcement(announcement.pk))
+    delete_waiting_mails(stop_announcement(announcement.pk))
 
-    assert [compose(mail) for mail in Mail.objects.filter(announcement=announcement.pk)] == [None] * 4
+    assert [compose_mail(mail) for mail in Mail.objects.filter(announcement=announcement.pk)] == [None] * 4
 
 
 def test_announcement_that_is_stopped_before_it_was_read_makes_no_mail(gala, admin_user):
@@ -419,7 +419,7 @@ def test_stopped_announcement_stores_its_numbers(gala, admin_user, is_read):
     if is_read:
         # Three wait.
         assert ended_announcements() == []
-    take_back(stopped)
+    delete_waiting_mails(stopped)
     Delivery().read()
 
     announcement.refresh_from_db()

@@ -6,7 +6,7 @@ from bookings.exceptions import BookingNotFound
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.epochs import with_epochs
 from bookings.services.events import cancel_event
-from bookings.services.links import KEY, link_key, link_to, open_by_link
+from bookings.services.links import LINK_KEY_PATTERN, link_key, link_to, open_by_link
 from bookings.services.tickets import ticket_code
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.voiding import void_tickets
@@ -50,7 +50,7 @@ def test_link_is_the_sites_address_with_a_key_of_256_bits(booking, settings):
     link = link_to(with_epochs().get())
 
     assert link == f"https://tickets.example.org/my/open/{booking.reference}?key={key_of(booking)}"
-    assert KEY.fullmatch(key_of(booking))
+    assert LINK_KEY_PATTERN.fullmatch(key_of(booking))
 
 
 def test_link_opens_its_booking_and_no_other(booking, waiting):

@@ -13,7 +13,7 @@ from bookings.services import notifications
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import cancel_event, cancel_what_is_left, change_event
-from bookings.services.messages import compose
+from bookings.services.messages import compose_mail
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.voiding import void_tickets
 from bookings.services.waitlist import move_in_waitlist, serve_out_of_turn
@@ -119,11 +119,11 @@ def test_note_stands_in_each_mail_of_an_action_and_in_no_other(gala, admin_user,
     mails = Mail.objects.exclude(booking__event=later).filter(sequence__gt=known)
     assert [(mail.name, fact["kind"]) for mail in mails.order_by("sequence", "pk") for fact in mail.facts] == expected
     for mail in Mail.objects.filter(pk__in=mails):
-        written = compose(mail)
+        written = compose_mail(mail)
         assert "Sorry, the <b>hall</b> is flooded.\nYours, Emmy\n" in written.body
         [(html, _)] = written.alternatives
         assert "<p>Sorry, the &lt;b&gt;hall&lt;/b&gt; is flooded.<br>Yours, Emmy</p>" in html
-    assert "flooded" not in compose(Mail.objects.get(booking__event=later)).body
+    assert "flooded" not in compose_mail(Mail.objects.get(booking__event=later)).body
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -184,7 +184,7 @@ def test_bookings_that_are_cancelled_in_parts_have_the_choice_of_their_event(mon
     event.refresh_from_db()
     kinds = [kind for _, _, kinds in stored_mails() for kind in kinds if kind != "booked"]
     assert kinds == expected
-    assert all("flooded" in compose(mail).body for mail in Mail.objects.filter(sequence__gt=6))
+    assert all("flooded" in compose_mail(mail).body for mail in Mail.objects.filter(sequence__gt=6))
     assert MailChoice.objects.get().last == event.ledger_sequence == 6 + 1 + 5
 
 
@@ -197,8 +197,8 @@ def test_merged_mail_has_all_notes_each_once(gala, admin_user, monkeypatch):
     read_all()
 
     [mail] = Mail.objects.filter(booking=ada, sequence__gt=4)
-    assert compose(mail).body.count("First\n\nSecond\n") == 1
-    assert compose(mail).body.count("Second") == 1
+    assert compose_mail(mail).body.count("First\n\nSecond\n") == 1
+    assert compose_mail(mail).body.count("Second") == 1
 
 
 def test_silent_edit_is_told_by_no_other_edit(gala, admin_user):

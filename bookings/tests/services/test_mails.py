@@ -15,7 +15,7 @@ from bookings.services import mails
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.delivery import Delivery
 from bookings.services.events import change_event
-from bookings.services.mails import send_again, send_mails
+from bookings.services.mails import send_mail_again, send_mails
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.upkeep import expired_mail_rows
 from bookings.tests.factories import BookingFactory, EventFactory
@@ -245,14 +245,14 @@ def test_refusal_of_one_mail_is_no_outage(error, is_gone):
 def test_mail_that_cannot_be_written_keeps_no_other_from_leaving(mail_server, monkeypatch):
     broken, fine = BookingFactory(), BookingFactory()
     read_all()
-    compose = mails.compose
+    compose_mail = mails.compose_mail
 
     def fail(mail):
         if mail.booking_id == broken.pk:
             raise ValueError("broken template")
-        return compose(mail)
+        return compose_mail(mail)
 
-    monkeypatch.setattr(mails, "compose", fail)
+    monkeypatch.setattr(mails, "compose_mail", fail)
 
     assert send_mails() == SendResult(1, 1)
     assert mail_server.told()[0][0] == fine.email
@@ -371,8 +371,8 @@ def test_latest_mail_is_sent_again_under_another_identity(mail_server, admin_use
     send_mails()
     booking.refresh_from_db()
 
-    send_again(booking)
-    send_again(booking)
+    send_mail_again(booking)
+    send_mail_again(booking)
     assert send_mails() == SendResult(1)
 
     mail = Mail.objects.get(email="grace@example.org")
@@ -386,7 +386,7 @@ def test_mail_that_was_given_up_can_be_sent_again(mail_server):
     read_all()
     Mail.objects.update(state="given_up", attempts=30, error="no", give_up_at=timezone.now() - timedelta(days=9))
 
-    send_again(booking)
+    send_mail_again(booking)
 
     assert send_mails() == SendResult(1)
     assert (Mail.objects.get().state, Mail.objects.get().error) == ("sent", "")
@@ -395,12 +395,12 @@ def test_mail_that_was_given_up_can_be_sent_again(mail_server):
 def test_nothing_is_sent_again_while_it_is_being_sent_or_where_nothing_was():
     booking = BookingFactory()
     with pytest.raises(NothingToSend):
-        send_again(booking)
+        send_mail_again(booking)
     read_all()
     lease_all(timezone.now())
 
     with pytest.raises(NothingToSend, match="is being sent"):
-        send_again(booking)
+        send_mail_again(booking)
 
 
 # Pruning

@@ -17,7 +17,7 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.epochs import with_epochs
 from bookings.services.events import cancel_event, change_event
 from bookings.services.links import link_to
-from bookings.services.messages import Message, compose, main_fact
+from bookings.services.messages import Message, compose_mail, main_fact
 from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.voiding import void_tickets
@@ -183,10 +183,10 @@ def test_booking_that_held_tickets_only_after_a_mail_was_in_no_calendar_then(gal
 def test_mail_reads_its_booking_once(ada, django_assert_num_queries):
     read_all()
     mail = Mail.objects.get()
-    compose(mail)
+    compose_mail(mail)
 
     with django_assert_num_queries(1):
-        compose(mail)
+        compose_mail(mail)
 
 
 def test_former_holder_gets_no_tickets_and_the_new_one_gets_new_codes(ada, admin_user):
@@ -522,8 +522,8 @@ def test_headers_say_that_a_machine_wrote_it_about_which_entry(ada):
     read_all()
 
     with override_settings(DEFAULT_FROM_EMAIL="Ticks <tickets@box.example.org>"):
-        headers = compose(Mail.objects.get()).message()
-        again = compose(Mail.objects.get()).message()
+        headers = compose_mail(Mail.objects.get()).message()
+        again = compose_mail(Mail.objects.get()).message()
 
     assert headers["Message-ID"] == f"<ticks.{ada.event_id}.2.{ada.pk}@box.example.org>" == again["Message-ID"]
     assert headers["Auto-Submitted"] == "auto-generated"
@@ -548,7 +548,7 @@ def test_names_get_no_header_and_no_line_into_a_mail(gala, name):
     type(gala).objects.update(name=name)
     Mail.objects.update(name=name)
 
-    message = compose(Mail.objects.get())
+    message = compose_mail(Mail.objects.get())
     raw = message.message().as_bytes().decode()
     subject = message.subject
 
@@ -580,7 +580,7 @@ def test_long_name_of_an_event_is_cut_in_the_subject(gala):
     read_all()
     type(gala).objects.update(name="x" * 200)
 
-    assert len(compose(Mail.objects.get()).subject) == 200
+    assert len(compose_mail(Mail.objects.get()).subject) == 200
 
 
 # Templates

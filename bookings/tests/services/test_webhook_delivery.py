@@ -22,7 +22,7 @@ from bookings.services.webhooks.lag import webhook_lag, webhook_warnings, webhoo
 from bookings.services.webhooks.subscriptions import (
     ping,
     rotate_secret,
-    send_again,
+    send_message_again,
     send_span_again,
     switch_off,
     switch_on,
@@ -322,7 +322,7 @@ def test_message_and_span_are_sent_again_under_the_same_identity(receiver):
     BookingFactory(event=event)
     deliver_webhooks()
 
-    send_again(WebhookMessage.objects.get(kind="opened"))
+    send_message_again(WebhookMessage.objects.get(kind="opened"))
     deliver_webhooks()
     number = send_span_again(webhook, since=began, until=timezone.now())
     before = send_span_again(webhook, since=began - timedelta(hours=1), until=began)
@@ -415,7 +415,9 @@ def test_failure_counts_although_another_message_is_taken_at_once(receiver, stat
     WebhookMessage.objects.update(give_up_at=now, attempts=attempts)
     failed, taken = (draft.message for draft in sending.lease_drafts(webhook, limit=2))
 
-    sending.record([sending.Outcome(failed, now, 1, status, ""), sending.Outcome(taken, now, 1, 200, "")])
+    sending.record_outcomes(
+        [sending.AttemptOutcome(failed, now, 1, status, ""), sending.AttemptOutcome(taken, now, 1, 200, "")]
+    )
 
     webhook.refresh_from_db()
     assert (webhook.state, webhook.off_reason) == ("failed" if reason else "on", reason)
@@ -490,7 +492,7 @@ def test_draft_whose_lease_may_have_ended_is_not_sent(receiver):
     read_feed()
     [draft] = sending.lease_drafts(webhook, limit=5)
 
-    assert asyncio.run(sending.send(None, draft._replace(until=time.monotonic() - 1))) is None
+    assert asyncio.run(sending.send_draft(None, draft._replace(until=time.monotonic() - 1))) is None
 
 
 def test_old_messages_are_pruned_with_their_attempts(receiver, settings):

@@ -15,7 +15,7 @@ from bookings.services.webhooks.subscriptions import (
     create_webhook,
     give_up,
     rotate_secret,
-    send_again,
+    send_message_again,
     switch_off,
     switch_on,
     switch_on_at,
@@ -66,7 +66,7 @@ def test_switching_on_a_second_time_passes_over_nothing(webhook):
 def test_message_that_was_in_flight_when_passed_over_can_be_sent_again(webhook, in_flight):
     switch_on(webhook, from_now_on=True)
 
-    send_again(in_flight)
+    send_message_again(in_flight)
     give_up(in_flight)
 
     in_flight.refresh_from_db()

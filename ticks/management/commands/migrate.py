@@ -17,7 +17,7 @@ from ticks.db.transactions import lock_name
 # A large upgrade takes minutes; the hosts of a deployment that migrates on each of them wait for the first.
 WAIT_SECONDS = 600
 PAUSE_SECONDS = 0.2
-WAITING = "The database is held by another migrate, or a transaction on SQLite; waiting for its end."
+WAITING_MESSAGE = "The database is held by another migrate, or a transaction on SQLite; waiting for its end."
 
 
 class Command(migrate.Command):
@@ -28,7 +28,7 @@ class Command(migrate.Command):
             self.stdout = OutputWrapper(options["stdout"])
         if options["plan"] or options["check_unapplied"]:
             return super().execute(*args, **options)
-        with one_at_a_time(connections[options["database"]], say=self.say):
+        with lock_migrations(connections[options["database"]], say=self.say):
             return super().execute(*args, **options)
 
     def handle(self, *args, **options):
@@ -47,12 +47,12 @@ class Command(migrate.Command):
 
 
 @contextmanager
-def one_at_a_time(connection, *, say: Callable[[str], None]) -> Iterator[None]:
+def lock_migrations(connection, *, say: Callable[[str], None]) -> Iterator[None]:
     take = take_transaction if connection.vendor == "sqlite" else take_name
     deadline = time.monotonic() + WAIT_SECONDS
     with ExitStack() as held:
         if not take(connection, held):
-            say(WAITING)
+            say(WAITING_MESSAGE)
             while not take(connection, held):
                 if time.monotonic() > deadline:
                     raise CommandError(

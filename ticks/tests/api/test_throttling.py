@@ -7,7 +7,7 @@ from rest_framework.settings import api_settings
 from rest_framework.test import APIRequestFactory
 
 from ticks.api import throttling
-from ticks.api.throttling import COUNTS, MovingWindow, network_of, seconds_to_wait
+from ticks.api.throttling import MOVING_WINDOWS, MovingWindow, network_of, seconds_to_wait
 
 STATUS = "/api/v1/booking/status/1"
 ME = "/api/v1/auth/me"
@@ -141,7 +141,7 @@ def test_rates_are_those_of_the_settings():
     assert [throttling.parse_rate(rate) for rate in rates.values()] == [
         *((300, 60), (600, 60), (60, 60), (60, 60), (6000, 60))
     ]
-    assert set(rates) == set(COUNTS)
+    assert set(rates) == set(MOVING_WINDOWS)
 
 
 def test_caller_who_is_refused_is_told_when_the_first_of_its_requests_is_past(two_a_minute):
@@ -159,16 +159,16 @@ def test_caller_who_is_refused_is_told_when_the_first_of_its_requests_is_past(tw
 
 def test_request_that_is_taken_back_is_not_counted(two_a_minute):
     counted = [seconds_to_wait([("user", "1")]) for _ in range(2)]
-    COUNTS["user"].take_back("1")
+    MOVING_WINDOWS["user"].take_back("1")
 
     assert counted == [None, None]
     assert [seconds_to_wait([("user", "1")]) for _ in range(2)] == [None, 60.0]
 
 
 def test_nothing_to_take_back_is_nothing_amiss():
-    COUNTS["user"].take_back("1")
+    MOVING_WINDOWS["user"].take_back("1")
 
-    assert not COUNTS["user"].callers
+    assert not MOVING_WINDOWS["user"].callers
 
 
 @pytest.mark.django_db
@@ -194,7 +194,7 @@ def test_request_that_is_one_too_many_in_one_scope_is_counted_in_none(two_a_minu
     waits = [seconds_to_wait(scopes) for _ in range(3)]
 
     assert waits == [None, 60.0, 60.0]
-    assert {scope: len(COUNTS[scope].callers["1"]) for scope, _ in scopes} == {"guest": 1, "guest_booking": 1}
+    assert {scope: len(MOVING_WINDOWS[scope].callers["1"]) for scope, _ in scopes} == {"guest": 1, "guest_booking": 1}
 
 
 @pytest.mark.django_db
@@ -256,7 +256,7 @@ def test_callers_who_are_silent_are_forgotten(two_a_minute):
         seconds_to_wait([("guest", f"198.51.100.{two_a_minute.time}")])
         two_a_minute.time += 0.001
 
-    assert not [key for key in COUNTS["guest"].callers if key.startswith("192.0.2.")]
+    assert not [key for key in MOVING_WINDOWS["guest"].callers if key.startswith("192.0.2.")]
 
 
 def test_no_more_callers_are_kept_than_set(two_a_minute, monkeypatch):
@@ -264,7 +264,7 @@ def test_no_more_callers_are_kept_than_set(two_a_minute, monkeypatch):
     for number in range(10):
         seconds_to_wait([("guest", str(number))])
 
-    assert list(COUNTS["guest"].callers) == ["7", "8", "9"]
+    assert list(MOVING_WINDOWS["guest"].callers) == ["7", "8", "9"]
 
 
 @pytest.mark.parametrize(

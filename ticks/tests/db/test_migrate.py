@@ -156,7 +156,7 @@ def test_two_migrates_at_once_make_one_database(environment):
 @contextmanager
 def held(database):
     """The database, as another migrate holds it."""
-    with connection_to(database), migrate.one_at_a_time(connection, say=pytest.fail):
+    with connection_to(database), migrate.lock_migrations(connection, say=pytest.fail):
         yield
 
 

@@ -8,7 +8,7 @@ from rest_framework.exceptions import ParseError, ValidationError
 
 from ticks.api.idempotency import idempotency_key
 from ticks.server import app
-from ticks.server.app import environ_of, headers_of
+from ticks.server.app import environ_of, wsgi_headers
 from ticks.server.bodies import MissingBody
 
 
@@ -41,7 +41,7 @@ class Headers:
 def test_header_with_an_underscore_passes_for_none_of_a_proxy(twice):
     pairs = [("x-forwarded-for", "10.0.0.1"), ("x_forwarded_for", "6.6.6.6"), ("x_forwarded_proto", "https")]
 
-    environ = headers_of(Headers([*pairs, *([("accept", "a"), ("accept", "b")] if twice else [])]))
+    environ = wsgi_headers(Headers([*pairs, *([("accept", "a"), ("accept", "b")] if twice else [])]))
 
     assert environ == {"HTTP_X_FORWARDED_FOR": "10.0.0.1"} | ({"HTTP_ACCEPT": "a, b"} if twice else {})
 
@@ -75,7 +75,7 @@ def test_header_that_cannot_be_read_is_there_all_the_same():
     # Unsent, it would make a guest of who meant to log in; and one that came twice must not hide it.
     sent = [("authorization", "Bearer é"), ("x-a", "1"), ("x-a", "2")]
 
-    assert headers_of(Headers(sent)) == {"HTTP_AUTHORIZATION": "", "HTTP_X_A": "1, 2"}
+    assert wsgi_headers(Headers(sent)) == {"HTTP_AUTHORIZATION": "", "HTTP_X_A": "1, 2"}
 
 
 def test_environ_without_a_host_has_none():
@@ -97,7 +97,7 @@ def test_body_that_did_not_come_has_a_length_and_fails_when_it_is_read():
 
 
 def test_key_that_came_twice_is_no_third_key():
-    [key] = headers_of(Headers([("idempotency-key", "k1"), ("idempotency-key", "k1")])).values()
+    [key] = wsgi_headers(Headers([("idempotency-key", "k1"), ("idempotency-key", "k1")])).values()
 
     with pytest.raises(ValidationError, match="without spaces"):
         idempotency_key(key)

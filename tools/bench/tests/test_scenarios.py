@@ -10,16 +10,16 @@ import pytest
 # The tested module needs the database driver, which a machine with only SQLite may lack.
 pytest.importorskip("MySQLdb")
 
-from ticks.load import Answer
+from ticks.load import ServerAnswer
 from tools.bench import scenarios
 from tools.bench.scenarios import Answered, Run
 
 
-def answer(status: int, data: dict | None = None, head: bytes = b'HTTP/1.1 200 OK\r\nETag: "5-0"') -> Answer:
-    return Answer(status, head, json.dumps({"data": data}).encode(), True)
+def answer(status: int, data: dict | None = None, head: bytes = b'HTTP/1.1 200 OK\r\nETag: "5-0"') -> ServerAnswer:
+    return ServerAnswer(status, head, json.dumps({"data": data}).encode(), True)
 
 
-def booked(number: int, status: str = "completed") -> Answer:
+def booked(number: int, status: str = "completed") -> ServerAnswer:
     return answer(201, {"id": number, "bookingStatus": status})
 
 

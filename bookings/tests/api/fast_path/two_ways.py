@@ -168,7 +168,7 @@ def line_of(record, names) -> tuple:
 def counted() -> dict:
     return {
         scope: {key: len(times) for key, times in counts.callers.items() if times}
-        for scope, counts in throttling.COUNTS.items()
+        for scope, counts in throttling.MOVING_WINDOWS.items()
     }
 
 
