@@ -247,14 +247,11 @@ def user_of_session(session_id: int, *, now: datetime) -> User | None:
         return None
     _, auth_hash, *columns, verified_at = row
     user = User.from_db(connection.alias, SESSION_USER_NAMES, columns)
-    user.email_verified_at = aware(verified_at)
+    # The driver gives a time without its zone, which is UTC, and on SQLite as text.
+    if isinstance(verified_at, str):
+        verified_at = datetime.fromisoformat(verified_at)
+    user.email_verified_at = verified_at and verified_at.replace(tzinfo=UTC)
     return user if is_login_good(auth_hash, is_active=user.is_active, password=user.password) else None
-
-
-def aware(value: datetime | str | None) -> datetime | None:
-    """A time as the driver gives it: without its zone, which is UTC, and as text on SQLite."""
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return moment and moment.replace(tzinfo=UTC)
 
 
 def holders_of_sessions(session_ids: Collection[int], *, now: datetime) -> dict[int, int]:

@@ -396,9 +396,3 @@ def number_of_arrival(sequence: int) -> int:
 def part_of_waitlist(number: int) -> int:
     """The first number of the part of the waitlist that this number is in."""
     return number - number % NUMBERS_A_PART
-
-
-def numbers_between(before: int, after: int, count: int) -> list[int]:
-    """`count` numbers between two others, in order and evenly apart; an empty list if they do not fit."""
-    step = (after - before) // (count + 1)
-    return [before + step * place for place in range(1, count + 1)] if step else []

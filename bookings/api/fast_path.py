@@ -104,7 +104,7 @@ class FastPath:
         try:
             header = head.headers.get("authorization")
             caller = None if header is None else caller_of(header)
-            wanted = read_booking(head, body, caller) if is_booking else read_poll(head, caller)
+            wanted = parse_booking(head, body, caller) if is_booking else parse_poll(head, caller)
         except Exception:
             # Django will meet the same error, and has a message for it.
             return None
@@ -169,7 +169,7 @@ class FastPath:
             return await self.loop.run_in_executor(self.threads, read_polls, polls)
 
 
-def read_booking(head: Head, body: bytes, caller: Caller | ApiKey | None) -> FastJob | None:
+def parse_booking(head: Head, body: bytes, caller: Caller | ApiKey | None) -> FastJob | None:
     """The booking that the body asks for. None, or any error, means that the request is not for the fast path."""
     text = body.decode()
     # A booking's five names and three texts have sixteen quotation marks. If there are more, a name may stand twice,
@@ -188,7 +188,7 @@ def read_booking(head: Head, body: bytes, caller: Caller | ApiKey | None) -> Fas
     return FastJob(request, digest=digest, **login)
 
 
-def read_poll(head: Head, caller: Caller | ApiKey | None) -> Poll | None:
+def parse_poll(head: Head, caller: Caller | ApiKey | None) -> Poll | None:
     event_id = parse_id(head.path.removeprefix(STATUS_PATH))
     if event_id is None or (isinstance(caller, ApiKey) and not may(caller, Scope.EVENTS_READ, event_id)):
         return None

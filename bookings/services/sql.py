@@ -200,7 +200,7 @@ def insert_bookings(bookings: Sequence[Booking]) -> list[Statement]:
         return []
     columns, read = varying_columns()
     values = [value for booking in bookings for value in read(booking)]
-    stamp = literal(bookings[0].created_at)
+    stamp = f"'{adapted(bookings[0].created_at)}'"
     row = f"({marks(len(columns))}, {stamp}, {stamp})"
     statement = insertion(Booking, (*columns, "created_at", "updated_at"), [row] * len(bookings))
     if connection.vendor != "mysql":
@@ -258,7 +258,7 @@ def take_ids(bookings: Sequence[Booking], found: Sequence[Sequence[tuple]]) -> N
 
 def insert_entries(entries: Iterable[tuple[int, Entry]], new_ids: Mapping[str, str], now: datetime) -> list[Statement]:
     """Ledger entries with the ids of their events."""
-    stamp = literal(now)
+    stamp = f"'{adapted(now)}'"
     rows, statements = [], []
     for event_id, (sequence, kind, tickets, available, waitlisted, claim, actor, note, place) in entries:
         # The values are written into the SQL here, since the driver examines each parameter by itself, and most values
@@ -281,7 +281,7 @@ def insert_cancellations(event_id: int, ids: tuple[int, int], note: str) -> Stat
 
 
 def insert_keys(keys: Sequence[NewKey], new_ids: Mapping[str, str], now: datetime) -> list[Statement]:
-    stamp = literal(now)
+    stamp = f"'{adapted(now)}'"
     statements: list[Statement] = []
     for some in batched(keys, ROWS_A_QUERY):
         rows, values = [], []
@@ -362,10 +362,6 @@ def choice(rows: int) -> str:
 
 def marks(values: int) -> str:
     return ", ".join(["%s"] * values)
-
-
-def literal(moment: datetime) -> str:
-    return f"'{adapted(moment)}'"
 
 
 @lru_cache(maxsize=8)

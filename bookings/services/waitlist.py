@@ -10,7 +10,7 @@ from bookings.commands import Claim, Command, Move, Serve
 from bookings.exceptions import NoSuchPlace, NotWaiting
 from bookings.models import Booking, LinePart
 from bookings.outbox import MailOptions
-from bookings.rules import number_of_arrival, numbers_between
+from bookings.rules import number_of_arrival
 from bookings.services.inventory import apply, lock_event
 from bookings.services.sql import read_booking
 from events.models import Event
@@ -105,6 +105,12 @@ def moves(event: Event, booking: Booking, *, position: int, note: str, actor: Us
         Move(one.pk, number, note if one is booking else MADE_ROOM, actor, promotes=one is booking)
         for one, number in reversed(list(zip(moved, numbers, strict=True)))
     ]
+
+
+def numbers_between(before: int, after: int, count: int) -> list[int]:
+    """`count` numbers between two others, in order and evenly apart; an empty list if they do not fit."""
+    step = (after - before) // (count + 1)
+    return [before + step * place for place in range(1, count + 1)] if step else []
 
 
 def following(event: Event, before: int) -> Iterator[Booking]:

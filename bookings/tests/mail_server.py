@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -147,10 +146,3 @@ def by_mail(server: MailServer) -> dict[str, str]:
         "SITE_URL": "http://127.0.0.1:8000",
         "MAIL_DELAY_SECONDS": "0",
     }
-
-
-def wait_until(is_so, seconds=TIMEOUT_SECONDS):
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)

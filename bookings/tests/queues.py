@@ -1,7 +1,6 @@
 """A queue, and empty jobs that are carried out when the test lets them."""
 
 import threading
-import time
 from concurrent.futures import Future
 
 from bookings.services.batch_queue import Batch, BatchQueue, Job
@@ -79,13 +78,6 @@ class Shop:
 
 def names(jobs):
     return [repr(job) for job in jobs]
-
-
-def until(condition):
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def results_of(futures):

@@ -18,8 +18,8 @@ from bookings.services import notifications
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.delivery import Delivery
 from bookings.tests.factories import BookingFactory, EventFactory
-from bookings.tests.mail_server import by_mail, wait_until
-from ticks.tests.served import TIMEOUT_SECONDS, stored_rows
+from bookings.tests.mail_server import by_mail
+from ticks.tests.served import TIMEOUT_SECONDS, stored_rows, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,12 +12,12 @@ from django.utils import timezone
 
 from bookings.services.cancellation import cancel_tickets
 from bookings.tests.factories import BookingFactory, EventFactory
-from bookings.tests.mail_server import by_mail, wait_until
+from bookings.tests.mail_server import by_mail
 from bookings.tests.receiver import Receiver, slow, subscribe
 from bookings.tests.test_deliver import output_of
 from bookings.webhooks import WebhookMessage
 from ticks.public_urls import PRIVATE
-from ticks.tests.served import TIMEOUT_SECONDS
+from ticks.tests.served import TIMEOUT_SECONDS, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 # In these tests nobody is told by mail.

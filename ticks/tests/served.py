@@ -142,6 +142,13 @@ def launch(directory, environment, *options, stdout=subprocess.PIPE):
     )
 
 
+def wait_until(is_so, *, seconds=TIMEOUT_SECONDS):
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
 def await_ready(process, port):
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline and process.poll() is None:

@@ -19,7 +19,7 @@ import time
 import pytest
 from django.conf import settings
 
-from ticks.tests.served import TIMEOUT_SECONDS, booking, dial, free_port
+from ticks.tests.served import TIMEOUT_SECONDS, booking, dial, free_port, wait_until
 
 DEPLOY = settings.BASE_DIR / "deploy"
 HOST = "tickets.example.org"
@@ -190,9 +190,11 @@ def test_key_of_a_link_is_in_no_log(nginx, served, tmp_path):
 
     assert (status, headers["Location"], page[0]) == (303, "/my/QQQQQ-QQQQQQ/", 404)
     assert headers["Set-Cookie"].startswith("__Secure-ticks_link=")
-    logs = {path: path.read_text() for path in (nginx["logs"] / "access.log", tmp_path / "logs" / "combined.log")}
-    assert [path for path, text in logs.items() if "/my/open/QQQQQ-QQQQQQ" not in text] == []
-    assert [path for path, text in logs.items() if KEY in text] == []
+    logs = (nginx["logs"] / "access.log", tmp_path / "logs" / "combined.log")
+    # Log lines are written a moment later.
+    for path in ("/my/open/QQQQQ-QQQQQQ", "/my/QQQQQ-QQQQQQ/"):
+        wait_until(lambda path=path: all(path in log.read_text() for log in logs))
+    assert [log for log in logs if KEY in log.read_text()] == []
 
 
 def test_key_of_a_link_is_in_no_log_of_a_proxy_without_a_server(nginx):

@@ -27,7 +27,8 @@ from bookings.exceptions import (
     TooFewLeft,
     TooManyTickets,
 )
-from bookings.rules import NUMBERS_A_PART, ROOM, Inventory, allocate, numbers_between, part_of_waitlist, reach
+from bookings.rules import NUMBERS_A_PART, ROOM, Inventory, allocate, part_of_waitlist, reach
+from bookings.services.waitlist import numbers_between
 from events.exceptions import EventNotFound
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

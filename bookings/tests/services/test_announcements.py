@@ -30,11 +30,12 @@ from bookings.services.mails import latest_mail, send_mails
 from bookings.services.messages import compose_mail
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.tests.factories import BookingFactory, EventFactory
-from bookings.tests.mail_server import by_mail, read_all, wait_until
+from bookings.tests.mail_server import by_mail, read_all
 from bookings.tests.threads import run_together
 from events.exceptions import EventNotFound
 from events.models import Event
 from ticks.db.transactions import Busy
+from ticks.tests.served import wait_until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("mails_on", "at_once")]
 

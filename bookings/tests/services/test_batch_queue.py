@@ -7,8 +7,9 @@ import pytest
 
 from bookings.services import batch_queue
 from bookings.services.batch_queue import Batch, BatchQueue, Contended
-from bookings.tests.queues import THREADS, TIMEOUT_SECONDS, Named, Shop, names, results_of, until
+from bookings.tests.queues import THREADS, TIMEOUT_SECONDS, Named, Shop, names, results_of
 from ticks.db.transactions import Busy, OutcomeUnknown
+from ticks.tests.served import wait_until
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def shop_with():
     for shop in shops:
         shop.open()
     for shop in shops:
-        until(shop.is_empty)
+        wait_until(shop.is_empty)
         shop.queue.stop()
 
 
@@ -309,7 +310,7 @@ def test_events_that_were_contended_share_a_batch_again_once_they_are_quick(shop
     shop.open()
     results_of(futures)
     shop.before = lambda batch: None
-    until(shop.is_empty)
+    wait_until(shop.is_empty)
     again = [shop.keep_busy(), *shop.submit(Named(1, "b"), Named(2, "b"))]
     shop.open()
 
@@ -326,7 +327,7 @@ def test_event_whose_lock_is_held_long_shares_no_batch(shop, never_slow, monkeyp
     monkeypatch.setattr(batch_queue, "SLOW_SECONDS", 0)
     shop.open()
     results_of(futures)
-    until(shop.is_empty)
+    wait_until(shop.is_empty)
     monkeypatch.setattr(batch_queue, "SLOW_SECONDS", TIMEOUT_SECONDS)
     again = [shop.keep_busy(3), *shop.submit(Named(1, "b"), Named(2, "b"))]
     shop.open()
@@ -393,7 +394,7 @@ def test_batch_that_does_not_end_is_unknown_to_who_waits_for_it(shop, endless, i
     # Nobody waits for the job any more, so it is not put back.
     shop.is_contended = is_contended
     may_end.set()
-    until(shop.is_empty)
+    wait_until(shop.is_empty)
     assert shop.batches == [["1a"]]
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from bookings.services import batch_queue
 from bookings.services.batch_queue import BatchQueue, Contended
-from bookings.tests.queues import THREADS, TIMEOUT_SECONDS, Named, until
+from bookings.tests.queues import THREADS, TIMEOUT_SECONDS, Named
 from ticks.db.transactions import Busy
+from ticks.tests.served import wait_until
 
 
 class Watched(BatchQueue):
@@ -78,7 +79,7 @@ class Crowd:
             thread.start()
         for thread in guests:
             thread.join(TIMEOUT_SECONDS)
-        until(lambda: all(job.results for job in self.left))
+        wait_until(lambda: all(job.results for job in self.left))
         self.queue.stop()
         self.is_over = True
         looking.join(TIMEOUT_SECONDS)

@@ -33,7 +33,6 @@ from bookings.services.cancellation import CancelJob, Cancellation, cancel_ticke
 from bookings.services.inventory import lock_event, lock_statement
 from bookings.services.verification import verify_events
 from bookings.tests.factories import BookingFactory, EventFactory
-from bookings.tests.queues import until
 from bookings.tests.state import counts, everything, ledger, statuses
 from bookings.tests.threads import TIMEOUT_SECONDS, run_together
 from events.exceptions import EventNotFound
@@ -41,6 +40,7 @@ from ticks.db import transactions
 from ticks.db.transactions import Busy, OutcomeUnknown
 from ticks.exceptions import Refusal
 from ticks.tests.faults import wait_for_return
+from ticks.tests.served import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DEADLOCK = OperationalError(1213, "Deadlock found when trying to get lock; try restarting transaction")
@@ -551,7 +551,7 @@ def test_who_comes_while_the_events_are_locked_is_told_after_the_same_commit(eve
         events = lock_events(event_ids)
         for thread in threads:
             thread.start()
-        until(lambda: queue.waiting == len(followers))
+        wait_until(lambda: queue.waiting == len(followers))
         return events
 
     monkeypatch.setattr(batches, "lock_events", lock_while_they_come)

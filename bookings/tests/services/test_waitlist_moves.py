@@ -5,13 +5,13 @@ import pytest
 from accounts.tests.factories import UserFactory
 from bookings.exceptions import NoSuchPlace, NotWaiting, TooFewLeft
 from bookings.models import Booking, LedgerEntry, LinePart
-from bookings.rules import number_of_arrival, numbers_between
+from bookings.rules import number_of_arrival
 from bookings.services import waitlist
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.events import open_event
 from bookings.services.verification import verify_event
-from bookings.services.waitlist import move_in_waitlist, number_at, serve_out_of_turn
+from bookings.services.waitlist import move_in_waitlist, number_at, numbers_between, serve_out_of_turn
 
 pytestmark = pytest.mark.django_db
 
