@@ -23,6 +23,7 @@ from django.views.decorators.http import require_GET
 from xlsxwriter.exceptions import XlsxWriterException
 
 from bookings.admin.filters import FilteredAdmin
+from bookings.admin.formatting import actor_name
 from bookings.models import Booking, LedgerEntry, attach_positions, show_cancelled
 from events.models import Event
 from ticks.db.scanning import TookTooLong, range_of, scan
@@ -105,7 +106,7 @@ LEDGER_COLUMNS: dict[str, Callable[[LedgerEntry], Cell]] = {
     "Kind": lambda entry: entry.get_kind_display(),
     "Tickets": attrgetter("tickets"),
     "Booking": lambda entry: entry.booking and entry.booking.reference,
-    "By": lambda entry: entry.actor.username if entry.actor else "a guest",
+    "By": actor_name,
     "Left": attrgetter("available_after"),
     "Waiting": attrgetter("waitlisted_after"),
     "Note": attrgetter("note"),

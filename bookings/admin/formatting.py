@@ -155,6 +155,11 @@ def entry_tone(entry: LedgerEntry) -> str:
     return ENTRY_TONES.get(entry.kind, "")
 
 
+def actor_name(entry: LedgerEntry) -> str:
+    """Who did it. Without a login one can only act on a booking, by its token or by the link in its mail."""
+    return entry.actor.username if entry.actor else "the holder"
+
+
 @register.filter
 def describe_entry(entry: LedgerEntry) -> str:
     """One entry as a sentence without its full stop, such as `Ada Lovelace cancelled 2 tickets`.
@@ -176,7 +181,7 @@ def describe_entry(entry: LedgerEntry) -> str:
     elif entry.kind == LedgerKind.EDITED and entry.note.startswith(WROTE_NOTE):
         return f"{entry.actor} {entry.note}"
     sentence = sentence.format(
-        actor=entry.actor.username if entry.actor else "A guest",
+        actor=actor_name(entry),
         holder=booking and booking.full_name,
         tickets=counted(entry.tickets, "ticket"),
         number=f"{abs(entry.tickets):,}",

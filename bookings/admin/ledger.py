@@ -6,7 +6,7 @@ from django.utils.html import format_html
 from bookings.admin.bookings.list import ids_by_reference
 from bookings.admin.exports import Exportable
 from bookings.admin.filters import ByEventFilterForm, search_field
-from bookings.admin.formatting import booking_url, describe_entry, event_link
+from bookings.admin.formatting import actor_name, booking_url, describe_entry, event_link
 from bookings.admin.lists import KeysetList
 from bookings.enums import LedgerKind
 from bookings.models import LedgerEntry
@@ -127,4 +127,4 @@ class LedgerAdmin(Exportable):
 
     @admin.display(description="by")
     def by(self, entry: LedgerEntry) -> str:
-        return entry.actor.username if entry.actor else "a guest"
+        return actor_name(entry)

@@ -1,6 +1,7 @@
 """The pages for people: their links lead somewhere, and docs/api.md has what the schema has."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from drf_spectacular.generators import SchemaGenerator
 ROOT = settings.BASE_DIR
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
+NAME = re.compile(r"`([\w./]+)`")
+# These names in docs/architecture.md are a pattern, and classes of Django and DRF that Ticks does not use.
+NOT_OURS = {"verb_noun", "PasswordResetTokenGenerator", "PasswordResetConfirmView", "ModelSerializer"}
 PARAMETER = re.compile(r"\{\w+\}")
 CODE = re.compile(r"^```.*?^```|^    .*?$|`[^`]*`", re.MULTILINE | re.DOTALL)
 
@@ -35,6 +39,19 @@ def test_links_of_a_page_lead_somewhere(page):
             dead.append(target)
 
     assert dead == []
+
+
+def test_names_in_the_architecture_are_in_the_code():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+    paths = [path for path in map(Path, listed.stdout.splitlines()) if (ROOT / path).exists()]
+    known = {word for path in paths for word in re.findall(r"\w+", str(path))} | NOT_OURS
+    for path in paths:
+        if path.suffix in (".py", ".html", ".toml", ".conf"):
+            known.update(re.findall(r"\w+", (ROOT / path).read_text()))
+    names = NAME.findall((ROOT / "docs/architecture.md").read_text())
+
+    assert len(names) > 100
+    assert [name for name in names if not known.issuperset(re.findall(r"\w+", name))] == []
 
 
 def test_every_page_is_reached_from_the_readme():

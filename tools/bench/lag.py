@@ -2,8 +2,9 @@
 
     .venv/bin/python -m tools.bench.lag --seconds 10 --rounds 5
 
-Rounds with a `deliver` beside the server and rounds without one take turns. All run on this machine: a MariaDB of its
-own, the server, the buyers, the mail server and `deliver`."""
+Rounds with a `deliver` beside the server and rounds without one take turns. Both are watched in the same way, since to
+count the unread entries takes time too. All run on this machine: a MariaDB of its own, the server, the buyers, the mail
+server and `deliver`."""
 
 import argparse
 import statistics
@@ -13,12 +14,12 @@ import time
 from dataclasses import dataclass
 
 from tools.bench.deliveries import start_mail_server
-from tools.bench.measure import measure
-from tools.bench.scenarios import SCENARIOS
+from tools.bench.measure import Result, measure
+from tools.bench.scenarios import SCENARIOS, Scenario
 from tools.bench.world import World, worlds
 from tools.private_mariadb import end_process
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 1
 CATCH_UP_SECONDS = 120
 # The entries that no position has passed, and the age in seconds of the oldest of them.
 BEHIND = """
@@ -42,27 +43,34 @@ class Lag:
         return int(entries)
 
 
-def watch(world: World, lag: Lag, is_over: threading.Event) -> None:
-    while not is_over.wait(POLL_SECONDS):
-        lag.look(world)
+def measure_and_watch(world: World, scenario: Scenario, seconds: float) -> tuple[Result, Lag]:
+    lag, is_over = Lag(), threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(POLL_SECONDS):
+            lag.look(world)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        return measure(world, scenario, seconds), lag
+    finally:
+        is_over.set()
+        watcher.join()
 
 
-def run_with_deliver(world: World, scenario, seconds: float, settings: dict[str, str]):
+def run_with_deliver(
+    world: World, scenario: Scenario, seconds: float, settings: dict[str, str]
+) -> tuple[Result, Lag, float]:
     """The result of a sale, how far `deliver` was behind meanwhile, and how many seconds it took to catch up."""
     command = [*world.first.manage_py, "deliver"]
     environment = world.first.environment | settings
     deliver = subprocess.Popen(command, cwd=world.first.root, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603
-    lag, is_over = Lag(), threading.Event()
     try:
         wait_until_read(world, Lag())
-        watcher = threading.Thread(target=watch, args=[world, lag, is_over])
-        watcher.start()
-        result = measure(world, scenario, seconds)
-        is_over.set()
-        watcher.join()
+        result, lag = measure_and_watch(world, scenario, seconds)
         return result, lag, wait_until_read(world, lag)
     finally:
-        is_over.set()
         end_process(deliver, seconds=20)
 
 
@@ -92,10 +100,10 @@ def main() -> None:
         measure(world, scenario, 2)
         for number in range(options.rounds):
             if number % 2:
-                alone = measure(world, scenario, options.seconds)
+                alone, _ = measure_and_watch(world, scenario, options.seconds)
             result, lag, caught_up = run_with_deliver(world, scenario, options.seconds, settings)
             if not number % 2:
-                alone = measure(world, scenario, options.seconds)
+                alone, _ = measure_and_watch(world, scenario, options.seconds)
             ratios.append(result.rate / alone.rate)
             rates.append(result.rate)
             lags.append(lag)

@@ -12,6 +12,9 @@ from ticks.formatting import counted
 
 # How often it looks for something new.
 POLL_SECONDS = 1
+# The operating system's priority, as for the command `nice`. A server on the same machine goes first: its callers wait,
+# and mails and webhooks can.
+NICENESS = 10
 
 
 class Command(BaseCommand):
@@ -31,6 +34,7 @@ class Command(BaseCommand):
         if not once:
             self.stdout.write(f"Delivering. {settings.MAIL_STATUS}")
             self.stdout.flush()
+            os.nice(NICENESS)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, lambda *_: stopping.set())
 

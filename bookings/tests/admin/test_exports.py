@@ -193,7 +193,7 @@ def test_ledger_export_says_who_did_what(box_office):
         "2",
         "2",
         booking.reference,
-        "a guest",
+        "the holder",
         "8",
         "0",
     ]

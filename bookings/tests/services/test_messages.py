@@ -12,12 +12,12 @@ from accounts.tests.factories import UserFactory, new_api_key
 from bookings.documents.pdf import tickets_pdf
 from bookings.enums import FactKind
 from bookings.models import Booking
-from bookings.outbox import Mail
+from bookings.outbox import NOTIFIED_FIELDS, Mail
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.epochs import with_epochs
 from bookings.services.events import cancel_event, change_event
 from bookings.services.links import link_to
-from bookings.services.messages import Message, compose_mail, main_fact
+from bookings.services.messages import CHANGE_LABELS, Message, compose_mail, main_fact
 from bookings.services.tickets import MAX_IN_FILE, read_ticketed, tickets_of
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.voiding import void_tickets
@@ -584,6 +584,13 @@ def test_long_name_of_an_event_is_cut_in_the_subject(gala):
 
 
 # Templates
+
+
+def test_every_field_whose_change_is_told_has_a_label_and_is_documented(settings):
+    [row] = re.findall(r"^\| `changes` \|.*$", (settings.BASE_DIR / "docs/operating.md").read_text(), re.MULTILINE)
+
+    assert CHANGE_LABELS.keys() == set(NOTIFIED_FIELDS)
+    assert [name for name in NOTIFIED_FIELDS if f"`{name}`" not in row] == []
 
 
 def test_operators_templates_replace_those_of_ticks(ada, tmp_path, settings):
