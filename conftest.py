@@ -169,7 +169,7 @@ def staff(client_of, admin_user):
 
 
 @pytest.fixture
-def box_office(client, db):
+def superuser_client(client, db):
     """A test client at the staff's site, logged in as a user who may do everything there."""
     client.force_login(UserFactory(username="superuser", is_staff=True, is_superuser=True))
     return client

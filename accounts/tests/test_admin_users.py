@@ -52,13 +52,13 @@ def test_users_without_staff_status_leads_to_login(client, is_known):
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_user_list_costs_the_same_for_any_length(box_office, rows, django_assert_num_queries):
+def test_user_list_costs_the_same_for_any_length(superuser_client, rows, django_assert_num_queries):
     for _ in range(rows):
         UserFactory()
 
     # The queries are the session, user, the filter's roles, count, rows, and their roles.
     with django_assert_num_queries(6):
-        box_office.get(LIST)
+        superuser_client.get(LIST)
 
 
 def test_user_list_says_who_each_is(client):
@@ -76,10 +76,10 @@ def test_user_list_says_who_each_is(client):
 
 
 @pytest.mark.parametrize("term", ["GRACE", "grace.h@EXAMPLE", "hopper"])
-def test_user_search_finds_in_any_case(box_office, term):
+def test_user_search_finds_in_any_case(superuser_client, term):
     user = UserFactory(username="Grace", email="grace.h@example.org", last_name="Hopper")
 
-    assert list(box_office.get(LIST, {"q": term}).context["cl"].result_list) == [user]
+    assert list(superuser_client.get(LIST, {"q": term}).context["cl"].result_list) == [user]
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def mails_off(settings):
 
 
 @pytest.mark.usefixtures("mails_off")
-def test_form_of_a_new_user_offers_no_way_in_that_there_is_not(box_office):
-    page = box_office.get(f"{LIST}add/").content.decode()
+def test_form_of_a_new_user_offers_no_way_in_that_there_is_not(superuser_client):
+    page = superuser_client.get(f"{LIST}add/").content.decode()
 
     assert 'name="password1"' in page
     assert "LDAP" not in page
@@ -98,33 +98,33 @@ def test_form_of_a_new_user_offers_no_way_in_that_there_is_not(box_office):
 
 
 @pytest.mark.parametrize("term", ["\u200b", "ada \u200b", "\ufeff\u2060"])
-def test_user_search_for_what_cannot_be_seen_finds_nothing(box_office, term):
+def test_user_search_for_what_cannot_be_seen_finds_nothing(superuser_client, term):
     UserFactory(username="ada")
 
-    response = box_office.get(LIST, {"q": term})
+    response = superuser_client.get(LIST, {"q": term})
 
     assert (response.status_code, list(response.context["cl"].result_list)) == (200, [])
 
 
-def test_user_search_finds_by_id(box_office):
+def test_user_search_finds_by_id(superuser_client):
     user = UserFactory(username="grace")
     UserFactory(username="ada")
 
-    assert list(box_office.get(LIST, {"q": str(user.pk)}).context["cl"].result_list) == [user]
+    assert list(superuser_client.get(LIST, {"q": str(user.pk)}).context["cl"].result_list) == [user]
 
 
-def test_user_list_of_one_role(box_office):
+def test_user_list_of_one_role(superuser_client):
     clerk = PERSONAS["box office"]()
     PERSONAS["manager"]()
 
-    shown = box_office.get(LIST, {"groups__id__exact": clerk.groups.get().pk}).context["cl"].result_list
+    shown = superuser_client.get(LIST, {"groups__id__exact": clerk.groups.get().pk}).context["cl"].result_list
 
     assert list(shown) == [clerk]
 
 
 @pytest.mark.usefixtures("mails_off")
-def test_user_add_makes_an_account_that_can_log_in(box_office, anonymous):
-    response = box_office.post(ADD, new(email="ADA@example.org"))
+def test_user_add_makes_an_account_that_can_log_in(superuser_client, anonymous):
+    response = superuser_client.post(ADD, new(email="ADA@example.org"))
 
     assert response.status_code == 302
     user = User.objects.get(username="ada")
@@ -133,9 +133,9 @@ def test_user_add_makes_an_account_that_can_log_in(box_office, anonymous):
 
 
 @pytest.mark.usefixtures("mails_off")
-def test_user_add_without_email_stores_none(box_office):
-    box_office.post(ADD, new(email=""))
-    box_office.post(ADD, new(email="", username="grace"))
+def test_user_add_without_email_stores_none(superuser_client):
+    superuser_client.post(ADD, new(email=""))
+    superuser_client.post(ADD, new(email="", username="grace"))
 
     assert list(User.objects.filter(email=None).values_list("username", flat=True).order_by("pk")) == ["ada", "grace"]
 
@@ -148,10 +148,10 @@ def test_user_add_without_email_stores_none(box_office):
         ({"email": "Taken@Example.org"}, {"email": ["This email is taken."]}),
     ],
 )
-def test_user_add_of_a_taken_name_says_so_at_the_field(box_office, given, expected):
+def test_user_add_of_a_taken_name_says_so_at_the_field(superuser_client, given, expected):
     UserFactory(username="taken", email="taken@example.org")
 
-    response = box_office.post(ADD, new(**given))
+    response = superuser_client.post(ADD, new(**given))
 
     assert response.status_code == 200
     assert errors(response) == expected
@@ -165,11 +165,11 @@ def test_user_add_of_a_taken_name_says_so_at_the_field(box_office, given, expect
         ({"email": "Taken@Example.org"}, {"email": ["This email is taken."]}),
     ],
 )
-def test_user_change_to_a_taken_name_says_so_at_the_field(box_office, given, expected):
+def test_user_change_to_a_taken_name_says_so_at_the_field(superuser_client, given, expected):
     UserFactory(username="taken", email="taken@example.org")
     user = UserFactory(username="ada")
 
-    response = box_office.post(change_url(user), fields(user, **given))
+    response = superuser_client.post(change_url(user), fields(user, **given))
 
     assert response.status_code == 200
     assert errors(response) == expected
@@ -177,10 +177,10 @@ def test_user_change_to_a_taken_name_says_so_at_the_field(box_office, given, exp
     assert (user.username, user.email) == ("ada", "ada@example.org")
 
 
-def test_user_change_of_own_case_is_saved(box_office):
+def test_user_change_of_own_case_is_saved(superuser_client):
     user = UserFactory(username="ada")
 
-    response = box_office.post(change_url(user), fields(user, username="Ada", is_staff="on"))
+    response = superuser_client.post(change_url(user), fields(user, username="Ada", is_staff="on"))
 
     assert response.status_code == 302
     user.refresh_from_db()
@@ -188,7 +188,7 @@ def test_user_change_of_own_case_is_saved(box_office):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_user_add_overtaken_while_saving_says_so_at_the_field(box_office, monkeypatch):
+def test_user_add_overtaken_while_saving_says_so_at_the_field(superuser_client, monkeypatch):
     save_model = AccountAdmin.save_model
 
     def overtaken(self, request, obj, form, change):
@@ -207,7 +207,7 @@ def test_user_add_overtaken_while_saving_says_so_at_the_field(box_office, monkey
     changeform_view = ModelAdmin.changeform_view
     monkeypatch.setattr(AccountAdmin, "save_model", overtaken)
     monkeypatch.setattr(ModelAdmin, "changeform_view", rival_commits)
-    response = box_office.post(ADD, new())
+    response = superuser_client.post(ADD, new())
 
     assert response.status_code == 200
     assert errors(response) == {"username": ["This username is taken."]}
@@ -225,11 +225,11 @@ WRONG = [
 
 @pytest.mark.usefixtures("mails_off")
 @pytest.mark.parametrize(("field", "typed", "said"), WRONG)
-def test_text_that_misleads_is_refused_at_its_field(box_office, field, typed, said):
+def test_text_that_misleads_is_refused_at_its_field(superuser_client, field, typed, said):
     user = UserFactory(username="ada")
     before = User.objects.filter(pk=user.pk).values().get()
 
-    changed = box_office.post(change_url(user), {**fields(user), field: typed})
+    changed = superuser_client.post(change_url(user), {**fields(user), field: typed})
 
     errors = changed.context["adminform"].form.errors
     assert list(errors) == [field]
@@ -237,15 +237,15 @@ def test_text_that_misleads_is_refused_at_its_field(box_office, field, typed, sa
     assert User.objects.filter(pk=user.pk).values().get() == before
     if field in ("username", "email"):
         passwords = {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
-        added = box_office.post(f"{LIST}add/", {"username": "new", "email": "", **passwords, field: typed})
+        added = superuser_client.post(f"{LIST}add/", {"username": "new", "email": "", **passwords, field: typed})
         assert list(added.context["adminform"].form.errors) == [field]
         assert not User.objects.filter(username="new").exists()
 
 
-def test_text_is_stored_in_its_one_spelling(box_office):
+def test_text_is_stored_in_its_one_spelling(superuser_client):
     user = UserFactory(username="ada")
 
-    response = box_office.post(
+    response = superuser_client.post(
         change_url(user), {**fields(user), "email": "ada@EXÄMPLE.org\u200b", "first_name": "Noe\u0308l"}
     )
 
@@ -254,12 +254,12 @@ def test_text_is_stored_in_its_one_spelling(box_office):
     assert (user.email, user.first_name) == ("ada@xn--exmple-cua.org", "Noël")
 
 
-def test_new_password_ends_every_login(box_office, client_of):
+def test_new_password_ends_every_login(superuser_client, client_of):
     user = UserFactory(username="ada", password="an older password 1")
     bearer = client_of(user)
     tokens.log_in(UserFactory())
 
-    response = box_office.post(
+    response = superuser_client.post(
         f"{LIST}{user.pk}/password/", {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
     )
 
@@ -270,11 +270,11 @@ def test_new_password_ends_every_login(box_office, client_of):
     assert user_of_session(LoginSession.objects.exclude(user=user).get().pk, now=timezone.now())
 
 
-def test_refused_password_ends_nothing(box_office, client_of):
+def test_refused_password_ends_nothing(superuser_client, client_of):
     user = UserFactory(username="ada", password=PASSWORD)
     bearer = client_of(user)
 
-    response = box_office.post(
+    response = superuser_client.post(
         f"{LIST}{user.pk}/password/", {"usable_password": "true", "password1": "short", "password2": "short"}
     )
 
@@ -282,39 +282,39 @@ def test_refused_password_ends_nothing(box_office, client_of):
     assert bearer.get("/api/v1/auth/me").status_code == 200
 
 
-def test_deactivated_user_is_logged_out_for_good(box_office, client_of):
+def test_deactivated_user_is_logged_out_for_good(superuser_client, client_of):
     user = UserFactory()
     bearer = client_of(user)
     Client().force_login(user)
 
-    box_office.post(change_url(user), {"username": user.username, "email": user.email})
+    superuser_client.post(change_url(user), {"username": user.username, "email": user.email})
 
     user.refresh_from_db()
     assert not user.is_active
     assert not user.login_sessions.exists()
     assert not user.browser_sessions.exists()
     assert bearer.get("/api/v1/auth/me").status_code == 401
-    box_office.post(change_url(user), fields(user))
+    superuser_client.post(change_url(user), fields(user))
     user.refresh_from_db()
     assert user.is_active
     assert bearer.get("/api/v1/auth/me").status_code == 401
 
 
-def test_user_page_hides_the_hash(box_office):
+def test_user_page_hides_the_hash(superuser_client):
     user = UserFactory(password=PASSWORD)
 
-    content = box_office.get(change_url(user)).content.decode()
+    content = superuser_client.get(change_url(user)).content.decode()
 
     assert user.password not in content
     assert user.password.rsplit("$", 1)[1] not in content
     assert "never deleted" in content
 
 
-def test_user_delete_is_403(box_office):
+def test_user_delete_is_403(superuser_client):
     user = UserFactory()
 
-    assert box_office.post(f"{LIST}{user.pk}/delete/", {"post": "yes"}).status_code == 403
-    box_office.post(LIST, {"action": "delete_selected", "_selected_action": [user.pk], "post": "yes"})
+    assert superuser_client.post(f"{LIST}{user.pk}/delete/", {"post": "yes"}).status_code == 403
+    superuser_client.post(LIST, {"action": "delete_selected", "_selected_action": [user.pk], "post": "yes"})
     assert User.objects.filter(pk=user.pk).exists()
 
 
@@ -337,10 +337,10 @@ def test_staff_that_may_change_users_cannot_rise_above_themselves(client, is_sup
     assert chief.check_password(PASSWORD)
 
 
-def test_password_of_an_account_is_not_taken_away(box_office):
+def test_password_of_an_account_is_not_taken_away(superuser_client):
     user = UserFactory(username="ada", password=PASSWORD)
 
-    response = box_office.post(f"{LIST}{user.pk}/password/", {"usable_password": "false", "unset-password": "1"})
+    response = superuser_client.post(f"{LIST}{user.pk}/password/", {"usable_password": "false", "unset-password": "1"})
 
     assert "password1" in response.context["form"].errors
     user.refresh_from_db()
@@ -348,15 +348,15 @@ def test_password_of_an_account_is_not_taken_away(box_office):
 
 
 @pytest.mark.parametrize("language", ["de", ""])
-def test_staff_choose_the_language_of_an_account(box_office, language):
+def test_staff_choose_the_language_of_an_account(superuser_client, language):
     user = UserFactory(language="en")
 
-    assert box_office.post(change_url(user), fields(user, language=language)).status_code == 302
+    assert superuser_client.post(change_url(user), fields(user, language=language)).status_code == 302
     assert User.objects.get(pk=user.pk).language == language
 
 
-def test_account_takes_no_language_that_mails_have_not(box_office):
+def test_account_takes_no_language_that_mails_have_not(superuser_client):
     user = UserFactory(language="en")
 
-    assert errors(box_office.post(change_url(user), fields(user, language="fr")))["language"]
+    assert errors(superuser_client.post(change_url(user), fields(user, language="fr")))["language"]
     assert User.objects.get(pk=user.pk).language == "en"

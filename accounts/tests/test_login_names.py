@@ -144,7 +144,7 @@ def test_createsuperuser_says_which_name_is_taken(monkeypatch, theirs, username,
     ],
 )
 @pytest.mark.parametrize("is_new", [True, False])
-def test_staffs_forms_say_which_name_is_taken(box_office, theirs, mine, said, is_new):
+def test_staffs_forms_say_which_name_is_taken(superuser_client, theirs, mine, said, is_new):
     UserFactory(**theirs)
     fields = {"username": "second", "email": "second@example.org", **mine}
     account = None if is_new else UserFactory(username="second")
@@ -152,9 +152,9 @@ def test_staffs_forms_say_which_name_is_taken(box_office, theirs, mine, said, is
 
     if is_new:
         passwords = {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
-        response = box_office.post("/admin/accounts/user/add/", {**fields, **passwords})
+        response = superuser_client.post("/admin/accounts/user/add/", {**fields, **passwords})
     else:
-        response = box_office.post(f"/admin/accounts/user/{account.pk}/change/", {**fields, "is_active": "on"})
+        response = superuser_client.post(f"/admin/accounts/user/{account.pk}/change/", {**fields, "is_active": "on"})
 
     assert response.context["adminform"].form.errors == said
     assert list(User.objects.order_by("pk").values("pk", "username", "email")) == before

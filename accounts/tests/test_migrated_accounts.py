@@ -143,7 +143,7 @@ def test_names_are_reserved_username_first_and_a_clash_is_told(caplog, monkeypat
     assert caplog.messages == [said, said]
 
 
-def test_account_of_a_clash_logs_in_as_before_and_can_be_given_another_email(anonymous, box_office):
+def test_account_of_a_clash_logs_in_as_before_and_can_be_given_another_email(anonymous, superuser_client):
     first = UserFactory(username="first", email="clash@example.org", password=PASSWORD)
     second = UserFactory(username="second", email=None, password="another 9 password")
     User.objects.filter(pk=second.pk).update(username="clash@example.org", username_key="clash@example.org")
@@ -159,7 +159,7 @@ def test_account_of_a_clash_logs_in_as_before_and_can_be_given_another_email(ano
         )
     ]
     form = {"username": "first", "email": "first@example.org", "is_active": "on"}
-    response = box_office.post(f"/admin/accounts/user/{first.pk}/change/", form)
+    response = superuser_client.post(f"/admin/accounts/user/{first.pk}/change/", form)
 
     assert (logins, response.status_code) == ([200, 200, 200], 302)
     assert set(first.login_names.values_list("key", flat=True)) == {login_key("first"), login_key("first@example.org")}

@@ -85,8 +85,8 @@ def refused(found):
 
 
 @pytest.mark.usefixtures("_demo")
-def test_pages_for_staff_have_nothing_inside_that_runs(box_office):
-    found = crawl(box_office)
+def test_pages_for_staff_have_nothing_inside_that_runs(superuser_client):
+    found = crawl(superuser_client)
 
     assert refused(found) == {}
     for path in ("/admin/bookings/booking/", "/admin/events/event/add/", "/admin/accounts/user/add/"):
@@ -119,8 +119,8 @@ def test_pages_for_anybody_have_nothing_inside_that_runs(client):
         ("/api/v1/event", {"name": "<script>alert(1)</script>", "date": "2099-01-01", "totalTickets": "1"}),
     ],
 )
-def test_page_after_a_form_has_nothing_inside_that_runs(box_office, path, sent):
-    response = box_office.post(path, sent, headers=HTML, follow=True)
+def test_page_after_a_form_has_nothing_inside_that_runs(superuser_client, path, sent):
+    response = superuser_client.post(path, sent, headers=HTML, follow=True)
 
     assert response["Content-Type"].startswith("text/html")
     assert Page(response.content.decode()).refused == []

@@ -32,11 +32,11 @@ def made_at(booking, *moment):
     return booking
 
 
-def test_booking_list_shows_places_in_line(box_office):
+def test_booking_list_shows_places_in_line(superuser_client):
     event = EventFactory(name="Chamber night", total_tickets=1)
     held, first, second = (BookingFactory(event=event) for _ in range(3))
 
-    response = box_office.get(LIST)
+    response = superuser_client.get(LIST)
 
     positions = {booking.pk: booking.waitlist_position for booking in response.context["cl"].result_list}
     assert positions == {held.pk: None, first.pk: 1, second.pk: 2}
@@ -63,7 +63,7 @@ COSTS = [
 
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize(("query", "queries"), COSTS)
-def test_booking_list_costs_the_same_for_any_length(box_office, rows, query, queries, django_assert_num_queries):
+def test_booking_list_costs_the_same_for_any_length(superuser_client, rows, query, queries, django_assert_num_queries):
     event = EventFactory(total_tickets=1)
     BookingFactory(event=event)
     for _ in range(rows):
@@ -73,10 +73,10 @@ def test_booking_list_costs_the_same_for_any_length(box_office, rows, query, que
     limits = 2 if is_limited and connection.vendor == "mysql" else 0
 
     with django_assert_num_queries(queries + limits):
-        box_office.get(LIST + query.format(event=event.pk))
+        superuser_client.get(LIST + query.format(event=event.pk))
 
 
-def test_booking_list_filters(box_office):
+def test_booking_list_filters(superuser_client):
     gala = EventFactory(name="Gala", total_tickets=3)
     held = BookingFactory(event=gala, tickets=3)
     waiting = BookingFactory(event=gala, tickets=2)
@@ -86,28 +86,28 @@ def test_booking_list_filters(box_office):
     made_at(waiting, 2026, 3, 2)
     made_at(gone, 2026, 3, 3, 0, 0)
 
-    assert found(box_office) == [gone, waiting, held]
-    assert found(box_office, status="waitlisted") == [waiting]
-    assert found(box_office, status="cancelled") == [gone]
-    assert found(box_office, event=gala.pk) == [waiting, held]
-    assert found(box_office, event=f"#{gala.pk}") == [waiting, held]
-    assert found(box_office, event="GALA") == [waiting, held]
-    assert found(box_office, event="dinner") == [gone]
-    assert found(box_office, event=gala.pk, status="completed") == [held]
-    assert found(box_office, since="2026-03-02") == [gone, waiting]
-    assert found(box_office, until="2026-03-02") == [waiting, held]
-    assert found(box_office, since="2026-03-02", until="2026-03-02", event="gala") == [waiting]
-    assert found(box_office, least="2") == [waiting, held]
-    assert found(box_office, least="2", most="2") == [waiting]
-    assert found(box_office, most="2", status="cancelled") == [gone]
+    assert found(superuser_client) == [gone, waiting, held]
+    assert found(superuser_client, status="waitlisted") == [waiting]
+    assert found(superuser_client, status="cancelled") == [gone]
+    assert found(superuser_client, event=gala.pk) == [waiting, held]
+    assert found(superuser_client, event=f"#{gala.pk}") == [waiting, held]
+    assert found(superuser_client, event="GALA") == [waiting, held]
+    assert found(superuser_client, event="dinner") == [gone]
+    assert found(superuser_client, event=gala.pk, status="completed") == [held]
+    assert found(superuser_client, since="2026-03-02") == [gone, waiting]
+    assert found(superuser_client, until="2026-03-02") == [waiting, held]
+    assert found(superuser_client, since="2026-03-02", until="2026-03-02", event="gala") == [waiting]
+    assert found(superuser_client, least="2") == [waiting, held]
+    assert found(superuser_client, least="2", most="2") == [waiting]
+    assert found(superuser_client, most="2", status="cancelled") == [gone]
 
 
-def test_status_has_the_same_words_in_the_filter_and_the_list(box_office):
+def test_status_has_the_same_words_in_the_filter_and_the_list(superuser_client):
     event = EventFactory(total_tickets=1)
     cancel_tickets(BookingFactory(event=event))
     BookingFactory.create_batch(2, event=event)
 
-    content = box_office.get(LIST).content.decode()
+    content = superuser_client.get(LIST).content.decode()
 
     for value, tone, word in (
         ("completed", "good", "Holds tickets"),
@@ -118,12 +118,12 @@ def test_status_has_the_same_words_in_the_filter_and_the_list(box_office):
         assert f'<span class="badge {tone}">{word}</span>' in content
 
 
-def test_event_of_a_filter_is_looked_for_without_descriptions(box_office):
+def test_event_of_a_filter_is_looked_for_without_descriptions(superuser_client):
     event = EventFactory(name="Jazz one", description="long")
     EventFactory(name="Gala", description="No jazz")
 
     with CaptureQueriesContext(connection) as queries:
-        response = box_office.get(LIST, {"event": "jazz"})
+        response = superuser_client.get(LIST, {"event": "jazz"})
 
     assert response.context["cl"].form.cleaned_data["event"] == event
     searches = [
@@ -133,11 +133,11 @@ def test_event_of_a_filter_is_looked_for_without_descriptions(box_office):
     assert not [columns for columns in searches if "description" in columns]
 
 
-def test_booking_list_filtered_by_several_events_asks_which(box_office):
+def test_booking_list_filtered_by_several_events_asks_which(superuser_client):
     first, second = EventFactory(name="Jazz one"), EventFactory(name="Jazz two")
     BookingFactory(event=first)
 
-    response = box_office.get(LIST, {"event": "jazz", "status": "completed"})
+    response = superuser_client.get(LIST, {"event": "jazz", "status": "completed"})
 
     assert response.context["cl"].result_list == []
     content = response.content.decode()
@@ -162,10 +162,10 @@ def test_booking_list_filtered_by_several_events_asks_which(box_office):
         ({"least": "0"}, "Ensure this value is greater than or equal to 1."),
     ],
 )
-def test_booking_list_says_which_filter_is_wrong_and_keeps_the_others(box_office, query, said):
+def test_booking_list_says_which_filter_is_wrong_and_keeps_the_others(superuser_client, query, said):
     BookingFactory()
 
-    response = box_office.get(LIST, {"q": "Ada", **query})
+    response = superuser_client.get(LIST, {"q": "Ada", **query})
 
     assert response.status_code == 200
     assert response.context["cl"].result_list == []
@@ -175,8 +175,8 @@ def test_booking_list_says_which_filter_is_wrong_and_keeps_the_others(box_office
 
 
 @pytest.mark.parametrize("query", ["after=x", "before=-1", "after=1&before=1", "nothing=1", "created_at__year=2026"])
-def test_booking_list_of_what_it_does_not_know_leads_back(box_office, query):
-    response = box_office.get(f"{LIST}?{query}")
+def test_booking_list_of_what_it_does_not_know_leads_back(superuser_client, query):
+    response = superuser_client.get(f"{LIST}?{query}")
 
     assert (response.status_code, response["Location"]) == (302, f"{LIST}?e=1")
 
@@ -185,14 +185,16 @@ def test_booking_list_of_what_it_does_not_know_leads_back(box_office, query):
     "query",
     [{}, {"event": "Gala"}, {"status": "completed"}, {"since": "2020-01-01"}, {"least": "1"}, {"q": "ada"}],
 )
-def test_booking_pages_lead_from_one_to_the_next_and_back(box_office, monkeypatch, query):
+def test_booking_pages_lead_from_one_to_the_next_and_back(superuser_client, monkeypatch, query):
     monkeypatch.setattr(BookingAdmin, "list_per_page", 2)
     event = EventFactory(name="Gala")
     expected = [BookingFactory(event=event).pk for _ in range(5)][::-1]
 
-    there = pages(box_office, listed(box_office, **query), "Older")
+    there = pages(superuser_client, listed(superuser_client, **query), "Older")
     back = pages(
-        box_office, box_office.get(LIST + listed(box_office, **query).page_links["Oldest"]).context["cl"], "Newer"
+        superuser_client,
+        superuser_client.get(LIST + listed(superuser_client, **query).page_links["Oldest"]).context["cl"],
+        "Newer",
     )
 
     assert there == [expected[:2], expected[2:4], expected[4:]]
@@ -200,7 +202,7 @@ def test_booking_pages_lead_from_one_to_the_next_and_back(box_office, monkeypatc
 
 
 @pytest.mark.parametrize("query", [{"since": "2020-01-01"}, {"least": "1"}])
-def test_last_page_of_a_scan_in_several_statements_has_the_oldest(box_office, monkeypatch, query):
+def test_last_page_of_a_scan_in_several_statements_has_the_oldest(superuser_client, monkeypatch, query):
     monkeypatch.setattr(BookingAdmin, "list_per_page", 2)
     monkeypatch.setattr(scanning, "FIRST_WIDTH", 2)
     # No statement is quick enough to make the next one wider.
@@ -208,9 +210,9 @@ def test_last_page_of_a_scan_in_several_statements_has_the_oldest(box_office, mo
     monkeypatch.setattr(lists, "SCAN_SECONDS", 60)
     expected = [BookingFactory().pk for _ in range(9)][::-1]
 
-    last = box_office.get(LIST + listed(box_office, **query).page_links["Oldest"]).context["cl"]
+    last = superuser_client.get(LIST + listed(superuser_client, **query).page_links["Oldest"]).context["cl"]
 
-    assert pages(box_office, last, "Newer")[:2] == [expected[7:], expected[5:7]]
+    assert pages(superuser_client, last, "Newer")[:2] == [expected[7:], expected[5:7]]
 
 
 def pages(client, page, direction):
@@ -222,17 +224,17 @@ def pages(client, page, direction):
     return seen
 
 
-def test_booking_page_after_a_row_that_has_gone_begins_behind_it(box_office):
+def test_booking_page_after_a_row_that_has_gone_begins_behind_it(superuser_client):
     first, second = BookingFactory(), BookingFactory()
 
-    page = listed(box_office, after=second.pk + 1)
+    page = listed(superuser_client, after=second.pk + 1)
 
     assert list(page.result_list) == [second, first]
     assert page.page_links == {"Newest": "?", "Newer": f"?before={second.pk}"}
-    assert list(listed(box_office, after=first.pk).result_list) == []
+    assert list(listed(superuser_client, after=first.pk).result_list) == []
 
 
-def test_booking_list_counts_by_what_is_kept(box_office):
+def test_booking_list_counts_by_what_is_kept(superuser_client):
     event = EventFactory(name="Gala", total_tickets=5)
     BookingFactory(event=event, tickets=4)
     BookingFactory(event=event, tickets=3)
@@ -248,54 +250,54 @@ def test_booking_list_counts_by_what_is_kept(box_office):
         "q=lovelace&event=gala": "Gala: 3 bookings, 9 tickets",
         "since=x": "",
     }
-    assert {query: box_office.get(f"{LIST}?{query}").context["cl"].summary for query in said} == said
+    assert {query: superuser_client.get(f"{LIST}?{query}").context["cl"].summary for query in said} == said
 
 
-def test_booking_list_of_days_adds_up_its_hours(box_office):
+def test_booking_list_of_days_adds_up_its_hours(superuser_client):
     event = EventFactory(name="Gala")
     BookingFactory(event=event, tickets=2)
     BookingFactory(tickets=3)
     today = timezone.now().date()
 
-    assert listed(box_office, since=today).summary == "2 bookings made, for 5 tickets"
-    assert listed(box_office, event="Gala", since="2000-01-01").summary == "Gala: 1 booking made, for 2 tickets"
-    assert listed(box_office, until=today - timedelta(days=1)).summary == "0 bookings, 0 tickets"
+    assert listed(superuser_client, since=today).summary == "2 bookings made, for 5 tickets"
+    assert listed(superuser_client, event="Gala", since="2000-01-01").summary == "Gala: 1 booking made, for 2 tickets"
+    assert listed(superuser_client, until=today - timedelta(days=1)).summary == "0 bookings, 0 tickets"
     # Adding up all hours of all events would take too long.
-    assert listed(box_office, since="2000-01-01").summary == "2 bookings, 5 tickets"
+    assert listed(superuser_client, since="2000-01-01").summary == "2 bookings, 5 tickets"
     assert SalesHour.objects.count() == 2
 
 
-def test_page_of_an_unknown_number_of_bookings_says_so(box_office, monkeypatch):
+def test_page_of_an_unknown_number_of_bookings_says_so(superuser_client, monkeypatch):
     monkeypatch.setattr(BookingAdmin, "list_per_page", 2)
     event = EventFactory()
     for _ in range(3):
         BookingFactory(event=event, tickets=2)
 
-    page = listed(box_office, least=2)
+    page = listed(superuser_client, least=2)
 
     assert page.summary == "2 bookings, 4 tickets on this page, and there are more"
     # Otherwise "all of them" could be chosen for an action.
     assert page.result_count == 2
 
 
-def test_selection_of_all_takes_those_that_the_filters_leave(box_office):
+def test_selection_of_all_takes_those_that_the_filters_leave(superuser_client):
     event = EventFactory(total_tickets=1)
     held, waiting = BookingFactory(event=event), BookingFactory(event=event)
 
     chosen = {"action": "cancel_bookings", "select_across": "1", "_selected_action": [waiting.pk]}
-    response = box_office.post(f"{LIST}?status=waitlisted", chosen)
+    response = superuser_client.post(f"{LIST}?status=waitlisted", chosen)
 
     assert [row.pk for row in response.context["action"].subject] == [waiting.pk]
     assert held.reference not in response.content.decode()
 
 
-def test_selection_of_all_of_an_unknown_number_changes_nothing(box_office, monkeypatch):
+def test_selection_of_all_of_an_unknown_number_changes_nothing(superuser_client, monkeypatch):
     monkeypatch.setattr(BookingAdmin, "list_per_page", 1)
     event = EventFactory()
     bookings = [BookingFactory(event=event) for _ in range(2)]
 
     chosen = {"action": "cancel_bookings", "select_across": "1", "_selected_action": [bookings[0].pk]}
-    response = box_office.post(f"{LIST}?q=ada", chosen, follow=True)
+    response = superuser_client.post(f"{LIST}?q=ada", chosen, follow=True)
 
     assert [str(message) for message in response.context["messages"]] == [
         "Nothing was changed: select rows of the list."
@@ -303,10 +305,10 @@ def test_selection_of_all_of_an_unknown_number_changes_nothing(box_office, monke
     assert Booking.objects.filter(status="completed").count() == 2
 
 
-def test_span_links_keep_the_other_filters(box_office):
+def test_span_links_keep_the_other_filters(superuser_client):
     today = timezone.now().date()
 
-    links = {name: (url, chosen) for name, url, chosen in listed(box_office, since=today, q="ada").span_links}
+    links = {name: (url, chosen) for name, url, chosen in listed(superuser_client, since=today, q="ada").span_links}
 
     assert links["Today"] == (f"?q=ada&since={today}", True)
     assert links["7 days"] == (f"?q=ada&since={today - timedelta(days=6)}", False)
@@ -316,7 +318,7 @@ def test_span_links_keep_the_other_filters(box_office):
     ("zone", "hour", "minute", "is_counted"),
     [("Asia/Tokyo", 15, 0, True), ("Asia/Kolkata", 18, 30, False), ("UTC", 0, 0, True)],
 )
-def test_list_of_an_event_has_days_in_its_zone(box_office, zone, hour, minute, is_counted):
+def test_list_of_an_event_has_days_in_its_zone(superuser_client, zone, hour, minute, is_counted):
     event = EventFactory(time_zone=zone)
     begin = datetime(2030, 5, 31 if hour else 1, hour, minute, tzinfo=UTC) + timedelta(days=0 if hour else 31)
     before, first, last, after = (BookingFactory(event=event) for _ in range(4))
@@ -324,7 +326,7 @@ def test_list_of_an_event_has_days_in_its_zone(box_office, zone, hour, minute, i
     for booking, moment in zip((before, first, last, after), moments, strict=True):
         Booking.objects.filter(pk=booking.pk).update(created_at=moment)
 
-    response = box_office.get(LIST, {"event": event.pk, "since": "2030-06-01", "until": "2030-06-01"})
+    response = superuser_client.get(LIST, {"event": event.pk, "since": "2030-06-01", "until": "2030-06-01"})
 
     listed = response.context["cl"]
     assert [booking.pk for booking in listed.result_list] == [last.pk, first.pk]

@@ -74,15 +74,15 @@ def test_events_without_permission_is_403(seller):
     assert not Event.objects.exists()
 
 
-def test_event_add_is_shown_first_and_opens_it_with_its_ledger(box_office):
-    shown = look(box_office, date="2080-12-01T19:30", sales_end="2080-12-01T18:00", venue="Hall")
+def test_event_add_is_shown_first_and_opens_it_with_its_ledger(superuser_client):
+    shown = look(superuser_client, date="2080-12-01T19:30", sales_end="2080-12-01T18:00", venue="Hall")
 
     assert lines(shown) == [
         "Concert, 1 Dec 2080, 19:30 UTC, is created with 10 tickets.",
         "Sales are open until 1 Dec 2080, 18:00 UTC: anybody can book.",
     ]
     assert not Event.objects.exists()
-    done = confirm(box_office, shown)
+    done = confirm(superuser_client, shown)
     event = Event.objects.get()
     assert (said(done), done.redirect_chain) == (["Created 1 event: Concert."], [(f"{LIST}{event.pk}/", 302)])
     assert (event.name, event.venue, event.date) == ("Concert", "Hall", datetime(2080, 12, 1, 19, 30, tzinfo=UTC))
@@ -93,10 +93,10 @@ def test_event_add_is_shown_first_and_opens_it_with_its_ledger(box_office):
     assert LogEntry.objects.get().object_id == str(event.pk)
 
 
-def test_event_add_confirmed_twice_adds_once(box_office):
-    shown = look(box_office)
+def test_event_add_confirmed_twice_adds_once(superuser_client):
+    shown = look(superuser_client)
 
-    first, second = confirm(box_office, shown), confirm(box_office, shown)
+    first, second = confirm(superuser_client, shown), confirm(superuser_client, shown)
 
     twice = "This page has created 1 event already: Concert. Nothing was created a second time."
     assert (said(first), said(second)) == (["Created 1 event: Concert."], [twice])
@@ -104,12 +104,12 @@ def test_event_add_confirmed_twice_adds_once(box_office):
     assert Event.objects.count() == LogEntry.objects.count() == 1
 
 
-def test_event_add_page_that_was_confirmed_adds_another_for_other_input_alone(box_office):
-    shown = look(box_office)
-    confirm(box_office, shown)
-    back = box_office.post(ADD, fields_of(shown) | {"name": "Ball"})
+def test_event_add_page_that_was_confirmed_adds_another_for_other_input_alone(superuser_client):
+    shown = look(superuser_client)
+    confirm(superuser_client, shown)
+    back = superuser_client.post(ADD, fields_of(shown) | {"name": "Ball"})
 
-    refused = confirm(box_office, back)
+    refused = confirm(superuser_client, back)
 
     assert errors(refused) == {
         "__all__": [
@@ -117,61 +117,61 @@ def test_event_add_page_that_was_confirmed_adds_another_for_other_input_alone(bo
         ]
     }
     assert Event.objects.count() == 1
-    assert said(confirm(box_office, box_office.post(ADD, fields_of(refused)))) == ["Created 1 event: Ball."]
+    assert said(confirm(superuser_client, superuser_client.post(ADD, fields_of(refused)))) == ["Created 1 event: Ball."]
 
 
-def test_event_add_confirmed_twice_in_two_sessions_adds_once(box_office):
-    shown = look(box_office)
-    confirm(box_office, shown)
-    box_office.force_login(User.objects.get(username="superuser"))
+def test_event_add_confirmed_twice_in_two_sessions_adds_once(superuser_client):
+    shown = look(superuser_client)
+    confirm(superuser_client, shown)
+    superuser_client.force_login(User.objects.get(username="superuser"))
 
-    confirm(box_office, shown)
+    confirm(superuser_client, shown)
 
     assert Event.objects.count() == 1
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
-def test_event_add_whose_commit_was_not_answered_adds_once(box_office, commits, carried_out):
-    shown = look(box_office)
+def test_event_add_whose_commit_was_not_answered_adds_once(superuser_client, commits, carried_out):
+    shown = look(superuser_client)
     lost = OperationalError(2013, "Lost connection to server during query")
     commits(lost, lost, lost, carried_out=carried_out)
 
-    confirm(box_office, shown)
-    confirm(box_office, shown)
+    confirm(superuser_client, shown)
+    confirm(superuser_client, shown)
 
     assert Event.objects.count() == LedgerEntry.objects.count() == 1
 
 
 @pytest.mark.parametrize("field", ["name", "venue", "description"])
-def test_event_add_with_control_characters_is_refused(box_office, field):
+def test_event_add_with_control_characters_is_refused(superuser_client, field):
     sentence = (
         "Control characters other than line breaks and tabs are not allowed."
         if field == "description"
         else "Control characters such as line breaks are not allowed."
     )
 
-    response = look(box_office, **{field: "A\x07B"})
+    response = look(superuser_client, **{field: "A\x07B"})
 
     assert errors(response) == {field: [sentence]}
     assert not Event.objects.exists()
 
 
-def test_event_add_with_lines_and_tabs_in_its_description_is_right(box_office):
-    confirm(box_office, look(box_office, description="One\r\n\tTwo"))
+def test_event_add_with_lines_and_tabs_in_its_description_is_right(superuser_client):
+    confirm(superuser_client, look(superuser_client, description="One\r\n\tTwo"))
 
     assert Event.objects.get().description == "One\n\tTwo"
 
 
-def test_event_add_of_one_that_there_is_says_so(box_office):
-    confirm(box_office, look(box_office, date="2080-12-01T19:30"))
+def test_event_add_of_one_that_there_is_says_so(superuser_client):
+    confirm(superuser_client, look(superuser_client, date="2080-12-01T19:30"))
 
-    again = look(box_office, date="2080-12-01T19:30")
+    again = look(superuser_client, date="2080-12-01T19:30")
 
     assert lines(again)[-1] == "There is an event of this name and date already."
 
 
-def test_event_add_with_empty_sales_window_says_so_at_the_field(box_office):
-    response = look(box_office, name="Kept", sales_start="2080-01-02T00:00", sales_end="2080-01-01T00:00")
+def test_event_add_with_empty_sales_window_says_so_at_the_field(superuser_client):
+    response = look(superuser_client, name="Kept", sales_start="2080-01-02T00:00", sales_end="2080-01-01T00:00")
 
     assert errors(response) == {"sales_end": ["Sales must end after they start."]}
     assert fields_of(response)["name"] == ["Kept"]
@@ -179,28 +179,28 @@ def test_event_add_with_empty_sales_window_says_so_at_the_field(box_office):
     assert not LogEntry.objects.exists()
 
 
-def test_event_add_that_the_database_refuses_keeps_the_input_and_can_be_sent_again(box_office, monkeypatch):
+def test_event_add_that_the_database_refuses_keeps_the_input_and_can_be_sent_again(superuser_client, monkeypatch):
     def refuse(*args, **kwargs):
         raise Busy
 
-    shown = look(box_office, name="Kept")
+    shown = look(superuser_client, name="Kept")
     with monkeypatch.context() as patch:
         patch.setattr(events, "insert_event", refuse)
-        refused = confirm(box_office, shown)
+        refused = confirm(superuser_client, shown)
 
     assert errors(refused) == {"__all__": [Busy.message]}
-    again = box_office.post(ADD, fields_of(refused))
-    assert said(confirm(box_office, again)) == ["Created 1 event: Kept."]
+    again = superuser_client.post(ADD, fields_of(refused))
+    assert said(confirm(superuser_client, again)) == ["Created 1 event: Kept."]
 
 
-def test_event_add_of_counts_is_ignored(box_office):
-    shown = look(box_office, available_tickets=3, waitlisted_count=7, ledger_sequence=9, version=5)
+def test_event_add_of_counts_is_ignored(superuser_client):
+    shown = look(superuser_client, available_tickets=3, waitlisted_count=7, ledger_sequence=9, version=5)
 
-    confirm(box_office, shown)
+    confirm(superuser_client, shown)
 
     event = Event.objects.get()
     assert (event.available_tickets, event.waitlisted_count, event.ledger_sequence, event.version) == (10, 0, 1, 1)
 
 
-def test_event_add_proposes_ten_tickets_a_booking(box_office):
-    assert fields_of(box_office.get(ADD))["max_tickets_per_booking"] == ["10"]
+def test_event_add_proposes_ten_tickets_a_booking(superuser_client):
+    assert fields_of(superuser_client.get(ADD))["max_tickets_per_booking"] == ["10"]

@@ -24,12 +24,12 @@ def test_ledger_without_staff_status_leads_to_login(client, is_known):
     assert response["Location"] == f"/admin/login/?next={LIST}"
 
 
-def test_ledger_list_says_what_happened_in_plain_words(box_office):
+def test_ledger_list_says_what_happened_in_plain_words(superuser_client):
     booking = BookingFactory(event=EventFactory(name="Gala", total_tickets=2), tickets=2)
     BookingFactory(event=booking.event, user=None, first_name="Grace", last_name="Hopper")
     cancel_tickets(booking, actor=booking.user)
 
-    response = box_office.get(LIST)
+    response = superuser_client.get(LIST)
 
     assert [describe_entry(entry) for entry in response.context["cl"].result_list] == [
         "Grace Hopper was promoted, 1 ticket",
@@ -59,20 +59,20 @@ def test_ledger_list_says_what_happened_in_plain_words(box_office):
         ({"since": "2001-01-01", "event": "chamber"}, ["booked", "opened"]),
     ],
 )
-def test_ledger_list_filters(box_office, query, kinds):
+def test_ledger_list_filters(superuser_client, query, kinds):
     booking = BookingFactory(event=EventFactory(name="Chamber night"))
     BookingFactory(event=EventFactory(name="Gala"))
     known = {"event": booking.event_id, "booking": booking.pk, "reference": booking.reference.lower()}
 
-    listed = box_office.get(LIST, {name: value.format(**known) for name, value in query.items()}).context["cl"]
+    listed = superuser_client.get(LIST, {name: value.format(**known) for name, value in query.items()}).context["cl"]
 
     assert [entry.kind for entry in listed.result_list] == kinds
 
 
-def test_ledger_list_says_what_it_does_not_know(box_office):
+def test_ledger_list_says_what_it_does_not_know(superuser_client):
     BookingFactory()
 
-    content = box_office.get(LIST, {"booking": "nobody", "kind": "x", "event": "none such"}).content.decode()
+    content = superuser_client.get(LIST, {"booking": "nobody", "kind": "x", "event": "none such"}).content.decode()
 
     assert "No booking has this number or reference." in content
     assert "No event has this number, or this in its name." in content
@@ -80,7 +80,7 @@ def test_ledger_list_says_what_it_does_not_know(box_office):
 
 
 @pytest.mark.parametrize("query", ["", "?event={event}", "?event={event}&kind=booked"])
-def test_ledger_pages_lead_from_one_to_the_next_and_back(box_office, monkeypatch, query):
+def test_ledger_pages_lead_from_one_to_the_next_and_back(superuser_client, monkeypatch, query):
     monkeypatch.setattr(LedgerAdmin, "list_per_page", 2)
     event = EventFactory()
     for _ in range(5):
@@ -89,8 +89,8 @@ def test_ledger_pages_lead_from_one_to_the_next_and_back(box_office, monkeypatch
     rows = LedgerEntry.objects.filter(kind="booked") if "kind" in query else LedgerEntry.objects.all()
     expected = list(rows.order_by("-pk").values_list("pk", flat=True))
 
-    there = walk(box_office, LIST + query, "Older")
-    back = walk(box_office, LIST + box_office.get(LIST + query).context["cl"].page_links["Oldest"], "Newer")
+    there = walk(superuser_client, LIST + query, "Older")
+    back = walk(superuser_client, LIST + superuser_client.get(LIST + query).context["cl"].page_links["Oldest"], "Newer")
 
     assert [pk for page in there for pk in page] == expected
     # The beginning is a whole page, even if some of its rows were on the page before.
@@ -116,28 +116,28 @@ def walk(client, url, direction):
     # mails. Each filter adds its own: the event; the ends of the table, samples; the bookings.
     [("", 7), ("?event={event}", 8), ("?since=2026-01-01", 10), ("?kind=booked", 9), ("?booking={booking}", 8)],
 )
-def test_ledger_list_costs_the_same_for_any_length(box_office, rows, query, queries, django_assert_num_queries):
+def test_ledger_list_costs_the_same_for_any_length(superuser_client, rows, query, queries, django_assert_num_queries):
     bookings = [BookingFactory() for _ in range(rows)]
     url = LIST + query.format(event=bookings[0].event_id, booking=bookings[0].reference)
     # A time limit takes two more queries if the database has one.
     limits = 2 if ("kind" in query or "since" in query) and connection.vendor == "mysql" else 0
 
     with django_assert_num_queries(queries + limits):
-        box_office.get(url)
+        superuser_client.get(url)
 
 
-def test_ledger_entry_is_for_reading(box_office):
+def test_ledger_entry_is_for_reading(superuser_client):
     BookingFactory()
     entry = LedgerEntry.objects.get(kind="booked")
     url = f"{LIST}{entry.pk}/change/"
 
-    response = box_office.get(url)
+    response = superuser_client.get(url)
 
     assert response.status_code == 200
     assert 'name="_save"' not in response.content.decode()
-    assert box_office.post(url, {"tickets": 5}).status_code == 403
-    assert box_office.get(f"{LIST}add/").status_code == 403
-    assert box_office.post(f"{LIST}{entry.pk}/delete/", {"post": "yes"}).status_code == 403
-    box_office.post(LIST, {"action": "delete_selected", "_selected_action": [entry.pk], "post": "yes"})
+    assert superuser_client.post(url, {"tickets": 5}).status_code == 403
+    assert superuser_client.get(f"{LIST}add/").status_code == 403
+    assert superuser_client.post(f"{LIST}{entry.pk}/delete/", {"post": "yes"}).status_code == 403
+    superuser_client.post(LIST, {"action": "delete_selected", "_selected_action": [entry.pk], "post": "yes"})
     assert LedgerEntry.objects.get(pk=entry.pk).tickets == 1
     assert LedgerEntry.objects.count() == 2

@@ -37,8 +37,8 @@ def text_on(page) -> str:
     return text
 
 
-def test_key_is_made_and_shown_once(box_office):
-    shown = asked(box_office)
+def test_key_is_made_and_shown_once(superuser_client):
+    shown = asked(superuser_client)
 
     assert lines(shown) == [
         "“Till at the door” may: Read bookings, with the codes of their tickets.",
@@ -49,7 +49,7 @@ def test_key_is_made_and_shown_once(box_office):
     ]
     assert ApiKey.objects.count() == 0
 
-    page = made(box_office, shown)
+    page = made(superuser_client, shown)
 
     key, text = ApiKey.objects.get(), text_on(page)
     assert page.status_code == 200
@@ -61,16 +61,16 @@ def test_key_is_made_and_shown_once(box_office):
     assert (entry.action_flag, entry.object_repr) == (ADDITION, str(key))
     secret = text.partition(".")[2]
     for address in (LIST, url_of(key), f"{url_of(key)}history/", "/admin/"):
-        assert secret not in box_office.get(address).content.decode()
+        assert secret not in superuser_client.get(address).content.decode()
     assert secret not in repr(list(LogEntry.objects.values()))
 
 
-def test_page_that_is_sent_twice_makes_one_key(box_office):
-    shown = asked(box_office)
-    made(box_office, shown)
+def test_page_that_is_sent_twice_makes_one_key(superuser_client):
+    shown = asked(superuser_client)
+    made(superuser_client, shown)
     before = digest_of_all_tables()
 
-    response = box_office.post(ADD, fields_of(shown) | {"confirm": "yes"} | chosen(shown), follow=True)
+    response = superuser_client.post(ADD, fields_of(shown) | {"confirm": "yes"} | chosen(shown), follow=True)
 
     key = ApiKey.objects.get()
     assert response.redirect_chain == [(url_of(key), 302)]
@@ -80,14 +80,17 @@ def test_page_that_is_sent_twice_makes_one_key(box_office):
     assert digest_of_all_tables() == before
 
 
-def test_key_is_limited_to_events_and_expires(box_office):
+def test_key_is_limited_to_events_and_expires(superuser_client):
     first, second = EventFactory(name="Gala"), EventFactory(name="Matinee")
     expires = (timezone.now() + timedelta(days=30)).replace(second=0, microsecond=0)
 
     shown = asked(
-        box_office, scopes=["events:write"], events=f"{second.pk}, #{first.pk}", expires=f"{expires:%Y-%m-%dT%H:%M}"
+        superuser_client,
+        scopes=["events:write"],
+        events=f"{second.pk}, #{first.pk}",
+        expires=f"{expires:%Y-%m-%dT%H:%M}",
     )
-    made(box_office, shown)
+    made(superuser_client, shown)
 
     assert lines(shown)[1:3] == [
         f"It reaches only 2 events: Gala ({first.pk}), Matinee ({second.pk}).",
@@ -97,18 +100,18 @@ def test_key_is_limited_to_events_and_expires(box_office):
     assert (key.event_ids, key.expiry_date) == ([first.pk, second.pk], expires)
 
 
-def test_expiry_is_typed_in_the_usual_time_zone(box_office, settings):
+def test_expiry_is_typed_in_the_usual_time_zone(superuser_client, settings):
     settings.EVENT_TIME_ZONE = "Asia/Tokyo"
 
-    shown = asked(box_office, expires="2100-01-01T08:00")
-    made(box_office, shown)
+    shown = asked(superuser_client, expires="2100-01-01T08:00")
+    made(superuser_client, shown)
 
     assert "It expires on 1 Jan 2100, 08:00 JST." in lines(shown)
     assert ApiKey.objects.get().expiry_date == datetime(2099, 12, 31, 23, tzinfo=UTC)
 
 
-def test_form_proposes_that_a_key_expires_in_a_year(box_office):
-    [proposed] = fields_of(box_office.get(ADD))["expires"]
+def test_form_proposes_that_a_key_expires_in_a_year(superuser_client):
+    [proposed] = fields_of(superuser_client.get(ADD))["expires"]
 
     assert proposed.startswith(f"{timezone.now() + timedelta(days=365):%Y-%m-%d}")
 
@@ -131,8 +134,8 @@ def test_form_proposes_that_a_key_expires_in_a_year(box_office):
         ({"prefix": "../../.."}, {"prefix": ["Load this page again."]}),
     ],
 )
-def test_what_is_typed_wrong_is_told(box_office, typed, expected):
-    assert errors(asked(box_office, **typed)) == expected
+def test_what_is_typed_wrong_is_told(superuser_client, typed, expected):
+    assert errors(asked(superuser_client, **typed)) == expected
     assert ApiKey.objects.count() == 0
 
 
@@ -141,37 +144,37 @@ def key(db):
     return new_api_key("bookings:read", "checkin", name="Till", event_ids=[EventFactory(name="Gala").pk])[0]
 
 
-def test_key_is_revoked_after_a_look_at_what_happens(box_office, key):
-    shown = look(box_office, key, "revoke")
+def test_key_is_revoked_after_a_look_at_what_happens(superuser_client, key):
+    shown = look(superuser_client, key, "revoke")
     assert lines(shown) == [
         f"{key} ends for good. Requests with it are refused from then on (401).",
         "It was never used.",
         "What was done with it stays as it is.",
     ]
 
-    report = confirm(box_office, key, "revoke", shown)
+    report = confirm(superuser_client, key, "revoke", shown)
 
     assert said(report) == [f"{key} is revoked."]
     assert ApiKey.objects.get().revoked
     entry = LogEntry.objects.get()
     assert (entry.action_flag, entry.change_message) == (CHANGE, "Revoked.")
-    assert "Revoke</a>" not in box_office.get(url_of(key)).content.decode()
-    assert said(box_office.get(url_of(key, "revoke"), follow=True)) == ["This API key is revoked already."]
+    assert "Revoke</a>" not in superuser_client.get(url_of(key)).content.decode()
+    assert said(superuser_client.get(url_of(key, "revoke"), follow=True)) == ["This API key is revoked already."]
 
 
-def test_key_that_was_revoked_meanwhile_is_told(box_office, key):
-    shown = look(box_office, key, "revoke")
+def test_key_that_was_revoked_meanwhile_is_told(superuser_client, key):
+    shown = look(superuser_client, key, "revoke")
     revoke_api_key(key)
 
-    assert said(confirm(box_office, key, "revoke", shown)) == ["This API key is revoked already."]
+    assert said(confirm(superuser_client, key, "revoke", shown)) == ["This API key is revoked already."]
 
 
-def test_list_and_page_tell_what_a_key_may_do(box_office, key):
+def test_list_and_page_tell_what_a_key_may_do(superuser_client, key):
     expired, _ = new_api_key("events:read", name="Old", expires_at=timezone.now())
     revoked, _ = new_api_key("events:read", name="Lost")
     revoke_api_key(revoked)
 
-    listed, page = box_office.get(LIST).content.decode(), box_office.get(url_of(key)).content.decode()
+    listed, page = superuser_client.get(LIST).content.decode(), superuser_client.get(url_of(key)).content.decode()
 
     for text in (key.prefix, "bookings:read, checkin", "1 event", "never used", "never expires", "Valid", "Expired",
                  "Revoked", "all events", expired.prefix):  # fmt: skip
@@ -180,18 +183,18 @@ def test_list_and_page_tell_what_a_key_may_do(box_office, key):
         assert text in page, text
 
 
-def test_name_is_escaped(box_office):
+def test_name_is_escaped(superuser_client):
     key, _ = new_api_key("checkin", name="<b>Till</b>")
 
     for address in (LIST, url_of(key), url_of(key, "revoke")):
-        assert "<b>Till" not in box_office.get(address).content.decode()
+        assert "<b>Till" not in superuser_client.get(address).content.decode()
 
 
 @pytest.mark.parametrize("search", ["till", "prefix"])
-def test_list_is_searched_by_name_and_beginning(box_office, key, search):
+def test_list_is_searched_by_name_and_beginning(superuser_client, key, search):
     new_api_key("checkin", name="Shop")
 
-    page = box_office.get(LIST, {"q": key.prefix if search == "prefix" else search}).content.decode()
+    page = superuser_client.get(LIST, {"q": key.prefix if search == "prefix" else search}).content.decode()
 
     assert key.prefix in page
     assert "Shop" not in page
@@ -240,5 +243,5 @@ def test_only_admins_of_the_api_give_away_what_admins_may_do(client):
     assert sorted(ApiKey.objects.get().scopes) == sorted(Scope.values)
 
 
-def test_library_has_no_page_and_no_table(box_office):
-    assert box_office.get("/admin/rest_framework_api_key/apikey/").status_code == 404
+def test_library_has_no_page_and_no_table(superuser_client):
+    assert superuser_client.get("/admin/rest_framework_api_key/apikey/").status_code == 404

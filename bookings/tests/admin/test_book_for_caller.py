@@ -22,10 +22,10 @@ pytestmark = pytest.mark.django_db
         ({"sales_start": datetime(2100, 1, 1, tzinfo=UTC)}, "Sales for this event open on 1 Jan 2100, 00:00 UTC."),
     ],
 )
-def test_booking_against_the_event_s_terms_is_refused(box_office, gala, terms, message):
+def test_booking_against_the_event_s_terms_is_refused(superuser_client, gala, terms, message):
     change_event(gala.pk, changes=terms, actor=gala.created_by)
 
-    response = look(box_office, gala, "book", **CALLER)
+    response = look(superuser_client, gala, "book", **CALLER)
 
     assert errors(response) == {"__all__": [message]}
     assert fields_of(response)["email"] == ["Emmy@Example.org"]
@@ -40,11 +40,11 @@ def confirmed_twice(client, event, **typed):
 
 @pytest.mark.parametrize("account", ["", "caller"])
 @pytest.mark.parametrize("waitlist_enabled", [True, False])
-def test_last_tickets_confirmed_twice_are_booked_once_and_told_twice(box_office, account, waitlist_enabled):
+def test_last_tickets_confirmed_twice_are_booked_once_and_told_twice(superuser_client, account, waitlist_enabled):
     UserFactory(username="caller")
     event = EventFactory(total_tickets=2, waitlist_enabled=waitlist_enabled)
 
-    first, second = confirmed_twice(box_office, event, account=account)
+    first, second = confirmed_twice(superuser_client, event, account=account)
 
     booking = Booking.objects.get()
     assert said(first) == said(second) == [f"Booked 2 tickets for Emmy Noether. Reference: {booking.reference}."]
@@ -54,28 +54,28 @@ def test_last_tickets_confirmed_twice_are_booked_once_and_told_twice(box_office,
     assert LogEntry.objects.count() == 1
 
 
-def test_caller_with_one_name_and_no_mail_address_is_booked(box_office):
+def test_caller_with_one_name_and_no_mail_address_is_booked(superuser_client):
     event = EventFactory(total_tickets=2)
-    shown = look(box_office, event, "book", **{**CALLER, "last_name": "", "email": ""})
+    shown = look(superuser_client, event, "book", **{**CALLER, "last_name": "", "email": ""})
 
-    response = confirm(box_office, event, "book", shown)
+    response = confirm(superuser_client, event, "book", shown)
 
     booking = Booking.objects.get()
     assert (booking.first_name, booking.last_name, booking.email) == ("Emmy", "", "")
     assert said(response) == [f"Booked 2 tickets for Emmy. Reference: {booking.reference}."]
-    assert box_office.get(url_of(booking)).status_code == 200
+    assert superuser_client.get(url_of(booking)).status_code == 200
     assert str(booking) == f"{booking.reference} (Emmy)"
 
 
-def test_page_that_has_booked_books_again_for_other_input_alone(box_office):
+def test_page_that_has_booked_books_again_for_other_input_alone(superuser_client):
     event = EventFactory(total_tickets=9)
-    shown = look(box_office, event, "book", **CALLER)
-    confirm(box_office, event, "book", shown)
+    shown = look(superuser_client, event, "book", **CALLER)
+    confirm(superuser_client, event, "book", shown)
 
     # The user goes back in the browser, and types another name.
     url = url_of(event, "book")
-    other = box_office.post(url, fields_of(shown) | {"first_name": "Lise", "last_name": "Meitner"})
-    refused = confirm(box_office, event, "book", other)
+    other = superuser_client.post(url, fields_of(shown) | {"first_name": "Lise", "last_name": "Meitner"})
+    refused = confirm(superuser_client, event, "book", other)
 
     assert errors(refused) == {
         "__all__": [
@@ -83,15 +83,15 @@ def test_page_that_has_booked_books_again_for_other_input_alone(box_office):
         ]
     }
     assert Booking.objects.count() == 1
-    again = box_office.post(url, fields_of(refused))
-    confirm(box_office, event, "book", again)
+    again = superuser_client.post(url, fields_of(refused))
+    confirm(superuser_client, event, "book", again)
     assert list(Booking.objects.order_by("pk").values_list("first_name", flat=True)) == ["Emmy", "Lise"]
 
 
 @pytest.mark.parametrize("language", ["", "de"])
-def test_caller_is_booked_in_a_language(box_office, language):
+def test_caller_is_booked_in_a_language(superuser_client, language):
     event = EventFactory(total_tickets=2)
 
-    confirm(box_office, event, "book", look(box_office, event, "book", **CALLER, language=language))
+    confirm(superuser_client, event, "book", look(superuser_client, event, "book", **CALLER, language=language))
 
     assert Booking.objects.get().language == language

@@ -157,18 +157,18 @@ def shown_of(client, line, case):
 
 
 @pytest.mark.parametrize("case", DONE)
-def test_action_is_shown_then_done_and_told(box_office, line, case):
+def test_action_is_shown_then_done_and_told(superuser_client, line, case):
     name, _, will_happen, told, ledger, then = DONE[case]
     booking, event = line[name], line[name].event
     event.refresh_from_db()
     words = {"reference": booking.reference, "email": booking.email}
     before = digest_of_all_tables()
 
-    shown = shown_of(box_office, line, case)
+    shown = shown_of(superuser_client, line, case)
 
     assert lines(shown) == [text.format(**words) for text in will_happen]
     assert digest_of_all_tables() == before
-    done = confirm(box_office, booking, action_of(case), shown)
+    done = confirm(superuser_client, booking, action_of(case), shown)
     assert said(done) == [told.format(**words)]
     assert done.redirect_chain == [(url_of(booking), 302)]
     assert entries(event, after=event.ledger_sequence) == ledger
@@ -177,13 +177,13 @@ def test_action_is_shown_then_done_and_told(box_office, line, case):
 
 
 @pytest.mark.parametrize("case", DONE)
-def test_action_that_was_not_shown_first_is_shown_and_not_done(box_office, line, case):
+def test_action_that_was_not_shown_first_is_shown_and_not_done(superuser_client, line, case):
     name, typed, *_ = DONE[case]
     url = url_of(line[name], action_of(case))
-    sent = fields_of(box_office.get(url)) | typed
+    sent = fields_of(superuser_client.get(url)) | typed
     before = digest_of_all_tables()
 
-    response = box_office.post(url, sent | {"confirm": "yes", "stamp": ""})
+    response = superuser_client.post(url, sent | {"confirm": "yes", "stamp": ""})
 
     assert lines(response)
     assert said(response) == [NOT_SHOWN]
@@ -192,15 +192,15 @@ def test_action_that_was_not_shown_first_is_shown_and_not_done(box_office, line,
 
 @pytest.mark.parametrize("case", DONE)
 @pytest.mark.parametrize("refusal", [Busy, OutcomeUnknown])
-def test_database_that_does_not_do_it_is_told_with_input_kept(box_office, line, case, refusal, monkeypatch):
+def test_database_that_does_not_do_it_is_told_with_input_kept(superuser_client, line, case, refusal, monkeypatch):
     def refuse(*args, **kwargs):
         raise refusal
 
     name, typed, *_ = DONE[case]
-    shown = shown_of(box_office, line, case)
+    shown = shown_of(superuser_client, line, case)
     for service in ("cancel_tickets", "transfer_booking", "move_in_waitlist", "serve_out_of_turn"):
         monkeypatch.setattr(actions, service, refuse)
-    response = confirm(box_office, line[name], action_of(case), shown)
+    response = confirm(superuser_client, line[name], action_of(case), shown)
 
     assert list(errors(response)) == ["__all__"]
     assert ("Nothing was done." in response.content.decode()) == (refusal is Busy)
@@ -209,15 +209,15 @@ def test_database_that_does_not_do_it_is_told_with_input_kept(box_office, line, 
 
 
 @pytest.mark.parametrize("case", DONE)
-def test_action_on_a_cancelled_booking_leads_back(box_office, line, case):
+def test_action_on_a_cancelled_booking_leads_back(superuser_client, line, case):
     booking = line[DONE[case][0]]
-    shown = shown_of(box_office, line, case)
+    shown = shown_of(superuser_client, line, case)
     cancel_tickets(booking)
     before = digest_of_all_tables()
 
     for response in (
-        confirm(box_office, booking, action_of(case), shown),
-        box_office.get(url_of(booking, action_of(case)), follow=True),
+        confirm(superuser_client, booking, action_of(case), shown),
+        superuser_client.get(url_of(booking, action_of(case)), follow=True),
     ):
         assert response.redirect_chain == [(url_of(booking), 302)]
         assert said(response) == ["This booking is already cancelled."]
@@ -225,8 +225,8 @@ def test_action_on_a_cancelled_booking_leads_back(box_office, line, case):
 
 
 @pytest.mark.parametrize("action", ["move", "serve"])
-def test_who_holds_tickets_is_neither_moved_nor_served(box_office, line, action):
-    response = box_office.get(url_of(line["Ada"], action), follow=True)
+def test_who_holds_tickets_is_neither_moved_nor_served(superuser_client, line, action):
+    response = superuser_client.get(url_of(line["Ada"], action), follow=True)
 
     assert said(response) == ["This booking does not wait any more."]
 
@@ -234,7 +234,7 @@ def test_who_holds_tickets_is_neither_moved_nor_served(box_office, line, action)
 @pytest.mark.parametrize(
     ("name", "action"), [("Ada", "cancel"), ("Ada", "transfer"), ("Kurt", "move"), ("Kurt", "serve")]
 )
-def test_actions_on_a_booking_of_a_cancelled_event_lead_back(box_office, line, name, action):
+def test_actions_on_a_booking_of_a_cancelled_event_lead_back(superuser_client, line, name, action):
     # Only the event is cancelled so far. Its bookings follow in parts.
     Event.objects.filter(pk=line[name].event_id).update(
         deleted_at=timezone.now(),
@@ -244,7 +244,7 @@ def test_actions_on_a_booking_of_a_cancelled_event_lead_back(box_office, line, n
         completed_count=0,
     )
 
-    response = box_office.get(url_of(line[name], action), follow=True)
+    response = superuser_client.get(url_of(line[name], action), follow=True)
 
     assert said(response) == ["This booking is already cancelled."]
     assert f'href="{action}/"' not in response.content.decode()
@@ -275,56 +275,56 @@ def smaller(line):
         ("serve with more capacity", smaller),
     ],
 )
-def test_what_changed_meanwhile_is_shown_again_and_not_done(box_office, line, case, meanwhile):
+def test_what_changed_meanwhile_is_shown_again_and_not_done(superuser_client, line, case, meanwhile):
     name, typed, *_ = DONE[case]
-    shown = shown_of(box_office, line, case)
+    shown = shown_of(superuser_client, line, case)
     meanwhile(line)
     before = digest_of_all_tables()
 
-    response = confirm(box_office, line[name], action_of(case), shown)
+    response = confirm(superuser_client, line[name], action_of(case), shown)
 
     assert lines(response)
     assert said(response) == [CHANGED]
     assert digest_of_all_tables() == before
     assert fields_of(response).items() >= {field: [value] for field, value in typed.items()}.items()
-    assert len(confirm(box_office, line[name], action_of(case), response).redirect_chain) == 1
+    assert len(confirm(superuser_client, line[name], action_of(case), response).redirect_chain) == 1
 
 
-def test_part_that_was_cancelled_is_not_cancelled_again_by_a_second_click(box_office, line):
-    shown = shown_of(box_office, line, "part-cancel")
-    confirm(box_office, line["Ada"], "cancel", shown)
+def test_part_that_was_cancelled_is_not_cancelled_again_by_a_second_click(superuser_client, line):
+    shown = shown_of(superuser_client, line, "part-cancel")
+    confirm(superuser_client, line["Ada"], "cancel", shown)
 
-    response = confirm(box_office, line["Ada"], "cancel", shown)
+    response = confirm(superuser_client, line["Ada"], "cancel", shown)
 
     assert said(response) == [CHANGED]
     assert stored(line["Ada"]) == ("completed", 3, None)
 
 
-def test_who_types_another_number_is_not_told_that_the_booking_changed(box_office, line):
-    shown = look(box_office, line["Ada"], "cancel", tickets="3")
+def test_who_types_another_number_is_not_told_that_the_booking_changed(superuser_client, line):
+    shown = look(superuser_client, line["Ada"], "cancel", tickets="3")
 
-    response = confirm(box_office, line["Ada"], "cancel", shown, tickets="1")
+    response = confirm(superuser_client, line["Ada"], "cancel", shown, tickets="1")
 
     assert said(response) == [NOT_SHOWN]
     assert lines(response) == DONE["part-cancel"][2]
-    confirm(box_office, line["Ada"], "cancel", response)
+    confirm(superuser_client, line["Ada"], "cancel", response)
     assert stored(line["Ada"]) == ("completed", 3, None)
 
 
-def test_form_to_cancel_opens_with_all_tickets_and_what_that_does(box_office, line):
-    response = box_office.get(url_of(line["Ada"], "cancel"))
+def test_form_to_cancel_opens_with_all_tickets_and_what_that_does(superuser_client, line):
+    response = superuser_client.get(url_of(line["Ada"], "cancel"))
 
     assert lines(response) == DONE["cancel"][2]
-    confirm(box_office, line["Ada"], "cancel", response)
+    confirm(superuser_client, line["Ada"], "cancel", response)
     assert stored(line["Ada"])[0] == "cancelled"
 
 
-def test_booking_of_an_account_that_was_given_away_is_no_longer_theirs(box_office, line, client_of):
+def test_booking_of_an_account_that_was_given_away_is_no_longer_theirs(superuser_client, line, client_of):
     receipt = book_tickets(BookingRequest(line["Ada"].event_id, 1, "Ada", user=line["Ada"].user))
     booking = Booking.objects.get(pk=receipt.booking.pk)
-    shown = look(box_office, booking, "transfer", who="another")
+    shown = look(superuser_client, booking, "transfer", who="another")
 
-    confirm(box_office, booking, "transfer", shown)
+    confirm(superuser_client, booking, "transfer", shown)
 
     booking.refresh_from_db()
     assert booking.user is None

@@ -21,7 +21,7 @@ def rows(response):
 
 
 @pytest.mark.parametrize(("mail_server", "sent"), [({"EMAIL_HOST": "mail"}, "Sent"), ({}, "Written to a file")])
-def test_page_lists_mails_and_whether_they_left(box_office, settings, mail_server, sent):
+def test_page_lists_mails_and_whether_they_left(superuser_client, settings, mail_server, sent):
     settings.MAIL_SERVER = mail_server
     booking = BookingFactory(email="ada@example.org", tickets=2)
     cancel_tickets(booking, tickets=1, actor=booking.user)
@@ -32,7 +32,7 @@ def test_page_lists_mails_and_whether_they_left(box_office, settings, mail_serve
     Mail.objects.filter(pk=second.pk).update(error="550 <b>no</b>", attempts=2)
     Mail.objects.filter(pk=third.pk).update(state="given_up")
 
-    listed = rows(box_office.get(url_of(booking)))
+    listed = rows(superuser_client.get(url_of(booking)))
 
     assert [(about, state) for about, _, state in listed] == [
         ("Cancelled to ada@example.org", "Given up"),
@@ -41,24 +41,24 @@ def test_page_lists_mails_and_whether_they_left(box_office, settings, mail_serve
     ]
 
 
-def test_page_without_mails_has_no_table_and_sends_none_again(box_office):
+def test_page_without_mails_has_no_table_and_sends_none_again(superuser_client):
     booking = BookingFactory(email="", user=None)
     read_all()
 
-    response = box_office.get(url_of(booking))
+    response = superuser_client.get(url_of(booking))
 
     assert rows(response) == []
     assert 'href="again/"' not in response.content.decode()
 
 
-def test_latest_mail_is_sent_again_once_it_is_confirmed(box_office):
+def test_latest_mail_is_sent_again_once_it_is_confirmed(superuser_client):
     booking = BookingFactory(email="ada@example.org")
     read_all()
     Mail.objects.update(state="sent", sent_at=timezone.now())
 
-    shown = box_office.get(url_of(booking, "again"))
+    shown = superuser_client.get(url_of(booking, "again"))
     assert Mail.objects.get().state == "sent"
-    done = confirm(box_office, booking, "again", shown)
+    done = confirm(superuser_client, booking, "again", shown)
 
     assert lines(shown) == ["The mail about “Booked” will be sent to ada@example.org again."]
     assert said(done) == ["The mail to ada@example.org will be sent within a minute."]

@@ -37,8 +37,8 @@ def actions(response) -> list[str]:
     return re.findall(r'class="button[^"]*" href="(\w+)/">', response.content.decode())
 
 
-def test_page_says_whose_it_is_where_it_stands_and_its_story(box_office, waiting):
-    response = box_office.get(url_of(waiting))
+def test_page_says_whose_it_is_where_it_stands_and_its_story(superuser_client, waiting):
+    response = superuser_client.get(url_of(waiting))
 
     said = facts(response)
     assert (said["Name"], said["Mail address"], said["Tickets"]) == ("Grace Hopper", waiting.email, "1")
@@ -48,30 +48,30 @@ def test_page_says_whose_it_is_where_it_stands_and_its_story(box_office, waiting
     assert actions(response) == ACTIONS
 
 
-def test_page_of_who_holds_has_no_place_in_line(box_office, waiting):
+def test_page_of_who_holds_has_no_place_in_line(superuser_client, waiting):
     held = Booking.objects.get(event=waiting.event, status="completed")
 
-    response = box_office.get(url_of(held))
+    response = superuser_client.get(url_of(held))
 
     assert "Place in line" not in facts(response)
     assert facts(response)["Account"] == "none: a guest booked it"
     assert actions(response) == ["cancel", "transfer", "void"]
 
 
-def test_page_of_a_cancelled_booking_has_nothing_to_do(box_office, waiting):
+def test_page_of_a_cancelled_booking_has_nothing_to_do(superuser_client, waiting):
     cancel_tickets(waiting, actor=waiting.user)
 
-    response = box_office.get(url_of(waiting))
+    response = superuser_client.get(url_of(waiting))
 
     assert actions(response) == []
     assert facts(response)["Tickets"] == "1, given back"
     assert story(response)[-1] == "Grace Hopper cancelled 1 ticket"
 
 
-def test_page_of_a_booking_cancelled_with_its_event_says_who_cancelled_it(box_office, waiting, admin_user):
+def test_page_of_a_booking_cancelled_with_its_event_says_who_cancelled_it(superuser_client, waiting, admin_user):
     cancel_event(waiting.event_id, actor=admin_user)
 
-    response = box_office.get(url_of(waiting))
+    response = superuser_client.get(url_of(waiting))
 
     assert story(response) == [
         "Grace Hopper joined the waitlist for 1 ticket",
@@ -79,24 +79,24 @@ def test_page_of_a_booking_cancelled_with_its_event_says_who_cancelled_it(box_of
     ]
 
 
-def test_page_tells_no_token(box_office, waiting):
+def test_page_tells_no_token(superuser_client, waiting):
     guests = BookingFactory(event=waiting.event, user=None)
 
-    content = box_office.get(url_of(guests)).content.decode()
+    content = superuser_client.get(url_of(guests)).content.decode()
 
     assert guests.token not in content
     assert guests.token_hash not in content
 
 
 @pytest.mark.parametrize("others", [1, 20])
-def test_page_costs_the_same_for_any_line(box_office, waiting, others, django_assert_num_queries):
+def test_page_costs_the_same_for_any_line(superuser_client, waiting, others, django_assert_num_queries):
     for _ in range(others):
         BookingFactory(event=waiting.event, user=None)
 
     # The queries are the session, user, booking, its place (two counts), its history, what staff chose for its mails,
     # and its mails.
     with django_assert_num_queries(8):
-        box_office.get(url_of(waiting))
+        superuser_client.get(url_of(waiting))
 
 
 # Besides session and user, the queries are the booking, its place, what the rules need for the preview, and, if
@@ -106,29 +106,29 @@ PREVIEWS = {"cancel": 5, "transfer": 4, "move": 8, "serve": 7}
 
 @pytest.mark.parametrize("others", [2, 20])
 @pytest.mark.parametrize("action", PREVIEWS)
-def test_preview_costs_the_same_for_any_line(box_office, waiting, action, others, django_assert_num_queries):
+def test_preview_costs_the_same_for_any_line(superuser_client, waiting, action, others, django_assert_num_queries):
     for _ in range(others):
         BookingFactory(event=waiting.event, user=None)
     typed = {"tickets": 1, "first_name": "Lise", "who": "same", "position": 2, "reason": "x", "adds": "on"}
 
     with django_assert_num_queries(PREVIEWS[action]):
-        response = box_office.post(url_of(waiting, action), typed)
+        response = superuser_client.post(url_of(waiting, action), typed)
     assert response.context["lines"]
 
 
 @pytest.mark.parametrize("identity", ["0", "-1", "x", "9" * 30, "1.0", "%00"])
-def test_page_of_no_booking_is_404(box_office, identity):
+def test_page_of_no_booking_is_404(superuser_client, identity):
     for action in ("", "cancel/"):
-        assert box_office.get(f"/admin/bookings/booking/{identity}/{action}").status_code == 404
+        assert superuser_client.get(f"/admin/bookings/booking/{identity}/{action}").status_code == 404
 
 
-def test_form_of_django_leads_to_the_page(box_office, waiting):
+def test_form_of_django_leads_to_the_page(superuser_client, waiting):
     posted = {"first_name": "Other", "status": "cancelled", "tickets_reserved": 5, "_save": "Save"}
 
-    for ask in (box_office.get, box_office.post):
+    for ask in (superuser_client.get, superuser_client.post):
         assert ask(url_of(waiting, "change"), posted)["Location"] == url_of(waiting)
-    assert box_office.get("/admin/bookings/booking/add/").status_code == 403
-    assert box_office.post(url_of(waiting, "delete"), {"post": "yes"}).status_code == 403
+    assert superuser_client.get("/admin/bookings/booking/add/").status_code == 403
+    assert superuser_client.post(url_of(waiting, "delete"), {"post": "yes"}).status_code == 403
     waiting.refresh_from_db()
     assert (waiting.first_name, waiting.status, waiting.tickets_reserved) == ("Grace", "waitlisted", 1)
 

@@ -51,44 +51,44 @@ def test_tickets_are_printed(client, booking, persona):
     assert response.content.startswith(b"%PDF-")
 
 
-def test_tickets_of_a_large_booking_are_several_files(box_office, booking):
+def test_tickets_of_a_large_booking_are_several_files(superuser_client, booking):
     large = BookingFactory(event=booking.event, tickets=230)
 
-    files = files_on(box_office.get(url_of(large)))
+    files = files_on(superuser_client.get(url_of(large)))
 
     assert files == [
         (f"{file_of(large)}?first=1", "Tickets 1 to 100 (PDF)"),
         (f"{file_of(large)}?first=101", "Tickets 101 to 200 (PDF)"),
         (f"{file_of(large)}?first=201", "Tickets 201 to 230 (PDF)"),
     ]
-    assert box_office.get(files[2][0]).content.count(b"/Type /Page\n") == 30
+    assert superuser_client.get(files[2][0]).content.count(b"/Type /Page\n") == 30
 
 
 @pytest.mark.parametrize("state", ["waiting", "cancelled", "event cancelled"])
-def test_booking_without_tickets_has_none_to_print(box_office, booking, admin_user, state):
+def test_booking_without_tickets_has_none_to_print(superuser_client, booking, admin_user, state):
     other = BookingFactory(event=booking.event, tickets=499 if state == "waiting" else 1)
     if state == "cancelled":
         cancel_tickets(other, actor=None)
     if state == "event cancelled":
         cancel_event(booking.event_id, actor=admin_user)
 
-    assert files_on(box_office.get(url_of(other))) == []
-    response = box_office.get(file_of(other), follow=True)
+    assert files_on(superuser_client.get(url_of(other))) == []
+    response = superuser_client.get(file_of(other), follow=True)
     assert response.redirect_chain == [(url_of(other), 302)]
     assert "This booking holds no tickets" in response.content.decode()
 
 
 @pytest.mark.parametrize("first", ["3", "99999999999999999999", "x", "0", ""])
-def test_strange_first_ticket_breaks_nothing(box_office, booking, first):
-    response = box_office.get(file_of(booking), {"first": first})
+def test_strange_first_ticket_breaks_nothing(superuser_client, booking, first):
+    response = superuser_client.get(file_of(booking), {"first": first})
 
     assert response.status_code == (302 if first == "3" else 200)
 
 
-def test_tickets_wait_for_their_turn_and_say_so(box_office, booking, monkeypatch):
+def test_tickets_wait_for_their_turn_and_say_so(superuser_client, booking, monkeypatch):
     monkeypatch.setattr(pdf, "WAIT_SECONDS", 0.01)
     with pdf.rendering:
-        response = box_office.get(file_of(booking))
+        response = superuser_client.get(file_of(booking))
 
     assert response.status_code == 503
     assert response["Retry-After"] == "30"
@@ -117,11 +117,11 @@ def test_tickets_are_voided_with_a_preview(client, booking, persona):
     assert [finding for report in verify_events() for finding in report.findings] == []
 
 
-def test_tickets_are_voided_once_by_one_page(box_office, booking, admin_user):
-    preview = look(box_office, booking, "void", reason="stolen")
+def test_tickets_are_voided_once_by_one_page(superuser_client, booking, admin_user):
+    preview = look(superuser_client, booking, "void", reason="stolen")
     void_tickets(booking, actor=admin_user, reason="somebody else was faster")
 
-    again = confirm(box_office, booking, "void", preview)
+    again = confirm(superuser_client, booking, "void", preview)
 
     assert "This changed since you looked." in again.content.decode()
     assert TicketEpoch.objects.get().epoch == 1
@@ -161,10 +161,10 @@ def test_code_of_a_ticket_leads_to_its_booking_and_says_what_it_is_worth(client,
     assert messages_of(voided) == [("warning", "Ticket 1: This ticket was voided; the booking has newer ones.")]
 
 
-def test_code_that_nobody_has_signed_finds_nothing(box_office, booking):
+def test_code_that_nobody_has_signed_finds_nothing(superuser_client, booking):
     code = codes(booking)[0]
 
-    found = search(box_office, code[:-1] + ("7" if code[-1] != "7" else "9"))
+    found = search(superuser_client, code[:-1] + ("7" if code[-1] != "7" else "9"))
 
     assert found.redirect_chain == []
     assert list(found.context["cl"].result_list) == []

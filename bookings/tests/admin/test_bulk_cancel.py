@@ -52,12 +52,12 @@ def line(db):
     ]
 
 
-def test_bookings_are_shown_with_what_follows(box_office, line):
+def test_bookings_are_shown_with_what_follows(superuser_client, line):
     ada = line[0]
     other = BookingFactory(event=EventFactory(name="Other", total_tickets=9), tickets=2)
     before = digest_of_all_tables()
 
-    response = act(box_office, "cancel_bookings", ada, other)
+    response = act(superuser_client, "cancel_bookings", ada, other)
 
     assert lines(response) == [
         f"Cancels {ada.reference}, Ada, Gala, which holds 2 tickets.",
@@ -70,12 +70,12 @@ def test_bookings_are_shown_with_what_follows(box_office, line):
     assert digest_of_all_tables() == before
 
 
-def test_bookings_are_cancelled_and_told(box_office, line):
+def test_bookings_are_cancelled_and_told(superuser_client, line):
     ada = line[0]
     gone = BookingFactory()
     cancel_tickets(gone)
 
-    response = confirm(box_office, "cancel_bookings", ada, gone)
+    response = confirm(superuser_client, "cancel_bookings", ada, gone)
 
     assert said(response) == [
         "Bookings cancelled: 1. Already cancelled before: 1. Waiting bookings served with their tickets: 2."
@@ -87,24 +87,24 @@ def test_bookings_are_cancelled_and_told(box_office, line):
     assert [entry.object_id for entry in LogEntry.objects.all()] == [str(ada.pk)]
 
 
-def test_bookings_confirmed_twice_are_cancelled_once(box_office, line):
+def test_bookings_confirmed_twice_are_cancelled_once(superuser_client, line):
     ada = line[0]
-    confirm(box_office, "cancel_bookings", ada)
+    confirm(superuser_client, "cancel_bookings", ada)
 
-    response = confirm(box_office, "cancel_bookings", ada)
+    response = confirm(superuser_client, "cancel_bookings", ada)
 
     assert said(response) == [NO_BOOKINGS]
     assert LedgerEntry.objects.filter(kind="cancelled").count() == 1
 
 
-def test_bookings_that_changed_since_they_were_shown_are_shown_again(box_office, line):
+def test_bookings_that_changed_since_they_were_shown_are_shown_again(superuser_client, line):
     ada, _, grace, *_ = line
-    stamp = stamp_of(act(box_office, "cancel_bookings", grace))
+    stamp = stamp_of(act(superuser_client, "cancel_bookings", grace))
     # This serves Grace. So a cancellation would now free tickets that she holds.
     cancel_tickets(ada)
     before = digest_of_all_tables()
 
-    response = act(box_office, "cancel_bookings", grace, confirm="yes", stamp=stamp)
+    response = act(superuser_client, "cancel_bookings", grace, confirm="yes", stamp=stamp)
 
     assert said(response) == [CHANGED]
     assert lines(response)[0] == f"Cancels {grace.reference}, Grace, Gala, which holds 1 ticket."
@@ -112,21 +112,21 @@ def test_bookings_that_changed_since_they_were_shown_are_shown_again(box_office,
 
 
 @pytest.mark.parametrize("action", LISTS)
-def test_rows_that_nobody_looked_at_are_not_cancelled(box_office, line, action):
+def test_rows_that_nobody_looked_at_are_not_cancelled(superuser_client, line, action):
     row = line[0] if action == "cancel_bookings" else line[0].event
     before = digest_of_all_tables()
 
-    response = act(box_office, action, row, confirm="yes")
+    response = act(superuser_client, action, row, confirm="yes")
 
     assert said(response) == [NOT_SHOWN]
     assert digest_of_all_tables() == before
 
 
-def test_cancel_serves_nobody_of_the_selection(box_office, line):
+def test_cancel_serves_nobody_of_the_selection(superuser_client, line):
     ada, _, grace, alan, _ = line
 
-    effects = lines(act(box_office, "cancel_bookings", ada, grace, alan))[3:-1]
-    confirm(box_office, "cancel_bookings", ada, grace, alan)
+    effects = lines(act(superuser_client, "cancel_bookings", ada, grace, alan))[3:-1]
+    confirm(superuser_client, "cancel_bookings", ada, grace, alan)
 
     assert effects == ["Gala: Promotes 1 booking, 1 ticket: Kurt (1). Then 1 ticket available, nobody waiting."]
     assert statuses(*line) == ["cancelled", "completed", "cancelled", "cancelled", "completed"]
@@ -134,20 +134,20 @@ def test_cancel_serves_nobody_of_the_selection(box_office, line):
     assert LedgerEntry.objects.filter(kind="promoted").count() == 1
 
 
-def test_what_was_shown_is_cancelled_whatever_the_list_shows_now(box_office, line):
+def test_what_was_shown_is_cancelled_whatever_the_list_shows_now(superuser_client, line):
     ada, _, grace, *_ = line
     cancel_tickets(ada)
 
-    response = confirm(box_office, "cancel_bookings", grace, query="?status=waitlisted")
+    response = confirm(superuser_client, "cancel_bookings", grace, query="?status=waitlisted")
 
     assert said(response)[0].startswith("Bookings cancelled: 1.")
     assert statuses(grace) == ["cancelled"]
 
 
-def test_some_of_many_rows_are_listed_and_all_of_them_sent(box_office, line, monkeypatch):
+def test_some_of_many_rows_are_listed_and_all_of_them_sent(superuser_client, line, monkeypatch):
     monkeypatch.setattr("ticks.staff_actions.MAX_LISTED", 2)
 
-    response = act(box_office, "cancel_bookings", *line)
+    response = act(superuser_client, "cancel_bookings", *line)
 
     content = response.content.decode()
     assert [text.partition(" ")[0] for text in lines(response)] == ["Cancels", "Cancels", "And", "Gala:", "This"]
@@ -155,11 +155,11 @@ def test_some_of_many_rows_are_listed_and_all_of_them_sent(box_office, line, mon
     assert content.count('name="_selected_action"') == 5
 
 
-def test_events_are_shown_and_cancelled_with_their_bookings(box_office, line):
+def test_events_are_shown_and_cancelled_with_their_bookings(superuser_client, line):
     event, other = line[0].event, BookingFactory()
     before = digest_of_all_tables()
 
-    asked = act(box_office, "cancel_events", event, query="")
+    asked = act(superuser_client, "cancel_events", event, query="")
 
     assert lines(asked) == [
         "Cancels Gala with all its bookings: 4 tickets held, 3 bookings waiting.",
@@ -167,31 +167,31 @@ def test_events_are_shown_and_cancelled_with_their_bookings(box_office, line):
     ]
     assert digest_of_all_tables() == before
     stamp = stamp_of(asked)
-    response = act(box_office, "cancel_events", event, confirm="yes", stamp=stamp)
+    response = act(superuser_client, "cancel_events", event, confirm="yes", stamp=stamp)
     assert said(response) == ["Events cancelled: 1. Already cancelled before: 0."]
     assert statuses(*line, other) == ["cancelled"] * 5 + ["completed"]
     assert counts(event) == (4, 4, 0, 0)
     assert Event.objects.get(pk=event.pk).deleted_at is not None
     entry = LedgerEntry.objects.get(event=event, kind="event_cancelled")
     assert entry.actor.username == "superuser"
-    again = act(box_office, "cancel_events", event, confirm="yes", stamp=stamp)
+    again = act(superuser_client, "cancel_events", event, confirm="yes", stamp=stamp)
     assert said(again) == [NO_EVENTS]
     assert 'name="confirm"' not in again.content.decode()
 
 
-def test_bookings_of_which_some_are_cancelled_already_are_said_to_be(box_office, line):
+def test_bookings_of_which_some_are_cancelled_already_are_said_to_be(superuser_client, line):
     cancel_tickets(line[0])
 
-    response = act(box_office, "cancel_bookings", *line[:2])
+    response = act(superuser_client, "cancel_bookings", *line[:2])
 
     assert lines(response)[0] == f"{line[0].reference}, Ada, Gala is cancelled already."
 
 
-def test_rows_that_are_all_cancelled_already_cannot_be_cancelled(box_office, line):
+def test_rows_that_are_all_cancelled_already_cannot_be_cancelled(superuser_client, line):
     event = line[0].event
     cancel_event(event.pk, actor=event.created_by)
 
-    bookings, events = act(box_office, "cancel_bookings", *line), act(box_office, "cancel_events", event)
+    bookings, events = act(superuser_client, "cancel_bookings", *line), act(superuser_client, "cancel_events", event)
 
     assert (said(bookings), said(events)) == ([NO_BOOKINGS], [NO_EVENTS])
     assert [response.redirect_chain for response in (bookings, events)] == [[(url, 302)] for url in LISTS.values()]
@@ -201,13 +201,13 @@ def test_rows_that_are_all_cancelled_already_cannot_be_cancelled(box_office, lin
     ("action", "module", "service"),
     [("cancel_bookings", booking_actions, "cancel_tickets"), ("cancel_events", event_actions, "cancel_event")],
 )
-def test_busy_says_which_stays(box_office, line, monkeypatch, action, module, service):
+def test_busy_says_which_stays(superuser_client, line, monkeypatch, action, module, service):
     def busy(*args, **kwargs):
         raise Busy
 
     monkeypatch.setattr(module, service, busy)
     row = line[0] if action == "cancel_bookings" else line[0].event
-    response = confirm(box_office, action, row)
+    response = confirm(superuser_client, action, row)
 
     assert said(response)[0] == f"{row}: {Busy()}"
     assert statuses(line[0]) == ["completed"]
@@ -215,12 +215,15 @@ def test_busy_says_which_stays(box_office, line, monkeypatch, action, module, se
 
 
 @pytest.mark.parametrize("action", LISTS)
-def test_too_many_change_nothing(box_office, line, monkeypatch, action):
+def test_too_many_change_nothing(superuser_client, line, monkeypatch, action):
     monkeypatch.setattr(booking_actions.CancelBookings, "limit", 1)
     monkeypatch.setattr(event_actions.CancelEvents, "limit", 1)
     rows = line[:2] if action == "cancel_bookings" else [line[0].event, EventFactory()]
 
-    for response in (act(box_office, action, *rows), act(box_office, action, *rows, confirm="yes", stamp="")):
+    for response in (
+        act(superuser_client, action, *rows),
+        act(superuser_client, action, *rows, confirm="yes", stamp=""),
+    ):
         things = action.removeprefix("cancel_")
         assert said(response) == [f"Nothing was changed: select at most 1 {things} at once."]
     assert Booking.objects.live().count() == 5
@@ -230,11 +233,11 @@ def test_too_many_change_nothing(box_office, line, monkeypatch, action):
 @pytest.mark.parametrize("action", LISTS)
 @pytest.mark.parametrize("given", ["abc", "", "9" * 30, "-1", "\0"])
 @pytest.mark.parametrize("confirmed", [{}, {"confirm": "yes", "stamp": ""}])
-def test_what_is_no_row_changes_nothing(box_office, line, action, given, confirmed):
+def test_what_is_no_row_changes_nothing(superuser_client, line, action, given, confirmed):
     row = line[0] if action == "cancel_bookings" else line[0].event
     chosen = {"action": action, "_selected_action": [given, row.pk]}
 
-    response = box_office.post(LISTS[action], chosen | confirmed, follow=True)
+    response = superuser_client.post(LISTS[action], chosen | confirmed, follow=True)
 
     assert said(response) == ["Nothing was changed: select rows of the list."]
     assert Booking.objects.live().count() == 5
@@ -284,8 +287,8 @@ def test_cancel_without_csrf_token_is_403(line, action):
 
 
 @pytest.mark.parametrize("chosen", [1, 3])
-def test_page_that_asks_costs_the_same_for_any_choice(box_office, line, chosen, django_assert_num_queries):
+def test_page_that_asks_costs_the_same_for_any_choice(superuser_client, line, chosen, django_assert_num_queries):
     # The queries are the session, user, list, rows, chosen rows, and for each event its bookings and those that are
     # served, also by name and with their addresses, and whether its holders are told anything.
     with django_assert_num_queries(12):
-        act(box_office, "cancel_bookings", *line[:chosen])
+        act(superuser_client, "cancel_bookings", *line[:chosen])

@@ -22,8 +22,8 @@ def test_page_that_is_not_there(client):
     assert said(client.get("/nothing")) == (404, "Not found")
 
 
-def test_page_of_the_staff_that_is_not_there(box_office):
-    assert said(box_office.get("/admin/nothing/")) == (404, "Not found")
+def test_page_of_the_staff_that_is_not_there(superuser_client):
+    assert said(superuser_client.get("/admin/nothing/")) == (404, "Not found")
 
 
 def test_page_that_an_account_may_not_see(client, django_user_model):
@@ -32,8 +32,8 @@ def test_page_that_an_account_may_not_see(client, django_user_model):
     assert said(client.get("/admin/events/event/")) == (403, "Not allowed")
 
 
-def test_page_with_a_query_that_is_none(box_office):
-    assert said(box_office.get("/admin/accounts/user/?name__regex=(")) == (400, "Not understood")
+def test_page_with_a_query_that_is_none(superuser_client):
+    assert said(superuser_client.get("/admin/accounts/user/?name__regex=(")) == (400, "Not understood")
 
 
 @pytest.mark.urls("ticks.tests.api.broken_urls")
@@ -43,6 +43,6 @@ def test_page_after_a_fault_of_ours(client):
     assert said(client.get("/broken")) == (500, "Something went wrong")
 
 
-def test_page_that_is_not_there_asks_the_database_nothing(box_office, django_assert_num_queries):
+def test_page_that_is_not_there_asks_the_database_nothing(superuser_client, django_assert_num_queries):
     with django_assert_num_queries(0):
-        box_office.get("/nothing")
+        superuser_client.get("/nothing")

@@ -93,15 +93,15 @@ DONE = {
 
 
 @pytest.mark.parametrize("action", DONE)
-def test_action_is_shown_then_done_and_told(box_office, gala, action):
+def test_action_is_shown_then_done_and_told(superuser_client, gala, action):
     typed, will_happen, told, ledger, then = DONE[action]
     known, before = gala.ledger_sequence, digest_of_all_tables()
 
-    shown = look(box_office, gala, action, **typed)
+    shown = look(superuser_client, gala, action, **typed)
 
     assert lines(shown) == will_happen
     assert digest_of_all_tables() == before
-    done = confirm(box_office, gala, action, shown)
+    done = confirm(superuser_client, gala, action, shown)
     assert [text[: len(told)] for text in said(done)] == [told]
     assert [status for _, status in done.redirect_chain] == [302]
     assert entries(gala, after=known) == ledger
@@ -109,11 +109,11 @@ def test_action_is_shown_then_done_and_told(box_office, gala, action):
     assert LogEntry.objects.get().user.username == "superuser"
 
 
-def test_capacity_is_changed_though_somebody_joined_the_waitlist_meanwhile(box_office, gala):
-    shown = look(box_office, gala, "capacity", total="12")
+def test_capacity_is_changed_though_somebody_joined_the_waitlist_meanwhile(superuser_client, gala):
+    shown = look(superuser_client, gala, "capacity", total="12")
     BookingFactory(event=gala, first_name="Kurt", tickets=1)
 
-    confirm(box_office, gala, "capacity", shown)
+    confirm(superuser_client, gala, "capacity", shown)
 
     assert counts(gala) == (12, 2, 0, 0)
 
@@ -131,36 +131,36 @@ def test_capacity_is_changed_though_somebody_joined_the_waitlist_meanwhile(box_o
         ("strict", "9", None),
     ],
 )
-def test_capacity_that_is_too_small_for_waiting_bookings_says_so(box_office, policy, total, sentence):
+def test_capacity_that_is_too_small_for_waiting_bookings_says_so(superuser_client, policy, total, sentence):
     event = EventFactory(total_tickets=10, waitlist_policy=policy)
     first, *_ = (BookingFactory(event=event, tickets=tickets) for tickets in (10, 6, 8, 9))
     # Seven tickets are held now, and two bookings wait, for eight and for nine.
     cancel_tickets(first, tickets=9)
 
-    shown = look(box_office, event, "capacity", total=total)
+    shown = look(superuser_client, event, "capacity", total=total)
 
     warnings = [line for line in lines(shown) if "cannot be promoted" in line]
     assert warnings == ([sentence] if sentence else [])
 
 
-def test_sales_times_keep_the_seconds_that_the_page_does_not_show(box_office, gala):
+def test_sales_times_keep_the_seconds_that_the_page_does_not_show(superuser_client, gala):
     start, end = datetime(2080, 1, 1, 9, 30, 15, tzinfo=UTC), datetime(2080, 1, 2, 23, 59, 59, 5000, tzinfo=UTC)
     change_event(gala.pk, changes={"sales_start": start, "sales_end": end}, actor=gala.created_by)
 
-    shown = look(box_office, gala, "sales", what="times", sales_start="2080-01-01T08:00")
-    confirm(box_office, gala, "sales", shown)
+    shown = look(superuser_client, gala, "sales", what="times", sales_start="2080-01-01T08:00")
+    confirm(superuser_client, gala, "sales", shown)
 
     gala.refresh_from_db()
     assert (gala.sales_start, gala.sales_end) == (datetime(2080, 1, 1, 8, tzinfo=UTC), end)
 
 
 @pytest.mark.parametrize("action", DONE)
-def test_action_that_was_not_shown_first_is_shown_and_not_done(box_office, gala, action):
+def test_action_that_was_not_shown_first_is_shown_and_not_done(superuser_client, gala, action):
     typed = DONE[action][0]
-    sent = fields_of(box_office.get(url_of(gala, action))) | typed
+    sent = fields_of(superuser_client.get(url_of(gala, action))) | typed
     before = digest_of_all_tables()
 
-    response = box_office.post(url_of(gala, action), sent | {"confirm": "yes", "stamp": "0" * 32})
+    response = superuser_client.post(url_of(gala, action), sent | {"confirm": "yes", "stamp": "0" * 32})
 
     assert lines(response) == DONE[action][1]
     assert said(response) == [NOT_SHOWN]
@@ -176,53 +176,53 @@ def test_action_that_was_not_shown_first_is_shown_and_not_done(box_office, gala,
         ("edit", {"venue": "Elsewhere"}),
     ],
 )
-def test_input_changed_after_the_look_is_shown_again(box_office, gala, action, changed):
-    shown = look(box_office, gala, action, **DONE[action][0])
+def test_input_changed_after_the_look_is_shown_again(superuser_client, gala, action, changed):
+    shown = look(superuser_client, gala, action, **DONE[action][0])
     before = digest_of_all_tables()
 
-    response = confirm(box_office, gala, action, shown, **changed)
+    response = confirm(superuser_client, gala, action, shown, **changed)
 
     assert lines(response) not in ([], DONE[action][1])
     assert said(response) == [NOT_SHOWN]
     assert digest_of_all_tables() == before
-    assert len(confirm(box_office, gala, action, response).redirect_chain) == 1
+    assert len(confirm(superuser_client, gala, action, response).redirect_chain) == 1
 
 
-def test_event_is_cancelled_only_with_the_tick_beside_its_confirmation(box_office, gala):
+def test_event_is_cancelled_only_with_the_tick_beside_its_confirmation(superuser_client, gala):
     before = digest_of_all_tables()
 
-    shown = box_office.get(url_of(gala, "cancel"))
+    shown = superuser_client.get(url_of(gala, "cancel"))
 
     assert lines(shown) == DONE["cancel"][1]
     content = shown.content.decode()
     assert content.index("What will happen") < content.index('name="is_sure"') < content.index('name="confirm"')
-    refused = confirm(box_office, gala, "cancel", shown)
+    refused = confirm(superuser_client, gala, "cancel", shown)
     assert (refused.context["form"].errors, lines(refused)) == ({"is_sure": ["Tick this to confirm."]}, lines(shown))
     assert digest_of_all_tables() == before
-    confirm(box_office, gala, "cancel", refused, is_sure="on")
+    confirm(superuser_client, gala, "cancel", refused, is_sure="on")
     assert counts(gala) == DONE["cancel"][-1]
 
 
 @pytest.mark.parametrize("action", ["capacity", "sales", "cancel"])
-def test_event_changed_meanwhile_is_told_with_input_kept(box_office, gala, action):
-    shown = look(box_office, gala, action, **DONE[action][0])
+def test_event_changed_meanwhile_is_told_with_input_kept(superuser_client, gala, action):
+    shown = look(superuser_client, gala, action, **DONE[action][0])
     change_event(gala.pk, changes={"venue": "Theirs"}, actor=gala.created_by)
     before = digest_of_all_tables()
 
-    response = confirm(box_office, gala, action, shown)
+    response = confirm(superuser_client, gala, action, shown)
 
     assert errors(response) == {
         "__all__": ["Somebody changed this event in the meantime; look again and repeat it if it still fits."]
     }
     assert digest_of_all_tables() == before
     # The second try starts from the stored values of now.
-    again = box_office.post(url_of(gala, action), fields_of(response))
+    again = superuser_client.post(url_of(gala, action), fields_of(response))
     assert lines(again) == DONE[action][1]
-    assert len(confirm(box_office, gala, action, again, **DONE[action][0]).redirect_chain) == 1
+    assert len(confirm(superuser_client, gala, action, again, **DONE[action][0]).redirect_chain) == 1
 
 
 @pytest.mark.parametrize("action", ["capacity", "sales", "edit", "cancel"])
-def test_event_changed_while_saving_is_told(box_office, gala, action, monkeypatch):
+def test_event_changed_while_saving_is_told(superuser_client, gala, action, monkeypatch):
     module, service = (cancelling, "cancel_event") if action == "cancel" else (actions, "change_event")
     original = getattr(module, service)
 
@@ -230,9 +230,9 @@ def test_event_changed_while_saving_is_told(box_office, gala, action, monkeypatc
         change_event(event_id, changes={"description": "Theirs"}, actor=gala.created_by)
         return original(event_id, **kwargs)
 
-    shown = look(box_office, gala, action, **DONE[action][0])
+    shown = look(superuser_client, gala, action, **DONE[action][0])
     monkeypatch.setattr(module, service, overtaken)
-    response = confirm(box_office, gala, action, shown)
+    response = confirm(superuser_client, gala, action, shown)
 
     assert errors(response) == {
         "__all__": ["Somebody changed this event in the meantime; read it again and repeat your change."]
@@ -263,14 +263,16 @@ SERVICES = {
         (KeyInFlight, "This is being done already. Send it again in a second to see how it went."),
     ],
 )
-def test_database_that_does_not_do_it_is_told_with_input_kept(box_office, gala, action, refusal, message, monkeypatch):
+def test_database_that_does_not_do_it_is_told_with_input_kept(
+    superuser_client, gala, action, refusal, message, monkeypatch
+):
     def refuse(*args, **kwargs):
         raise refusal
 
     typed = DONE[action][0]
-    shown = look(box_office, gala, action, **typed)
+    shown = look(superuser_client, gala, action, **typed)
     monkeypatch.setattr(cancelling if action == "cancel" else actions, SERVICES[action], refuse)
-    response = confirm(box_office, gala, action, shown)
+    response = confirm(superuser_client, gala, action, shown)
 
     assert errors(response) == {"__all__": [message]}
     assert ("Nothing was done." in response.content.decode()) == (refusal is not OutcomeUnknown)
@@ -281,12 +283,15 @@ def test_database_that_does_not_do_it_is_told_with_input_kept(box_office, gala, 
 
 
 @pytest.mark.parametrize("action", DONE)
-def test_cancelled_event_has_nothing_to_do(box_office, gala, action):
-    shown = look(box_office, gala, action, **DONE[action][0])
+def test_cancelled_event_has_nothing_to_do(superuser_client, gala, action):
+    shown = look(superuser_client, gala, action, **DONE[action][0])
     cancel_event(gala.pk, actor=gala.created_by)
     before = digest_of_all_tables()
 
-    for response in (confirm(box_office, gala, action, shown), box_office.get(url_of(gala, action), follow=True)):
+    for response in (
+        confirm(superuser_client, gala, action, shown),
+        superuser_client.get(url_of(gala, action), follow=True),
+    ):
         assert response.redirect_chain == [(url_of(gala), 302)]
         assert said(response) == ["This event is cancelled; nothing was changed."]
         assert f'href="{action}/"' not in response.content.decode()
@@ -337,12 +342,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("action", "typed", "refused"), REFUSED)
-def test_input_that_cannot_be_is_refused_at_its_field_and_kept(box_office, gala, action, typed, refused):
+def test_input_that_cannot_be_is_refused_at_its_field_and_kept(superuser_client, gala, action, typed, refused):
     UserFactory(username="gone", is_active=False)
     before = digest_of_all_tables()
     typed = {**(CALLER if action == "book" else {}), **typed}
 
-    response = look(box_office, gala, action, **typed)
+    response = look(superuser_client, gala, action, **typed)
 
     assert errors(response) == refused
     assert "Nothing was done." in response.content.decode()

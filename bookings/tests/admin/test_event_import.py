@@ -56,8 +56,8 @@ def refused(client, text):
     return list(errors(response)["text"])
 
 
-def test_import_shows_what_will_be_created_and_creates_nothing_yet(box_office):
-    response = look(box_office, TWO)
+def test_import_shows_what_will_be_created_and_creates_nothing_yet(superuser_client):
+    response = look(superuser_client, TWO)
 
     assert lines(response) == ["2 events will be created."]
     policy = "First fit: the earliest booking that fits whole"
@@ -70,8 +70,8 @@ def test_import_shows_what_will_be_created_and_creates_nothing_yet(box_office):
     assert Event.objects.count() == 0
 
 
-def test_import_creates_all_with_their_ledger_and_says_which(box_office):
-    response = create(box_office, TWO)
+def test_import_creates_all_with_their_ledger_and_says_which(superuser_client):
+    response = create(superuser_client, TWO)
 
     assert response.redirect_chain == [(LIST, 302)]
     assert said(response) == ["Created 2 events: Concert, Matinee."]
@@ -99,21 +99,21 @@ def test_import_creates_all_with_their_ledger_and_says_which(box_office):
         ("Gala\u202e,2080-12-31,5,", "Name: Characters that change the direction of writing are not allowed."),
     ],
 )
-def test_import_refuses_what_it_would_misread(box_office, row, said):
+def test_import_refuses_what_it_would_misread(superuser_client, row, said):
     head = "Name,Date,Total tickets,Max tickets per booking\n"
 
-    assert refused(box_office, head + row)[1:] == [f"Line 2, {said}"]
+    assert refused(superuser_client, head + row)[1:] == [f"Line 2, {said}"]
 
 
-def test_import_of_many_names_some(box_office):
-    [message] = said(create(box_office, "Name,Total tickets\n" + "Event,1\n" * 70))
+def test_import_of_many_names_some(superuser_client):
+    [message] = said(create(superuser_client, "Name,Total tickets\n" + "Event,1\n" * 70))
 
     assert message.startswith("Created 70 events: Event, Event, ")
     assert message.endswith("….")
     assert len(message) < 330
 
 
-def test_import_reads_every_column(box_office):
+def test_import_reads_every_column(superuser_client):
     text = (
         "NAME ;date_(UTC);Venue;Total-Tickets;max-tickets per booking;Sales start;Sales end;"
         "Waitlist enabled;Waitlist policy;Description\n"
@@ -121,7 +121,7 @@ def test_import_reads_every_column(box_office):
         '"Two\r\nlines; and ""quotes"""\n'
     )
 
-    create(box_office, text)
+    create(superuser_client, text)
 
     event = Event.objects.get()
     assert (event.name, event.venue, event.total_tickets, event.max_tickets_per_booking) == (
@@ -141,15 +141,15 @@ def test_import_reads_every_column(box_office):
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_import_of_a_file_finds_its_separator(box_office, separator, encoding):
+def test_import_of_a_file_finds_its_separator(superuser_client, separator, encoding):
     text = separator.join(["Name", "Date", "Total tickets"]) + "\r\n" + separator.join(["Café", "2080-12-31", "5"])
     file = io.BytesIO(text.encode(encoding))
     file.name = "events.csv"
 
-    shown = look(box_office, "else", file=file)
+    shown = look(superuser_client, "else", file=file)
 
     assert fields_of(shown)["text"] == [text]
-    confirm(box_office, shown)
+    confirm(superuser_client, shown)
     assert Event.objects.get().name == "Café"
 
 
@@ -178,18 +178,18 @@ def test_import_of_a_file_finds_its_separator(box_office, separator, encoding):
         ("Concert,2080-12-31,5,,,,,,more", "Line 3, it has 9 cells, and the first line names 8 columns."),
     ],
 )
-def test_import_says_what_is_wrong_in_which_line_and_column(box_office, line, message):
+def test_import_says_what_is_wrong_in_which_line_and_column(superuser_client, line, message):
     head = "Name,Date,Total tickets,Max tickets per booking,Waitlist enabled,Waitlist policy,Sales start,Sales end\n"
     text = f"{head}Right,2080-12-31,5\n{line}\n"
 
-    assert refused(box_office, text) == ["1 of 2 lines must be corrected.", message]
-    create_anyway = look(box_office, text, confirm="yes", stamp="0" * 32)
+    assert refused(superuser_client, text) == ["1 of 2 lines must be corrected.", message]
+    create_anyway = look(superuser_client, text, confirm="yes", stamp="0" * 32)
     assert not lines(create_anyway)
     assert Event.objects.count() == 0
 
 
-def test_import_says_all_that_is_wrong(box_office):
-    assert refused(box_office, "Name,Date,Total tickets\n,x,5\nConcert,2080-01-01,0\n") == [
+def test_import_says_all_that_is_wrong(superuser_client):
+    assert refused(superuser_client, "Name,Date,Total tickets\n,x,5\nConcert,2080-01-01,0\n") == [
         "2 of 2 lines must be corrected.",
         "Line 2, Name: This field is required.",
         f"Line 2, Date: {MOMENT}",
@@ -197,8 +197,8 @@ def test_import_says_all_that_is_wrong(box_office):
     ]
 
 
-def test_import_says_some_of_very_much_that_is_wrong(box_office):
-    found = refused(box_office, "Name,Total tickets\n" + "a,0\n" * 150)
+def test_import_says_some_of_very_much_that_is_wrong(superuser_client):
+    found = refused(superuser_client, "Name,Total tickets\n" + "a,0\n" * 150)
 
     assert (found[0], len(found), found[-1]) == ("150 of 150 lines must be corrected.", 102, "And 50 more.")
 
@@ -227,44 +227,44 @@ def test_import_says_some_of_very_much_that_is_wrong(box_office):
         ('Name,Total tickets\n"' + "\n" * 200_000, "Line 2: the quotes do not match"),
     ],
 )
-def test_import_refuses_what_is_no_table_of_events(box_office, text, message):
-    [found] = refused(box_office, text)
+def test_import_refuses_what_is_no_table_of_events(superuser_client, text, message):
+    [found] = refused(superuser_client, text)
 
     assert found.startswith(message)
 
 
 @pytest.mark.parametrize("content", [b"\x81\x8d", b"PK\x03\x04\0\xff", b"\xff\xfea\0", "é".encode("cp1252")])
-def test_import_refuses_a_file_that_is_no_text_in_utf8(box_office, content):
+def test_import_refuses_a_file_that_is_no_text_in_utf8(superuser_client, content):
     file = io.BytesIO(content)
     file.name = "events.xlsx"
 
-    response = look(box_office, "", file=file)
+    response = look(superuser_client, "", file=file)
 
     assert errors(response)["__all__"] == [adding.NOT_UTF8]
 
 
-def test_import_names_lines_as_an_editor_does(box_office):
+def test_import_names_lines_as_an_editor_does(superuser_client):
     text = 'Name,Total tickets,Description\n\nRight,5,"two\nlines"\n,5,\n'
 
-    assert refused(box_office, text)[1:] == ["Line 5, Name: This field is required."]
+    assert refused(superuser_client, text)[1:] == ["Line 5, Name: This field is required."]
 
 
-def test_import_says_which_columns_it_does_not_read(box_office):
-    response = look(box_office, "Name,Total tickets,Held,Colour\nConcert,5,3,red\n")
+def test_import_says_which_columns_it_does_not_read(superuser_client):
+    response = look(superuser_client, "Name,Total tickets,Held,Colour\nConcert,5,3,red\n")
 
     assert lines(response) == ["1 event will be created.", "These columns are not read: Held, Colour."]
 
 
-def test_import_says_which_columns_it_does_not_read_before_all_lines_are_right(box_office):
-    wrong = refused(box_office, "Name,Total tickets,Held,Colour\nConcert,x,3,red\n")
-    missing = refused(box_office, "Name,Tickets\nConcert,5\n")
+def test_import_says_which_columns_it_does_not_read_before_all_lines_are_right(superuser_client):
+    wrong = refused(superuser_client, "Name,Total tickets,Held,Colour\nConcert,x,3,red\n")
+    missing = refused(superuser_client, "Name,Tickets\nConcert,5\n")
 
     assert wrong[1] == "These columns are not read: Held, Colour."
     assert missing[1:] == ["These columns are not read: Tickets."]
 
 
-def test_import_shows_an_example_with_the_titles_of_its_help(box_office):
-    field = box_office.get(PAGE).context["form"].fields["text"]
+def test_import_shows_an_example_with_the_titles_of_its_help(superuser_client):
+    field = superuser_client.get(PAGE).context["form"].fields["text"]
 
     titles = field.widget.attrs["placeholder"].splitlines()[0].split(",")
     assert [
@@ -272,38 +272,38 @@ def test_import_shows_an_example_with_the_titles_of_its_help(box_office):
     ] == []
 
 
-def test_import_warns_of_what_looks_like_another(box_office):
+def test_import_warns_of_what_looks_like_another(superuser_client):
     EventFactory(name="Concert", date=datetime(2080, 12, 31, 20, tzinfo=UTC))
     text = "Name,Date,Total tickets\nCONCERT,2080-12-31 20:00,1\nA,,1\nConcert,2080-12-30,1\na,,2\n"
 
-    assert lines(look(box_office, text))[1:] == [
+    assert lines(look(superuser_client, text))[1:] == [
         "Line 2: There is an event of this name and date already.",
         "Line 5: The same name and date as in line 3.",
     ]
 
 
-def test_import_that_looks_like_another_by_now_is_shown_again(box_office):
-    shown = look(box_office, TWO)
+def test_import_that_looks_like_another_by_now_is_shown_again(superuser_client):
+    shown = look(superuser_client, TWO)
     EventFactory(name="Concert", date=datetime(2080, 12, 31, 20, tzinfo=UTC))
 
-    response = confirm(box_office, shown)
+    response = confirm(superuser_client, shown)
 
     assert lines(response)[1:] == ["Line 2: There is an event of this name and date already."]
     assert Event.objects.count() == 1
 
 
-def test_import_sent_twice_creates_once(box_office):
-    shown = look(box_office, TWO)
+def test_import_sent_twice_creates_once(superuser_client):
+    shown = look(superuser_client, TWO)
 
-    first, second = confirm(box_office, shown), confirm(box_office, shown)
+    first, second = confirm(superuser_client, shown), confirm(superuser_client, shown)
 
     twice = "This page has created 2 events already: Concert, Matinee. Nothing was created a second time."
     assert (said(first), said(second)) == (["Created 2 events: Concert, Matinee."], [twice])
     assert Event.objects.count() == LedgerEntry.objects.count() == 2
 
 
-def test_import_sent_twice_at_once_creates_once(box_office, monkeypatch):
-    sent = fields_of(look(box_office, TWO)) | {"confirm": "yes"}
+def test_import_sent_twice_at_once_creates_once(superuser_client, monkeypatch):
+    sent = fields_of(look(superuser_client, TWO)) | {"confirm": "yes"}
     both, carry_out = threading.Barrier(2, timeout=20), KeyedRequest.carry_out
     # Neither request has found the key when they begin.
     monkeypatch.setattr(KeyedRequest, "carry_out", lambda request: (both.wait(), carry_out(request))[1])
@@ -311,7 +311,7 @@ def test_import_sent_twice_at_once_creates_once(box_office, monkeypatch):
 
     def click():
         browser = Client()
-        browser.cookies = box_office.cookies
+        browser.cookies = superuser_client.cookies
         answers.append(browser.post(PAGE, sent).status_code)
         close_old_connections()
 
@@ -328,43 +328,43 @@ def test_import_sent_twice_at_once_creates_once(box_office, monkeypatch):
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
-def test_import_whose_commit_was_not_answered_creates_once(box_office, commits, carried_out):
-    shown = look(box_office, TWO)
+def test_import_whose_commit_was_not_answered_creates_once(superuser_client, commits, carried_out):
+    shown = look(superuser_client, TWO)
     lost = OperationalError(2013, "Lost connection to server during query")
     # The third lost commit leaves it unknown, if the others were not carried out.
     commits(lost, lost, lost, carried_out=carried_out)
 
-    confirm(box_office, shown)
-    confirm(box_office, shown)
+    confirm(superuser_client, shown)
+    confirm(superuser_client, shown)
 
     assert Event.objects.count() == LedgerEntry.objects.count() == 2
 
 
-def test_import_of_a_text_that_was_changed_since_is_shown_again(box_office):
-    shown = look(box_office, TWO)
+def test_import_of_a_text_that_was_changed_since_is_shown_again(superuser_client):
+    shown = look(superuser_client, TWO)
     changed = TWO.replace("100", "1000")
 
-    response = confirm(box_office, shown, text=changed)
+    response = confirm(superuser_client, shown, text=changed)
 
     assert table_of(response)[1][4] == "1,000"
     assert Event.objects.count() == 0
-    confirm(box_office, response)
+    confirm(superuser_client, response)
     assert Event.objects.count() == 2
 
 
-def test_import_that_the_database_refuses_keeps_the_text_and_can_be_sent_again(box_office, monkeypatch):
+def test_import_that_the_database_refuses_keeps_the_text_and_can_be_sent_again(superuser_client, monkeypatch):
     def refuse(*args, **kwargs):
         raise Busy
 
-    shown = look(box_office, TWO)
+    shown = look(superuser_client, TWO)
     with monkeypatch.context() as patch:
         patch.setattr(events, "insert_event", refuse)
-        response = confirm(box_office, shown)
+        response = confirm(superuser_client, shown)
 
     assert errors(response) == {"__all__": [Busy.message]}
     assert Event.objects.count() == 0
-    again = box_office.post(PAGE, fields_of(response))
-    assert said(confirm(box_office, again)) == ["Created 2 events: Concert, Matinee."]
+    again = superuser_client.post(PAGE, fields_of(response))
+    assert said(confirm(superuser_client, again)) == ["Created 2 events: Concert, Matinee."]
     assert Event.objects.count() == 2
 
 
@@ -378,14 +378,14 @@ def test_open_events_opens_all_or_none(admin_user):
     assert Event.objects.count() == LedgerEntry.objects.count() == 0
 
 
-def test_import_of_the_example_is_right(box_office):
-    assert adding.IMPORT_EXAMPLE.splitlines()[0] in box_office.get(PAGE).content.decode()
+def test_import_of_the_example_is_right(superuser_client):
+    assert adding.IMPORT_EXAMPLE.splitlines()[0] in superuser_client.get(PAGE).content.decode()
 
-    assert lines(look(box_office, adding.IMPORT_EXAMPLE)) == ["2 events will be created."]
+    assert lines(look(superuser_client, adding.IMPORT_EXAMPLE)) == ["2 events will be created."]
 
 
-def test_import_shows_text_as_text(box_office):
-    content = look(box_office, "Name,Total tickets\n<script>alert(1)</script></textarea>,5\n").content.decode()
+def test_import_shows_text_as_text(superuser_client):
+    content = look(superuser_client, "Name,Total tickets\n<script>alert(1)</script></textarea>,5\n").content.decode()
 
     assert "<script>alert" not in content
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in content
@@ -407,28 +407,28 @@ def test_import_without_login_leads_to_it(client):
     assert client.post(PAGE, {"text": TWO})["Location"] == f"/admin/login/?next={PAGE}"
 
 
-def test_import_refuses_a_form_of_another_site(box_office):
+def test_import_refuses_a_form_of_another_site(superuser_client):
     strict = Client(enforce_csrf_checks=True)
-    strict.cookies = box_office.cookies
+    strict.cookies = superuser_client.cookies
 
     assert strict.post(PAGE, {"text": TWO}).status_code == 403
 
 
-def test_event_list_links_to_the_import(box_office):
-    assert f'<a href="{PAGE}" class="import-link">Import events</a>' in box_office.get(LIST).content.decode()
+def test_event_list_links_to_the_import(superuser_client):
+    assert f'<a href="{PAGE}" class="import-link">Import events</a>' in superuser_client.get(LIST).content.decode()
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_import_is_checked_in_the_same_queries_for_any_length(box_office, rows, django_assert_num_queries):
+def test_import_is_checked_in_the_same_queries_for_any_length(superuser_client, rows, django_assert_num_queries):
     # The queries are the session, user, and events of these names.
     with django_assert_num_queries(3):
-        look(box_office, "Name,Total tickets\n" + "Concert,5\n" * rows)
+        look(superuser_client, "Name,Total tickets\n" + "Concert,5\n" * rows)
 
 
-def test_import_of_too_much_at_once_says_so(box_office, settings):
+def test_import_of_too_much_at_once_says_so(superuser_client, settings):
     settings.BODY_LIMIT = 1000
 
-    response = box_office.post(PAGE, {"text": "Name,Date,Total tickets\n" + "Concert,2026-12-31 20:00,5\n" * 50})
+    response = superuser_client.post(PAGE, {"text": "Name,Date,Total tickets\n" + "Concert,2026-12-31 20:00,5\n" * 50})
 
     assert adding.TOO_LARGE in errors(response)["__all__"]
     assert fields_of(response)["key"] != [""]

@@ -39,17 +39,17 @@ def actions(response) -> list[str]:
     return re.findall(r'class="button[^"]*" href="(\w+)/">', response.content.decode())
 
 
-def test_page_says_who_waits_and_why(box_office):
+def test_page_says_who_waits_and_why(superuser_client):
     event = gala(waiting=2)
     Booking.objects.filter(first_name="Ada").update(tickets_reserved=3)
     Event.objects.filter(pk=event.pk).update(available_tickets=1, waitlist_policy="strict")
 
-    first, second = rows(box_office.get(url_of(event)))
+    first, second = rows(superuser_client.get(url_of(event)))
 
     assert first[:3] + first[4:] == ["1", "Grace 1", "1 ticket", "is served next"]
     assert second[:3] + second[4:] == ["2", "Grace 2", "2 tickets", "needs 2, 1 available"]
     Event.objects.filter(pk=event.pk).update(available_tickets=2)
-    assert rows(box_office.get(url_of(event)))[1][4] == "would fit, but nobody passes number 1: 1 booking ahead"
+    assert rows(superuser_client.get(url_of(event)))[1][4] == "would fit, but nobody passes number 1: 1 booking ahead"
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_page_says_who_waits_and_why(box_office):
     [("", 1, 25), ("?place=26", 26, 30), ("?place=99", 30, 30), ("?place=0", 1, 25), ("?place=-1", 1, 25)]
     + [(f"?place={odd}", 1, 25) for odd in ("x", "9" * 30, "%C2%B2", "%00", "1.5")],
 )
-def test_page_shows_some_of_a_long_line(box_office, long_line, query, first, last):
-    shown = rows(box_office.get(url_of(long_line) + query))
+def test_page_shows_some_of_a_long_line(superuser_client, long_line, query, first, last):
+    shown = rows(superuser_client.get(url_of(long_line) + query))
 
     assert [row[:2] for row in (shown[0], shown[-1])] == [
         [str(first), f"Grace {first}"],
@@ -73,14 +73,14 @@ def long_line(db):
 
 @pytest.mark.usefixtures("mails_on")
 @pytest.mark.parametrize("waiting", [1, 30])
-def test_page_costs_the_same_for_any_line(box_office, waiting, django_assert_num_queries):
+def test_page_costs_the_same_for_any_line(superuser_client, waiting, django_assert_num_queries):
     event = gala(waiting=waiting)
 
     # The queries are the session, user, event, counts against the ledger, hours, waiting bookings, ledger, and what
     # staff chose for its mails; what staff wrote to holders, whether it is under way, and whether holders are told
     # anything.
     with django_assert_num_queries(11):
-        box_office.get(url_of(event))
+        superuser_client.get(url_of(event))
 
 
 # Besides session and user, the queries are the event, what the rules need for the preview, and, if somebody will be
@@ -105,43 +105,43 @@ PREVIEWS = {
 
 @pytest.mark.parametrize("waiting", [5, 30])
 @pytest.mark.parametrize("action", PREVIEWS)
-def test_preview_costs_the_same_for_any_line(box_office, action, waiting, django_assert_num_queries):
+def test_preview_costs_the_same_for_any_line(superuser_client, action, waiting, django_assert_num_queries):
     event = gala(waiting=waiting)
     typed, queries = PREVIEWS[action]
 
     with django_assert_num_queries(queries):
-        response = box_office.post(url_of(event, action), typed)
+        response = superuser_client.post(url_of(event, action), typed)
     assert response.context["lines"]
 
 
-def test_page_of_an_event_whose_line_is_miscounted_is_shown(box_office, long_line):
+def test_page_of_an_event_whose_line_is_miscounted_is_shown(superuser_client, long_line):
     Event.objects.filter(pk=long_line.pk).update(waitlisted_count=40, booking_count=50, waitlisted_tickets=80)
     LinePart.objects.filter(event=long_line).update(waiting=40)
 
-    response = box_office.get(f"{url_of(long_line)}?place=35")
+    response = superuser_client.get(f"{url_of(long_line)}?place=35")
 
     assert response.status_code == 200
     assert "The inventory does not verify" in response.content.decode()
     assert rows(response)[0][:2] == ["1", "Grace 1"]
 
 
-def test_form_to_move_to_a_place_that_is_gone_by_now_says_so(box_office, long_line, monkeypatch):
+def test_form_to_move_to_a_place_that_is_gone_by_now_says_so(superuser_client, long_line, monkeypatch):
     booking = Booking.objects.get(first_name="Grace 1")
     # The event was read before some bookings left.
     found = Booking.objects.select_related("event").get(pk=booking.pk)
     found.event.waitlisted_count = 40
     monkeypatch.setattr("ticks.staff_actions.get_object_or_404", lambda rows, pk: found)
 
-    response = look(box_office, booking, "move", position="35", reason="x")
+    response = look(superuser_client, booking, "move", position="35", reason="x")
 
     assert errors(response) == {"position": ["30 bookings wait; choose a place from 1 on."]}
 
 
 @pytest.mark.parametrize("identity", ["0", "-1", "x", "9" * 30, "1.0", "%00"])
-def test_page_of_no_event_is_404(box_office, identity):
-    assert box_office.get(f"/admin/events/event/{identity}/").status_code == 404
-    assert box_office.post(f"/admin/events/event/{identity}/capacity/").status_code == 404
-    assert box_office.post(f"/admin/events/event/{identity}/verify/").status_code == 404
+def test_page_of_no_event_is_404(superuser_client, identity):
+    assert superuser_client.get(f"/admin/events/event/{identity}/").status_code == 404
+    assert superuser_client.post(f"/admin/events/event/{identity}/capacity/").status_code == 404
+    assert superuser_client.post(f"/admin/events/event/{identity}/verify/").status_code == 404
 
 
 def test_action_tells_nobody_without_permission_which_events_there_are(client):
@@ -150,20 +150,20 @@ def test_action_tells_nobody_without_permission_which_events_there_are(client):
     assert client.get("/admin/events/event/999/capacity/").status_code == 403
 
 
-def test_page_of_a_cancelled_event_has_nothing_to_do(box_office):
+def test_page_of_a_cancelled_event_has_nothing_to_do(superuser_client):
     event = gala()
     cancel_event(event.pk, actor=event.created_by)
 
-    response = box_office.get(url_of(event))
+    response = superuser_client.get(url_of(event))
 
     assert actions(response) == []
     assert ">Cancelled</span>" in response.content.decode()
 
 
-def test_form_of_django_leads_to_the_page(box_office):
+def test_form_of_django_leads_to_the_page(superuser_client):
     event = gala()
 
-    for ask in (box_office.get, box_office.post):
+    for ask in (superuser_client.get, superuser_client.post):
         assert ask(url_of(event, "change"), {"name": "Other"})["Location"] == url_of(event)
     event.refresh_from_db()
     assert event.name == "Gala"
@@ -221,30 +221,30 @@ def test_who_may_see_events_alone_sees_nobody_s_name(client):
     assert "What happened last" not in content
 
 
-def test_verify_is_by_post_alone(box_office):
+def test_verify_is_by_post_alone(superuser_client):
     event = gala()
 
-    assert box_office.get(url_of(event, "verify")).status_code == 405
+    assert superuser_client.get(url_of(event, "verify")).status_code == 405
     assert not InventoryCheck.objects.exists()
 
 
-def test_verify_while_another_runs_says_so(box_office):
+def test_verify_while_another_runs_says_so(superuser_client):
     event = gala()
 
     with checks.checking:
-        response = box_office.post(url_of(event, "verify"), follow=True)
+        response = superuser_client.post(url_of(event, "verify"), follow=True)
 
     assert said(response) == ["Another event's inventory is being verified; try again when that is done."]
     assert response.redirect_chain == [(url_of(event), 302)]
 
 
-def test_verify_begins_a_check(box_office, monkeypatch):
+def test_verify_begins_a_check(superuser_client, monkeypatch):
     event, asked = gala(), []
     monkeypatch.setattr(
         "bookings.admin.events.admin.start_check", lambda pk, *, actor: asked.append((pk, actor.username))
     )
 
-    response = box_office.post(url_of(event, "verify"), follow=True)
+    response = superuser_client.post(url_of(event, "verify"), follow=True)
 
     assert asked == [(event.pk, "superuser")]
     assert said(response) == ["Counts, bookings and ledger are being compared; load this page again in a moment."]

@@ -71,20 +71,20 @@ def staff_with(client):
     return log_in
 
 
-def test_booking_export_has_the_lists_columns(box_office):
+def test_booking_export_has_the_lists_columns(superuser_client):
     event = EventFactory(name="Matinée", date=datetime(2080, 12, 1, 19, 30, tzinfo=UTC))
     holder = UserFactory(username="ada")
     booking = BookingFactory(event=event, user=holder, tickets=2, email="ada@example.org")
     guest = BookingFactory(event=event, user=None)
 
-    response = box_office.get(f"{BOOKINGS}export/csv/")
+    response = superuser_client.get(f"{BOOKINGS}export/csv/")
 
     assert response.status_code == 200
     assert response["Content-Type"] == "text/csv; charset=utf-8"
     today = f"{timezone.now():%Y-%m-%d}"
     assert response["Content-Disposition"] == f'attachment; filename="ticks-bookings-{today}.csv"'
     assert int(response["Content-Length"]) == len(content_of(response))
-    newest, oldest = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
+    newest, oldest = rows_of_csv(superuser_client.get(f"{BOOKINGS}export/csv/"))
     assert newest["Reference"] == guest.reference
     assert (newest["User"], newest["Place in line"]) == ("", "")
     assert oldest == {
@@ -104,7 +104,7 @@ def test_booking_export_has_the_lists_columns(box_office):
     }
 
 
-def test_booking_export_has_what_filters_and_search_leave(box_office):
+def test_booking_export_has_what_filters_and_search_leave(superuser_client):
     event = EventFactory(total_tickets=5)
     kept = BookingFactory(event=event, email="grace@example.org")
     cancelled = BookingFactory(event=event, email="grace@example.org")
@@ -113,24 +113,24 @@ def test_booking_export_has_what_filters_and_search_leave(box_office):
     BookingFactory(email="grace@example.org")
     filters = {"q": "grace", "status": "completed", "event": event.pk}
 
-    exported = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/", filters | {"after": "1"}))
-    listed = box_office.get(BOOKINGS, filters).context["cl"].result_list
+    exported = rows_of_csv(superuser_client.get(f"{BOOKINGS}export/csv/", filters | {"after": "1"}))
+    listed = superuser_client.get(BOOKINGS, filters).context["cl"].result_list
 
     assert [row["Reference"] for row in exported] == [kept.reference]
     assert [booking.reference for booking in listed] == [kept.reference]
 
 
-def test_export_takes_pages_of_the_key_to_the_end(box_office, monkeypatch):
+def test_export_takes_pages_of_the_key_to_the_end(superuser_client, monkeypatch):
     monkeypatch.setattr(scanning.scan, "__kwdefaults__", {**scanning.scan.__kwdefaults__, "limit": 2})
     event = EventFactory()
     references = [BookingFactory(event=event).reference for _ in range(5)]
 
-    exported = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
+    exported = rows_of_csv(superuser_client.get(f"{BOOKINGS}export/csv/"))
 
     assert [row["Reference"] for row in exported] == references[::-1]
 
 
-def test_export_goes_through_long_gaps_in_few_statements(box_office, django_assert_max_num_queries):
+def test_export_goes_through_long_gaps_in_few_statements(superuser_client, django_assert_max_num_queries):
     event = EventFactory()
     last = BookingFactory(event=event)
     Booking.objects.bulk_create([copy_of(last, pk=40_000_000)])
@@ -138,7 +138,7 @@ def test_export_goes_through_long_gaps_in_few_statements(box_office, django_asse
     # The queries are the session, user, log, and a range that doubles each time. MariaDB sets and resets a limit for
     # each.
     with django_assert_max_num_queries(35):
-        exported = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
+        exported = rows_of_csv(superuser_client.get(f"{BOOKINGS}export/csv/"))
 
     assert len(exported) == 2
 
@@ -151,18 +151,18 @@ def copy_of(booking, **changes):
 # The ids begin at 1, since gaps cost statements.
 @pytest.mark.django_db(transaction=True, reset_sequences=True)
 @pytest.mark.parametrize("rows", [1, 3])
-def test_export_costs_the_same_for_any_length(box_office, rows, django_assert_num_queries):
+def test_export_costs_the_same_for_any_length(superuser_client, rows, django_assert_num_queries):
     for _ in range(rows):
         BookingFactory()
-    content_of(box_office.get(f"{BOOKINGS}export/csv/"))
+    content_of(superuser_client.get(f"{BOOKINGS}export/csv/"))
 
     # The queries are the session, user, the list's first page with events and users, the ends of the table, rows, their
     # events and users, and the record. MariaDB sets and resets a limit for the rows' statement.
     with django_assert_num_queries(13 if connection.vendor == "mysql" else 11):
-        content_of(box_office.get(f"{BOOKINGS}export/csv/"))
+        content_of(superuser_client.get(f"{BOOKINGS}export/csv/"))
 
 
-def test_event_export_says_how_each_stands(box_office):
+def test_event_export_says_how_each_stands(superuser_client):
     now = timezone.now()
     BookingFactory(event=EventFactory(name="Full", total_tickets=2), tickets=2)
     EventFactory(name="Later", sales_start=now + timedelta(days=1), waitlist_policy="strict", waitlist_enabled=False)
@@ -170,8 +170,8 @@ def test_event_export_says_how_each_stands(box_office):
     gone = EventFactory(name="Gone")
     cancel_event(gone.pk, actor=gone.created_by)
 
-    standing = rows_of_csv(box_office.get(f"{EVENTS}export/csv/"))
-    cancelled = rows_of_csv(box_office.get(f"{EVENTS}export/csv/?state=cancelled"))
+    standing = rows_of_csv(superuser_client.get(f"{EVENTS}export/csv/"))
+    cancelled = rows_of_csv(superuser_client.get(f"{EVENTS}export/csv/?state=cancelled"))
 
     assert [(row["Name"], row["State"]) for row in standing] == [
         ("Over", "Closed"),
@@ -183,10 +183,10 @@ def test_event_export_says_how_each_stands(box_office):
     assert [standing[2][title] for title in ("Total tickets", "Held", "Available")] == ["2", "2", "0"]
 
 
-def test_ledger_export_says_who_did_what(box_office):
+def test_ledger_export_says_who_did_what(superuser_client):
     booking = BookingFactory(event=EventFactory(name="Concert"), user=None, tickets=2)
 
-    booked, opened = rows_of_csv(box_office.get(f"{LEDGER}export/csv/", {"event": "Concert"}))
+    booked, opened = rows_of_csv(superuser_client.get(f"{LEDGER}export/csv/", {"event": "Concert"}))
 
     assert [booked[title] for title in ("Kind", "#", "Tickets", "Booking", "By", "Left", "Waiting")] == [
         "Booked",
@@ -200,11 +200,11 @@ def test_ledger_export_says_who_did_what(box_office):
     assert (opened["Kind"], opened["By"]) == ("Opened", booking.event.created_by.username)
 
 
-def test_ledger_export_has_the_cancellation_of_each_booking_of_a_cancelled_event(box_office, admin_user):
+def test_ledger_export_has_the_cancellation_of_each_booking_of_a_cancelled_event(superuser_client, admin_user):
     booking = BookingFactory(event=EventFactory(name="Concert"), tickets=2)
     cancel_event(booking.event_id, actor=admin_user)
 
-    [cancelled] = rows_of_csv(box_office.get(f"{LEDGER}export/csv/", {"event": "Concert", "kind": "cancelled"}))
+    [cancelled] = rows_of_csv(superuser_client.get(f"{LEDGER}export/csv/", {"event": "Concert", "kind": "cancelled"}))
 
     assert [cancelled[title] for title in ("#", "Tickets", "Booking", "By", "Left", "Waiting", "Note")] == [
         "4",
@@ -217,11 +217,11 @@ def test_ledger_export_has_the_cancellation_of_each_booking_of_a_cancelled_event
     ]
 
 
-def test_xlsx_export_has_cells_of_their_types(box_office):
+def test_xlsx_export_has_cells_of_their_types(superuser_client):
     event = EventFactory(name="=1+1", date=datetime(2080, 12, 1, 19, 30, tzinfo=UTC))
     booking = BookingFactory(event=event, tickets=2, first_name="<r>", last_name="@x</r>", email="a&b@example.org")
 
-    response = box_office.get(f"{BOOKINGS}export/xlsx/")
+    response = superuser_client.get(f"{BOOKINGS}export/xlsx/")
 
     assert response["Content-Disposition"].endswith('.xlsx"')
     titles, cells = cells_of_xlsx(response)
@@ -237,49 +237,49 @@ def test_xlsx_export_has_cells_of_their_types(box_office):
     assert cells[5:8] == [("inlineStr", "Completed"), ("inlineStr", "=1+1"), (None, "66081.8125")]
 
 
-def test_export_of_bookings_has_their_places_in_the_waitlist(box_office, monkeypatch):
+def test_export_of_bookings_has_their_places_in_the_waitlist(superuser_client, monkeypatch):
     monkeypatch.setattr(exports, "PLACES_A_STATEMENT", 2)
     gala, recital = EventFactory(total_tickets=1), EventFactory(total_tickets=1)
     for event, name in ((gala, "Ada"), (recital, "Bob"), (gala, "Grace"), (recital, "Alan"), (gala, "Kurt")):
         BookingFactory(event=event, first_name=name)
 
-    rows = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
+    rows = rows_of_csv(superuser_client.get(f"{BOOKINGS}export/csv/"))
 
     places = {"Kurt": "2", "Alan": "1", "Grace": "1", "Bob": "", "Ada": ""}
     assert {row["First name"]: row["Place in line"] for row in rows} == places
 
 
-def test_export_joins_no_short_table_to_a_long_one(box_office, django_assert_max_num_queries):
+def test_export_joins_no_short_table_to_a_long_one(superuser_client, django_assert_max_num_queries):
     BookingFactory()
 
     with django_assert_max_num_queries(18) as asked:
-        content_of(box_office.get(f"{LEDGER}export/csv/"))
+        content_of(superuser_client.get(f"{LEDGER}export/csv/"))
 
     assert not [query for query in asked.captured_queries if "JOIN" in query["sql"] and "bookings_" in query["sql"]]
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
-def test_export_without_rows_has_titles(box_office, kind):
-    response = box_office.get(f"{EVENTS}export/{kind}/")
+def test_export_without_rows_has_titles(superuser_client, kind):
+    response = superuser_client.get(f"{EVENTS}export/{kind}/")
 
     assert response.status_code == 200
     first = cells_of_xlsx(response) if kind == "xlsx" else content_of(response).decode().splitlines()
     assert len(first) == 1
 
 
-def test_csv_export_makes_formulas_harmless(box_office):
+def test_csv_export_makes_formulas_harmless(superuser_client):
     EventFactory(name='=HYPERLINK("http://evil.example.org")')
     EventFactory(name="Ada; =1+1")
 
-    names = [row["Name"] for row in rows_of_csv(box_office.get(f"{EVENTS}export/csv/"))]
+    names = [row["Name"] for row in rows_of_csv(superuser_client.get(f"{EVENTS}export/csv/"))]
 
     assert names == ["Ada;' =1+1", '\'=HYPERLINK("http://evil.example.org")']
 
 
-def test_export_is_on_record(box_office):
+def test_export_is_on_record(superuser_client):
     BookingFactory()
 
-    content_of(box_office.get(f"{BOOKINGS}export/xlsx/", {"q": "ada"}))
+    content_of(superuser_client.get(f"{BOOKINGS}export/xlsx/", {"q": "ada"}))
 
     entry = LogEntry.objects.get()
     assert entry.user.username == "superuser"
@@ -322,8 +322,8 @@ def test_export_without_login_leads_to_it(client):
     assert (response.status_code, response["Location"]) == (302, f"/admin/login/?next={BOOKINGS}export/csv/")
 
 
-def test_list_links_to_the_export_of_what_it_shows(box_office):
-    content = box_office.get(BOOKINGS, {"q": "a b", "status": "completed", "after": "9"}).content.decode()
+def test_list_links_to_the_export_of_what_it_shows(superuser_client):
+    content = superuser_client.get(BOOKINGS, {"q": "a b", "status": "completed", "after": "9"}).content.decode()
 
     for kind in ("csv", "xlsx"):
         assert f'<a href="{BOOKINGS}export/{kind}/?q=a+b&amp;status=completed"' in content
@@ -340,21 +340,21 @@ def test_list_links_to_the_export_of_what_it_shows(box_office):
         ("get", f"{BOOKINGS}export/csv/?q={'a' * 201}", 400),
     ],
 )
-def test_export_refuses_what_the_list_refuses(box_office, method, url, status):
-    assert getattr(box_office, method)(url).status_code == status
+def test_export_refuses_what_the_list_refuses(superuser_client, method, url, status):
+    assert getattr(superuser_client, method)(url).status_code == status
     assert LogEntry.objects.count() == 0
 
 
-def test_export_by_a_wrong_filter_leads_to_the_list_that_says_so(box_office):
-    response = box_office.get(f"{BOOKINGS}export/csv/", {"least": "many"})
+def test_export_by_a_wrong_filter_leads_to_the_list_that_says_so(superuser_client):
+    response = superuser_client.get(f"{BOOKINGS}export/csv/", {"least": "many"})
 
     assert response["Location"] == f"{BOOKINGS}?least=many"
-    assert "Enter a whole number." in box_office.get(response["Location"]).content.decode()
+    assert "Enter a whole number." in superuser_client.get(response["Location"]).content.decode()
 
 
-def test_export_beside_another_is_asked_to_wait(box_office):
+def test_export_beside_another_is_asked_to_wait(superuser_client):
     with making:
-        response = box_office.get(f"{BOOKINGS}export/csv/")
+        response = superuser_client.get(f"{BOOKINGS}export/csv/")
 
     assert (response.status_code, response["Retry-After"]) == (503, "30")
     assert "Another export is being made, and there is one at a time." in response.content.decode()
@@ -388,7 +388,7 @@ def test_export_that_is_refused_needs_no_turn(client, staff_with, persona, path,
     assert not making.locked()
 
 
-def test_export_takes_its_turn_when_its_filters_have_been_read(box_office, monkeypatch):
+def test_export_takes_its_turn_when_its_filters_have_been_read(superuser_client, monkeypatch):
     turns = []
 
     def read_filters(*values):
@@ -402,33 +402,33 @@ def test_export_takes_its_turn_when_its_filters_have_been_read(box_office, monke
     monkeypatch.setattr("bookings.admin.bookings.list.search_bookings", read_filters)
     monkeypatch.setattr(exports, "scan", read_rows)
 
-    status = status_of(box_office.get(f"{BOOKINGS}export/csv/", {"q": "ada"}))
+    status = status_of(superuser_client.get(f"{BOOKINGS}export/csv/", {"q": "ada"}))
 
     assert status == 200
     assert turns == [("filters", False), ("rows", True)]
     assert not making.locked()
 
 
-def test_export_that_fails_gives_its_turn_back(box_office, monkeypatch):
+def test_export_that_fails_gives_its_turn_back(superuser_client, monkeypatch):
     def fail(*values):
         raise KeyError
 
     monkeypatch.setattr(exports, "write_csv", fail)
 
     with pytest.raises(KeyError):
-        box_office.get(f"{BOOKINGS}export/csv/")
+        superuser_client.get(f"{BOOKINGS}export/csv/")
 
     assert not making.locked()
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), XlsxFileError("torn")])
-def test_export_that_cannot_be_written_says_so(box_office, monkeypatch, error):
+def test_export_that_cannot_be_written_says_so(superuser_client, monkeypatch, error):
     def fail(*values):
         raise error
 
     monkeypatch.setattr(exports, "write_xlsx", fail)
 
-    response = box_office.get(f"{BOOKINGS}export/xlsx/")
+    response = superuser_client.get(f"{BOOKINGS}export/xlsx/")
 
     assert (response.status_code, response["Retry-After"]) == (503, "30")
     assert "The export was given up" in response.content.decode()
@@ -436,18 +436,18 @@ def test_export_that_cannot_be_written_says_so(box_office, monkeypatch, error):
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
-def test_export_that_nobody_waits_for_is_given_up(box_office, kind):
+def test_export_that_nobody_waits_for_is_given_up(superuser_client, kind):
     BookingFactory()
     left = Future()
     left.set_result(None)
 
-    response = box_office.get(f"{BOOKINGS}export/{kind}/", **{CLIENT_LEFT: left})
+    response = superuser_client.get(f"{BOOKINGS}export/{kind}/", **{CLIENT_LEFT: left})
 
     assert (response.status_code, response["Retry-After"]) == (503, "30")
     assert LogEntry.objects.count() == 0
 
 
-def test_export_whose_rows_take_too_long_looks_at_fewer_ids(box_office, monkeypatch):
+def test_export_whose_rows_take_too_long_looks_at_fewer_ids(superuser_client, monkeypatch):
     references = {BookingFactory().reference for _ in range(3)}
     widths = []
 
@@ -467,17 +467,17 @@ def test_export_whose_rows_take_too_long_looks_at_fewer_ids(box_office, monkeypa
     monkeypatch.setattr(scanning, "FIRST_WIDTH", 2000)
     monkeypatch.setattr(scanning, "time_limit", Limit)
 
-    exported = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
+    exported = rows_of_csv(superuser_client.get(f"{BOOKINGS}export/csv/"))
 
     assert {row["Reference"] for row in exported} == references
     assert widths[:4] == [2000, 250, 31, 3]
 
 
-def test_export_that_takes_too_long_whatever_is_done_says_so(box_office, monkeypatch):
+def test_export_that_takes_too_long_whatever_is_done_says_so(superuser_client, monkeypatch):
     BookingFactory()
     monkeypatch.setattr(scanning, "time_limit", never)
 
-    response = box_office.get(f"{BOOKINGS}export/csv/")
+    response = superuser_client.get(f"{BOOKINGS}export/csv/")
 
     assert response.status_code == 503
     assert "the database takes too long to find these rows" in response.content.decode()
@@ -491,14 +491,14 @@ TEXTS = ["-20 degrees", "=50 years", "'quoted", "'=50", "''-1", "@home; =1+1", "
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_events_export_imports_again_unchanged(box_office, text):
+def test_events_export_imports_again_unchanged(superuser_client, text):
     name = text.replace("\n", " ")
     known = {"date": datetime(2080, 12, 1, 19, 30, tzinfo=UTC), "max_tickets_per_booking": 4}
     event = EventFactory(name=name, venue=name, description=text, total_tickets=1000, **known)
-    exported = content_of(box_office.get(f"{EVENTS}export/csv/")).decode()
+    exported = content_of(superuser_client.get(f"{EVENTS}export/csv/")).decode()
 
-    shown = box_office.post(f"{EVENTS}import/", {"text": exported, "key": "d" * 32})
-    box_office.post(f"{EVENTS}import/", fields_of(shown) | {"confirm": "yes"})
+    shown = superuser_client.post(f"{EVENTS}import/", {"text": exported, "key": "d" * 32})
+    superuser_client.post(f"{EVENTS}import/", fields_of(shown) | {"confirm": "yes"})
 
     copy = Event.objects.exclude(pk=event.pk).get()
     assert {field: getattr(copy, field) for field in EDITABLE_FIELDS} == {
@@ -509,7 +509,7 @@ def test_events_export_imports_again_unchanged(box_office, text):
 # Both hours that the clocks of Berlin show twice in 2080, and a time before them.
 @pytest.mark.parametrize("hour", [0, 1, 12])
 @pytest.mark.parametrize("kind", ["local", "old"])
-def test_events_export_with_a_time_zone_imports_again_unchanged(box_office, settings, hour, kind):
+def test_events_export_with_a_time_zone_imports_again_unchanged(superuser_client, settings, hour, kind):
     settings.EVENT_TIME_ZONE = "Asia/Tokyo"
     times = {
         "date": datetime(2080, 10, 27, hour, 30, 5, tzinfo=UTC),
@@ -518,7 +518,7 @@ def test_events_export_with_a_time_zone_imports_again_unchanged(box_office, sett
     }
     zone = "Asia/Tokyo" if kind == "old" else "Europe/Berlin"
     event = EventFactory(total_tickets=1000, time_zone=zone, **times)
-    exported = content_of(box_office.get(f"{EVENTS}export/csv/")).decode()
+    exported = content_of(superuser_client.get(f"{EVENTS}export/csv/")).decode()
     if kind == "old":
         # Before events had time zones.
         stamps = {name: f"{moment:%Y-%m-%d %H:%M:%S}" for name, moment in times.items()}
@@ -527,8 +527,8 @@ def test_events_export_with_a_time_zone_imports_again_unchanged(box_office, sett
             f"1,{event.name},{stamps['date']},On sale,1000,{stamps['sales_start']},{stamps['sales_end']}\n"
         )
 
-    shown = box_office.post(f"{EVENTS}import/", {"text": exported, "key": "d" * 32})
-    box_office.post(f"{EVENTS}import/", fields_of(shown) | {"confirm": "yes"})
+    shown = superuser_client.post(f"{EVENTS}import/", {"text": exported, "key": "d" * 32})
+    superuser_client.post(f"{EVENTS}import/", fields_of(shown) | {"confirm": "yes"})
 
     copy = Event.objects.exclude(pk=event.pk).get()
     assert {field: getattr(copy, field) for field in EDITABLE_FIELDS} == {
@@ -536,16 +536,16 @@ def test_events_export_with_a_time_zone_imports_again_unchanged(box_office, sett
     }
 
 
-def test_exports_have_times_in_the_zone_of_the_event(box_office):
+def test_exports_have_times_in_the_zone_of_the_event(superuser_client):
     event = EventFactory(date=datetime(2080, 7, 1, 18, tzinfo=UTC), time_zone="Europe/Berlin")
     booking = BookingFactory(event=event)
     # The clocks show this time twice.
     Booking.objects.update(created_at=datetime(2030, 10, 27, 0, 30, tzinfo=UTC))
     Booking.objects.update(updated_at=datetime(2030, 10, 27, 12, 30, tzinfo=UTC))
 
-    [exported] = rows_of_csv(box_office.get(f"{EVENTS}export/csv/"))
-    [booked] = rows_of_csv(box_office.get(f"{BOOKINGS}export/csv/"))
-    entry, _ = rows_of_csv(box_office.get(f"{LEDGER}export/csv/"))
+    [exported] = rows_of_csv(superuser_client.get(f"{EVENTS}export/csv/"))
+    [booked] = rows_of_csv(superuser_client.get(f"{BOOKINGS}export/csv/"))
+    entry, _ = rows_of_csv(superuser_client.get(f"{LEDGER}export/csv/"))
 
     assert (exported["Date"], exported["Time zone"]) == ("2080-07-01 20:00:00", "Europe/Berlin")
     assert (booked["Event date"], booked["Time zone"]) == ("2080-07-01 20:00:00", "Europe/Berlin")
@@ -554,11 +554,11 @@ def test_exports_have_times_in_the_zone_of_the_event(box_office):
     assert (entry["Created at"], entry["Time zone"]) == (f"{moment:%Y-%m-%d %H:%M:%S}", "Europe/Berlin")
 
 
-def test_events_export_can_be_imported_again(box_office):
+def test_events_export_can_be_imported_again(superuser_client):
     EventFactory(name="Concert", date=datetime(2080, 12, 1, 19, 30, tzinfo=UTC), description="Two\nlines")
-    exported = content_of(box_office.get(f"{EVENTS}export/csv/")).decode()
+    exported = content_of(superuser_client.get(f"{EVENTS}export/csv/")).decode()
 
-    shown = box_office.post(f"{EVENTS}import/", {"text": exported, "key": "d" * 32})
+    shown = superuser_client.post(f"{EVENTS}import/", {"text": exported, "key": "d" * 32})
 
     assert shown.context["lines"][0] == "1 event will be created."
     assert shown.context["lines"][-1] == "Line 2: There is an event of this name and date already."

@@ -54,7 +54,7 @@ def words(page):
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", main)).split())
 
 
-def test_figures_add_up_what_is_on_sale(box_office, admin_user):
+def test_figures_add_up_what_is_on_sale(superuser_client, admin_user):
     full, other = EventFactory(total_tickets=3), EventFactory(total_tickets=1200)
     BookingFactory(event=full, tickets=3)
     BookingFactory(event=full, tickets=2)
@@ -64,7 +64,7 @@ def test_figures_add_up_what_is_on_sale(box_office, admin_user):
     Event.objects.filter(total_tickets=5).update(sales_end=timezone.now())
     cancel_event(EventFactory().pk, actor=admin_user)
 
-    assert figures(box_office) == [
+    assert figures(superuser_client) == [
         "2 events on sale now",
         "1,103 of 1,203 tickets held",
         "5 bookings today, for 1,110 tickets",
@@ -72,13 +72,13 @@ def test_figures_add_up_what_is_on_sale(box_office, admin_user):
     ]
 
 
-def test_figures_of_one_are_no_plural(box_office):
+def test_figures_of_one_are_no_plural(superuser_client):
     event = EventFactory(total_tickets=1)
     BookingFactory(event=event)
     BookingFactory(event=event)
     SalesHour.objects.update(bookings=1, tickets=1)
 
-    assert figures(box_office) == [
+    assert figures(superuser_client) == [
         "1 event on sale now",
         "1 of 1 ticket held",
         "1 booking today, for 1 ticket",
@@ -86,27 +86,27 @@ def test_figures_of_one_are_no_plural(box_office):
     ]
 
 
-def test_today_begins_at_midnight(box_office):
+def test_today_begins_at_midnight(superuser_client):
     event, today = EventFactory(), timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     for hour, bookings in ((today - timedelta(hours=1), 7), (today, 2)):
         SalesHour.objects.create(event=event, hour=hour, bookings=bookings, tickets=9, held=0, waiting=0)
 
-    assert figures(box_office)[2] == "2 bookings today, for 9 tickets"
-    assert rows(box_office) == [(event.name, "0 of 10 held", "10 left", "9 asked for today")]
+    assert figures(superuser_client)[2] == "2 bookings today, for 9 tickets"
+    assert rows(superuser_client) == [(event.name, "0 of 10 held", "10 left", "9 asked for today")]
 
 
-def test_today_where_midnight_is_within_an_hour_says_since_when(box_office, settings):
+def test_today_where_midnight_is_within_an_hour_says_since_when(superuser_client, settings):
     settings.EVENT_TIME_ZONE = "Asia/Kolkata"
     event, now = EventFactory(), timezone.now()
     today = start_of_day(now.astimezone(ZoneInfo("Asia/Kolkata")).date(), UTC) - timedelta(hours=6)
     for hour, bookings in ((today - timedelta(hours=1), 7), (today, 2)):
         SalesHour.objects.create(event=event, hour=hour, bookings=bookings, tickets=9, held=0, waiting=0)
 
-    assert figures(box_office)[2] == "2 bookings since 23:30 IST, for 9 tickets"
-    assert rows(box_office) == [(event.name, "0 of 10 held", "10 left", "9 asked for since 23:30 IST")]
+    assert figures(superuser_client)[2] == "2 bookings since 23:30 IST, for 9 tickets"
+    assert rows(superuser_client) == [(event.name, "0 of 10 held", "10 left", "9 asked for since 23:30 IST")]
 
 
-def test_what_is_on_sale_has_the_soonest_first_and_what_has_no_date_last(box_office):
+def test_what_is_on_sale_has_the_soonest_first_and_what_has_no_date_last(superuser_client):
     today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     for name, total, held, days in (
         ("No date", 10, 5, None),
@@ -123,21 +123,21 @@ def test_what_is_on_sale_has_the_soonest_first_and_what_has_no_date_last(box_off
     BookingFactory(event=Event.objects.get(name="Today"), tickets=2)
     EventFactory(name="Not yet", sales_start=timezone.now() + timedelta(days=2))
 
-    assert rows(box_office) == [
+    assert rows(superuser_client) == [
         ("Today", "4 of 4 held", "Sold out", "6 asked for today", "1 booking waiting"),
         ("Tomorrow", "99 of 100 held", "1 left", "99 asked for today"),
         ("Next year", "0 of 3 held", "3 left", "0 asked for today"),
         ("Past", "0 of 3 held", "3 left", "0 asked for today"),
         ("No date", "5 of 10 held", "5 left", "5 asked for today"),
     ]
-    assert "By date, the soonest first" in box_office.get(HOME).content.decode()
+    assert "By date, the soonest first" in superuser_client.get(HOME).content.decode()
 
 
-def test_event_on_sale_leads_to_its_page_and_to_booking_for_a_caller(box_office):
+def test_event_on_sale_leads_to_its_page_and_to_booking_for_a_caller(superuser_client):
     event = EventFactory(name="<b>Gala</b>", total_tickets=8)
     BookingFactory(event=event, tickets=2)
 
-    page = box_office.get(HOME).content.decode()
+    page = superuser_client.get(HOME).content.decode()
 
     assert f'<a href="/admin/events/event/{event.pk}/">&lt;b&gt;Gala&lt;/b&gt;</a>' in page
     assert f'<a class="button small" href="/admin/events/event/{event.pk}/book/">Book for a caller' in page
@@ -146,22 +146,22 @@ def test_event_on_sale_leads_to_its_page_and_to_booking_for_a_caller(box_office)
     assert "<b>Gala" not in page
 
 
-def test_many_events_are_counted_and_twelve_shown(box_office):
+def test_many_events_are_counted_and_twelve_shown(superuser_client):
     for n in range(14):
         EventFactory(name=f"Event {n:02}")
 
-    page = box_office.get(HOME)
+    page = superuser_client.get(HOME)
 
     assert len(page.context["events"]) == 12
     assert '<a href="/admin/events/event/?state=on_sale">2 more on sale</a>' in page.content.decode()
 
 
-def test_latest_says_what_happened(box_office, admin_user):
+def test_latest_says_what_happened(superuser_client, admin_user):
     event = EventFactory(name="Gala", total_tickets=2, created_by=admin_user)
     booking = BookingFactory(event=event, tickets=2, user=None)
     cancel_tickets(booking)
 
-    page = box_office.get(HOME)
+    page = superuser_client.get(HOME)
 
     latest = words(page).partition("Latest ")[2]
     assert re.sub(r"today \d\d:\d\d UTC", "today", latest) == (
@@ -175,15 +175,15 @@ def test_latest_says_what_happened(box_office, admin_user):
     assert f'<a href="/admin/events/event/{event.pk}/">Gala</a>, <time' in page
 
 
-def test_latest_is_no_more_than_ten(box_office):
+def test_latest_is_no_more_than_ten(superuser_client):
     event = EventFactory()
     for _ in range(10):
         BookingFactory(event=event)
 
-    assert len(box_office.get(HOME).context["entries"]) == 10
+    assert len(superuser_client.get(HOME).context["entries"]) == 10
 
 
-def test_notices_stand_in_the_page_gravest_first(box_office):
+def test_notices_stand_in_the_page_gravest_first(superuser_client):
     event = EventFactory(name="Gala", total_tickets=1)
     BookingFactory(event=event)
     BookingFactory(event=event)
@@ -191,27 +191,27 @@ def test_notices_stand_in_the_page_gravest_first(box_office):
     broken = EventFactory(name="Broken")
     Event.objects.filter(pk=broken.pk).update(ledger_sequence=9)
 
-    page = box_office.get(HOME)
+    page = superuser_client.get(HOME)
 
     badges = [notice.badge for notice in page.context["notices"]]
     assert badges == ["Does not verify", "Sold out", "Opens soon"]
     assert "Sold out Gala : 1 booking waiting for 1 ticket" in words(page)
 
 
-def test_nothing_that_needs_attention_is_said_so(box_office):
+def test_nothing_that_needs_attention_is_said_so(superuser_client):
     EventFactory()
 
-    assert "Needs attention Nothing needs attention." in words(box_office.get(HOME))
+    assert "Needs attention Nothing needs attention." in words(superuser_client.get(HOME))
 
 
-def test_new_installation_asks_for_its_first_event(box_office):
-    page = box_office.get(HOME)
+def test_new_installation_asks_for_its_first_event(superuser_client):
+    page = superuser_client.get(HOME)
 
     assert cards(page) == ["figures", "empty", "notices", "entries"]
     assert (
         '<a class="button primary" href="/admin/events/event/add/">Create your first event</a>' in page.content.decode()
     )
-    assert figures(box_office)[1] == "0 of 0 tickets held"
+    assert figures(superuser_client)[1] == "0 of 0 tickets held"
 
 
 def test_new_installation_asks_nobody_who_may_not(client):
@@ -221,10 +221,10 @@ def test_new_installation_asks_nobody_who_may_not(client):
     assert "/admin/events/event/add/" not in page.content.decode()
 
 
-def test_installation_whose_events_are_all_cancelled_is_not_new(box_office, admin_user):
+def test_installation_whose_events_are_all_cancelled_is_not_new(superuser_client, admin_user):
     cancel_event(EventFactory().pk, actor=admin_user)
 
-    page = box_office.get(HOME)
+    page = superuser_client.get(HOME)
 
     assert cards(page) == ["figures", "notices", "on-sale", "entries"]
     assert "On sale now Nothing is on sale." in words(page)
@@ -290,7 +290,7 @@ def test_home_without_staff_status_leads_to_login(client, is_known):
 
 @pytest.mark.usefixtures("mails_on")
 @pytest.mark.parametrize(("events", "bookings"), [(1, 1), (30, 2)])
-def test_home_costs_the_same_for_any_number_of_events(box_office, events, bookings, django_assert_num_queries):
+def test_home_costs_the_same_for_any_number_of_events(superuser_client, events, bookings, django_assert_num_queries):
     soon = timezone.now() + timedelta(hours=1)
     for _ in range(events):
         event = EventFactory(total_tickets=1)
@@ -302,14 +302,14 @@ def test_home_costs_the_same_for_any_number_of_events(box_office, events, bookin
     # five of the deliveries, waitlists, openings; 12 events on sale and their day; the day of all events, the ids of
     # the latest entries, the entries, and what staff chose for their mails; and three of webhooks.
     with django_assert_num_queries(29):
-        page = box_office.get(HOME)
+        page = superuser_client.get(HOME)
     assert page.context["events"]
 
 
-def test_home_keeps_to_the_policy_of_pages(box_office):
+def test_home_keeps_to_the_policy_of_pages(superuser_client):
     BookingFactory(event=EventFactory(total_tickets=1))
 
-    page = box_office.get(HOME)
+    page = superuser_client.get(HOME)
 
     assert "default-src 'none'" in page["Content-Security-Policy"]
     assert not re.search(r"<style|\sstyle=|<script(?![^>]* src=)|\son\w+=", page.content.decode())

@@ -47,20 +47,20 @@ def foretold_names(shown: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_what_is_shown_is_what_happens(box_office, seed):
+def test_what_is_shown_is_what_happens(superuser_client, seed):
     draw = random.Random(seed)  # noqa: S311 (a seed, not a secret)
     event = draw_event(draw)
 
     for _ in range(STEPS):
         subject, action, typed = draw_step(draw, event)
         known = event.ledger_sequence
-        shown = look(box_office, subject, action, **typed)
+        shown = look(superuser_client, subject, action, **typed)
         if not lines(shown):
             # These are refused: the value is there already, or needs more tickets than there are.
             event.refresh_from_db()
             assert event.ledger_sequence == known
             continue
-        confirm(box_office, subject, action, shown)
+        confirm(superuser_client, subject, action, shown)
 
         counts(event)
         promoted = LedgerEntry.objects.filter(event=event, sequence__gt=known, kind="promoted").order_by("sequence")

@@ -45,16 +45,16 @@ def ended():
         ("", None, ""),
     ],
 )
-def test_event_that_is_added_sells_until_its_date_where_that_lies_ahead(box_office, date, end, window):
-    shown = add(box_office, date=date)
+def test_event_that_is_added_sells_until_its_date_where_that_lies_ahead(superuser_client, date, end, window):
+    shown = add(superuser_client, date=date)
 
     assert lines(shown)[1] == f"Sales are open{window and f' {window}'}: anybody can book."
-    box_office.post(ADD, fields_of(shown) | {"confirm": "yes"})
+    superuser_client.post(ADD, fields_of(shown) | {"confirm": "yes"})
     assert Event.objects.get().sales_end == end
 
 
-def test_event_that_is_added_with_sales_after_its_date_must_say_when_they_end(box_office):
-    response = add(box_office, date="2080-12-01T19:30", sales_start="2080-12-02T00:00")
+def test_event_that_is_added_with_sales_after_its_date_must_say_when_they_end(superuser_client):
+    response = add(superuser_client, date="2080-12-01T19:30", sales_start="2080-12-02T00:00")
 
     assert errors(response) == {"sales_end": [TOO_LATE]}
 
@@ -69,8 +69,10 @@ def test_event_that_is_added_with_sales_after_its_date_must_say_when_they_end(bo
         ("2080-12-01", "2080-11-30 12:00", datetime(2080, 11, 30, 12, tzinfo=UTC)),
     ],
 )
-def test_event_that_is_imported_sells_until_its_date_where_the_file_does_not_say_else(box_office, date, end, stored):
-    import_text(box_office, f"Name,Date,Total tickets,Sales end\nConcert,{date},10,{end}\n")
+def test_event_that_is_imported_sells_until_its_date_where_the_file_does_not_say_else(
+    superuser_client, date, end, stored
+):
+    import_text(superuser_client, f"Name,Date,Total tickets,Sales end\nConcert,{date},10,{end}\n")
 
     assert Event.objects.get().sales_end == stored
 
@@ -88,11 +90,11 @@ def test_event_that_is_imported_sells_until_its_date_where_the_file_does_not_say
     ],
 )
 def test_event_that_is_imported_has_its_times_in_the_zone_of_its_line(
-    box_office, settings, title, zone, typed, date, end
+    superuser_client, settings, title, zone, typed, date, end
 ):
     settings.EVENT_TIME_ZONE = "America/New_York"
 
-    import_text(box_office, f"Name,{title},Total tickets,Time zone\nConcert,{typed},10,{zone}\n")
+    import_text(superuser_client, f"Name,{title},Total tickets,Time zone\nConcert,{typed},10,{zone}\n")
 
     event = Event.objects.get()
     begin = datetime(2080, 5, 31, tzinfo=UTC)
@@ -104,10 +106,10 @@ def test_event_that_is_imported_has_its_times_in_the_zone_of_its_line(
     assert event.sales_end == begin.replace(hour=hour, minute=minute, second=second) + timedelta(days=day)
 
 
-def test_import_refuses_a_time_that_the_clocks_pass_over(box_office):
+def test_import_refuses_a_time_that_the_clocks_pass_over(superuser_client):
     text = "Name,Date,Total tickets,Time zone\nConcert,2080-03-31 02:30,10,Europe/Berlin\nGala,2080-03-31,10,Berlin\n"
 
-    shown = box_office.post(IMPORT, {"text": text, "key": "d" * 32})
+    shown = superuser_client.post(IMPORT, {"text": text, "key": "d" * 32})
 
     assert errors(shown) == {
         "text": [
@@ -119,77 +121,77 @@ def test_import_refuses_a_time_that_the_clocks_pass_over(box_office):
     }
 
 
-def test_event_that_is_added_has_its_times_in_the_zone_that_is_typed(box_office, settings):
+def test_event_that_is_added_has_its_times_in_the_zone_that_is_typed(superuser_client, settings):
     settings.EVENT_TIME_ZONE = "Europe/Berlin"
-    page = box_office.get(ADD)
+    page = superuser_client.get(ADD)
     assert fields_of(page)["time_zone"] == ["Europe/Berlin"]
 
-    shown = add(box_office, date="2080-07-01T20:00", time_zone="Asia/Tokyo", sales_start="2080-06-01T00:00")
+    shown = add(superuser_client, date="2080-07-01T20:00", time_zone="Asia/Tokyo", sales_start="2080-06-01T00:00")
 
     assert lines(shown) == [
         "Concert, 1 Jul 2080, 20:00 JST (11:00 UTC), is created with 10 tickets.",
         "Sales open 1 Jun 2080, 00:00 JST (31 May 2080, 15:00 UTC) and end 1 Jul 2080, 20:00 JST (11:00 UTC);"
         " nobody can book before.",
     ]
-    box_office.post(ADD, fields_of(shown) | {"confirm": "yes"})
+    superuser_client.post(ADD, fields_of(shown) | {"confirm": "yes"})
     event = Event.objects.get()
     assert (event.date, event.time_zone) == (datetime(2080, 7, 1, 11, tzinfo=UTC), "Asia/Tokyo")
 
 
-def test_sales_are_opened_and_closed_in_the_zone_of_the_event(box_office):
+def test_sales_are_opened_and_closed_in_the_zone_of_the_event(superuser_client):
     event = EventFactory(sales_end=datetime(2080, 7, 1, 18, 0, 7, tzinfo=UTC), time_zone="Europe/Berlin")
-    page = box_office.get(url_of(event, "sales"))
+    page = superuser_client.get(url_of(event, "sales"))
     assert fields_of(page)["sales_end"] == ["2080-07-01T20:00"]
     assert "In Europe/Berlin. If it is empty, sales have no end." in page.content.decode()
 
-    shown = look(box_office, event, "sales", what="times", sales_start="2080-06-01T10:00")
+    shown = look(superuser_client, event, "sales", what="times", sales_start="2080-06-01T10:00")
 
     assert lines(shown)[0] == (
         "Sales open 1 Jun 2080, 10:00 CEST (08:00 UTC) and end 1 Jul 2080, 20:00 CEST (18:00 UTC);"
         " nobody can book before."
     )
-    confirm(box_office, event, "sales", shown)
+    confirm(superuser_client, event, "sales", shown)
     event.refresh_from_db()
     assert event.sales_start == datetime(2080, 6, 1, 8, tzinfo=UTC)
     assert event.sales_end == datetime(2080, 7, 1, 18, 0, 7, tzinfo=UTC)
 
 
-def test_never_is_no_other_time_in_a_file(box_office):
-    response = import_text(box_office, "Name,Date,Total tickets\nConcert,never,10\n")
+def test_never_is_no_other_time_in_a_file(superuser_client):
+    response = import_text(superuser_client, "Name,Date,Total tickets\nConcert,never,10\n")
 
     assert errors(response)["text"][1].startswith("Line 2, Date: Enter a date")
 
 
-def test_events_that_are_exported_end_as_before_when_they_are_imported(box_office):
+def test_events_that_are_exported_end_as_before_when_they_are_imported(superuser_client):
     date = datetime(2080, 12, 1, 19, 30, tzinfo=UTC)
     EventFactory(date=date, sales_end=None)
     EventFactory(date=date, sales_end=date - timedelta(hours=2))
-    text = b"".join(box_office.get("/admin/events/event/export/csv/").streaming_content).decode()
+    text = b"".join(superuser_client.get("/admin/events/event/export/csv/").streaming_content).decode()
 
-    import_text(box_office, text)
+    import_text(superuser_client, text)
 
     ends = Event.objects.order_by("pk").values_list("sales_end", flat=True)
     assert list(ends) == [None, date - timedelta(hours=2), date - timedelta(hours=2), None]
 
 
 @pytest.mark.parametrize("typed", [{"what": "open"}, {"what": "times", "sales_end": "2080-01-02T10:30"}])
-def test_sales_that_go_on_are_shown_with_whom_they_promote(box_office, ended, typed):
-    shown = look(box_office, ended, "sales", **typed)
+def test_sales_that_go_on_are_shown_with_whom_they_promote(superuser_client, ended, typed):
+    shown = look(superuser_client, ended, "sales", **typed)
 
     assert lines(shown)[1:] == [
         "Promotes 1 booking, 2 tickets: Grace Lovelace (2).",
         "Then 0 tickets available, nobody waiting.",
     ]
-    done = confirm(box_office, ended, "sales", shown)
+    done = confirm(superuser_client, ended, "sales", shown)
     assert said(done)[0].endswith("Promoted 1 booking, 2 tickets: Grace Lovelace (2).")
     assert counts(ended) == (4, 0, 0, 0)
 
 
-def test_sales_that_are_closed_say_what_becomes_of_those_who_wait(box_office):
+def test_sales_that_are_closed_say_what_becomes_of_those_who_wait(superuser_client):
     event = EventFactory(total_tickets=1)
     BookingFactory.create_batch(2, event=event)
 
-    shown = look(box_office, event, "sales", what="close")
+    shown = look(superuser_client, event, "sales", what="close")
 
     assert lines(shown)[1] == (
         "Bookings that wait keep their places. While sales are closed, freed tickets promote no booking; "
@@ -197,20 +199,22 @@ def test_sales_that_are_closed_say_what_becomes_of_those_who_wait(box_office):
     )
 
 
-def test_page_of_an_event_says_why_who_fits_still_waits(box_office, ended):
-    assert "would fit, but sales have ended; serve it out of turn" in box_office.get(url_of(ended)).content.decode()
+def test_page_of_an_event_says_why_who_fits_still_waits(superuser_client, ended):
+    assert (
+        "would fit, but sales have ended; serve it out of turn" in superuser_client.get(url_of(ended)).content.decode()
+    )
 
 
-def test_larger_event_after_the_end_of_sales_is_shown_to_promote_nobody(box_office, ended):
-    shown = look(box_office, ended, "capacity", total="40")
+def test_larger_event_after_the_end_of_sales_is_shown_to_promote_nobody(superuser_client, ended):
+    shown = look(superuser_client, ended, "capacity", total="40")
 
     assert "No waiting booking is promoted." in lines(shown)
 
 
-def test_another_date_is_shown_with_the_end_of_sales_that_stays(box_office):
+def test_another_date_is_shown_with_the_end_of_sales_that_stays(superuser_client):
     end = datetime(2080, 1, 2, 10, 30, tzinfo=UTC)
     event = EventFactory(date=end, sales_end=end)
 
-    shown = look(box_office, event, "edit", date="2080-02-02T10:30")
+    shown = look(superuser_client, event, "edit", date="2080-02-02T10:30")
 
     assert lines(shown)[1] == "Sales still end 2 Jan 2080, 10:30 UTC; “Open or close sales” changes that."

@@ -36,8 +36,8 @@ def sections(content: str) -> list[str]:
     return [name for _, _, name in SECTION.findall(nav)]
 
 
-def test_header_leads_to_all_that_may_be_seen(box_office):
-    content = page(box_office, "/admin/")
+def test_header_leads_to_all_that_may_be_seen(superuser_client):
+    content = page(superuser_client, "/admin/")
 
     assert sections(content) == ["Home", "Events", "Bookings", "Ledger", "Webhooks", "Users", "API keys", "Groups"]
     assert '<form id="site-search-form" action="/admin/bookings/booking/" method="get"' in content
@@ -71,15 +71,15 @@ def test_header_leads_nowhere_that_is_refused(door, codes, shown):
         ("/admin/events/event/add/", ("/admin/events/event/", "true")),
     ],
 )
-def test_header_says_where_one_is(box_office, path, here):
-    content = page(box_office, path)
+def test_header_says_where_one_is(superuser_client, path, here):
+    content = page(superuser_client, path)
 
     assert re.findall(r'<li><a href="([^"]+)" aria-current="(\w+)">', content) == [here]
 
 
 @pytest.mark.parametrize("path", ["/admin/", "/admin/events/event/", "/admin/events/event/add/"])
-def test_page_is_named_and_can_be_skipped_into(box_office, path):
-    content = page(box_office, path)
+def test_page_is_named_and_can_be_skipped_into(superuser_client, path):
+    content = page(superuser_client, path)
 
     assert re.search(r"<title>[^<]*Ticks\s*</title>", content)
     assert content.index('href="#content-start"') < content.index("<header")
@@ -87,15 +87,15 @@ def test_page_is_named_and_can_be_skipped_into(box_office, path):
     assert '<link rel="icon" href="/static/ticks/favicon.svg">' in content
 
 
-def test_list_is_filtered_before_its_rows_are_read(box_office):
-    content = page(box_office, "/admin/accounts/user/?is_active__exact=0")
+def test_list_is_filtered_before_its_rows_are_read(superuser_client):
+    content = page(superuser_client, "/admin/accounts/user/?is_active__exact=0")
 
     assert content.index('id="changelist-filter"') < content.index('id="changelist-form"')
     assert "Nothing found. " in content
 
 
-def test_empty_list_says_so(box_office):
-    assert '<p class="none">Nothing found yet.</p>' in page(box_office, "/admin/bookings/booking/")
+def test_empty_list_says_so(superuser_client):
+    assert '<p class="none">Nothing found yet.</p>' in page(superuser_client, "/admin/bookings/booking/")
 
 
 def test_menu_has_the_account(door):
@@ -122,12 +122,12 @@ def test_login_that_failed_says_so_aloud_and_keeps_the_name(client):
     assert "<title>Error: " in content
 
 
-def test_logout_is_said(box_office):
-    content = box_office.post("/admin/logout/").content.decode()
+def test_logout_is_said(superuser_client):
+    content = superuser_client.post("/admin/logout/").content.decode()
 
     assert "<h1>Logged out</h1>" in content
     assert '<nav id="sections"' not in content
-    assert box_office.get("/admin/").status_code == 302
+    assert superuser_client.get("/admin/").status_code == 302
 
 
 @pytest.mark.parametrize(
@@ -150,12 +150,12 @@ def test_event_page_names_who_booked_to_whom_bookings_may_be_shown(door, codes, 
     assert "waiting, for 1 ticket<" in content
 
 
-def test_event_page_of_a_line_that_got_shorter_meanwhile(box_office, monkeypatch):
+def test_event_page_of_a_line_that_got_shorter_meanwhile(superuser_client, monkeypatch):
     event = EventFactory(total_tickets=1)
     BookingFactory.create_batch(2, event=event)
     monkeypatch.setattr("bookings.admin.events.admin.first_place", lambda request, event: 26)
 
-    content = page(box_office, f"/admin/events/event/{event.pk}/?place=26")
+    content = page(superuser_client, f"/admin/events/event/{event.pk}/?place=26")
 
     assert "needs 1, 0 available" in content
 

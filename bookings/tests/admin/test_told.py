@@ -25,7 +25,7 @@ def book(event, name, tickets=1, **fields):
 
 
 @pytest.fixture
-def gala(box_office):
+def gala(superuser_client):
     """Ada holds 3 of 4 tickets; Grace and Alan wait for 2 each, Kurt for 3, and Kurt has no mail address."""
     event = EventFactory(name="Gala", total_tickets=4, venue="Hall A")
     people = {"Ada": book(event, "Ada", 3), "Grace": book(event, "Grace", 2), "Alan": book(event, "Alan", 2)}
@@ -89,23 +89,23 @@ TOLD = {
 
 
 @pytest.mark.parametrize("case", TOLD)
-def test_page_says_who_will_be_told(box_office, gala, case):
+def test_page_says_who_will_be_told(superuser_client, gala, case):
     who, action, typed, expected = TOLD[case]
     before = digest_of_all_tables()
 
-    shown = look(box_office, gala[who], action, **typed)
+    shown = look(superuser_client, gala[who], action, **typed)
 
     assert recipients(shown) == expected
     assert digest_of_all_tables() == before
 
 
 @pytest.mark.parametrize("case", TOLD)
-def test_whoever_was_named_gets_a_mail_with_the_note_and_nobody_else_does(box_office, gala, case):
+def test_whoever_was_named_gets_a_mail_with_the_note_and_nobody_else_does(superuser_client, gala, case):
     who, action, typed, expected = TOLD[case]
     Mail.objects.all().delete()
 
-    shown = look(box_office, gala[who], action, **typed, mail_note="Sorry.\nYours, Emmy")
-    confirm(box_office, gala[who], action, shown, **({"is_sure": "on"} if case == "cancel event" else {}))
+    shown = look(superuser_client, gala[who], action, **typed, mail_note="Sorry.\nYours, Emmy")
+    confirm(superuser_client, gala[who], action, shown, **({"is_sure": "on"} if case == "cancel event" else {}))
     read_all()
 
     addresses = {address for _, address, _ in stored_mails()}
@@ -119,34 +119,34 @@ def test_whoever_was_named_gets_a_mail_with_the_note_and_nobody_else_does(box_of
 
 
 @pytest.mark.parametrize("case", TOLD)
-def test_nobody_is_told_if_staff_choose_so(box_office, gala, case):
+def test_nobody_is_told_if_staff_choose_so(superuser_client, gala, case):
     who, action, typed, _ = TOLD[case]
     subject, known = gala[who], Mail.objects.count()
 
-    shown = look(box_office, subject, action, **typed, tells_nobody="on")
+    shown = look(superuser_client, subject, action, **typed, tells_nobody="on")
     assert recipients(shown) == ["Nobody will be told, as you have chosen."]
-    confirm(box_office, subject, action, shown, **({"is_sure": "on"} if case == "cancel event" else {}))
+    confirm(superuser_client, subject, action, shown, **({"is_sure": "on"} if case == "cancel event" else {}))
     read_all()
 
     assert Mail.objects.count() == known
 
 
 @pytest.mark.parametrize("is_silent", [True, False])
-def test_history_says_what_was_chosen(box_office, gala, is_silent):
+def test_history_says_what_was_chosen(superuser_client, gala, is_silent):
     ada = gala["Ada"]
     typed = {"tells_nobody": "on"} if is_silent else {"mail_note": "Sorry <b>"}
-    shown = look(box_office, ada, "cancel", tickets="1", **typed)
-    confirm(box_office, ada, "cancel", shown)
+    shown = look(superuser_client, ada, "cancel", tickets="1", **typed)
+    confirm(superuser_client, ada, "cancel", shown)
 
     words = "(nobody was told)" if is_silent else "(with a note in the mail: Sorry &lt;b&gt;)"
     for page in (url_of(ada), url_of(gala["event"]), "/admin/", "/admin/bookings/ledgerentry/"):
-        content = box_office.get(page).content.decode()
+        content = superuser_client.get(page).content.decode()
         assert f"superuser gave back 1 ticket of Ada {words}" in content
         assert f"Ada booked 3 tickets {words}" not in content
 
 
-def test_note_and_silence_together_leave_the_note_out(box_office, gala):
-    shown = look(box_office, gala["Ada"], "cancel", mail_note="Sorry.", tells_nobody="on")
+def test_note_and_silence_together_leave_the_note_out(superuser_client, gala):
+    shown = look(superuser_client, gala["Ada"], "cancel", mail_note="Sorry.", tells_nobody="on")
 
     assert recipients(shown) == ["Nobody will be told, as you have chosen.", "The note is left out."]
 
@@ -158,40 +158,40 @@ def test_note_and_silence_together_leave_the_note_out(box_office, gala):
         ("bell\x07", "Control characters other than line breaks and tabs are not allowed."),
     ],
 )
-def test_note_that_cannot_be_sent_is_refused(box_office, gala, note, error):
+def test_note_that_cannot_be_sent_is_refused(superuser_client, gala, note, error):
     before = digest_of_all_tables()
 
-    shown = look(box_office, gala["Ada"], "cancel", mail_note=note)
+    shown = look(superuser_client, gala["Ada"], "cancel", mail_note=note)
 
     assert errors(shown) == {"mail_note": [error]}
     assert digest_of_all_tables() == before
 
 
-def test_other_note_is_shown_again_before_anything_is_done(box_office, gala):
-    shown = look(box_office, gala["Ada"], "cancel", mail_note="One")
+def test_other_note_is_shown_again_before_anything_is_done(superuser_client, gala):
+    shown = look(superuser_client, gala["Ada"], "cancel", mail_note="One")
     before = digest_of_all_tables()
 
-    again = confirm(box_office, gala["Ada"], "cancel", shown, mail_note="Two")
+    again = confirm(superuser_client, gala["Ada"], "cancel", shown, mail_note="Two")
 
     assert said(again)[0].startswith("Nothing was done yet.")
     after = digest_of_all_tables()
     assert {table for table in after if after[table] != before[table]} <= {"accounts_browsersession", "django_session"}
 
 
-def test_many_are_counted(box_office):
+def test_many_are_counted(superuser_client):
     event = EventFactory(total_tickets=20)
     for place in range(9):
         book(event, f"P{place}")
     book(event, "Nobody", email="")
     book(event, "Again", email="p1@example.org")
 
-    assert recipients(look(box_office, event, "cancel")) == ["9 holders will be told by mail.", WITHOUT]
+    assert recipients(look(superuser_client, event, "cancel")) == ["9 holders will be told by mail.", WITHOUT]
 
 
-def test_more_than_can_be_looked_at_are_an_upper_bound(box_office, gala, monkeypatch):
+def test_more_than_can_be_looked_at_are_an_upper_bound(superuser_client, gala, monkeypatch):
     monkeypatch.setattr(audiences, "MAX_READ", 2)
 
-    assert recipients(look(box_office, gala["event"], "cancel")) == [
+    assert recipients(look(superuser_client, gala["event"], "cancel")) == [
         "Up to 4 holders will be told by mail, each address once."
     ]
 
@@ -216,31 +216,31 @@ def test_who_may_not_see_bookings_sees_no_address(client, gala):
     assert recipients(look(client, gala["event"], "capacity", total="7")) == ["2 holders will be told by mail."]
 
 
-def test_page_of_an_event_that_tells_nobody_says_so(box_office, gala):
+def test_page_of_an_event_that_tells_nobody_says_so(superuser_client, gala):
     DeliveryPosition.objects.filter(event=gala["event"]).update(sequence=DeliveryPosition.NEVER)
 
-    assert recipients(look(box_office, gala["event"], "cancel")) == NOBODY
-    assert recipients(look(box_office, gala["Ada"], "cancel")) == NOBODY
+    assert recipients(look(superuser_client, gala["event"], "cancel")) == NOBODY
+    assert recipients(look(superuser_client, gala["Ada"], "cancel")) == NOBODY
 
 
-def test_page_says_that_mails_are_off_and_asks_for_no_note(box_office, gala, settings):
+def test_page_says_that_mails_are_off_and_asks_for_no_note(superuser_client, gala, settings):
     settings.MAIL_ENABLED = False
 
-    shown = look(box_office, gala["Ada"], "cancel")
+    shown = look(superuser_client, gala["Ada"], "cancel")
 
     assert recipients(shown) == ["Nobody will be told: this installation sends no mails."]
     assert "mail_note" not in shown.content.decode()
 
 
-def test_bookings_of_a_list_are_cancelled_with_one_note(box_office, gala):
+def test_bookings_of_a_list_are_cancelled_with_one_note(superuser_client, gala):
     other = BookingFactory(event=EventFactory(name="Other"), first_name="Ada", last_name="", email="ada@example.org")
     read_all()
     Mail.objects.all().delete()
     rows = (gala["Ada"], gala["Kurt"], other)
 
-    shown = act(box_office, "cancel_bookings", *rows, mail_note="Sorry.", stamp="")
+    shown = act(superuser_client, "cancel_bookings", *rows, mail_note="Sorry.", stamp="")
     assert recipients(shown) == [ALL, WITHOUT]
-    act(box_office, "cancel_bookings", *rows, mail_note="Sorry.", stamp=stamp_of(shown), confirm="yes")
+    act(superuser_client, "cancel_bookings", *rows, mail_note="Sorry.", stamp=stamp_of(shown), confirm="yes")
     read_all()
 
     kinds = [kinds for _, _, kinds in stored_mails()]
@@ -248,13 +248,15 @@ def test_bookings_of_a_list_are_cancelled_with_one_note(box_office, gala):
     assert all("choice" in fact for mail in Mail.objects.all() for fact in mail.facts)
 
 
-def test_events_of_a_list_are_cancelled_and_nobody_is_told(box_office, gala):
+def test_events_of_a_list_are_cancelled_and_nobody_is_told(superuser_client, gala):
     other = EventFactory(name="Other")
     read_all()
     Mail.objects.all().delete()
 
-    shown = act(box_office, "cancel_events", gala["event"], other, tells_nobody="on", stamp="")
-    act(box_office, "cancel_events", gala["event"], other, tells_nobody="on", stamp=stamp_of(shown), confirm="yes")
+    shown = act(superuser_client, "cancel_events", gala["event"], other, tells_nobody="on", stamp="")
+    act(
+        superuser_client, "cancel_events", gala["event"], other, tells_nobody="on", stamp=stamp_of(shown), confirm="yes"
+    )
     read_all()
 
     assert Event.objects.exclude(deleted_at=None).count() == 2

@@ -219,10 +219,10 @@ def test_transfer_that_changes_a_name_alone_is_no_matter_of_the_limit(manager, l
     assert moved.first_name == "Grace"
 
 
-def test_transfer_beyond_the_limit_is_refused_before_it_is_confirmed(box_office, limited):
+def test_transfer_beyond_the_limit_is_refused_before_it_is_confirmed(superuser_client, limited):
     booking = BookingFactory(event=limited, tickets=2)
 
-    shown = look(box_office, booking, "transfer", first_name="Grace", email="Grace@example.org", who="another")
+    shown = look(superuser_client, booking, "transfer", first_name="Grace", email="Grace@example.org", who="another")
 
     assert errors(shown) == {
         "__all__": [
@@ -231,8 +231,8 @@ def test_transfer_beyond_the_limit_is_refused_before_it_is_confirmed(box_office,
     }
 
 
-def test_caller_gets_no_more_than_the_limit_of_a_person(box_office, limited):
-    shown = look(box_office, limited, "book", **{**CALLER, "email": "GRACE@example.org"})
+def test_caller_gets_no_more_than_the_limit_of_a_person(superuser_client, limited):
+    shown = look(superuser_client, limited, "book", **{**CALLER, "email": "GRACE@example.org"})
 
     assert errors(shown) == {
         "tickets": [
@@ -241,51 +241,51 @@ def test_caller_gets_no_more_than_the_limit_of_a_person(box_office, limited):
     }
 
 
-def test_transfer_takes_names_as_long_as_an_accounts(box_office, event):
+def test_transfer_takes_names_as_long_as_an_accounts(superuser_client, event):
     booking = BookingFactory(event=event, user=None)
     Booking.objects.filter(pk=booking.pk).update(first_name="A" * 150, last_name="B" * 150)
 
-    shown = look(box_office, booking, "transfer", email="new@example.org", who="same")
-    confirm(box_office, booking, "transfer", shown)
+    shown = look(superuser_client, booking, "transfer", email="new@example.org", who="same")
+    confirm(superuser_client, booking, "transfer", shown)
 
     booking.refresh_from_db()
     assert (booking.first_name, booking.last_name, booking.email) == ("A" * 150, "B" * 150, "new@example.org")
 
 
-def test_transfer_refuses_names_that_no_booking_can_have(box_office, event):
+def test_transfer_refuses_names_that_no_booking_can_have(superuser_client, event):
     booking = BookingFactory(event=event, user=None)
 
-    response = look(box_office, booking, "transfer", first_name="A" * 151, last_name="B" * 151, who="same")
+    response = look(superuser_client, booking, "transfer", first_name="A" * 151, last_name="B" * 151, who="same")
 
     assert list(errors(response)) == ["first_name", "last_name"]
 
 
-def test_preview_says_that_an_account_with_the_verified_address_keeps_the_booking(box_office, event, owner, user):
+def test_preview_says_that_an_account_with_the_verified_address_keeps_the_booking(superuser_client, event, owner, user):
     User.objects.filter(pk=user.pk).update(email_verified_at=timezone.now())
     booking = BookingFactory(event=event, user=user, email=user.email)
     same_address = {"first_name": "Grace", "last_name": "Hopper", "email": user.email, "who": "another"}
     keeps = f"It leaves the account {user.username}, which still sees it by its verified mail address."
     leaves = f"It leaves the account {user.username}, which can then neither see nor cancel it."
 
-    other_address = look(box_office, booking, "transfer", **same_address | {"email": "grace@example.org"})
-    shown = look(box_office, booking, "transfer", **same_address)
-    confirm(box_office, booking, "transfer", shown)
+    other_address = look(superuser_client, booking, "transfer", **same_address | {"email": "grace@example.org"})
+    shown = look(superuser_client, booking, "transfer", **same_address)
+    confirm(superuser_client, booking, "transfer", shown)
 
     assert (leaves in lines(other_address), keeps in lines(other_address)) == (True, False)
     assert (leaves in lines(shown), keeps in lines(shown)) == (False, True)
     assert owner.get(f"/api/v1/booking/{booking.pk}").status_code == 200
 
 
-def test_preview_says_that_a_new_address_of_the_same_person_ends_links(box_office, event):
+def test_preview_says_that_a_new_address_of_the_same_person_ends_links(superuser_client, event):
     booking = BookingFactory(event=event, user=None, email="ada@example.org")
     ends, before = "Links in mails that were sent about it no longer open it.", link_of(booking)
     typed = {"first_name": "Ada", "last_name": "King", "email": "ada@example.org", "who": "same"}
 
-    renamed = look(box_office, booking, "transfer", **typed)
-    confirm(box_office, booking, "transfer", renamed)
+    renamed = look(superuser_client, booking, "transfer", **typed)
+    confirm(superuser_client, booking, "transfer", renamed)
     link_after_name = link_of(booking)
-    moved = look(box_office, booking, "transfer", **typed | {"email": "king@example.org"})
-    confirm(box_office, booking, "transfer", moved)
+    moved = look(superuser_client, booking, "transfer", **typed | {"email": "king@example.org"})
+    confirm(superuser_client, booking, "transfer", moved)
 
     assert (ends in lines(renamed), link_after_name == before) == (False, True)
     assert (ends in lines(moved), link_of(booking) == before) == (True, False)
@@ -294,12 +294,12 @@ def test_preview_says_that_a_new_address_of_the_same_person_ends_links(box_offic
 # The language
 
 
-def test_staff_correct_the_language_of_a_booking(box_office, event):
+def test_staff_correct_the_language_of_a_booking(superuser_client, event):
     booking = BookingFactory(event=event, user=None)
     same = {"first_name": booking.first_name, "last_name": booking.last_name, "email": booking.email, "who": "same"}
 
-    shown = look(box_office, booking, "transfer", **same, language="de")
-    report = confirm(box_office, booking, "transfer", shown)
+    shown = look(superuser_client, booking, "transfer", **same, language="de")
+    report = confirm(superuser_client, booking, "transfer", shown)
 
     assert "The language of its mails and tickets is German." in shown.content.decode()
     assert Booking.objects.get().language == "de"
@@ -307,19 +307,19 @@ def test_staff_correct_the_language_of_a_booking(box_office, event):
     assert "<dt>Language</dt><dd>German</dd>" in report.content.decode()
 
 
-def test_form_of_a_transfer_begins_with_the_language_that_the_booking_has(box_office, event):
+def test_form_of_a_transfer_begins_with_the_language_that_the_booking_has(superuser_client, event):
     booking = BookingFactory(event=event, user=None)
     Booking.objects.update(language="de")
 
-    page = box_office.get(f"/admin/bookings/booking/{booking.pk}/transfer/").content.decode()
+    page = superuser_client.get(f"/admin/bookings/booking/{booking.pk}/transfer/").content.decode()
 
     assert '<option value="de" selected>German</option>' in page
 
 
-def test_language_that_mails_have_not_is_refused(box_office, event):
+def test_language_that_mails_have_not_is_refused(superuser_client, event):
     booking = BookingFactory(event=event)
 
-    response = look(box_office, booking, "transfer", **{**CALLER, "who": "same"}, language="fr")
+    response = look(superuser_client, booking, "transfer", **{**CALLER, "who": "same"}, language="fr")
 
     assert list(errors(response)) == ["language"]
     assert LedgerEntry.objects.filter(kind="transferred").count() == 0

@@ -37,10 +37,10 @@ def preview_of_new(client, **typed):
     return client.post(ADD, fields_of(client.get(ADD)) | TYPED | typed)
 
 
-def test_webhook_is_added_and_its_secret_shown_once(box_office):
+def test_webhook_is_added_and_its_secret_shown_once(superuser_client):
     event = EventFactory(name="Gala")
 
-    shown = preview_of_new(box_office, event="gala", kinds=["booked", "promoted"])
+    shown = preview_of_new(superuser_client, event="gala", kinds=["booked", "promoted"])
     assert lines(shown) == [
         "Changes at “Gala” are sent to https://till.example.org/hooks.",
         "What is sent: Booked, Promoted.",
@@ -48,7 +48,7 @@ def test_webhook_is_added_and_its_secret_shown_once(box_office):
         "The next page shows the secret with which messages are signed, and only that page.",
     ]
     assert not Webhook.objects.exists()
-    response = box_office.post(ADD, fields_of(shown) | {"kinds": ["booked", "promoted"], "confirm": "yes"})
+    response = superuser_client.post(ADD, fields_of(shown) | {"kinds": ["booked", "promoted"], "confirm": "yes"})
 
     webhook = Webhook.objects.get()
     assert (webhook.name, webhook.url, webhook.event, webhook.kinds) == (
@@ -60,7 +60,7 @@ def test_webhook_is_added_and_its_secret_shown_once(box_office):
     assert response.status_code == 200
     assert "no-store" in response["Cache-Control"]
     assert re.findall(r"<pre>(whsec_[A-Za-z0-9+/]{43}=)</pre>", response.content.decode()) == [secret_of(webhook.nonce)]
-    page = box_office.get(url_of(webhook))
+    page = superuser_client.get(url_of(webhook))
     assert "whsec_" not in page.content.decode()
     assert secret_of(webhook.nonce) not in str(Webhook.objects.values())
     assert LogEntry.objects.get().change_message == "Added."
@@ -81,18 +81,18 @@ def test_webhook_is_added_and_its_secret_shown_once(box_office):
         ({"kinds": ["sold"]}, "kinds", "Select a valid choice."),
     ],
 )
-def test_wrong_webhook_is_refused(box_office, typed, field, fault):
-    refused = errors(preview_of_new(box_office, **typed))
+def test_wrong_webhook_is_refused(superuser_client, typed, field, fault):
+    refused = errors(preview_of_new(superuser_client, **typed))
 
     assert list(refused) == [field]
     assert refused[field][0].startswith(fault)
     assert not Webhook.objects.exists()
 
 
-def test_name_of_several_events_is_refused_with_their_numbers(box_office):
+def test_name_of_several_events_is_refused_with_their_numbers(superuser_client):
     first, second = (EventFactory(name=name) for name in ("Gala 100%s", "Late gala"))
 
-    assert errors(preview_of_new(box_office, event="gala")) == {
+    assert errors(preview_of_new(superuser_client, event="gala")) == {
         "event": [
             "Several events have this in their names; type the number of one: "
             f"{second.pk} (Late gala), {first.pk} (Gala 100%s)."
@@ -100,18 +100,18 @@ def test_name_of_several_events_is_refused_with_their_numbers(box_office):
     }
 
 
-def test_name_is_taken_once(box_office, webhook):
-    assert errors(preview_of_new(box_office)) == {
+def test_name_is_taken_once(superuser_client, webhook):
+    assert errors(preview_of_new(superuser_client)) == {
         "name": ["There is a webhook of this name already; choose another name."]
     }
 
 
-def test_page_shows_messages_and_what_was_answered(box_office, webhook):
+def test_page_shows_messages_and_what_was_answered(superuser_client, webhook):
     message = make_message(webhook, error="Answer 500")
     WebhookAttempt.objects.create(message=message, milliseconds=12, status=500, answer="<b>closed</b>")
 
-    page = box_office.get(url_of(webhook)).content.decode()
-    detail = box_office.get(message_url(message)).content.decode()
+    page = superuser_client.get(url_of(webhook)).content.decode()
+    detail = superuser_client.get(message_url(message)).content.decode()
 
     assert "Answer 500" in page
     assert message_url(message) in page
@@ -119,35 +119,35 @@ def test_page_shows_messages_and_what_was_answered(box_office, webhook):
     assert "12 ms" in detail
 
 
-def test_long_list_of_messages_has_pages(box_office, webhook):
+def test_long_list_of_messages_has_pages(superuser_client, webhook):
     for number in range(60):
         make_message(webhook, sequence=number + 1)
 
-    first = box_office.get(url_of(webhook))
-    older = box_office.get(f"{url_of(webhook)}?before={first.context['older'].pk}")
-    waiting = box_office.get(f"{url_of(webhook)}?state=waiting")
-    older_waiting = box_office.get(f"{url_of(webhook)}?state=waiting&before={waiting.context['older'].pk}")
+    first = superuser_client.get(url_of(webhook))
+    older = superuser_client.get(f"{url_of(webhook)}?before={first.context['older'].pk}")
+    waiting = superuser_client.get(f"{url_of(webhook)}?state=waiting")
+    older_waiting = superuser_client.get(f"{url_of(webhook)}?state=waiting&before={waiting.context['older'].pk}")
 
     for page, rest in ((first, older), (waiting, older_waiting)):
         shown = [message.sequence for response in (page, rest) for message, _ in response.context["rows"]]
         assert shown == list(range(60, 0, -1))
         assert rest.context["older"] is None
-    assert list(box_office.get(f"{url_of(webhook)}?state=sent").context["rows"]) == []
+    assert list(superuser_client.get(f"{url_of(webhook)}?state=sent").context["rows"]) == []
 
 
-def test_edit_changes_what_is_told(box_office, webhook):
-    shown = look(box_office, webhook, "edit", url="https://other.example.org/")
-    confirm(box_office, webhook, "edit", shown)
+def test_edit_changes_what_is_told(superuser_client, webhook):
+    shown = look(superuser_client, webhook, "edit", url="https://other.example.org/")
+    confirm(superuser_client, webhook, "edit", shown)
 
     webhook.refresh_from_db()
     assert webhook.url == "https://other.example.org/"
 
 
-def test_new_secret_leaves_the_former_one_for_a_while(box_office, webhook):
+def test_new_secret_leaves_the_former_one_for_a_while(superuser_client, webhook):
     former = secret_of(webhook.nonce)
-    shown = look(box_office, webhook, "rotate")
+    shown = look(superuser_client, webhook, "rotate")
 
-    response = box_office.post(url_of(webhook, "rotate"), fields_of(shown) | {"confirm": "yes"})
+    response = superuser_client.post(url_of(webhook, "rotate"), fields_of(shown) | {"confirm": "yes"})
 
     webhook.refresh_from_db()
     now = timezone.now()
@@ -156,27 +156,27 @@ def test_new_secret_leaves_the_former_one_for_a_while(box_office, webhook):
     assert secret_of(webhook.nonce) in response.content.decode()
     assert former not in response.content.decode()
     # The same page a second time makes no other secret.
-    again = box_office.post(url_of(webhook, "rotate"), fields_of(shown) | {"confirm": "yes"})
+    again = superuser_client.post(url_of(webhook, "rotate"), fields_of(shown) | {"confirm": "yes"})
     assert "whsec_" not in again.content.decode()
     assert lines(again)
 
 
-def test_new_secret_at_once_ends_the_former_one(box_office, webhook):
-    shown = look(box_office, webhook, "rotate", overlap="0")
-    box_office.post(url_of(webhook, "rotate"), fields_of(shown) | {"confirm": "yes"})
+def test_new_secret_at_once_ends_the_former_one(superuser_client, webhook):
+    shown = look(superuser_client, webhook, "rotate", overlap="0")
+    superuser_client.post(url_of(webhook, "rotate"), fields_of(shown) | {"confirm": "yes"})
 
     webhook.refresh_from_db()
     assert secrets_of(webhook, now=timezone.now()) == [secret_of(webhook.nonce)]
 
 
-def test_webhook_is_switched_off_and_on(box_office, webhook):
+def test_webhook_is_switched_off_and_on(superuser_client, webhook):
     make_message(webhook)
-    confirm(box_office, webhook, "off", box_office.get(url_of(webhook, "off")))
+    confirm(superuser_client, webhook, "off", superuser_client.get(url_of(webhook, "off")))
     webhook.refresh_from_db()
     assert webhook.state == "off"
 
-    shown = look(box_office, webhook, "on", start="now")
-    report = confirm(box_office, webhook, "on", shown)
+    shown = look(superuser_client, webhook, "on", start="now")
+    report = confirm(superuser_client, webhook, "on", shown)
 
     webhook.refresh_from_db()
     assert said(report) == ["Till is on."]
@@ -184,52 +184,52 @@ def test_webhook_is_switched_off_and_on(box_office, webhook):
     assert WebhookMessage.objects.get().state == "given_up"
 
 
-def test_test_message_waits_to_be_sent(box_office, webhook):
-    report = confirm(box_office, webhook, "ping", box_office.get(url_of(webhook, "ping")))
+def test_test_message_waits_to_be_sent(superuser_client, webhook):
+    report = confirm(superuser_client, webhook, "ping", superuser_client.get(url_of(webhook, "ping")))
 
     message = WebhookMessage.objects.get()
     assert (message.kind, message.state) == ("ping", "waiting")
     assert report.redirect_chain[-1][0] == message_url(message)
 
 
-def test_messages_are_sent_again(box_office, webhook):
+def test_messages_are_sent_again(superuser_client, webhook):
     message = make_message(webhook, state="sent", sent_at=timezone.now())
     span = {"since": "2020-01-01T00:00", "until": "2090-01-01T00:00"}
 
-    shown = look(box_office, webhook, "replay", **span)
+    shown = look(superuser_client, webhook, "replay", **span)
     assert lines(shown)[0] == "1 message of this span is sent again, in order for each booking."
-    confirm(box_office, webhook, "replay", shown)
+    confirm(superuser_client, webhook, "replay", shown)
 
     message.refresh_from_db()
     assert (message.state, message.sent_at, message.repeats) == ("waiting", None, 1)
-    refused = errors(look(box_office, webhook, "replay", **span))
+    refused = errors(look(superuser_client, webhook, "replay", **span))
     assert refused == {"since": ["No message was made in this span, or all of them wait already."]}
 
 
-def test_one_message_is_given_up_and_sent_again(box_office, webhook):
+def test_one_message_is_given_up_and_sent_again(superuser_client, webhook):
     message = make_message(webhook)
     for action, state in (("drop", "given_up"), ("again", "waiting")):
-        shown = box_office.get(message_url(message, action))
-        box_office.post(message_url(message, action), fields_of(shown) | {"confirm": "yes"})
+        shown = superuser_client.get(message_url(message, action))
+        superuser_client.post(message_url(message, action), fields_of(shown) | {"confirm": "yes"})
         message.refresh_from_db()
         assert message.state == state
 
 
-def test_message_that_is_being_sent_is_left_alone(box_office, webhook):
+def test_message_that_is_being_sent_is_left_alone(superuser_client, webhook):
     message = make_message(webhook, lease="0" * 32)
-    shown = box_office.get(message_url(message, "again"))
+    shown = superuser_client.get(message_url(message, "again"))
 
-    refused = box_office.post(message_url(message, "again"), fields_of(shown) | {"confirm": "yes"})
+    refused = superuser_client.post(message_url(message, "again"), fields_of(shown) | {"confirm": "yes"})
 
     assert errors(refused) == {"__all__": ["This message is being sent at the moment; look again in a few seconds."]}
 
 
-def test_first_page_names_webhooks_that_were_switched_off(box_office, webhook):
+def test_first_page_names_webhooks_that_were_switched_off(superuser_client, webhook):
     switch_off(webhook)
-    assert "Webhook off" not in box_office.get("/admin/").content.decode()
+    assert "Webhook off" not in superuser_client.get("/admin/").content.decode()
     Webhook.objects.update(state="failed", off_reason="One message failed for a day.")
 
-    page = box_office.get("/admin/").content.decode()
+    page = superuser_client.get("/admin/").content.decode()
 
     assert "Webhook off" in page
     assert f'<a href="{url_of(webhook)}">Till</a>: One message failed for a day.' in page

@@ -71,10 +71,10 @@ def read_letters():
         ("all", ["3 holders will be told by mail.", "1 booking has no mail address."]),
     ],
 )
-def test_preview_shows_the_count_and_the_mail(box_office, gala, addressees, told):
+def test_preview_shows_the_count_and_the_mail(superuser_client, gala, addressees, told):
     before = digest_of_all_tables()
 
-    shown = preview(box_office, gala, **TYPED | {"addressees": addressees})
+    shown = preview(superuser_client, gala, **TYPED | {"addressees": addressees})
 
     assert lines(shown) == [*told, LEAVES]
     letter = letter_shown(shown)
@@ -99,15 +99,15 @@ def test_who_may_not_see_bookings_sees_the_mail_as_to_themselves(client, gala):
 
 
 @pytest.mark.parametrize("name", ["body.txt", "body.html"])
-def test_template_that_fails_is_named_on_the_form(box_office, gala, settings, tmp_path, mail_server, name):
+def test_template_that_fails_is_named_on_the_form(superuser_client, gala, settings, tmp_path, mail_server, name):
     (tmp_path / "bookings/mail").mkdir(parents=True)
     (tmp_path / "bookings/mail" / name).write_text("{% if %}")
-    shown = preview(box_office, gala, **TYPED)
+    shown = preview(superuser_client, gala, **TYPED)
     settings.TEMPLATES = [{**django_settings.TEMPLATES[0], "DIRS": [tmp_path]}]
     before = digest_of_all_tables()
 
     for pressed in ({}, {"test": "yes"}, {"confirm": "yes"}):
-        refused = box_office.post(url_of(gala, "write"), fields_of(shown) | pressed)
+        refused = superuser_client.post(url_of(gala, "write"), fields_of(shown) | pressed)
 
         assert refused.status_code == 200
         [error] = errors(refused)["__all__"]
@@ -116,10 +116,10 @@ def test_template_that_fails_is_named_on_the_form(box_office, gala, settings, tm
     assert digest_of_all_tables() == before
 
 
-def test_confirmed_letter_is_sent_to_each_once(box_office, gala, mail_server):
-    shown = preview(box_office, gala, **TYPED)
-    done = confirm(box_office, gala, "write", shown)
-    again = confirm(box_office, gala, "write", shown)
+def test_confirmed_letter_is_sent_to_each_once(superuser_client, gala, mail_server):
+    shown = preview(superuser_client, gala, **TYPED)
+    done = confirm(superuser_client, gala, "write", shown)
+    again = confirm(superuser_client, gala, "write", shown)
     read_letters()
 
     assert said(done) == ["“Bring a coat” begins to leave within a minute or so."]
@@ -134,11 +134,11 @@ def test_confirmed_letter_is_sent_to_each_once(box_office, gala, mail_server):
     assert LogEntry.objects.filter(object_id=gala.pk, change_message__contains="Wrote to holders").count() == 1
 
 
-def test_other_letter_from_the_same_page_is_shown_before_it_is_sent_as_well(box_office, gala):
-    shown = preview(box_office, gala, **TYPED)
-    confirm(box_office, gala, "write", shown)
+def test_other_letter_from_the_same_page_is_shown_before_it_is_sent_as_well(superuser_client, gala):
+    shown = preview(superuser_client, gala, **TYPED)
+    confirm(superuser_client, gala, "write", shown)
 
-    refused = confirm(box_office, gala, "write", shown, text="Other")
+    refused = confirm(superuser_client, gala, "write", shown, text="Other")
     assert errors(refused) == {
         "__all__": [
             "This page was confirmed already, with other input. Look whether you want this as well, and confirm again."
@@ -146,18 +146,18 @@ def test_other_letter_from_the_same_page_is_shown_before_it_is_sent_as_well(box_
     }
     assert Announcement.objects.count() == 1
     url = url_of(gala, "write")
-    again = box_office.post(url, fields_of(refused))
-    box_office.post(url, fields_of(again) | {"confirm": "yes"})
+    again = superuser_client.post(url, fields_of(refused))
+    superuser_client.post(url, fields_of(again) | {"confirm": "yes"})
 
     assert [one.text for one in Announcement.objects.order_by("pk")][1:] == ["Other"]
 
 
-def test_test_mail_goes_to_its_author_alone(box_office, gala, mail_server):
+def test_test_mail_goes_to_its_author_alone(superuser_client, gala, mail_server):
     User.objects.filter(username="superuser").update(email="boss@example.org")
     url = url_of(gala, "write")
-    shown = preview(box_office, gala, **TYPED)
+    shown = preview(superuser_client, gala, **TYPED)
 
-    answer = box_office.post(url, fields_of(shown) | {"test": "yes"})
+    answer = superuser_client.post(url, fields_of(shown) | {"test": "yes"})
 
     assert said(answer) == ["A test was sent to boss@example.org. Nothing was sent to anybody else."]
     [mail] = mail_server.mails
@@ -167,31 +167,31 @@ def test_test_mail_goes_to_its_author_alone(box_office, gala, mail_server):
     assert lines(answer)
     assert not Announcement.objects.exists()
     # The preview goes on from there.
-    box_office.post(url, fields_of(answer) | {"confirm": "yes"})
+    superuser_client.post(url, fields_of(answer) | {"confirm": "yes"})
     assert Announcement.objects.count() == 1
 
 
-def test_test_mail_needs_an_address_and_a_server(box_office, gala, mail_server):
+def test_test_mail_needs_an_address_and_a_server(superuser_client, gala, mail_server):
     url = url_of(gala, "write")
-    shown = preview(box_office, gala, **TYPED)
+    shown = preview(superuser_client, gala, **TYPED)
     User.objects.filter(username="superuser").update(email="")
-    assert said(box_office.post(url, fields_of(shown) | {"test": "yes"})) == [
+    assert said(superuser_client.post(url, fields_of(shown) | {"test": "yes"})) == [
         "Your account has no mail address, so no test can be sent to you."
     ]
 
     User.objects.filter(username="superuser").update(email="boss@example.org")
     mail_server.stop()
-    [refused] = said(box_office.post(url, fields_of(shown) | {"test": "yes"}))
+    [refused] = said(superuser_client.post(url, fields_of(shown) | {"test": "yes"}))
 
     assert refused.startswith("The mail server did not take the test: ")
 
 
-def test_letter_that_is_for_nobody_is_refused(box_office):
+def test_letter_that_is_for_nobody_is_refused(superuser_client):
     event = EventFactory(name="Empty")
     book(event, "Carl", email="")
 
     for addressees in ("holders", "waiting"):
-        shown = preview(box_office, event, **TYPED | {"addressees": addressees})
+        shown = preview(superuser_client, event, **TYPED | {"addressees": addressees})
         assert errors(shown) == {
             "__all__": ["None of these bookings has a mail address, so there is nobody to write to."]
         }
@@ -215,17 +215,17 @@ def test_letter_that_is_for_nobody_is_refused(box_office):
         ),
     ],
 )
-def test_letter_that_cannot_be_sent_is_refused_at_its_field(box_office, gala, typed, error):
+def test_letter_that_cannot_be_sent_is_refused_at_its_field(superuser_client, gala, typed, error):
     before = digest_of_all_tables()
 
-    assert errors(preview(box_office, gala, **TYPED | typed)) == error
+    assert errors(preview(superuser_client, gala, **TYPED | typed)) == error
     assert digest_of_all_tables() == before
 
 
-def test_many_are_an_upper_bound(box_office, gala, monkeypatch):
+def test_many_are_an_upper_bound(superuser_client, gala, monkeypatch):
     monkeypatch.setattr(audiences, "MAX_READ", 2)
 
-    shown = preview(box_office, gala, **TYPED | {"addressees": "all"})
+    shown = preview(superuser_client, gala, **TYPED | {"addressees": "all"})
 
     assert lines(shown)[0] == "Up to 4 holders will be told by mail, each address once."
 
@@ -251,57 +251,57 @@ def test_managers_stop(client, gala, persona, status):
     assert client.get(url_of(gala, "stop")).status_code == status
 
 
-def test_page_of_an_event_that_tells_nobody_offers_no_writing(box_office, gala):
+def test_page_of_an_event_that_tells_nobody_offers_no_writing(superuser_client, gala):
     read_all()
     DeliveryPosition.objects.update(sequence=DeliveryPosition.NEVER)
 
-    assert 'href="write/"' not in box_office.get(url_of(gala)).content.decode()
-    assert said(box_office.get(url_of(gala, "write"), follow=True)) == [
+    assert 'href="write/"' not in superuser_client.get(url_of(gala)).content.decode()
+    assert said(superuser_client.get(url_of(gala, "write"), follow=True)) == [
         "Nobody is told anything of this event, so nobody can be written to."
     ]
 
 
-def test_nobody_writes_while_mails_are_off(box_office, gala, settings):
+def test_nobody_writes_while_mails_are_off(superuser_client, gala, settings):
     settings.MAIL_ENABLED = False
 
-    assert said(box_office.get(url_of(gala, "write"), follow=True)) == [
+    assert said(superuser_client.get(url_of(gala, "write"), follow=True)) == [
         "Nobody will be told: this installation sends no mails."
     ]
 
 
-def test_event_page_shows_progress_and_stops_it(box_office, gala):
-    confirm(box_office, gala, "write", preview(box_office, gala, **TYPED | {"addressees": "all"}))
-    page = box_office.get(url_of(gala)).content.decode()
+def test_event_page_shows_progress_and_stops_it(superuser_client, gala):
+    confirm(superuser_client, gala, "write", preview(superuser_client, gala, **TYPED | {"addressees": "all"}))
+    page = superuser_client.get(url_of(gala)).content.decode()
     assert "<td>not all are ready yet</td>" in page
     assert "superuser wrote to everybody who holds tickets or waits: Bring a coat" in page
     read_letters()
     mails = Mail.objects.exclude(announcement=None).order_by("pk")
     Mail.objects.filter(pk=mails[0].pk).update(state="sent", sent_at=timezone.now())
-    assert "<td>1 sent, 2 waiting</td>" in box_office.get(url_of(gala)).content.decode()
+    assert "<td>1 sent, 2 waiting</td>" in superuser_client.get(url_of(gala)).content.decode()
 
-    shown = box_office.get(url_of(gala, "stop"))
+    shown = superuser_client.get(url_of(gala, "stop"))
     assert lines(shown) == ["“Bring a coat” was sent to 1 so far. Nobody else gets it."]
-    done = confirm(box_office, gala, "stop", shown)
+    done = confirm(superuser_client, gala, "stop", shown)
 
     assert said(done) == ["Stopped: “Bring a coat”."]
-    page = box_office.get(url_of(gala)).content.decode()
+    page = superuser_client.get(url_of(gala)).content.decode()
     assert "<td>Stopped: 1 sent</td>" in page
     assert 'href="stop/"' not in page
     assert [mail.state for mail in mails.all()] == ["sent"]
-    assert said(box_office.get(url_of(gala, "stop"), follow=True)) == ["No mail to holders is on its way."]
+    assert said(superuser_client.get(url_of(gala, "stop"), follow=True)) == ["No mail to holders is on its way."]
 
 
-def test_page_counts_no_mails_of_what_has_ended(box_office, gala):
-    confirm(box_office, gala, "write", preview(box_office, gala, **TYPED | {"addressees": "all"}))
+def test_page_counts_no_mails_of_what_has_ended(superuser_client, gala):
+    confirm(superuser_client, gala, "write", preview(superuser_client, gala, **TYPED | {"addressees": "all"}))
     read_letters()
     with CaptureQueriesContext(connection) as queries:
-        assert "<td>3 waiting</td>" in box_office.get(url_of(gala)).content.decode()
+        assert "<td>3 waiting</td>" in superuser_client.get(url_of(gala)).content.decode()
     assert counts_of_mails(queries)
     Mail.objects.exclude(announcement=None).update(state="sent", sent_at=timezone.now())
     Delivery().read()
 
     with CaptureQueriesContext(connection) as queries:
-        page = box_office.get(url_of(gala)).content.decode()
+        page = superuser_client.get(url_of(gala)).content.decode()
 
     assert "<td>3 sent</td>" in page
     assert counts_of_mails(queries) == []
@@ -312,10 +312,10 @@ def counts_of_mails(queries):
     return [text for text in counts if "bookings_mail" in text]
 
 
-def test_booking_page_lists_the_letter_with_its_subject(box_office, gala):
-    confirm(box_office, gala, "write", preview(box_office, gala, **TYPED | {"subject": "Bring <b>"}))
+def test_booking_page_lists_the_letter_with_its_subject(superuser_client, gala):
+    confirm(superuser_client, gala, "write", preview(superuser_client, gala, **TYPED | {"subject": "Bring <b>"}))
     read_letters()
 
-    content = box_office.get(url_of(gala.bookings.get(first_name="Ada"))).content.decode()
+    content = superuser_client.get(url_of(gala.bookings.get(first_name="Ada"))).content.decode()
 
     assert "Written by staff: Bring &lt;b&gt;" in content

@@ -323,10 +323,10 @@ def test_key_stands_in_no_log(reader, caplog):
     assert reader.text.partition(".")[2] not in caplog.text
 
 
-def test_accounts_of_keys_are_not_among_the_users(box_office):
+def test_accounts_of_keys_are_not_among_the_users(superuser_client):
     key, _ = new_api_key("checkin")
 
-    page = box_office.get("/admin/accounts/user/")
+    page = superuser_client.get("/admin/accounts/user/")
 
     assert key.account.username not in page.content.decode()
-    assert box_office.get(f"/admin/accounts/user/{key.account_id}/change/").status_code == 302
+    assert superuser_client.get(f"/admin/accounts/user/{key.account_id}/change/").status_code == 302

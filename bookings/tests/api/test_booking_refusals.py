@@ -69,10 +69,10 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "action", "typed", "refused"), REFUSED)
-def test_input_that_cannot_be_is_refused_at_its_field_and_kept(box_office, line, name, action, typed, refused):
+def test_input_that_cannot_be_is_refused_at_its_field_and_kept(superuser_client, line, name, action, typed, refused):
     before = digest_of_all_tables()
 
-    response = look(box_office, line[name], action, **typed)
+    response = look(superuser_client, line[name], action, **typed)
 
     assert errors(response) == refused
     sent = fields_of(response)
@@ -84,7 +84,7 @@ def test_input_that_cannot_be_is_refused_at_its_field_and_kept(box_office, line,
 
 
 @pytest.mark.parametrize(("asked", "offered"), [("1", "1"), ("x", "3"), ("9" * 30, "3"), ("%C2%B2", "3")])
-def test_form_to_move_opens_with_the_place_that_was_asked_for(box_office, line, asked, offered):
-    response = box_office.get(f"{url_of(line['Kurt'], 'move')}?position={asked}")
+def test_form_to_move_opens_with_the_place_that_was_asked_for(superuser_client, line, asked, offered):
+    response = superuser_client.get(f"{url_of(line['Kurt'], 'move')}?position={asked}")
 
     assert fields_of(response)["position"] == [offered]

@@ -140,10 +140,10 @@ def test_api_answers_in_english_whatever_a_browser_asks_for(settings, method, pa
 
 
 @pytest.mark.parametrize("path", ["/admin/", "/admin/bookings/booking/", "/admin/accounts/user/add/", "/admin/nowhere"])
-def test_staff_site_is_in_english_whatever_a_browser_asks_for(box_office, path):
-    box_office.cookies["django_language"] = "de"
+def test_staff_site_is_in_english_whatever_a_browser_asks_for(superuser_client, path):
+    superuser_client.cookies["django_language"] = "de"
 
-    page = box_office.get(path, headers={"Accept-Language": "de"}).content.decode()
+    page = superuser_client.get(path, headers={"Accept-Language": "de"}).content.decode()
 
     assert 'lang="en' in page
     assert not [word for word in ("Benutzer", "Abmelden", "Startseite", "nicht gefunden") if word in page]

@@ -356,11 +356,11 @@ STAFF_LISTS = [
 
 
 @pytest.mark.parametrize("filters", STAFF_LISTS)
-def test_staff_list_of_bookings_reads_its_page(event, box_office, filters):
+def test_staff_list_of_bookings_reads_its_page(event, superuser_client, filters):
     # Positions are counted for each waiting booking.
     places = 2 * NUMBERS_A_PART // ROOM if "waitlisted" in filters else NUMBERS_A_PART // ROOM
-    for url in pages_of(box_office, "/admin/bookings/booking/" + filters.format(event=event.pk)):
-        read = rows_read(lambda url=url: box_office.get(url))
+    for url in pages_of(superuser_client, "/admin/bookings/booking/" + filters.format(event=event.pk)):
+        read = rows_read(lambda url=url: superuser_client.get(url))
 
         # It reads ids, rows with event and account, the bounds, the addresses that a search finds, and counts.
         assert read <= 51 + 3 * 51 + 2 * 202 + 2 * 64 + 8 + 6 + places, url
@@ -386,18 +386,18 @@ def fill_ledger(event):
         cursor.fetchall()
 
 
-def test_staff_list_of_the_ledger_reads_its_page(crowd, db, box_office):
+def test_staff_list_of_the_ledger_reads_its_page(crowd, db, superuser_client):
     event = Event.objects.latest("pk")
     for filters in ("", f"?event={event.pk}", "?kind=cancelled", f"?event={event.pk}&kind=cancelled"):
-        for url in pages_of(box_office, "/admin/bookings/ledgerentry/" + filters):
-            read = rows_read(lambda url=url: box_office.get(url))
+        for url in pages_of(superuser_client, "/admin/bookings/ledgerentry/" + filters):
+            read = rows_read(lambda url=url: superuser_client.get(url))
 
             # It reads positions, and entries with event, booking and actor.
             assert read <= 101 + 3 * 101 + 101 + 6, url
 
 
-def test_search_through_rows_stops_at_its_page(event, box_office):
-    read = rows_read(lambda: box_office.get("/admin/bookings/booking/?q=ada&status=completed"))
+def test_search_through_rows_stops_at_its_page(event, superuser_client):
+    read = rows_read(lambda: superuser_client.get("/admin/bookings/booking/?q=ada&status=completed"))
 
     assert read <= 500 + 51 + 3 * 51 + 51 + 64
 

@@ -44,7 +44,7 @@ def bookings():
 
 
 @pytest.fixture(params=PLACES)
-def find(request, staff, box_office):
+def find(request, staff, superuser_client):
     """Searches for a text, and returns the ids that are found in one of the two places."""
 
     def find_in_api(text):
@@ -53,7 +53,7 @@ def find(request, staff, box_office):
         return [booking["id"] for booking in response.json()["data"]]
 
     def find_on_site(text):
-        response = box_office.get("/admin/bookings/booking/", {"q": text})
+        response = superuser_client.get("/admin/bookings/booking/", {"q": text})
         if response.status_code == 302:
             return [int(response["Location"].split("/")[-2])]
         return [booking.pk for booking in response.context["cl"].result_list]
@@ -181,24 +181,24 @@ def test_search_for_many_words_is_one_condition_of_one_query(staff, bookings):
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("text", ["cafe d'ete", "CAFÉ D’ÉTÉ", "d'été, café", "nimes", "Café-d'été"])
-def test_event_is_found_by_what_a_caller_says(staff, box_office, place, text):
+def test_event_is_found_by_what_a_caller_says(staff, superuser_client, place, text):
     event = EventFactory(name="Café d'été", venue=unicodedata.normalize("NFD", "Nîmes"))
     EventFactory(name="Other")
 
     if place == "api":
         found = [row["id"] for row in staff.get("/api/v1/event", {"search": text}).json()["data"]]
     else:
-        found = [row.pk for row in box_office.get("/admin/events/event/", {"q": text}).context["cl"].result_list]
+        found = [row.pk for row in superuser_client.get("/admin/events/event/", {"q": text}).context["cl"].result_list]
 
     assert found == [event.pk]
 
 
 @pytest.mark.parametrize("text", ["{id}", "#{id}", "No. {id}."])
-def test_event_is_found_by_its_number_on_the_site(box_office, text):
+def test_event_is_found_by_its_number_on_the_site(superuser_client, text):
     event = EventFactory(name="Concert")
     EventFactory(name="Other")
 
-    listed = box_office.get("/admin/events/event/", {"q": text.format(id=event.pk)}).context["cl"]
+    listed = superuser_client.get("/admin/events/event/", {"q": text.format(id=event.pk)}).context["cl"]
 
     assert list(listed.result_list) == [event]
 
@@ -215,14 +215,16 @@ def test_changed_event_is_found_by_its_new_name_alone(staff):
     assert Event.objects.get().search_text == stored == " novy nazev hall"
 
 
-def test_filter_by_event_takes_any_spelling_of_its_name(box_office):
+def test_filter_by_event_takes_any_spelling_of_its_name(superuser_client):
     event = EventFactory(name="Café d'été", description="With Other")
     booking = BookingFactory(event=event)
     BookingFactory(event=EventFactory(name="Other"))
 
     for text in ("cafe d’ete", f"No. {event.pk}", "ÉTÉ"):
-        assert list(box_office.get("/admin/bookings/booking/", {"event": text}).context["cl"].result_list) == [booking]
-    assert booking not in box_office.get("/admin/bookings/booking/", {"event": "other"}).context["cl"].result_list
+        assert list(superuser_client.get("/admin/bookings/booking/", {"event": text}).context["cl"].result_list) == [
+            booking
+        ]
+    assert booking not in superuser_client.get("/admin/bookings/booking/", {"event": "other"}).context["cl"].result_list
 
 
 @pytest.mark.parametrize(

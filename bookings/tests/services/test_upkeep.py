@@ -70,10 +70,10 @@ def test_prune_of_yesterday_needs_none(add, now):
     assert upkeep_notices(now) == []
 
 
-def test_home_says_that_prune_is_overdue(box_office, now):
+def test_home_says_that_prune_is_overdue(superuser_client, now):
     add_counter(now - 3 * DAY)
 
-    assert "run manage.py prune daily" in box_office.get("/admin/").content.decode()
+    assert "run manage.py prune daily" in superuser_client.get("/admin/").content.decode()
 
 
 @pytest.mark.parametrize(("expired", "left"), [(DAY + SECOND, 0), (DAY - 10 * SECOND, 1)])

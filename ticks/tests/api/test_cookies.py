@@ -58,7 +58,7 @@ def test_cookies_are_secure_with_https(tmp_path, https, prefix):
 
 
 @pytest.mark.django_db
-def test_login_gives_a_new_session_of_a_working_day(box_office, django_user_model):
+def test_login_gives_a_new_session_of_a_working_day(superuser_client, django_user_model):
     staff = django_user_model.objects.get()
     staff.set_password("photograph 51")
     staff.save(update_fields=["password"])

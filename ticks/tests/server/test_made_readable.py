@@ -69,8 +69,8 @@ def test_usual_content_types_are_read(content_type):
     assert json.loads(content)["errors"] == {"password": ["This field is required."]}
 
 
-def test_session_is_read_beside_a_cookie_with_backslashes(box_office):
-    session = box_office.cookies["sessionid"].value
+def test_session_is_read_beside_a_cookie_with_backslashes(superuser_client):
+    session = superuser_client.cookies["sessionid"].value
 
     status, _ = send("GET", "/admin/", HTTP_COOKIE=f'other="\\\\ \\054"; sessionid={session}; last="\\"')
 
