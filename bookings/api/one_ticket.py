@@ -24,7 +24,6 @@ from bookings.exceptions import (
     KEY_REFUSALS,
     AlreadyBooked,
     BookingNotFound,
-    PersonLimit,
     SalesClosed,
     SalesNotOpen,
     SoldOut,
@@ -213,7 +212,7 @@ class PlainEventViewSet(OneTicketViewSet):
         success={201: PlainBookingSerializer, 200: WAITING_RESPONSE},
         errors=[
             *(*WITH_LOGIN, *WRITE, EventNotFound, UserNotFound),
-            *(AlreadyBooked, SoldOut, SalesNotOpen(SOME_TIME), SalesClosed, PersonLimit(1, 1), *KEY_REFUSALS),
+            *(AlreadyBooked, SoldOut, SalesNotOpen(SOME_TIME), SalesClosed, *KEY_REFUSALS),
         ],
         parameters=[LOCATION, *key_headers(201, 200)],
     )

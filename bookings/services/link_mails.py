@@ -21,7 +21,7 @@ from ticks.mails import SendResult, new_email, render_text, send_due_mails
 SUBJECT, TEXT, HTML = (f"bookings/mail/links_{name}" for name in ("subject.txt", "body.txt", "body.html"))
 # Whoever asked is gone by then, and can ask again.
 GIVE_UP_AFTER = timedelta(days=1)
-MAX_BOOKINGS = 50
+MAX_LINKS_IN_A_MAIL = 50
 
 
 @in_one_transaction
@@ -60,4 +60,4 @@ def compose_links(request: LinkRequest) -> EmailMultiAlternatives | None:
 def live_bookings_of(email: str) -> list[Booking]:
     """The latest live bookings of an address, the newest first."""
     of_address = with_epochs().filter(email=email, event__deleted_at=None).live().order_by("-pk")
-    return list(of_address[:MAX_BOOKINGS])
+    return list(of_address[:MAX_LINKS_IN_A_MAIL])

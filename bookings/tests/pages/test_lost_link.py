@@ -19,7 +19,7 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.delivery import Delivery
 from bookings.services.epochs import with_epochs
 from bookings.services.events import cancel_event
-from bookings.services.link_mails import MAX_BOOKINGS, compose_links
+from bookings.services.link_mails import MAX_LINKS_IN_A_MAIL, compose_links
 from bookings.services.links import link_to
 from bookings.services.transfer import Holder, transfer_booking
 from bookings.services.upkeep import has_expired, prune
@@ -116,7 +116,7 @@ def test_link_in_the_mail_opens_the_booking(client, gala):
 
 def test_large_number_of_bookings_has_the_latest(client):
     event = EventFactory(total_tickets=100)
-    made = [BookingFactory(event=event, user=None, email=ADA) for _ in range(MAX_BOOKINGS + 1)]
+    made = [BookingFactory(event=event, user=None, email=ADA) for _ in range(MAX_LINKS_IN_A_MAIL + 1)]
     ask(client)
 
     text, _ = written()
