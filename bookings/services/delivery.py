@@ -24,9 +24,9 @@ from ticks.mails import SendResult
 log = logging.getLogger("bookings.delivery")
 # Ledgers are read for this long at most before mails that wait have their turn.
 READ_SECONDS = 2
-# After each full part it rests for so many times as long as the part took, since bookings on the same machine or
-# database go first. Mails wait for a minute anyway, and to send them takes longer than to read.
-REST, LONGEST_REST_SECONDS = 3, 1
+# Bookings on the same machine or database go first. While there come more than it reads, it rests after each part of a
+# ledger and after sending, for so many times as long as that took. Mails wait for a minute anyway.
+REST, LONGEST_REST_SECONDS = 3, 3
 
 
 class Delivery:
@@ -39,6 +39,9 @@ class Delivery:
         self.is_stopping = is_stopping
         self.mail_server, self.database = Pause(), Pause()
         self.sent = self.failed = 0
+        # The news of the last look (`events_with_news`), and whether ledgers had grown since the look before.
+        self.news: dict[int, int] = {}
+        self.is_growing = False
 
     def run_once(self) -> bool:
         """Reads what is new and sends some of what is due. Returns whether there may be more to do at once.
@@ -49,8 +52,11 @@ class Delivery:
             return False
         try:
             close_old_connections()
-            has_read = self.read()
-            has_more = self.send() or has_read
+            is_behind = self.read()
+            began = time.monotonic()
+            has_more = self.send() or is_behind
+            if is_behind:
+                self.rest_since(began)
         except Exception:
             # No caller could do better than to try again.
             log.warning("The delivery was interrupted, and is tried again.", exc_info=True)
@@ -64,11 +70,13 @@ class Delivery:
         if not settings.MAIL_ENABLED:
             skip_all()
             return False
-        event_ids = events_with_news()
-        if event_ids:
+        news = events_with_news()
+        self.is_growing = not news.items() <= self.news.items()
+        self.news = news
+        if news:
             add_positions()
         until = time.monotonic() + READ_SECONDS
-        has_more = self.read_parts(read_part, event_ids, name="The ledger of event", until=until)
+        has_more = self.read_parts(read_part, list(news), name="The ledger of event", until=until)
         # They come after the ledgers, which have what happened before.
         has_more |= self.read_parts(read_announcement, unread_announcements(), name="Announcement", until=until)
         has_more |= self.read_parts(store_numbers, ended_announcements(), name="Announcement", until=until)
@@ -82,11 +90,15 @@ class Delivery:
             try:
                 if read(pk):
                     left.append(pk)
-                    time.sleep(min(REST * (time.monotonic() - began), LONGEST_REST_SECONDS))
+                    self.rest_since(began)
             except Exception:
                 # The others do not wait for this one.
                 log.warning("%s %s is read later.", name, pk, exc_info=True)
         return bool(left)
+
+    def rest_since(self, began: float) -> None:
+        if self.is_growing:
+            time.sleep(min(REST * (time.monotonic() - began), LONGEST_REST_SECONDS))
 
     def send(self) -> bool:
         """Sends some mails. Returns whether there may be more to send at once."""

@@ -71,10 +71,11 @@ class Fact(NamedTuple):
         return {"kind": self.kind, "sequence": self.sequence, **self.details}
 
 
-def events_with_news() -> list[int]:
-    """The events whose ledger goes on behind their position. One query finds them, however long the ledgers are."""
+def events_with_news() -> dict[int, int]:
+    """The events whose ledger goes on behind their position, each with the number of its last entry. One query finds
+    them, however long the ledgers are."""
     is_unread = Q(delivery_position=None) | Q(ledger_sequence__gt=F("delivery_position__sequence"))
-    return list(Event.objects.filter(is_unread).order_by("pk").values_list("pk", flat=True))
+    return dict(Event.objects.filter(is_unread).order_by("pk").values_list("pk", "ledger_sequence"))
 
 
 def add_positions() -> None:

@@ -94,7 +94,7 @@ def test_without_a_mail_server_another_database_tells_nobody_and_goes_on(deliver
     BookingFactory()
 
     assert output_of(deliver("--once", EMAIL_URL=""))[0] == 0
-    assert notifications.events_with_news() == []
+    assert notifications.events_with_news() == {}
     later = BookingFactory(email="ada@example.org")
     assert output_of(deliver("--once", **by_mail(mail_server)))[0] == 0
 

@@ -281,7 +281,7 @@ def test_upgrade_mails_nothing_of_the_past_and_all_that_comes(tmp_path, mails_on
     with database_of("fourth", tmp_path):
         call_command("migrate", verbosity=0)
 
-        assert events_with_news() == []
+        assert events_with_news() == {}
         positions = DeliveryPosition.objects.order_by("pk").values_list("pk", "sequence", "known_values__name")
         expected = Event.objects.order_by("pk").values_list("pk", "ledger_sequence", "name")
         assert list(positions) == list(expected)

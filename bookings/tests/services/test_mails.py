@@ -207,6 +207,30 @@ def test_change_that_was_undone_before_it_was_sent_is_told_to_nobody(mail_server
     assert not Mail.objects.filter(state="waiting").exists()
 
 
+def test_sales_go_first(mail_server, monkeypatch):
+    rests = []
+    monkeypatch.setattr("bookings.services.delivery.close_old_connections", lambda: None)
+    monkeypatch.setattr("bookings.services.delivery.time.sleep", rests.append)
+    monkeypatch.setattr("bookings.services.notifications.ENTRIES_A_PART", 1)
+    delivery = Delivery()
+
+    def rests_of_one_turn(*, read_seconds):
+        rests.clear()
+        monkeypatch.setattr("bookings.services.delivery.READ_SECONDS", read_seconds)
+        delivery.run_once()
+        return len(rests)
+
+    # An event and its booking are two entries, which are two full parts.
+    booking = BookingFactory()
+    assert rests_of_one_turn(read_seconds=60) == 2
+    # More came than was read, so it rests after sending.
+    BookingFactory(event=booking.event)
+    assert rests_of_one_turn(read_seconds=0) == 1
+    # Nothing came since then, though something is left to read.
+    assert rests_of_one_turn(read_seconds=0) == 0
+    assert rests_of_one_turn(read_seconds=60) == 0
+
+
 def test_pauses_double_while_the_server_is_away(mail_server, monkeypatch):
     mail_server.stop()
     BookingFactory()

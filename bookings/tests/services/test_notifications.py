@@ -147,7 +147,7 @@ def test_nothing_is_read_twice():
     read_all()
 
     assert len(stored_mails()) == 1
-    assert notifications.events_with_news() == []
+    assert notifications.events_with_news() == {}
 
 
 def test_events_without_news_cost_one_query(django_assert_num_queries):
@@ -156,7 +156,7 @@ def test_events_without_news_cost_one_query(django_assert_num_queries):
     read_all()
 
     with django_assert_num_queries(1):
-        assert notifications.events_with_news() == []
+        assert notifications.events_with_news() == {}
 
 
 def test_a_part_of_the_ledger_takes_the_same_queries_for_any_length(monkeypatch, django_assert_max_num_queries):
@@ -374,14 +374,14 @@ def test_cancelled_event_is_told_to_each_live_booking(monkeypatch, at_once, admi
     cancel_event(event.pk, actor=admin_user)
     # The entries of the last bookings are not there yet. They are not passed.
     read_all()
-    assert notifications.events_with_news() == [event.pk]
+    assert list(notifications.events_with_news()) == [event.pk]
     event_services.finish_cancellation(event.pk)
     read_all()
 
     live = [booking for booking in bookings if booking is not bookings[1]]
     assert [kinds_of(booking)[-1] for booking in live] == ["event_cancelled"] * 4
     assert kinds_of(bookings[1]) == ["waitlisted", "cancelled"]
-    assert notifications.events_with_news() == []
+    assert notifications.events_with_news() == {}
 
 
 # Positions
@@ -507,7 +507,7 @@ def test_skip_all_notifies_nobody_of_what_was_until_now():
     booking = BookingFactory()
 
     notifications.skip_all()
-    assert notifications.events_with_news() == []
+    assert notifications.events_with_news() == {}
     cancel_tickets(booking, actor=booking.user)
     read_all()
 
