@@ -13,8 +13,8 @@ class Refusal(Exception):
     retry_after: int | None = None
 
     def __init__(self, message: str | None = None, *, field: str | None = None):
-        # A lazy message is translated only when it is read: each booking begins as a refusal (`Job.result`), and a
-        # sentence that nobody reads must not take a fortieth of its time.
+        # A message may be lazy, and `str()` translates it. Each booking begins with a `Busy` as its result, and to
+        # translate a sentence that nobody reads took a fortieth of a booking's time.
         if message:
             self.message = message
         if field:

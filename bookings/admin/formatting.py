@@ -156,8 +156,9 @@ def entry_tone(entry: LedgerEntry) -> str:
 
 
 def actor_name(entry: LedgerEntry) -> str:
-    """Who did it. Without a login one can only act on a booking, by its token or by the link in its mail."""
-    return entry.actor.username if entry.actor else "the holder"
+    """Who did it. Without a login one can only act on a booking, by its token or the link in its mail. A promotion is
+    done by whoever gave tickets back."""
+    return entry.actor.username if entry.actor else "a holder"
 
 
 @register.filter

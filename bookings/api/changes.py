@@ -22,8 +22,7 @@ from bookings.services.changes import (
     end_of_feed,
 )
 from events.exceptions import EventNotFound
-from ticks.api.envelope import answer
-from ticks.api.envelope import success as enveloped_success
+from ticks.api.envelope import answer, enveloped_success
 from ticks.api.fields import IdField
 from ticks.api.schema import ID, WITH_LOGIN, AlwaysFalse, describes
 from ticks.api.views import ViewSet

@@ -26,7 +26,7 @@ from bookings.services.batches import queue, repeat_job
 from bookings.services.booking import BookingJob, BookingRequest, Receipt
 from events.exceptions import EventNotFound
 from events.models import counts_of
-from ticks.api.envelope import success
+from ticks.api.envelope import enveloped_success
 from ticks.api.errors import describe, enveloped
 from ticks.api.idempotency import idempotency_key
 from ticks.api.parsers import parse
@@ -122,7 +122,7 @@ class FastPath:
                 known = head.headers.get("if-none-match")
                 message, data, headers = status_answer(await self.poll(wanted), known=known)
                 status = 304 if data is None else 200
-            content = None if data is None else success(message, data)
+            content = None if data is None else enveloped_success(message, data)
         except Exception as error:
             if isinstance(error, SessionEnded | ApiKeyRefused) or not isinstance(error, Refusal):
                 take_back(counted)

@@ -65,8 +65,8 @@ class LostView(View):
 
 
 def ask(email: str) -> None:
-    if (
-        not settings.THROTTLE_ENABLED
-        or CountedAttempt("links-mail", email, limit=MAILS_AN_HOUR, seconds=HOUR).is_allowed
-    ):
-        request_links(email)
+    if settings.THROTTLE_ENABLED:
+        mails = CountedAttempt("links-mail", email, limit=MAILS_AN_HOUR, seconds=HOUR)
+        if not mails.is_allowed:
+            return
+    request_links(email)

@@ -28,8 +28,8 @@ from ticks.db.transactions import in_one_transaction
 from ticks.exceptions import Refusal
 from ticks.mails import error_text
 
-# For so long a request that stops an announcement deletes the mails that wait. The others are dropped one by one when
-# their turn comes.
+# A request that stops an announcement deletes waiting mails for this long at most. The others are dropped one by one
+# when their turn comes.
 DELETION_SECONDS = 5
 ROWS_A_DELETION = 1000
 TEST_SUBJECT = "Test: {}"

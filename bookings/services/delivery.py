@@ -22,11 +22,13 @@ from ticks.db.outgoing import Pause
 from ticks.mails import SendResult
 
 log = logging.getLogger("bookings.delivery")
-# Ledgers are read for this long at most before mails that wait have their turn.
+# Ledgers are read for this long at most, rests included, before mails that wait have their turn.
 READ_SECONDS = 2
-# Bookings on the same machine or database go first. While there come more than it reads, it rests after each part of a
-# ledger and after sending, for so many times as long as that took. Mails wait for a minute anyway.
-REST, LONGEST_REST_SECONDS = 3, 3
+# Bookings on the same machine or database go first. While ledgers grow, it rests after each full part of one, and after
+# sending if something is left to read: so many times as long as that took, but not longer than this.
+REST_FACTOR, LONGEST_REST_SECONDS = 3, 3
+# While it rests, it looks this often whether it is to stop.
+STEP_SECONDS = 0.1
 
 
 class Delivery:
@@ -39,8 +41,8 @@ class Delivery:
         self.is_stopping = is_stopping
         self.mail_server, self.database = Pause(), Pause()
         self.sent = self.failed = 0
-        # The news of the last look (`events_with_news`), and whether ledgers had grown since the look before.
-        self.news: dict[int, int] = {}
+        # What `events_with_news` found at the last look, and whether ledgers had grown since the look before.
+        self.news: dict[int, int] | None = None
         self.is_growing = False
 
     def run_once(self) -> bool:
@@ -71,7 +73,7 @@ class Delivery:
             skip_all()
             return False
         news = events_with_news()
-        self.is_growing = not news.items() <= self.news.items()
+        self.is_growing = self.news is not None and not news.items() <= self.news.items()
         self.news = news
         if news:
             add_positions()
@@ -97,8 +99,13 @@ class Delivery:
         return bool(left)
 
     def rest_since(self, began: float) -> None:
-        if self.is_growing:
-            time.sleep(min(REST * (time.monotonic() - began), LONGEST_REST_SECONDS))
+        """Rests because of what was begun then, unless no ledger grows. It ends early if the process is to stop."""
+        if not self.is_growing:
+            return
+        now = time.monotonic()
+        until = now + min(REST_FACTOR * (now - began), LONGEST_REST_SECONDS)
+        while time.monotonic() < until and not self.is_stopping():
+            time.sleep(STEP_SECONDS)
 
     def send(self) -> bool:
         """Sends some mails. Returns whether there may be more to send at once."""

@@ -3,7 +3,7 @@
 from rest_framework.response import Response
 
 
-def success(message: str, data=None, **beside) -> dict:
+def enveloped_success(message: str, data=None, **beside) -> dict:
     """The body of a success: `message`, `data` (left out when None), the fields beside them, `error: false`."""
     body = {"message": message}
     if data is not None:
@@ -12,7 +12,7 @@ def success(message: str, data=None, **beside) -> dict:
 
 
 def answer(message: str, data=None, *, status: int = 200, headers: dict | None = None, **beside) -> Response:
-    return Response(success(message, data, **beside), status=status, headers=headers)
+    return Response(enveloped_success(message, data, **beside), status=status, headers=headers)
 
 
 def failure(message: str, code: str, errors: dict | None = None) -> dict:

@@ -17,8 +17,7 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 
 from ticks.api import idempotency
-from ticks.api.envelope import failure
-from ticks.api.envelope import success as enveloped_success
+from ticks.api.envelope import enveloped_success, failure
 from ticks.api.errors import (
     BAD_AUTHORIZATION,
     BEARER_CHALLENGE,

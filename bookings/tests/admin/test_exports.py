@@ -193,7 +193,7 @@ def test_ledger_export_says_who_did_what(superuser_client):
         "2",
         "2",
         booking.reference,
-        "the holder",
+        "a holder",
         "8",
         "0",
     ]

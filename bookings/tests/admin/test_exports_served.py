@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import pytest
 from django.conf import settings
 
-from ticks.tests.served import TIMEOUT_SECONDS, answer_of, request
+from ticks.tests.served import TIMEOUT_SECONDS, answer_of, request, wait_until
 
 # These tests take long, and their subject is the same on SQLite.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mariadb]
@@ -148,9 +148,7 @@ def megabytes_of(worker):
 
 
 def wait_until_being_made(made):
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not list(made.glob("ticks-export-*/*")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: list(made.glob("ticks-export-*/*")))
 
 
 def test_export_is_sent_whole_and_leaves_nothing(serve_bookings, ask, cookie, tmp_path, made):

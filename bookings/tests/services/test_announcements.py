@@ -349,7 +349,7 @@ def test_mail_that_was_claimed_as_it_was_stopped_is_dropped(gala, admin_user, ma
     assert not Mail.objects.exists()
 
 
-def test_mails_that_cannot_be_taken_back_now_are_dropped_later(gala, admin_user, monkeypatch):
+def test_mails_that_cannot_be_deleted_now_are_dropped_later(gala, admin_user, monkeypatch):
     announcement = write(gala, admin_user)
     read_letters()
 

@@ -207,28 +207,69 @@ def test_change_that_was_undone_before_it_was_sent_is_told_to_nobody(mail_server
     assert not Mail.objects.filter(state="waiting").exists()
 
 
+class Clock:
+    """Stands in for the module `time`. Only sleeping takes time."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("bookings.services.delivery.time", clock)
+    return clock
+
+
+@pytest.mark.parametrize(("took", "rest"), [(0, 0), (0.5, 1.5), (10, 3)])
+def test_rest_is_three_times_as_long_as_the_work_and_three_seconds_at_most(clock, took, rest):
+    delivery, began = Delivery(), clock.now
+    delivery.is_growing = True
+    clock.sleep(took)
+
+    delivery.rest_since(began)
+
+    assert clock.now - began - took == pytest.approx(rest, abs=0.1)
+
+
+def test_process_that_is_to_stop_does_not_rest(clock):
+    delivery, began = Delivery(is_stopping=lambda: True), clock.now
+    delivery.is_growing = True
+    clock.sleep(1)
+
+    delivery.rest_since(began)
+
+    assert clock.now - began == 1
+
+
 def test_sales_go_first(mail_server, monkeypatch):
     rests = []
     monkeypatch.setattr("bookings.services.delivery.close_old_connections", lambda: None)
-    monkeypatch.setattr("bookings.services.delivery.time.sleep", rests.append)
     monkeypatch.setattr("bookings.services.notifications.ENTRIES_A_PART", 1)
     delivery = Delivery()
+    monkeypatch.setattr(delivery, "rest_since", lambda began: rests.append(delivery.is_growing))
 
     def rests_of_one_turn(*, read_seconds):
         rests.clear()
         monkeypatch.setattr("bookings.services.delivery.READ_SECONDS", read_seconds)
         delivery.run_once()
-        return len(rests)
+        return rests
 
-    # An event and its booking are two entries, which are two full parts.
+    # At its start it knows of no growth. An event and its booking are two entries, which are two full parts.
     booking = BookingFactory()
-    assert rests_of_one_turn(read_seconds=60) == 2
+    assert rests_of_one_turn(read_seconds=60) == [False, False]
     # More came than was read, so it rests after sending.
     BookingFactory(event=booking.event)
-    assert rests_of_one_turn(read_seconds=0) == 1
+    assert rests_of_one_turn(read_seconds=0) == [True]
     # Nothing came since then, though something is left to read.
-    assert rests_of_one_turn(read_seconds=0) == 0
-    assert rests_of_one_turn(read_seconds=60) == 0
+    assert rests_of_one_turn(read_seconds=0) == [False]
+    assert rests_of_one_turn(read_seconds=60) == [False]
 
 
 def test_pauses_double_while_the_server_is_away(mail_server, monkeypatch):

@@ -21,7 +21,7 @@ from django.db import connection
 
 from ticks.management.commands import serve
 from ticks.server.process import GRACE_SECONDS
-from ticks.tests.served import TIMEOUT_SECONDS, booking, dial, request
+from ticks.tests.served import TIMEOUT_SECONDS, booking, dial, request, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -226,9 +226,7 @@ def listening_sockets(port):
 def test_connections_of_a_crowd_are_dealt_out_to_all_workers(start, port):
     process = start()
     # A worker that starts a moment later misses the first of them.
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while listening_sockets(port) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: listening_sockets(port) == 2)
 
     with ExitStack() as crowd:
         for _ in range(200):

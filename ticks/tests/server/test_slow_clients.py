@@ -10,7 +10,7 @@ import pytest
 
 from ticks.server import bodies, stopping
 from ticks.server.bodies import Bodies, MissingBody
-from ticks.tests.served import TIMEOUT_SECONDS, answer_of, booking, post, request, stored_bookings
+from ticks.tests.served import answer_of, booking, post, request, stored_bookings, wait_until
 
 # These tests take long, and their subject is the same on MariaDB.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.embedded]
@@ -88,9 +88,7 @@ def test_client_that_leaves_has_booked_all_the_same(start, port, connect, tmp_pa
 
     connect(post("/api/v1/booking", BODY, len(BODY) + 1)).close()
     leaving = connect(BOOKING)
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not stored_bookings(tmp_path) - before and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: stored_bookings(tmp_path) - before)
     leaving.close()
     request(port, "GET", "/healthz")
     # Log lines are written a moment later.

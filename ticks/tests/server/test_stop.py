@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 from ticks.server.process import DRAIN_SECONDS
-from ticks.tests.served import TIMEOUT_SECONDS, answer_of, await_ready, booking, dial, post, request, stored_bookings
+from ticks.tests.served import (
+    TIMEOUT_SECONDS,
+    answer_of,
+    await_ready,
+    booking,
+    dial,
+    post,
+    request,
+    stored_bookings,
+    wait_until,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CLIENTS = 24
@@ -162,9 +172,7 @@ def test_stop_waits_for_no_silent_connection(start, port, connect):
 @pytest.mark.parametrize("seconds", [0, 0.5])
 def test_stop_while_workers_start_is_clean(start, seconds):
     process = start(is_awaited=False)
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while len(workers_of(process)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.001)
+    wait_until(lambda: len(workers_of(process)) == 2)
     time.sleep(seconds)
 
     stop_all_processes(process)
@@ -212,9 +220,7 @@ def test_killed_worker_is_replaced_and_the_other_goes_on(start, port):
     [other, victim] = workers_of(process)
     os.kill(victim, signal.SIGKILL)
 
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while len(set(workers_of(process)) - {victim}) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: len(set(workers_of(process)) - {victim}) == 2)
 
     assert other in workers_of(process)
     assert process.poll() is None
