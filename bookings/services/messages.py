@@ -34,7 +34,9 @@ MINOR_KINDS = {FactKind.EVENT_CHANGED, FactKind.CORRECTED}
 OUTRANKS = {
     FactKind.TRANSFERRED: {FactKind.REDUCED, FactKind.VOIDED},
     FactKind.BOOKED: {FactKind.VOIDED},
-    FactKind.PROMOTED: {FactKind.VOIDED},
+    FactKind.PROMOTED: {FactKind.REDUCED, FactKind.VOIDED},
+    # The body says of new codes beside it (`has_new_codes`).
+    FactKind.REDUCED: {FactKind.VOIDED},
 }
 CHANGE_LABELS = {
     "name": gettext_lazy("Name"),
@@ -79,7 +81,10 @@ class Message:
     def context(self) -> dict[str, Any]:
         """What the templates see. A former holder sees nothing of the booking as it is now."""
         booking, by = self.booking if self.is_about_booking else None, self.fact.get("by", "")
-        given_back = [fact["tickets"] for fact in self.facts if fact["kind"] == FactKind.REDUCED and fact["by"] == by]
+        reduced = [fact for fact in self.facts if fact["kind"] == FactKind.REDUCED]
+        if self.kind == FactKind.REDUCED and len({fact["by"] for fact in reduced}) > 1:
+            # The sentence for programs names nobody.
+            by = "program"
         with override(self.language):
             context = {
                 "kind": self.kind,
@@ -91,7 +96,8 @@ class Message:
                 "position": booking and booking.waitlist_position,
                 "link": booking and link_to(booking),
                 "by": by,
-                "given_back": sum(given_back),
+                "given_back": sum(fact["tickets"] for fact in reduced),
+                "has_new_codes": self.kind == FactKind.REDUCED and any(map(is_voided, self.facts)),
                 "changes": changes_of(self.facts, self.event.time_zone),
                 "notes": [self.announcement.text] if self.announcement else notes_of(self.facts),
                 "has_tickets": self.held is not None and self.held.tickets_reserved <= MAX_IN_FILE,
@@ -142,6 +148,10 @@ def former_language(mail: Mail) -> str:
         return settings.DEFAULT_LANGUAGE
     account = User.objects.filter(pk=former.account).first()
     return (account and account.language) or former.language or settings.DEFAULT_LANGUAGE
+
+
+def is_voided(fact: dict) -> bool:
+    return fact["kind"] == FactKind.VOIDED
 
 
 def main_fact(facts: list[dict]) -> dict:
