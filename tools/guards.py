@@ -282,7 +282,7 @@ GUARDS = [
     Guard(
         "an address gets few mails with links",
         "bookings/pages/lost.py",
-        "if not mails.is_allowed:",
+        "if not attempt.is_allowed:",
         "if False:",
         "bookings/tests/pages/test_lost_link.py -k three_mails",
     ),

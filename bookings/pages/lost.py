@@ -66,7 +66,7 @@ class LostView(View):
 
 def ask(email: str) -> None:
     if settings.THROTTLE_ENABLED:
-        mails = CountedAttempt("links-mail", email, limit=MAILS_AN_HOUR, seconds=HOUR)
-        if not mails.is_allowed:
+        attempt = CountedAttempt("links-mail", email, limit=MAILS_AN_HOUR, seconds=HOUR)
+        if not attempt.is_allowed:
             return
     request_links(email)

@@ -35,7 +35,7 @@ OUTRANKS = {
     FactKind.TRANSFERRED: {FactKind.REDUCED, FactKind.VOIDED},
     FactKind.BOOKED: {FactKind.VOIDED},
     FactKind.PROMOTED: {FactKind.REDUCED, FactKind.VOIDED},
-    # The body says of new codes beside it (`has_new_codes`).
+    # New codes have a sentence of their own beside it (`has_new_codes`).
     FactKind.REDUCED: {FactKind.VOIDED},
 }
 CHANGE_LABELS = {
@@ -83,8 +83,10 @@ class Message:
         booking, by = self.booking if self.is_about_booking else None, self.fact.get("by", "")
         reduced = [fact for fact in self.facts if fact["kind"] == FactKind.REDUCED]
         if self.kind == FactKind.REDUCED and len({fact["by"] for fact in reduced}) > 1:
-            # The sentence for programs names nobody.
-            by = "program"
+            by = "several"
+        # Whoever has just come to the booking has no old codes.
+        is_told_of_codes = self.kind in (FactKind.REDUCED, FactKind.VOIDED)
+        has_new_codes = is_told_of_codes and any(fact["kind"] == FactKind.VOIDED for fact in self.facts)
         with override(self.language):
             context = {
                 "kind": self.kind,
@@ -97,7 +99,7 @@ class Message:
                 "link": booking and link_to(booking),
                 "by": by,
                 "given_back": sum(fact["tickets"] for fact in reduced),
-                "has_new_codes": self.kind == FactKind.REDUCED and any(map(is_voided, self.facts)),
+                "has_new_codes": has_new_codes,
                 "changes": changes_of(self.facts, self.event.time_zone),
                 "notes": [self.announcement.text] if self.announcement else notes_of(self.facts),
                 "has_tickets": self.held is not None and self.held.tickets_reserved <= MAX_IN_FILE,
@@ -148,10 +150,6 @@ def former_language(mail: Mail) -> str:
         return settings.DEFAULT_LANGUAGE
     account = User.objects.filter(pk=former.account).first()
     return (account and account.language) or former.language or settings.DEFAULT_LANGUAGE
-
-
-def is_voided(fact: dict) -> bool:
-    return fact["kind"] == FactKind.VOIDED
 
 
 def main_fact(facts: list[dict]) -> dict:

@@ -21,7 +21,7 @@ from tools.private_mariadb import end_process
 
 POLL_SECONDS = 0.2
 CATCH_UP_SECONDS = 120
-# How many entries no position has passed, and the age in seconds of the oldest of them. One entry of each is read.
+# The number of unread entries, and the age of the oldest in seconds. It reads one entry for each event.
 BEHIND = """
 SELECT COALESCE(SUM(event.ledger_sequence - COALESCE(position.sequence, 0)), 0),
     COALESCE(MAX(TIMESTAMPDIFF(MICROSECOND, entry.created_at, UTC_TIMESTAMP(6))), 0) / 1e6
