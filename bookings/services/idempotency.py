@@ -24,6 +24,7 @@ from ticks.exceptions import Refusal
 # repetition, since it would take as long again.
 REPETITIONS = 2
 REPEAT_SECONDS = 0.8
+LOCK_PAUSE_SECONDS = 0.02
 # A replay answers these columns of an event. The column for searches is as long as all texts of the event.
 REPLAYED_COLUMNS = [field.name for field in Event._meta.concrete_fields if field.name != "search_text"]
 # `json.dumps` with these options would build an encoder for each booking.
@@ -90,19 +91,21 @@ def find_or_repeat(attempt: Callable[[], Any], unknown: OutcomeUnknown, *, since
 
     The request has a key. If it was committed, the key is there: the attempt finds it and changes nothing.
     """
-    try:
-        for _ in range(REPETITIONS):
-            if time.monotonic() - since > REPEAT_SECONDS:
-                break
-            try:
-                return attempt()
-            except OutcomeUnknown as error:
-                unknown = error
-    except (Refusal, Error):
-        # The error is only about this attempt. The first one may have been committed over another node of a cluster,
-        # and not be visible here yet.
-        raise unknown from None
-    raise unknown
+    repetitions = 0
+    while repetitions < REPETITIONS and time.monotonic() - since <= REPEAT_SECONDS:
+        try:
+            return attempt()
+        except OutcomeUnknown as error:
+            repetitions += 1
+            unknown = error
+        except KeyInFlight:
+            # The server ends the lost connection's lock of the key only when it has noticed the loss.
+            time.sleep(LOCK_PAUSE_SECONDS)
+        except (Refusal, Error):
+            # The error is only about this attempt. The first one may have been committed over another node of a
+            # cluster, and not be visible here yet.
+            break
+    raise unknown from None
 
 
 class EventReceipt(NamedTuple):

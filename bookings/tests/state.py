@@ -8,7 +8,9 @@ from django.apps import apps
 from django.db import connection, transaction
 
 from bookings.models import Booking, IdempotencyKey, InventoryCheck, LedgerEntry, LinePart, SalesHour, TicketEpoch
+from bookings.services.idempotency import digest_of, lock_keys
 from events.models import Event
+from ticks.tests.served import wait_until
 
 
 def everything():
@@ -64,3 +66,14 @@ def ledger(event, *, after=0):
             "sequence", "kind", "tickets", "available_after", "waitlisted_after", "booking_id", "actor_id"
         )
     )
+
+
+def await_unlocked(key, caller):
+    """Waits for the end of the lock of a lost connection, which the server notices a few milliseconds later."""
+    digest = digest_of(key, caller)
+
+    def is_unlocked():
+        with lock_keys([digest]) as free:
+            return digest in free
+
+    wait_until(is_unlocked)

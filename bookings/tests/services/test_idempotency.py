@@ -11,7 +11,7 @@ from bookings.models import Booking, IdempotencyKey
 from bookings.services import batches, idempotency, sql
 from bookings.services.inventory import Plan
 from bookings.tests.factories import BookingFactory, EventFactory
-from bookings.tests.state import counts, everything
+from bookings.tests.state import await_unlocked, counts, everything
 from bookings.tests.threads import TIMEOUT_SECONDS
 from bookings.tests.wire import NO_EVENT, booking_body, failure, invalid
 
@@ -350,6 +350,7 @@ def test_book_with_key_whose_commits_are_never_answered_is_unknown_and_can_be_se
     commits(LOST, LOST, LOST)
 
     unknown = book(anonymous, event, "k1")
+    await_unlocked("k1", None)
     booked = book(anonymous, event, "k1")
 
     assert (unknown.status_code, unknown.json()) == (503, UNKNOWN)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from threading import Timer
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from bookings.models import Booking, IdempotencyKey
 from bookings.services import batches, idempotency, sql
 from bookings.services.cancellation import cancel_tickets
 from bookings.tests.factories import BookingFactory, EventFactory
-from bookings.tests.state import counts, everything, ledger
+from bookings.tests.state import await_unlocked, counts, everything, ledger
 from bookings.tests.threads import run_together
 from bookings.tests.wire import booking_body, failure, invalid
 from events.models import Event
@@ -331,14 +332,30 @@ def test_commit_that_is_not_answered_is_settled_by_the_key(at, staff, commits, r
 
 
 @every_route
-def test_commits_that_are_never_answered_are_unknown_and_can_be_sent_again(at, staff, commits, route):
+def test_commits_that_are_never_answered_are_unknown_and_can_be_sent_again(at, staff, admin_user, commits, route):
     commits(LOST, LOST, LOST)
 
     unknown = send(staff, route, route.right(at))
+    await_unlocked("k1", admin_user)
     first = send(staff, route, route.right(at))
 
     assert (unknown.status_code, unknown["Retry-After"]) == (503, "2")
     assert_first(first, route)
+
+
+@every_route
+@pytest.mark.mariadb
+def test_lock_that_a_lost_connection_leaves_is_waited_for(at, staff, commits, route):
+    connection.ensure_connection()
+    lost = connection.connection
+    server_notices = Timer(0.2, lost.close)
+    lost.close = server_notices.start
+    commits(LOST)
+
+    response = send(staff, route, route.right(at))
+
+    server_notices.join()
+    assert_first(response, route)
 
 
 @every_route
