@@ -5,13 +5,13 @@ build the same statements again. A booking may take four statements under the lo
 key: `test_book_takes_four_statements_under_the_lock` and its neighbour in `bookings/tests/api/test_book.py` count
 them, and `test_batch_of_twenty_takes_as_many_statements_as_one_of_two` sees that a batch takes no more than one job."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from operator import attrgetter
 from typing import NamedTuple
 
+import msgspec
 from django.db import connection, models
 
 from bookings.commands import Claim, Entry
@@ -288,7 +288,7 @@ def insert_keys(keys: Sequence[NewKey], new_ids: Mapping[str, str], now: datetim
         for digest, fingerprint, answer, booking, nonce in some:
             booking_id = "NULL" if booking is None else new_ids.get(booking.reference, booking.id)
             rows.append(f"(%s, %s, %s, %s, {booking_id}, {stamp})")
-            values += [digest, fingerprint, json.dumps(answer), nonce]
+            values += [digest, fingerprint, msgspec.json.encode(answer).decode(), nonce]
         statements.append((insertion(IdempotencyKey, KEY_COLUMNS, rows), values))
     return statements
 

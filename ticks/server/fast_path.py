@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 
+import msgspec
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from ticks.api.headers import data_headers
-from ticks.api.renderers import to_json
 from ticks.logging import identity_of, log_request
 
 # These headers of clients and proxies change nothing, or a fast path reads them.
@@ -88,7 +88,7 @@ def whole_answer(
     head: Head, body: dict | None, *, status: int, user: int | None, headers: dict[str, str], allow: str, began: float
 ) -> Answer:
     """The complete answer; it also writes the log line. Without a body the status is 304."""
-    content = to_json(body)
+    content = b"" if body is None else msgspec.json.encode(body)
     fixed = fixed_headers(
         is_guest=user is None,
         has_body=body is not None,

@@ -5,6 +5,7 @@ from django.db import IntegrityError, OperationalError, ProgrammingError, connec
 from django.test.utils import CaptureQueriesContext
 
 from bookings.models import Booking
+from bookings.services.idempotency import lock_keys
 from bookings.tests.factories import BookingFactory
 
 pytestmark = [pytest.mark.mariadb, pytest.mark.django_db]
@@ -58,6 +59,22 @@ def test_transactions_that_follow_one_another_turn_autocommit_off_once(way):
 
     assert [name for name, _ in after] == ["Com_commit", "Com_set_option"]
     assert [int(last) - int(first) for (_, first), (_, last) in zip(before, after, strict=True)] == [1, 0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_locks_of_keys_between_transactions_leave_autocommit_off(way):
+    settings = "SHOW SESSION STATUS LIKE 'Com_set_option'"
+    with transaction.atomic():
+        [before] = connection.run_all([(settings, ())])
+
+    with lock_keys(["a" * 64]) as free, transaction.atomic():
+        connection.run_all([("SELECT 1", ())])
+    with transaction.atomic():
+        [after] = connection.run_all([(settings, ())])
+
+    assert free == {"a" * 64}
+    assert after == before
+    assert connection.run_all([("SELECT @@autocommit", ())]) == [((1,),)]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from ticks.db.mysql.schema import DatabaseSchemaEditor
 from ticks.db.outage import LOST, READ_ONLY, outage
 
 CANNOT_CONNECT = 2002
+NAMED_LOCKS = (b"SELECT GET_LOCK(", b"SELECT RELEASE_LOCK(")
 
 
 class ErrorWrapper(DatabaseErrorWrapper):
@@ -30,7 +31,7 @@ class Connection(connections.Connection):
 
     Django turns autocommit off to begin a transaction, and on again after it. Each takes a round trip. Here the change
     is sent with the next statement, and only if it is still needed: of several transactions in a row only the first
-    sends it.
+    sends it. A named lock is no part of a transaction, so one that is taken between two of them needs no change either.
 
     The driver's own `literal` finds out slowly what type a value has: for a booking's two dozen values it took longer
     than everything else that Python does while the event is locked.
@@ -42,13 +43,13 @@ class Connection(connections.Connection):
         self.wants_autocommit = on
 
     def query(self, query):
-        if self.get_autocommit() != self.wants_autocommit:
+        if self.get_autocommit() != self.wants_autocommit and not query.startswith(NAMED_LOCKS):
             super().autocommit(self.wants_autocommit)
         super().query(query)
 
     def literal(self, o):
         if isinstance(o, str):
-            return self.string_literal(o.encode(self.encoding))
+            return self.string_literal(o)
         if o is None:
             return b"NULL"
         if type(o) is int:

@@ -4,13 +4,20 @@ from unittest import mock
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from accounts import api_keys
+from bookings.exceptions import KeyInFlight, KeyReused, PersonLimit, SalesClosed, SalesNotOpen, SoldOut, TooManyTickets
 from bookings.tests.api.fast_path.requests import BOOKING, CALLERS, JSON, STATUS, Draft, deployments, series
 from bookings.tests.api.fast_path.two_ways import deployed, trace_of_django, trace_of_fast_path
 from bookings.tests.api.fast_path.world import made_world
+from events.exceptions import EventNotFound
+from ticks.api.errors import describe, enveloped
+from ticks.api.renderers import to_json
+from ticks.db.transactions import Busy, OutcomeUnknown, Unavailable, ValueRefused
+from ticks.server.fast_path import Head, whole_answer
 
 pytestmark = pytest.mark.django_db
 
@@ -293,3 +300,31 @@ def test_host_and_scheme_are_those_that_django_believes(world, deployment, schem
     draft = Draft(scheme=scheme, headers=headers)
 
     assert both_ways(world, draft, deployment=deployment) == ([taken], [status])
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        EventNotFound(),
+        TooManyTickets(5),
+        PersonLimit(5, 3),
+        SalesNotOpen(timezone.now()),
+        SalesClosed(),
+        SoldOut(),
+        KeyReused(),
+        KeyInFlight(),
+        Busy(),
+        Unavailable(),
+        OutcomeUnknown(),
+        ValueRefused(),
+    ],
+    ids=lambda refusal: refusal.code,
+)
+def test_refusal_is_sent_as_by_django(refusal):
+    """Some of their sentences are lazy, which only Django's encoder knows."""
+    body = enveloped(describe(refusal))
+    head = Head("POST", "/api/v1/booking", "127.0.0.1", "http", {}, 0, "1")
+
+    _, _, sent = whole_answer(head, body, status=409, user=None, headers={}, allow="POST", began=0)
+
+    assert sent == to_json(body)
