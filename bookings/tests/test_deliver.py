@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -20,7 +21,7 @@ from bookings.services.cancellation import cancel_tickets
 from bookings.services.delivery import Delivery
 from bookings.tests.factories import BookingFactory, EventFactory
 from bookings.tests.mail_server import by_mail
-from ticks.tests.served import TIMEOUT_SECONDS, stored_rows, wait_until
+from ticks.tests.served import TIMEOUT_SECONDS, children_of, stored_rows, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -223,7 +224,7 @@ def test_log_names_no_address_and_no_error_text(deliver, mail_server, tmp_path):
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_deliver_beside_a_server_ends_with_it(start, port, mail_server, tmp_path, is_killed):
     server = start("--prepare", "--demo", "--deliver", **by_mail(mail_server), WORKERS="1")
-    beside = children_of(server.pid, "deliver")
+    beside = [child for child in children_of(server) if b"deliver" in Path(f"/proc/{child}/cmdline").read_bytes()]
     assert len(beside) == 1
 
     server.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
@@ -237,21 +238,6 @@ def test_deliver_beside_a_server_ends_with_it(start, port, mail_server, tmp_path
     # The demo's people are made up.
     assert mail_server.mails == []
     assert len(stored_rows(tmp_path, "bookings_deliveryposition", "event_id")) == 12
-
-
-def children_of(parent, word):
-    found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdecimal():
-            continue
-        try:
-            with open(f"/proc/{entry}/stat") as stat, open(f"/proc/{entry}/cmdline") as line:
-                parent_id = int(stat.read().rpartition(")")[2].split()[1])
-                if parent_id == parent and word in line.read().split("\0"):
-                    found.append(int(entry))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found
 
 
 def is_running(pid):

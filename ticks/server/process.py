@@ -37,8 +37,12 @@ def run_server(host: str, port: int, workers: int) -> None:
     wanted = 2 * CONNECTIONS_EACH if hard == resource.RLIM_INFINITY else min(hard, 2 * CONNECTIONS_EACH)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    # Workers share the main process's memory (`ticks.server.stopping`).
+    # Workers share the main process's memory (`ticks.server.stopping`), so what it loads before they are forked is in
+    # memory once. That takes a second, so the signals are blocked by now.
     multiprocessing.set_start_method("fork")
+    from ticks.server.worker import load_application
+
+    load_application()
     server = Granian(
         "ticks.server.worker:make_worker",
         factory=True,

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import Error, close_old_connections, connections
+from django.urls import get_resolver
 
 from ticks.logging import write_in_batches
 from ticks.server import stopping
@@ -42,6 +43,20 @@ OPENING_SECONDS = 10
 GARBAGE_LOOK_EVERY = 20_000
 
 
+def load_application() -> None:
+    """Loads all that the workers need, in the main process, before they are forked."""
+    from bookings.api import fast_path  # noqa: F401
+    from bookings.services import upkeep  # noqa: F401
+
+    # This imports the views.
+    _ = get_resolver().url_patterns
+    # Objects that are loaded by now stay. Without this, Python would search all of them for garbage again and again,
+    # for 40 ms each time, and answer nobody meanwhile. Each search would also write to all of them, so that every
+    # worker would get a copy of its own.
+    gc.collect()
+    gc.freeze()
+
+
 def make_worker() -> "Worker":
     """Makes the application of a new worker process."""
     # These need Django's applications, which `ticks.server.app` has loaded by now.
@@ -49,13 +64,8 @@ def make_worker() -> "Worker":
     from bookings.services.batches import queue
     from bookings.services.upkeep import keep_up
 
-    worker = Worker(FastPath, queue(), keep_up)
-    # Objects that are loaded by now stay. Without this, Python would search all of them for garbage again and again,
-    # for 40 ms each time, and answer nobody meanwhile.
-    gc.collect()
-    gc.freeze()
     gc.set_threshold(GARBAGE_LOOK_EVERY)
-    return worker
+    return Worker(FastPath, queue(), keep_up)
 
 
 class Worker:

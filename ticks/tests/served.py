@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -147,6 +148,12 @@ def wait_until(is_so, *, seconds=TIMEOUT_SECONDS):
     while not is_so():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.005)
+
+
+def children_of(process):
+    """The processes that a server's main process has started: its workers, and what it runs beside them."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(child) for child in children.split()]
 
 
 def await_ready(process, port):

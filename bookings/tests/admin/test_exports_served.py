@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import pytest
 from django.conf import settings
 
-from ticks.tests.served import TIMEOUT_SECONDS, answer_of, request, wait_until
+from ticks.tests.served import TIMEOUT_SECONDS, answer_of, children_of, request, wait_until
 
 # These tests take long, and their subject is the same on SQLite.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mariadb]
@@ -139,10 +139,6 @@ def lines_of(tmp_path, path):
     raise AssertionError(f"nothing logged of {path}")
 
 
-def worker_of(process):
-    return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
-
-
 def megabytes_of(worker):
     return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{worker}/status").read_text())[1]) / 1024
 
@@ -221,14 +217,15 @@ def test_slow_reader_of_an_export_costs_neither_memory_nor_a_turn(serve_long_eve
     process = serve_long_events()
     session = cookie()
     answer_of(ask(f"{EVENTS}csv", session))
-    before = megabytes_of(worker_of(process))
+    [worker] = children_of(process)
+    before = megabytes_of(worker)
 
     slow = ask(f"{EVENTS}csv", session, receives=4096)
     lines = []
     while len(lines) < 2:
         lines = lines_of(tmp_path, f"{EVENTS}csv/")
     status, headers, body = answer_of(ask(f"{EVENTS}csv", session))
-    after = megabytes_of(worker_of(process))
+    after = megabytes_of(worker)
     late, _, same = answer_of(slow)
 
     assert (status, late) == (200, 200)

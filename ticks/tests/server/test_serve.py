@@ -21,9 +21,10 @@ from django.db import connection
 
 from ticks.management.commands import serve
 from ticks.server.process import GRACE_SECONDS
-from ticks.tests.served import TIMEOUT_SECONDS, booking, dial, request, wait_until
+from ticks.tests.served import TIMEOUT_SECONDS, booking, children_of, dial, request, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+MEMORY = re.compile(r"(\w+): +(\d+) kB")
 
 
 @pytest.mark.parametrize("database", ["empty"], indirect=True)
@@ -206,15 +207,21 @@ def connections_of(process, port):
         for line in Path("/proc/net/tcp").read_text().splitlines()
         if line.split()[1].endswith(local) and line.split()[3] == "01"
     }
-    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     counts = []
-    for worker in workers:
+    for worker in children_of(process):
         held = []
         for descriptor in Path(f"/proc/{worker}/fd").iterdir():
             with suppress(OSError):
                 held.append(descriptor.readlink().name)
         counts.append(sum(f"socket:[{inode}]" in held for inode in established))
     return [count for count in counts if count]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="It reads /proc.")
+def test_workers_share_what_the_main_process_has_loaded(start, port):
+    for worker in children_of(start("--prepare")):
+        kilobytes = {name: int(size) for name, size in MEMORY.findall(Path(f"/proc/{worker}/smaps_rollup").read_text())}
+        assert kilobytes["Private_Clean"] + kilobytes["Private_Dirty"] < kilobytes["Rss"] / 2
 
 
 def listening_sockets(port):

@@ -7,7 +7,6 @@ import threading
 import time
 from collections import Counter
 from http.client import HTTPException
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +16,7 @@ from ticks.tests.served import (
     answer_of,
     await_ready,
     booking,
+    children_of,
     dial,
     post,
     request,
@@ -65,11 +65,6 @@ class Client(threading.Thread):
     def drop(self):
         self.connection.close()
         self.connection = None
-
-
-def workers_of(process):
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-    return [int(child) for child in children.split()]
 
 
 def stop_main_process(process):
@@ -172,7 +167,7 @@ def test_stop_waits_for_no_silent_connection(start, port, connect):
 @pytest.mark.parametrize("seconds", [0, 0.5])
 def test_stop_while_workers_start_is_clean(start, seconds):
     process = start(is_awaited=False)
-    wait_until(lambda: len(workers_of(process)) == 2)
+    wait_until(lambda: len(children_of(process)) == 2)
     time.sleep(seconds)
 
     stop_all_processes(process)
@@ -186,7 +181,7 @@ def test_stop_while_workers_start_is_clean(start, seconds):
 @pytest.mark.parametrize("seconds", [0, 0.05])
 def test_stop_while_a_worker_is_replaced_is_clean(start, seconds):
     process = start()
-    os.kill(workers_of(process)[0], signal.SIGKILL)
+    os.kill(children_of(process)[0], signal.SIGKILL)
     time.sleep(seconds)
 
     stop_all_processes(process)
@@ -200,7 +195,7 @@ def test_stop_while_a_worker_is_replaced_is_clean(start, seconds):
 @pytest.mark.embedded
 def test_signal_to_a_worker_alone_ends_nothing(start, port, connect):
     process = start()
-    workers = workers_of(process)
+    workers = children_of(process)
     kept = connect(HEALTH)
     answer_of(kept)
 
@@ -212,17 +207,17 @@ def test_signal_to_a_worker_alone_ends_nothing(start, port, connect):
     status, headers, _ = answer_of(kept)
 
     assert (status, headers.get("connection")) == (200, None)
-    assert workers_of(process) == workers
+    assert children_of(process) == workers
 
 
 def test_killed_worker_is_replaced_and_the_other_goes_on(start, port):
     process = start()
-    [other, victim] = workers_of(process)
+    [other, victim] = children_of(process)
     os.kill(victim, signal.SIGKILL)
 
-    wait_until(lambda: len(set(workers_of(process)) - {victim}) == 2)
+    wait_until(lambda: len(set(children_of(process)) - {victim}) == 2)
 
-    assert other in workers_of(process)
+    assert other in children_of(process)
     assert process.poll() is None
     # The other may not have opened its port either, when the first was killed.
     await_ready(process, port)

@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from ticks.tests.served import TIMEOUT_SECONDS, await_ready, request
-from ticks.tests.server.test_stop import workers_of
+from ticks.tests.served import TIMEOUT_SECONDS, await_ready, children_of, request
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -16,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.mark.embedded
 def test_worker_that_stands_still_is_replaced(start, port):
     process = start(WORKERS="1", DJANGO_SETTINGS_MODULE="ticks.tests.server.hanging_settings")
-    [hung] = workers_of(process)
+    [hung] = children_of(process)
     request(port, "GET", "/")
     # The next beat is the first with the shorter time.
     time.sleep(1.5)
@@ -27,7 +26,7 @@ def test_worker_that_stands_still_is_replaced(start, port):
     took = time.monotonic() - began
     # The port is closed until the successor of the only worker has opened it.
     await_ready(process, port)
-    [successor] = workers_of(process)
+    [successor] = children_of(process)
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
 
@@ -42,10 +41,10 @@ def test_worker_that_stands_still_is_replaced(start, port):
 @pytest.mark.embedded
 def test_watchdog_leaves_a_worker_alone_that_waits(start, port):
     process = start(WORKERS="1", DJANGO_SETTINGS_MODULE="ticks.tests.server.hanging_settings")
-    workers = workers_of(process)
+    workers = children_of(process)
     request(port, "GET", "/")
 
     time.sleep(8)
 
     assert request(port, "GET", "/healthz")[0] == 200
-    assert workers_of(process) == workers
+    assert children_of(process) == workers
