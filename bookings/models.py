@@ -310,7 +310,11 @@ class LedgerEntry(models.Model):
     available_after = models.PositiveIntegerField()
     waitlisted_after = models.PositiveIntegerField(help_text="Waiting bookings.")
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="Empty: a guest."
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="Empty: a holder without a login.",
     )
     note = models.CharField(
         max_length=MAX_NOTE, blank=True, db_default="", default="", help_text="Why, or what was edited."

@@ -176,7 +176,7 @@ class LogHandler(logging.Handler):
 
     def __init__(self, filename: str):
         super().__init__()
-        self.targets = [WatchedFileHandler(filename, encoding="utf-8"), logging.StreamHandler()]
+        self.targets = [WatchedFileHandler(filename, encoding="utf-8", delay=True), logging.StreamHandler()]
         self.is_terminal = sys.stderr.isatty()
         # Each entry has a line for each target.
         self.lines: list[tuple[str, str]] = []

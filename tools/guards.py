@@ -177,6 +177,14 @@ GUARDS = [
         on_mariadb=True,
     ),
     Guard(
+        "lock that a lost connection leaves",
+        "bookings/services/idempotency.py",
+        "            time.sleep(IN_FLIGHT_PAUSE_SECONDS)\n",
+        "            break\n",
+        "bookings/tests/services/test_idempotency_keys.py -k waited_for",
+        on_mariadb=True,
+    ),
+    Guard(
         "key in flight",
         "bookings/services/idempotency.py",
         "yield {digest for digest, answer in zip(names, answers, strict=True) if answer != 0}",

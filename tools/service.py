@@ -134,7 +134,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory_mb(pid: int) -> float:
-    """The memory of a process. Of what several processes have in common each counts its share."""
+    """The memory of a process in MB. Memory that several processes share is divided among them (Pss)."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

@@ -22,7 +22,7 @@ from ticks.db.outgoing import Pause
 from ticks.mails import SendResult
 
 log = logging.getLogger("bookings.delivery")
-# Ledgers are read for this long at most, rests included, before mails that wait have their turn.
+# No part of a ledger is begun after this time, rests included; then mails that wait have their turn.
 READ_SECONDS = 2
 # Bookings on the same machine or database go first. While ledgers grow, it rests after each full part of one, and after
 # sending if something is left to read: so many times as long as that took, but not longer than this.
@@ -99,7 +99,7 @@ class Delivery:
         return bool(left)
 
     def rest_since(self, began: float) -> None:
-        """Rests because of what was begun then, unless no ledger grows. It ends early if the process is to stop."""
+        """Rests in proportion to the work since `began`, if ledgers grow. Ends early if the process is to stop."""
         if not self.is_growing:
             return
         now = time.monotonic()

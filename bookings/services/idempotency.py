@@ -24,7 +24,9 @@ from ticks.exceptions import Refusal
 # repetition, since it would take as long again.
 REPETITIONS = 2
 REPEAT_SECONDS = 0.8
-LOCK_PAUSE_SECONDS = 0.02
+# A lost connection keeps its lock of the key until the server notices the loss. Until then each attempt is refused as
+# in flight, and made again after this pause. Such an attempt is no repetition; `REPEAT_SECONDS` ends them.
+IN_FLIGHT_PAUSE_SECONDS = 0.02
 # A replay answers these columns of an event. The column for searches is as long as all texts of the event.
 REPLAYED_COLUMNS = [field.name for field in Event._meta.concrete_fields if field.name != "search_text"]
 # `json.dumps` with these options would build an encoder for each booking.
@@ -89,7 +91,8 @@ def refuse_other_request(known: sql.KnownKey, fingerprint: str) -> None:
 def find_or_repeat(attempt: Callable[[], Any], unknown: OutcomeUnknown, *, since: float) -> Any:
     """Carries out a request again whose COMMIT was not answered. `since` is when it arrived (`time.monotonic`).
 
-    The request has a key. If it was committed, the key is there: the attempt finds it and changes nothing.
+    The request has a key. If it was committed, the key is there: the attempt finds it and changes nothing. While the
+    key is locked, it waits, until `REPEAT_SECONDS` have passed. Raises `OutcomeUnknown` if the outcome stays unknown.
     """
     repetitions = 0
     while repetitions < REPETITIONS and time.monotonic() - since <= REPEAT_SECONDS:
@@ -99,13 +102,12 @@ def find_or_repeat(attempt: Callable[[], Any], unknown: OutcomeUnknown, *, since
             repetitions += 1
             unknown = error
         except KeyInFlight:
-            # The server ends the lost connection's lock of the key only when it has noticed the loss.
-            time.sleep(LOCK_PAUSE_SECONDS)
+            time.sleep(IN_FLIGHT_PAUSE_SECONDS)
         except (Refusal, Error):
             # The error is only about this attempt. The first one may have been committed over another node of a
             # cluster, and not be visible here yet.
             break
-    raise unknown from None
+    raise unknown
 
 
 class EventReceipt(NamedTuple):

@@ -69,7 +69,7 @@ def ledger(event, *, after=0):
 
 
 def await_unlocked(key, caller):
-    """Waits for the end of the lock of a lost connection, which the server notices a few milliseconds later."""
+    """Waits until the key is free. The server ends a lost connection's lock when it notices the loss."""
     digest = digest_of(key, caller)
 
     def is_unlocked():

@@ -224,7 +224,7 @@ def test_log_names_no_address_and_no_error_text(deliver, mail_server, tmp_path):
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_deliver_beside_a_server_ends_with_it(start, port, mail_server, tmp_path, is_killed):
     server = start("--prepare", "--demo", "--deliver", **by_mail(mail_server), WORKERS="1")
-    beside = [child for child in children_of(server) if b"deliver" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    beside = [child for child in children_of(server) if "deliver" in words_of(child)]
     assert len(beside) == 1
 
     server.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
@@ -238,6 +238,10 @@ def test_deliver_beside_a_server_ends_with_it(start, port, mail_server, tmp_path
     # The demo's people are made up.
     assert mail_server.mails == []
     assert len(stored_rows(tmp_path, "bookings_deliveryposition", "event_id")) == 12
+
+
+def words_of(pid):
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
 
 def is_running(pid):

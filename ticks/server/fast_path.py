@@ -88,6 +88,7 @@ def whole_answer(
     head: Head, body: dict | None, *, status: int, user: int | None, headers: dict[str, str], allow: str, began: float
 ) -> Answer:
     """The complete answer; it also writes the log line. Without a body the status is 304."""
+    # No text of these answers has U+2028 or U+2029, which Django's JSON escapes: names are checked (`ticks.text`).
     content = b"" if body is None else msgspec.json.encode(body)
     fixed = fixed_headers(
         is_guest=user is None,

@@ -37,9 +37,10 @@ def run_server(host: str, port: int, workers: int) -> None:
     wanted = 2 * CONNECTIONS_EACH if hard == resource.RLIM_INFINITY else min(hard, 2 * CONNECTIONS_EACH)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    # Workers share the main process's memory (`ticks.server.stopping`), so what it loads before they are forked is in
-    # memory once. That takes a second, so the signals are blocked by now.
+    # Workers share the stage of a stop with the main process (`ticks.server.stopping`), so they must be forked.
     multiprocessing.set_start_method("fork")
+    # What is loaded before the fork is in memory once. The import loads Django, which takes a second. A signal that
+    # comes meanwhile must wait for `stop_on_signal`, so this comes after the signals are blocked.
     from ticks.server.worker import load_application
 
     load_application()

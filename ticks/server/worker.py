@@ -1,4 +1,5 @@
 """The application that granian calls in a worker. It reads each request whole, and the fast path or Django answers it.
+The main process loads it once, before it forks the workers (`load_application`).
 
 A thread of Django holds a database connection and, while it books, an event's lock. So none may wait for a client:
 bodies are read in the event loop, and answers leave whole or as a file. Plain bookings and reads of an event's status
@@ -44,15 +45,15 @@ GARBAGE_LOOK_EVERY = 20_000
 
 
 def load_application() -> None:
-    """Loads all that the workers need, in the main process, before they are forked."""
+    """Loads the code of the workers in the main process, before they are forked."""
     from bookings.api import fast_path  # noqa: F401
     from bookings.services import upkeep  # noqa: F401
 
-    # This imports the views.
+    # The views are imported with the URLs, which Django would read at the first request.
     _ = get_resolver().url_patterns
-    # Objects that are loaded by now stay. Without this, Python would search all of them for garbage again and again,
-    # for 40 ms each time, and answer nobody meanwhile. Each search would also write to all of them, so that every
-    # worker would get a copy of its own.
+    # These objects stay. If they were not frozen, Python would search all of them for garbage again and again, for 40
+    # ms each time, and answer nobody meanwhile. Each search would also write to all of them, so that every worker would
+    # get a copy of its own.
     gc.collect()
     gc.freeze()
 

@@ -332,7 +332,9 @@ def test_commit_that_is_not_answered_is_settled_by_the_key(at, staff, commits, r
 
 
 @every_route
-def test_commits_that_are_never_answered_are_unknown_and_can_be_sent_again(at, staff, admin_user, commits, route):
+def test_commits_that_are_never_answered_are_unknown_and_can_be_sent_again(
+    at, staff, admin_user, commits, route, caplog
+):
     commits(LOST, LOST, LOST)
 
     unknown = send(staff, route, route.right(at))
@@ -340,6 +342,7 @@ def test_commits_that_are_never_answered_are_unknown_and_can_be_sent_again(at, s
     first = send(staff, route, route.right(at))
 
     assert (unknown.status_code, unknown["Retry-After"]) == (503, "2")
+    assert "Lost connection to server during query" in caplog.text
     assert_first(first, route)
 
 
@@ -347,14 +350,15 @@ def test_commits_that_are_never_answered_are_unknown_and_can_be_sent_again(at, s
 @pytest.mark.mariadb
 def test_lock_that_a_lost_connection_leaves_is_waited_for(at, staff, commits, route):
     connection.ensure_connection()
-    lost = connection.connection
-    server_notices = Timer(0.2, lost.close)
-    lost.close = server_notices.start
+    driver = connection.connection
+    # The server ends the connection, and so its lock, only after this time.
+    late_close = Timer(0.2, driver.close)
+    driver.close = late_close.start
     commits(LOST)
 
     response = send(staff, route, route.right(at))
 
-    server_notices.join()
+    late_close.join()
     assert_first(response, route)
 
 

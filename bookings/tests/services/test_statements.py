@@ -63,14 +63,14 @@ def test_transactions_that_follow_one_another_turn_autocommit_off_once(way):
 
 @pytest.mark.django_db(transaction=True)
 def test_locks_of_keys_between_transactions_leave_autocommit_off(way):
-    settings = "SHOW SESSION STATUS LIKE 'Com_set_option'"
+    changes = "SHOW SESSION STATUS LIKE 'Com_set_option'"
     with transaction.atomic():
-        [before] = connection.run_all([(settings, ())])
+        [before] = connection.run_all([(changes, ())])
 
     with lock_keys(["a" * 64]) as free, transaction.atomic():
         connection.run_all([("SELECT 1", ())])
     with transaction.atomic():
-        [after] = connection.run_all([(settings, ())])
+        [after] = connection.run_all([(changes, ())])
 
     assert free == {"a" * 64}
     assert after == before

@@ -14,7 +14,8 @@ from ticks.db.mysql.schema import DatabaseSchemaEditor
 from ticks.db.outage import LOST, READ_ONLY, outage
 
 CANNOT_CONNECT = 2002
-NAMED_LOCKS = (b"SELECT GET_LOCK(", b"SELECT RELEASE_LOCK(")
+# The statements of `call_for_each` in bookings/services/idempotency.py and of `migrate` begin with these words.
+NAMED_LOCK_STATEMENTS = (b"SELECT GET_LOCK(", b"SELECT RELEASE_LOCK(")
 
 
 class ErrorWrapper(DatabaseErrorWrapper):
@@ -31,7 +32,8 @@ class Connection(connections.Connection):
 
     Django turns autocommit off to begin a transaction, and on again after it. Each takes a round trip. Here the change
     is sent with the next statement, and only if it is still needed: of several transactions in a row only the first
-    sends it. A named lock is no part of a transaction, so one that is taken between two of them needs no change either.
+    sends it. A named lock is no part of a transaction, so a statement that only takes or releases one is sent without
+    the change.
 
     The driver's own `literal` finds out slowly what type a value has: for a booking's two dozen values it took longer
     than everything else that Python does while the event is locked.
@@ -43,7 +45,7 @@ class Connection(connections.Connection):
         self.wants_autocommit = on
 
     def query(self, query):
-        if self.get_autocommit() != self.wants_autocommit and not query.startswith(NAMED_LOCKS):
+        if self.get_autocommit() != self.wants_autocommit and not query.startswith(NAMED_LOCK_STATEMENTS):
             super().autocommit(self.wants_autocommit)
         super().query(query)
 

@@ -67,7 +67,7 @@ class Command(BaseCommand):
         # exec replaces this process, so nothing runs that would run at its end.
         logging.shutdown()
         os.environ.setdefault(*MALLOC_THRESHOLD)
-        # The server takes this process's place: signals reach it, and Django is not kept in memory twice.
+        # The server takes this process's place, so that signals reach it.
         options = [address, str(settings.PORT), str(settings.WORKERS)]
         os.execv(sys.executable, [sys.executable, "-m", "ticks.server.process", *options])  # noqa: S606
 

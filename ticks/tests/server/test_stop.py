@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from http.client import HTTPException
+from pathlib import Path
 
 import pytest
 
@@ -161,6 +162,19 @@ def test_stop_waits_for_no_silent_connection(start, port, connect):
 
     assert time.monotonic() - began < 5
     assert process.returncode == 0
+
+
+@pytest.mark.embedded
+def test_stop_while_the_main_process_loads_is_clean(start):
+    process = start(is_awaited=False)
+    wait_until(lambda: "ticks.server.process" in Path(f"/proc/{process.pid}/cmdline").read_text())
+    time.sleep(0.3)
+
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
+
+    assert process.returncode == 0
+    assert "Unexpected exit" not in said
 
 
 @pytest.mark.embedded

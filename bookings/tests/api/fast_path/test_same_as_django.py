@@ -321,7 +321,7 @@ def test_host_and_scheme_are_those_that_django_believes(world, deployment, schem
     ids=lambda refusal: refusal.code,
 )
 def test_refusal_is_sent_as_by_django(refusal):
-    """Some of their sentences are lazy, which only Django's encoder knows."""
+    """msgspec writes no lazy sentences, so they must be plain text by then."""
     body = enveloped(describe(refusal))
     head = Head("POST", "/api/v1/booking", "127.0.0.1", "http", {}, 0, "1")
 
