@@ -79,7 +79,7 @@ class TicketJob(Job):
 
 
 def run_job(job: TicketJob) -> Any:
-    """Returns the job's result or raises it; `OutcomeUnknown` for a job with a key only if the database stays away."""
+    """Returns the job's result or raises it; `OutcomeUnknown` for a job with a key only as `find_or_repeat` does."""
     try:
         return carry_out(job)
     except OutcomeUnknown as unknown:

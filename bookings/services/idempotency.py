@@ -126,7 +126,8 @@ def once(name: str, service: Callable, *asked, actor: User, key: str | None, **o
 
     `name` says what is asked for. It is stored with the key, so it must not change.
     With an idempotency `key` a repeated request gets the same events, however often it is sent. Raises `KeyReused`,
-    `KeyInFlight`, and what the service raises; `OutcomeUnknown` with a key only when the database stays away.
+    `KeyInFlight`, and what the service raises; `OutcomeUnknown` with a key only when the database, or the end of a lost
+    connection, takes longer than `REPEAT_SECONDS`.
     """
     if key is None:
         return EventReceipt(events_in(service(*asked, actor=actor, **options)))
