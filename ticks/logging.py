@@ -176,6 +176,8 @@ class LogHandler(logging.Handler):
 
     def __init__(self, filename: str):
         super().__init__()
+        # The file is opened with the first line. The main process of the server writes none, and would keep a file open
+        # that was rotated away.
         self.targets = [WatchedFileHandler(filename, encoding="utf-8", delay=True), logging.StreamHandler()]
         self.is_terminal = sys.stderr.isatty()
         # Each entry has a line for each target.

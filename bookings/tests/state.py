@@ -8,9 +8,7 @@ from django.apps import apps
 from django.db import connection, transaction
 
 from bookings.models import Booking, IdempotencyKey, InventoryCheck, LedgerEntry, LinePart, SalesHour, TicketEpoch
-from bookings.services.idempotency import digest_of, lock_keys
 from events.models import Event
-from ticks.tests.served import wait_until
 
 
 def everything():
@@ -66,14 +64,3 @@ def ledger(event, *, after=0):
             "sequence", "kind", "tickets", "available_after", "waitlisted_after", "booking_id", "actor_id"
         )
     )
-
-
-def await_unlocked(key, caller):
-    """Waits until the key is free. The server ends a lost connection's lock when it notices the loss."""
-    digest = digest_of(key, caller)
-
-    def is_unlocked():
-        with lock_keys([digest]) as free:
-            return digest in free
-
-    wait_until(is_unlocked)

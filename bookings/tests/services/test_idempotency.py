@@ -11,8 +11,8 @@ from bookings.models import Booking, IdempotencyKey
 from bookings.services import batches, idempotency, sql
 from bookings.services.inventory import Plan
 from bookings.tests.factories import BookingFactory, EventFactory
-from bookings.tests.state import await_unlocked, counts, everything
-from bookings.tests.threads import TIMEOUT_SECONDS
+from bookings.tests.state import counts, everything
+from bookings.tests.threads import TIMEOUT_SECONDS, await_unlocked
 from bookings.tests.wire import NO_EVENT, booking_body, failure, invalid
 
 pytestmark = pytest.mark.django_db

@@ -19,8 +19,8 @@ from bookings.models import Booking, IdempotencyKey
 from bookings.services import batches, idempotency, sql
 from bookings.services.cancellation import cancel_tickets
 from bookings.tests.factories import BookingFactory, EventFactory
-from bookings.tests.state import await_unlocked, counts, everything, ledger
-from bookings.tests.threads import run_together
+from bookings.tests.state import counts, everything, ledger
+from bookings.tests.threads import await_unlocked, run_together
 from bookings.tests.wire import booking_body, failure, invalid
 from events.models import Event
 

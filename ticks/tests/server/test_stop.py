@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -164,11 +165,16 @@ def test_stop_waits_for_no_silent_connection(start, port, connect):
     assert process.returncode == 0
 
 
+def is_blocked(process, number):
+    """Whether the process keeps this signal waiting. The server does so before it loads Ticks."""
+    blocked = re.search(r"SigBlk:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())[1]
+    return bool(int(blocked, 16) >> (number - 1) & 1)
+
+
 @pytest.mark.embedded
 def test_stop_while_the_main_process_loads_is_clean(start):
     process = start(is_awaited=False)
-    wait_until(lambda: "ticks.server.process" in Path(f"/proc/{process.pid}/cmdline").read_text())
-    time.sleep(0.3)
+    wait_until(lambda: is_blocked(process, signal.SIGTERM))
 
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
