@@ -56,7 +56,7 @@ part() {
     local name=$1 code=0 began=$SECONDS
     shift
     printf '\n=== %s ===\n' "$name"
-    "$@" || code=$?
+    "$@" 2>&1 | tee "$logs/$name" || code=$?
     result "$name" "$code" "$((SECONDS - began))"
 }
 
@@ -152,6 +152,8 @@ command -v chromium google-chrome >/dev/null ||
     staff'\''s site work. What to install: tools/setup.sh --browser'
 
 printf '\n'
+# The parts wrote thousands of lines, so the tests that failed are named again.
+grep -rhE '^(FAILED|ERROR) ' "$logs" || true
 printf '%s\n' "${report[@]}"
 ((${#skipped[@]} == 0)) || printf '\n*** %s ***\n' "${skipped[@]}" >&2
 exit "$status"

@@ -17,6 +17,7 @@ from accounts import tokens
 from accounts.tests.factories import UserFactory
 from bookings.api.fast_path import FastPath
 from bookings.models import Booking
+from bookings.services.batch_queue import BatchQueue
 from bookings.services.batches import queue
 from bookings.tests.factories import EventFactory
 from ticks.server.worker import Worker
@@ -34,8 +35,12 @@ class Tour:
         self.entered: dict[tuple[str, str], None] = {}
         self.translations: list[str] = []
         self.is_on = False
+        # One for each time that the queue's thread began to wait for a batch.
+        self.waits = threading.Semaphore(0)
 
     def look(self, frame, event, called) -> None:
+        if event == "call" and frame.f_code is BatchQueue.next_batch.__code__:
+            self.waits.release()
         if not self.is_on:
             return
         if event == "c_call" and called.__name__ == "commit":
@@ -93,6 +98,9 @@ async def book(tour, body, token):
     worker.queue.start()
     # The first one loads the routes and fills caches.
     await worker.__rsgi__(scope_of_booking(body, token, key="first"), Protocol(body))
+    # Its thread goes on after the answer. It must wait again, as it does before most bookings.
+    for _ in range(2):
+        assert tour.waits.acquire(timeout=10)
     protocol = Protocol(body)
     tour.is_on = True
     await worker.__rsgi__(scope_of_booking(body, token, key="tour"), protocol)
