@@ -232,7 +232,7 @@ TEMPLATES = [
 ]
 # The API and the staff's site are in this language, whatever a browser asks for: there is no LocaleMiddleware.
 LANGUAGE_CODE = "en"
-# What people get by mail or as a file is in one of these. `make texts` finds the texts that are to be translated.
+# What people get by mail or as a file is in one of these. `make translations` finds the texts to translate.
 LANGUAGES = [("en", "English"), ("de", "German")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 # They get it in this language if neither their account nor their booking has one.

@@ -1,4 +1,5 @@
-"""Removes one guard of Ticks after the other, and shows that a test fails for each.
+"""Removes one guard of Ticks after the other, and shows that a test fails for each. The guards are those of `guards.py`
+and the constraints of the models.
 
     .venv/bin/python tools/mutants.py [--only WORD] [--jobs 2]
 
@@ -17,13 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from guards import CONSTRAINTS, GUARDS, Constraint, Guard
+import django
+from django.apps import apps
+from guards import GUARDS, Guard
 from private_mariadb import private_mariadb
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +35,31 @@ LEFT_OUT = shutil.ignore_patterns(
 )
 TIMEOUT_SECONDS = 300
 FAILED = 1  # pytest's exit code: tests ran, and some failed
+WITHOUT_CONSTRAINT = """\
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("{app}", "{newest}")]
+    operations = [migrations.RemoveConstraint("{model}", "{name}")]
+"""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A constraint of the database. `path` is a migration that does not exist yet and takes the constraint away, and
+    `tests` are the files that name it."""
+
+    name: str
+    path: str
+    migration: str
+    tests: str
+    on_mariadb = True
+
+    def taken_out_of(self, source: str) -> str:
+        if not self.tests:
+            raise LookupError("no test names it")
+        return self.migration
 
 
 @dataclass(frozen=True)
@@ -52,17 +80,23 @@ class Workshop:
         self.database = stack.enter_context(private_mariadb())
 
     def try_without(self, guard: Guard | Constraint) -> Result:
-        path = self.tree / guard.path
-        whole = path.read_text()
         began = time.monotonic()
         try:
-            path.write_text(without(guard, whole))
-            is_red, summary = self.run_tests(guard)
+            with self.removed(guard):
+                is_red, summary = self.run_tests(guard)
         except LookupError as error:
             is_red, summary = False, str(error)
-        finally:
-            path.write_text(whole)
         return Result(guard, is_red, summary, time.monotonic() - began)
+
+    @contextmanager
+    def removed(self, guard: Guard | Constraint) -> Iterator[None]:
+        path = self.tree / guard.path
+        source = path.read_text() if path.exists() else ""
+        path.write_text(guard.taken_out_of(source))
+        try:
+            yield
+        finally:
+            path.write_text(source) if source else path.unlink()
 
     def run_tests(self, guard: Guard | Constraint) -> tuple[bool, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("DB_", "DATABASE_"))}
@@ -71,7 +105,7 @@ class Workshop:
             "SECRET_KEY": secrets.token_hex(32),
             "JWT_SECRET": secrets.token_hex(32),
         }
-        if getattr(guard, "on_mariadb", True):
+        if guard.on_mariadb:
             environment["DATABASE_URL"] = self.database.url
         tests = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *shlex.split(guard.tests)],
@@ -95,35 +129,26 @@ class Workshop:
         return False, f"not missed (exit code {tests.returncode}): {' '.join(output.strip().splitlines()[-1:])}"
 
 
-def without(guard: Guard | Constraint, source: str) -> str:
-    if isinstance(guard, Constraint):
-        return without_constraint(guard.name, source)
-    if source.count(guard.old) != 1:
-        raise LookupError(f"stands {source.count(guard.old)} times in {guard.path}; mend tools/guards.py")
-    return source.replace(guard.old, guard.new)
-
-
-def without_constraint(name: str, source: str) -> str:
-    """The migration without the constraint of that name: in a list of options, or an operation of its own."""
-    # An operation that removes the constraint before it is made again names it as well.
-    named = [match.start() for match in re.finditer(rf"name='{name}'", source)]
-    if not named:
-        raise LookupError(f"{name} stands in no migration that tools/guards.py names")
-    starts = [match.start() for match in re.finditer(r"migrations\.AddConstraint\(|models\.\w+Constraint\(", source)]
-    for start in starts:
-        end = closing(source, source.index("(", start)) + 1
-        if any(start < at < end for at in named):
-            return source[:start] + source[end:].lstrip(",").lstrip(" ")
-    raise LookupError(f"{name} has no operation that makes it")
-
-
-def closing(source: str, opening: int) -> int:
-    depth = 0
-    for position in range(opening, len(source)):
-        depth += {"(": 1, ")": -1}.get(source[position], 0)
-        if depth == 0:
-            return position
-    raise LookupError("a bracket is not closed")
+def find_constraints() -> list[Constraint]:
+    """Every constraint of our models."""
+    for name in ("DATABASE_URL", *(name for name in os.environ if name.startswith("DB_"))):
+        os.environ.pop(name, None)
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "ticks.settings", "TICKS_ENV_FILE": ""}
+    sys.path.insert(0, str(ROOT))
+    django.setup()
+    tests = {path.relative_to(ROOT): path.read_text() for path in sorted(ROOT.glob("*/tests/**/test_*.py"))}
+    found = []
+    for model in apps.get_models():
+        app = model._meta.app_label
+        for constraint in model._meta.constraints:
+            newest = max(path.stem for path in ROOT.glob(f"{app}/migrations/0*.py"))
+            migration = WITHOUT_CONSTRAINT.format(
+                app=app, newest=newest, model=model._meta.model_name, name=constraint.name
+            )
+            named = [str(path) for path, text in tests.items() if re.search(rf"\b{constraint.name}\b", text)]
+            path = f"{app}/migrations/9999_without_constraint.py"
+            found.append(Constraint(constraint.name, path, migration, " ".join(named)))
+    return found
 
 
 def try_all(guards: Sequence[Guard | Constraint], *, jobs: int) -> list[Result]:
@@ -156,7 +181,7 @@ def main() -> int:
     parser.add_argument("--only", metavar="WORD", default="", help="only guards whose name contains it")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
-    guards = [guard for guard in [*GUARDS, *CONSTRAINTS] if arguments.only in guard.name]
+    guards = [guard for guard in [*GUARDS, *find_constraints()] if arguments.only in guard.name]
     results = try_all(guards, jobs=arguments.jobs)
     missed = sum(result.is_red for result in results)
     print(f"\n{missed} of {len(results)} guards are missed by a test when they are gone.")

@@ -223,5 +223,5 @@ def test_mail_goes_with_its_account(account):
 def test_sent_mail_has_a_time_and_no_other(account, fields):
     mail = mail_of(Kind.RESET, account)
 
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with pytest.raises(IntegrityError, match="accountmail_sent_has_time"), transaction.atomic():
         AccountMail.objects.filter(pk=mail.pk).update(**fields)

@@ -36,6 +36,7 @@ def counts():
 def test_attempt_beyond_the_limit_is_not_allowed():
     assert [attempt().is_allowed for _ in range(3)] == [True, True, False]
 
+    # The constraint one_counter_a_window lets each attempt find the counter of the others.
     counter = AttemptCounter.objects.get()
     assert (counter.key, counter.count) == (attempt_key("purpose", "subject"), 3)
     assert counter.expires_at == NOON + timedelta(seconds=60)
