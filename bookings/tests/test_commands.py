@@ -12,7 +12,7 @@ from bookings.services import upkeep
 from bookings.services.booking import BookingRequest, book_tickets
 from bookings.services.events import close_event
 from bookings.services.verification import verify_events
-from bookings.tests.factories import EventFactory
+from bookings.tests.factories import BookingFactory, EventFactory
 from events.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -91,8 +91,7 @@ def test_prune_keeps_keys_as_long_as_the_setting_says(settings):
 def test_prune_says_which_cancellation_it_could_not_finish(monkeypatch, admin_user):
     monkeypatch.setattr("bookings.services.events.BOOKINGS_A_PART", 1)
     event = EventFactory(total_tickets=9)
-    for _ in range(3):
-        book_tickets(BookingRequest(event.pk, 1, "Ada", "Lovelace", "ada@example.org"))
+    BookingFactory.create_batch(3, event=event)
     close_event(event.pk, actor=admin_user)
 
     def fail(event_id, **options):

@@ -1,6 +1,7 @@
 """The real server, started as `make run` starts it, on a database of its own: the suite's kind of database."""
 
 import http.client
+import itertools
 import json
 import os
 import re
@@ -27,6 +28,7 @@ OF_MIGRATIONS = (
     "auth_group_permissions",
 )
 TIMEOUT_SECONDS = 30
+PEOPLE = itertools.count(1)
 
 
 @pytest.fixture
@@ -184,7 +186,9 @@ def request(port, method, path, body=None):
 
 
 def booking(tickets):
-    return {"eventId": 1, "firstName": "A", "lastName": "B", "email": "a@example.org", "ticketsReserved": tickets}
+    """Each call is another person's."""
+    email = f"a{next(PEOPLE)}@example.org"
+    return {"eventId": 1, "firstName": "A", "lastName": "B", "email": email, "ticketsReserved": tickets}
 
 
 def dial(port):

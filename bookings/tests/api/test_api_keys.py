@@ -108,10 +108,12 @@ def keyed(client, event, key="k1", **fields):
 def test_idempotency_keys_are_the_api_keys_own(anonymous, owner):
     event = EventFactory(total_tickets=50)
     one, other = client_with_key("bookings:write"), client_with_key("bookings:write")
+    ada, grace = "ada@example.org", "grace@example.org"
+    people = {one: ada, other: ada, anonymous: grace, owner: grace}
 
-    first = [keyed(client, event) for client in (one, other, anonymous, owner)]
-    again = [keyed(client, event) for client in (one, other, anonymous, owner)]
-    reused = keyed(one, event, ticketsReserved=1)
+    first = [keyed(client, event, email=email) for client, email in people.items()]
+    again = [keyed(client, event, email=email) for client, email in people.items()]
+    reused = keyed(one, event, email=ada, ticketsReserved=1)
 
     assert [response.status_code for response in first + again] == [201] * 8
     assert len({response.json()["data"]["id"] for response in first}) == 4

@@ -124,7 +124,8 @@ def test_ended_login_does_not_count_against_the_account(owner, user, booking, se
     assert not MOVING_WINDOWS["user"].callers.get(str(user.pk))
 
 
-def test_ended_login_is_told_so_by_a_throttle_that_is_full(owner, user, booking, settings, monkeypatch):
+def test_ended_login_is_told_so_by_a_throttle_that_is_full(owner, user, settings, monkeypatch):
+    booking = BookingFactory()
     settings.THROTTLE_ENABLED = True
     monkeypatch.setitem(in_force.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "user", "2/min")
     statuses = [book(owner, booking).status_code for _ in range(3)]

@@ -6,6 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.db import OperationalError, connection
 
+from accounts.tests.factories import UserFactory
 from bookings.services import events as event_service
 from bookings.services.cancellation import cancel_tickets
 from bookings.services.checks import quick_findings
@@ -30,11 +31,15 @@ def _parts_of_two(monkeypatch):
 
 @pytest.fixture
 def event(user):
-    """Five tickets: five bookings hold one each, two wait for three each. One that had held a ticket was cancelled."""
+    """Five tickets: five bookings hold one each, two wait for three each. One that had held a ticket was cancelled.
+
+    The user has the third that holds one, and the last that waits.
+    """
     event = EventFactory(total_tickets=5)
     cancel_tickets(BookingFactory(event=event))
-    for tickets in (1, 1, 1, 1, 1, 3, 3):
-        BookingFactory(event=event, tickets=tickets, user=user)
+    owners = [*UserFactory.create_batch(2), user, *UserFactory.create_batch(3), user]
+    for owner, tickets in zip(owners, (1, 1, 1, 1, 1, 3, 3), strict=True):
+        BookingFactory(event=event, tickets=tickets, user=owner)
     return event
 
 

@@ -28,7 +28,6 @@ from ticks.tests.served import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CLIENTS = 24
-BOOKING = post("/api/v1/booking", json.dumps(booking(1)).encode())
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 READY = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LATE = post("/api/v1/booking", b"{", length=100)
@@ -52,7 +51,7 @@ class Client(threading.Thread):
                 self.counts["broken"] += 1
                 continue
             try:
-                self.connection.sendall(BOOKING)
+                self.connection.sendall(post("/api/v1/booking", json.dumps(booking(1)).encode()))
                 status, headers, body = answer_of(self.connection)
             except (OSError, HTTPException):
                 self.counts["broken"] += 1

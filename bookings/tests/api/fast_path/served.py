@@ -21,6 +21,11 @@ def wanted(event, **changes):
     return {**booking(1), "eventId": event, **changes}
 
 
+def order(event) -> bytes:
+    """A booking of one ticket; each call is another person's."""
+    return bytes_for("POST", BOOKING, wanted(event))
+
+
 def exchange(client, sent: bytes) -> bytes:
     """The bytes of the next answer on the connection."""
     client.sendall(sent)

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from bookings.tests.api.fast_path.served import BOOKING, HOT, OTHER, bytes_for, exchange, read_json, wanted
+from bookings.tests.api.fast_path.served import BOOKING, HOT, OTHER, bytes_for, exchange, order, read_json, wanted
 from ticks.load import read_answer
 from ticks.tests.served import TIMEOUT_SECONDS, request, stored_bookings
 
@@ -16,6 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # An event of the demo that nobody books here.
 UNTOUCHED = 5
 LOGIN = {"username": "rosalind", "password": "photograph 51"}
+ADA = "ada@example.org"
 DRAWN = re.compile(
     rb'(?<="id":)\d+|(?<="reference":")[^"]+|(?<=At":")[^"]+|(?<="bookingToken":")[^"]+|(?<=date: )[^\r]+'
     rb"|(?<=content-length: )\d+|(?<=location: /api/v1/booking/)\d+",
@@ -53,22 +54,22 @@ def conversation(port, key):
     user = {"Authorization": f"Bearer {json.loads(content)['data']['token']}", "X-Request-ID": "mine"}
     status = f"{BOOKING}/status/{UNTOUCHED}"
     etag = f'"{read_json(port, status)["availableTickets"]}-0"'
-    first = bytes_for("POST", BOOKING, wanted(HOT), **user, Idempotency_Key=key)
+    first = bytes_for("POST", BOOKING, wanted(HOT, email=ADA), **user, Idempotency_Key=key)
     sent = [
         bytes_for("GET", status, X_Request_ID="mine"),
         bytes_for("GET", status, **user),
         bytes_for("GET", status, X_Request_ID="mine", If_None_Match=etag),
         bytes_for("GET", f"{BOOKING}/status/999999", X_Request_ID="mine"),
-        bytes_for("POST", BOOKING, wanted(HOT), X_Request_ID="mine"),
+        bytes_for("POST", BOOKING, wanted(HOT, email=ADA), X_Request_ID="mine"),
         first,
         first,
-        bytes_for("POST", BOOKING, wanted(OTHER), **user, Idempotency_Key=key),
-        bytes_for("POST", BOOKING, wanted(999_999), X_Request_ID="mine"),
+        bytes_for("POST", BOOKING, wanted(OTHER, email=ADA), **user, Idempotency_Key=key),
+        bytes_for("POST", BOOKING, wanted(999_999, email=ADA), X_Request_ID="mine"),
         # These reach Django with a body that the fast path has read.
-        bytes_for("POST", BOOKING, wanted(HOT, ticketsReserved=0), X_Request_ID="mine"),
-        bytes_for("POST", BOOKING, wanted(HOT, more=1), X_Request_ID="mine"),
+        bytes_for("POST", BOOKING, wanted(HOT, email=ADA, ticketsReserved=0), X_Request_ID="mine"),
+        bytes_for("POST", BOOKING, wanted(HOT, email=ADA, more=1), X_Request_ID="mine"),
         first.replace(b'": 1}', b'":1,}'),
-        bytes_for("POST", BOOKING, wanted(HOT), X_Request_ID="mine", Authorization="Bearer x"),
+        bytes_for("POST", BOOKING, wanted(HOT, email=ADA), X_Request_ID="mine", Authorization="Bearer x"),
     ]
     with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS) as client:
         return [exchange(client, one) for one in sent]
@@ -125,14 +126,13 @@ def test_one_connection_serves_many_and_who_hangs_up_hurts_nobody(start, port, c
     start(GROUP_BOOKING="on", FAST_PATH="on", THROTTLE_ENABLED="off")
     before = stored_bookings(tmp_path)
     left = read_json(port, f"{BOOKING}/status/{HOT}")["availableTickets"]
-    whole = bytes_for("POST", BOOKING, wanted(HOT))
     for _ in range(20):
-        connect(whole[:-10]).close()
-        connect(whole).close()
+        connect(order(HOT)[:-10]).close()
+        connect(order(HOT)).close()
 
     client = connect()
     status = bytes_for("GET", f"{BOOKING}/status/{HOT}")
-    answers = [read_answer(exchange(client, sent)) for _ in range(50) for sent in (whole, status)]
+    answers = [read_answer(exchange(client, sent)) for _ in range(50) for sent in (order(HOT), status)]
 
     assert [(answer[0], answer[3]) for answer in answers] == [(201, True), (200, True)] * 50
     booked = len(stored_bookings(tmp_path) - before)

@@ -228,7 +228,11 @@ def test_key_that_may_not_or_is_not_known_is_left_to_django(world, name, event, 
 
 
 def test_keys_of_two_programs_are_two(world):
-    drafts = [Draft(authorization=name, key="k1") for name in ("key", "other key", "key", "other key", "good", None)]
+    people = {"key": "ada", "other key": "ada", "good": "grace", None: "grace"}
+    drafts = [
+        Draft(authorization=name, key="k1", fields={"email": f"{people[name]}@example.org"})
+        for name in ("key", "other key", "key", "other key", "good", None)
+    ]
 
     taken, statuses = both_ways(world, *drafts)
 
@@ -236,7 +240,8 @@ def test_keys_of_two_programs_are_two(world):
 
 
 def test_program_over_its_rate_is_left_to_django(world):
-    drafts = [Draft(authorization=name) for name in ("key", "key", "key", "other key")]
+    callers = [("key", "ada"), ("key", "ada"), ("key", "ada"), ("other key", "grace")]
+    drafts = [Draft(authorization=name, fields={"email": f"{who}@example.org"}) for name, who in callers]
 
     taken, statuses = both_ways(world, *drafts, rate="2/min")
 
