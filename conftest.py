@@ -115,8 +115,12 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if item not in out]
 
 
+# Loaded modules and collected tests stay. The garbage collector would look through all of them again and again.
+gc.disable()
+
+
 def pytest_collection_finish():
-    # Loaded modules stay in memory. The garbage collector would look through all of them again and again.
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000)

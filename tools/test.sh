@@ -26,6 +26,8 @@ tools/setup.sh --deploy || true
 # Neither the developer's shell nor .env may decide what is tested.
 unset DATABASE_URL HYPOTHESIS_PROFILE BROWSER_TESTS GALERA_TESTS "${!DB_@}"
 export TICKS_ENV_FILE=
+# Hundreds of processes load the same modules. Without this each would compile them anew where the variable is set.
+unset PYTHONDONTWRITEBYTECODE
 
 UPGRADES=bookings/tests/models/test_upgrades.py
 logs=$(mktemp -d)

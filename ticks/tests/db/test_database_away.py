@@ -16,7 +16,7 @@ import MySQLdb
 import pytest
 from django.conf import settings
 
-from ticks.tests.served import TIMEOUT_SECONDS, wait_until
+from ticks.tests.served import TIMEOUT_SECONDS, booking, wait_until
 from tools.private_mariadb import private_mariadb
 
 pytestmark = pytest.mark.mariadb
@@ -24,7 +24,6 @@ CLIENTS = 8
 # The promise is three seconds; the machine of the tests is busy with others of them. Waiting for time-outs
 # one after the other would take CLIENTS of them longer.
 SOON_SECONDS = 5.0
-BOOKING = {"eventId": 1, "firstName": "A", "lastName": "B", "email": "a@example.org", "ticketsReserved": 1}
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +106,7 @@ class Crowd:
 
     def book(self):
         while not self.stop.wait(0.02):
-            self.answers.append(self.ask("POST", "/api/v1/booking", BOOKING))
+            self.answers.append(self.ask("POST", "/api/v1/booking", booking(1)))
 
     @property
     def longest(self):
