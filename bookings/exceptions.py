@@ -39,7 +39,12 @@ class TooManyTickets(Refusal):
         super().__init__(f"This event sells at most {limit} {plural(limit, 'ticket')} a booking.")
 
 
-class PersonLimit(Refusal):
+class HoldsTooMuch(Refusal):
+    """A refusal because of what a person has, which the message says. It must not be shown where anybody may type
+    somebody else's mail address."""
+
+
+class PersonLimit(HoldsTooMuch):
     code = "person_limit"
     field = "ticketsReserved"
 

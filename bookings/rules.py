@@ -141,6 +141,7 @@ def allocate(inventory: Inventory, commands: Sequence[Command], *, now: datetime
 
 
 def book(inventory: Inventory, command: Book, outcome: Outcome, now: datetime) -> None:
+    """Raises `AlreadyBooked`, `SalesNotOpen`, `SalesClosed`, `TooManyTickets`, `PersonLimit` and `SoldOut`."""
     claim = outcome.claim = command.claim
     if claim.is_one_ticket and inventory.live_claims_of(claim.holder):
         raise AlreadyBooked
@@ -297,6 +298,7 @@ def serve(inventory: Inventory, command: Serve, outcome: Outcome, now: datetime)
 
 
 def transfer(inventory: Inventory, command: Transfer, outcome: Outcome, now: datetime) -> None:
+    """Raises `PersonLimit`."""
     claim = outcome.claim = command.claim
     if command.holder != claim.holder:
         refuse_beyond_person_limit(inventory, command.holder, claim.tickets)

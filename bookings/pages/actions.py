@@ -5,7 +5,7 @@ from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from bookings.commands import Cancel
 from bookings.enums import BookingStatus
-from bookings.exceptions import AlreadyCancelled, InvalidTerms, PersonLimit
+from bookings.exceptions import AlreadyCancelled, HoldsTooMuch, InvalidTerms
 from bookings.models import Booking
 from bookings.pages.access import booking_address
 from bookings.services.cancellation import Cancellation, cancel_tickets, find_cancellation
@@ -173,9 +173,8 @@ class CorrectAddressForm(KeyedForm):
     )
 
     def refuse(self, refusal):
-        if isinstance(refusal, PersonLimit):
-            # Its own sentence says how many tickets somebody has, whose address anybody may type here.
-            text = gettext("This address cannot be used: the event limits how many tickets a person may have.")
+        if isinstance(refusal, HoldsTooMuch):
+            text = gettext("This address cannot be used: the event limits what a person may have.")
             refusal = InvalidTerms(text, field="email")
         super().refuse(refusal)
 

@@ -79,9 +79,9 @@ def book_tickets(
 
     With an idempotency `key` a repeated request gets the same answer, however often it is sent. The login `session_id`
     is looked up in the same transaction, for a caller whom only a token names, and so is the API key `api_key_id`.
-    Raises `SessionEnded`, `ApiKeyRefused`, `EventNotFound`, `TooManyTickets`, `PersonLimit`, `SalesNotOpen`,
-    `SalesClosed`, `SoldOut`, `KeyReused`, `KeyInFlight`, `AlreadyBooked`, and what `in_one_transaction` raises;
-    `OutcomeUnknown` with a key only as `find_or_repeat` does. Rules: docs/api.md, Bookings.
+    Raises the refusals of `bookings.rules.book`, `EventNotFound`, `SessionEnded`, `ApiKeyRefused`, `KeyReused`,
+    `KeyInFlight`, and what `in_one_transaction` raises; `OutcomeUnknown` with a key only as `find_or_repeat` does.
+    Rules: docs/api.md, Bookings.
     """
     digest = key and request.key_digest(key)
     return run_job(BookingJob(request, digest=digest, session_id=session_id, api_key_id=api_key_id))

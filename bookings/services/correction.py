@@ -24,7 +24,8 @@ def correct_address(seen: Booking, *, email: str, key: str) -> Booking:
     `seen` is the booking from `with_epochs` that its holder was shown. It is compared while the booking is locked, so
     that nobody takes back a booking that has just been moved to another person. With the idempotency `key` a repeated
     request changes nothing, and is answered only while the booking is as the first one left it. Raises
-    `HolderChanged`, `AlreadyCancelled`, `PersonLimit`, `KeyReused`, `EventNotFound`, `Busy`.
+    `HolderChanged`, `AlreadyCancelled`, `KeyReused`, `EventNotFound`, `Busy`, and the refusals of
+    `bookings.rules.transfer`.
     """
     event = lock_event(seen.event_id)
     [booking] = sql.read_bookings([seen.pk], is_locking=True)

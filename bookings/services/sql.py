@@ -1,9 +1,8 @@
 """All SQL that the services write by hand. Each statement is built once, and covers all rows of a batch.
 
 A batch runs them while it holds its events' locks. Through the ORM they cost three times as much, most of that to
-build the same statements again. A booking may take four statements under the lock, at most six with a waitlist and a
-key: `test_book_takes_four_statements_under_the_lock` and its neighbour in `bookings/tests/api/test_book.py` count
-them, and `test_batch_of_twenty_takes_as_many_statements_as_one_of_two` sees that a batch takes no more than one job."""
+build the same statements again. `bookings/tests/api/test_book.py` counts the statements that a booking takes under the
+lock, and `test_batch_of_twenty_takes_as_many_statements_as_one_of_two` sees that a batch takes no more than one job."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime

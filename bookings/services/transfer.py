@@ -38,8 +38,8 @@ def transfer_booking(
     If the booking goes to another person, the account that made it, the guest's token and links in mails no longer open
     it, and the codes of its tickets are void. An account that has verified the booking's address sees it, though. A new
     address of the same person ends the links alone.
-    Values that the booking already has are no change. Raises `AlreadyCancelled`, `PersonLimit`, `EventNotFound`,
-    `Busy`.
+    Values that the booking already has are no change. Raises `AlreadyCancelled`, `EventNotFound`, `Busy`, and the
+    refusals of `bookings.rules.transfer`.
     """
     event = lock_event(booking.event_id)
     [booking] = read_bookings([booking.pk], is_locking=True)

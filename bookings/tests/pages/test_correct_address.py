@@ -19,7 +19,7 @@ from bookings.tests.state import digest_of_all_tables
 
 pytestmark = pytest.mark.django_db
 NEW = "ada.king@example.org"
-LIMITED = "This address cannot be used: the event limits how many tickets a person may have."
+LIMITED = "This address cannot be used: the event limits what a person may have."
 
 
 @pytest.fixture
