@@ -40,8 +40,8 @@ class TooManyTickets(Refusal):
 
 
 class HoldsTooMuch(Refusal):
-    """A refusal because of what a person has, which the message says. It must not be shown where anybody may type
-    somebody else's mail address."""
+    """A person has too much for this booking or transfer, and the message says how much. The page on which holders
+    correct their mail address does not show it, since anybody may type any address there. The API does show it."""
 
 
 class PersonLimit(HoldsTooMuch):

@@ -1,7 +1,7 @@
 """The guards of Ticks. Each has the edit that removes it, and the tests that must fail without it.
 
-`make mutants` tries them, and each constraint of the database, which it finds by itself. If a guard's code has changed,
-it fails there until its line here is updated."""
+`make mutants` tries them. It also tries each constraint of the database, which it finds in the models. If the code of a
+guard has changed, `make mutants` fails until the entry here is updated."""
 
 from dataclasses import dataclass
 

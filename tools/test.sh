@@ -26,7 +26,7 @@ tools/setup.sh --deploy || true
 # Neither the developer's shell nor .env may decide what is tested.
 unset DATABASE_URL HYPOTHESIS_PROFILE BROWSER_TESTS GALERA_TESTS "${!DB_@}"
 export TICKS_ENV_FILE=
-# Hundreds of processes load the same modules. Without this each would compile them anew where the variable is set.
+# Hundreds of processes load the same modules. Where this variable is set, each process would compile them again.
 unset PYTHONDONTWRITEBYTECODE
 
 UPGRADES=bookings/tests/models/test_upgrades.py
@@ -155,7 +155,7 @@ command -v chromium google-chrome >/dev/null ||
 
 printf '\n'
 # The parts wrote thousands of lines, so the tests that failed are named again.
-grep -rhE '^(FAILED|ERROR) ' "$logs" || true
+(cd "$logs" && grep -HE '^(FAILED|ERROR) [^ ]+\.py' -- *) || true
 printf '%s\n' "${report[@]}"
 ((${#skipped[@]} == 0)) || printf '\n*** %s ***\n' "${skipped[@]}" >&2
 exit "$status"

@@ -36,7 +36,6 @@ def counts():
 def test_attempt_beyond_the_limit_is_not_allowed():
     assert [attempt().is_allowed for _ in range(3)] == [True, True, False]
 
-    # The constraint one_counter_a_window lets each attempt find the counter of the others.
     counter = AttemptCounter.objects.get()
     assert (counter.key, counter.count) == (attempt_key("purpose", "subject"), 3)
     assert counter.expires_at == NOON + timedelta(seconds=60)
@@ -69,6 +68,7 @@ def test_count_goes_on_when_somebody_else_counts_first(monkeypatch):
 
     attempt()
 
+    # The constraint one_counter_a_window refuses a second counter. `tools/mutants.py` finds this file by that name.
     assert counts() == [2]
 
 

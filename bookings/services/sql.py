@@ -2,7 +2,8 @@
 
 A batch runs them while it holds its events' locks. Through the ORM they cost three times as much, most of that to
 build the same statements again. `bookings/tests/api/test_book.py` counts the statements that a booking takes under the
-lock, and `test_batch_of_twenty_takes_as_many_statements_as_one_of_two` sees that a batch takes no more than one job."""
+lock. `test_batch_of_twenty_takes_as_many_statements_as_one_of_two` in `bookings/tests/services/test_batches.py` sees
+that more jobs take no more statements."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime

@@ -35,7 +35,7 @@ class Tour:
         self.entered: dict[tuple[str, str], None] = {}
         self.translations: list[str] = []
         self.is_on = False
-        # One for each time that the queue's thread began to wait for a batch.
+        # Released each time the queue's thread begins to wait for a batch.
         self.waits = threading.Semaphore(0)
 
     def look(self, frame, event, called) -> None:
@@ -98,7 +98,8 @@ async def book(tour, body, token):
     worker.queue.start()
     # The first one loads the routes and fills caches.
     await worker.__rsgi__(scope_of_booking(body, token, key="first"), Protocol(body))
-    # Its thread goes on after the answer. It must wait again, as it does before most bookings.
+    # The queue's thread goes on after the answer. It must wait for a batch again, as it does before most bookings: it
+    # has waited once since it was started, and waits again after the first booking.
     for _ in range(2):
         assert tour.waits.acquire(timeout=10)
     protocol = Protocol(body)

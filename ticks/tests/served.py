@@ -28,7 +28,7 @@ OF_MIGRATIONS = (
     "auth_group_permissions",
 )
 TIMEOUT_SECONDS = 30
-PEOPLE = itertools.count(1)
+PERSON_NUMBERS = itertools.count(1)
 
 
 @pytest.fixture
@@ -186,8 +186,8 @@ def request(port, method, path, body=None):
 
 
 def booking(tickets):
-    """Each call is another person's."""
-    email = f"a{next(PEOPLE)}@example.org"
+    """The body of a booking. Each call makes it for a new person."""
+    email = f"a{next(PERSON_NUMBERS)}@example.org"
     return {"eventId": 1, "firstName": "A", "lastName": "B", "email": email, "ticketsReserved": tickets}
 
 

@@ -214,7 +214,8 @@ def test_flood_of_exports_without_login_leaves_the_turn_to_staff(start, ask, coo
 
 
 def test_slow_reader_of_an_export_costs_neither_memory_nor_a_turn(serve_long_events, ask, cookie, tmp_path):
-    # The first export of a thread takes memory that the thread keeps, so a second thread would hide what is looked for.
+    # The first export of a thread takes memory that the thread keeps. That of a second thread could be counted as the
+    # slow reader's.
     process = serve_long_events(threads=1)
     session = cookie()
     answer_of(ask(f"{EVENTS}csv", session))

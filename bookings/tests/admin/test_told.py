@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.auth.models import Permission
 
+from accounts.tests.factories import UserFactory
 from bookings.outbox import DeliveryPosition, Mail, MailChoice
 from bookings.services import audiences
 from bookings.tests.admin.confirming import as_persona, confirm, errors, look, said, url_of
@@ -197,16 +198,17 @@ def test_more_than_can_be_looked_at_are_an_upper_bound(superuser_client, gala, m
 
 
 def test_bookings_of_one_address_are_read_within_the_bound_too(monkeypatch):
-    monkeypatch.setattr(audiences, "MAX_READ", 1)
+    monkeypatch.setattr(audiences, "MAX_READ", 3)
     event = EventFactory(total_tickets=20)
-    for _ in range(2):
-        book(event, "Ada")
+    # Four persons have one mail address.
+    for account in UserFactory.create_batch(4):
+        book(event, "Ada", user=account)
     event.refresh_from_db()
     audience = audiences.Audience()
 
     audience.add_live(event)
 
-    assert (len(audience.people), audience.read, audience.left, audience.unread) == (1, 1, 0, 1)
+    assert (len(audience.people), audience.read, audience.left, audience.unread) == (1, 3, 0, 1)
 
 
 def test_who_may_not_see_bookings_sees_no_address(client, gala):

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bookings.tests.api.fast_path.served import BOOKING, bytes_for, order, read, read_json, timed
+from bookings.tests.api.fast_path.served import BOOKING, booking_bytes, bytes_for, read, read_json, timed
 from ticks.tests.served import TIMEOUT_SECONDS, request
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,7 +53,7 @@ def test_crowd_that_waits_holds_no_thread_and_hears_of_a_booking(port, connect, 
         assert request(port, "GET", "/readyz")[0] == 200
         assert request(port, "GET", "/api/schema")[0] == 200
         seconds = time.monotonic() - began
-        assert read(connect(), order(EVENT))[0] == 201
+        assert read(connect(), booking_bytes(EVENT))[0] == 201
         answers = [one.result(TIMEOUT_SECONDS) for one in waiting]
 
     assert seconds < SOON

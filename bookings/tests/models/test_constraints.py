@@ -101,7 +101,7 @@ NEGATIVE = [
 
 @pytest.fixture
 def event(user):
-    """The event is full. One booking is cancelled and four are completed, each with a key. The user has the last."""
+    """The event is full. One booking is cancelled and four are completed, each with a key. The last is the user's."""
     event = EventFactory(total_tickets=4)
     for number, owner in enumerate([*UserFactory.create_batch(4), user]):
         asked = BookingRequest(event.pk, 1, "Ada", "Lovelace", "ada@example.org", user=owner)

@@ -33,7 +33,7 @@ def _parts_of_two(monkeypatch):
 def event(user):
     """Five tickets: five bookings hold one each, two wait for three each. One that had held a ticket was cancelled.
 
-    The user has the third that holds one, and the last that waits.
+    The third booking that holds a ticket and the last one that waits are the user's.
     """
     event = EventFactory(total_tickets=5)
     cancel_tickets(BookingFactory(event=event))

@@ -21,8 +21,8 @@ def wanted(event, **changes):
     return {**booking(1), "eventId": event, **changes}
 
 
-def order(event) -> bytes:
-    """A booking of one ticket; each call is another person's."""
+def booking_bytes(event) -> bytes:
+    """The bytes of a request that books one ticket. Each call books for a new person."""
     return bytes_for("POST", BOOKING, wanted(event))
 
 

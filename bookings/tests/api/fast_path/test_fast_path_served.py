@@ -8,7 +8,16 @@ import socket
 
 import pytest
 
-from bookings.tests.api.fast_path.served import BOOKING, HOT, OTHER, bytes_for, exchange, order, read_json, wanted
+from bookings.tests.api.fast_path.served import (
+    BOOKING,
+    HOT,
+    OTHER,
+    booking_bytes,
+    bytes_for,
+    exchange,
+    read_json,
+    wanted,
+)
 from ticks.load import read_answer
 from ticks.tests.served import TIMEOUT_SECONDS, request, stored_bookings
 
@@ -127,12 +136,12 @@ def test_one_connection_serves_many_and_who_hangs_up_hurts_nobody(start, port, c
     before = stored_bookings(tmp_path)
     left = read_json(port, f"{BOOKING}/status/{HOT}")["availableTickets"]
     for _ in range(20):
-        connect(order(HOT)[:-10]).close()
-        connect(order(HOT)).close()
+        connect(booking_bytes(HOT)[:-10]).close()
+        connect(booking_bytes(HOT)).close()
 
     client = connect()
     status = bytes_for("GET", f"{BOOKING}/status/{HOT}")
-    answers = [read_answer(exchange(client, sent)) for _ in range(50) for sent in (order(HOT), status)]
+    answers = [read_answer(exchange(client, sent)) for _ in range(50) for sent in (booking_bytes(HOT), status)]
 
     assert [(answer[0], answer[3]) for answer in answers] == [(201, True), (200, True)] * 50
     booked = len(stored_bookings(tmp_path) - before)

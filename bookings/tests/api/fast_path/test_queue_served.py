@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import connection
 
-from bookings.tests.api.fast_path.served import BOOKING, HOT, OTHER, bytes_for, order, timed, wanted
+from bookings.tests.api.fast_path.served import BOOKING, HOT, OTHER, booking_bytes, bytes_for, timed, wanted
 from ticks.tests.served import DATABASE, TIMEOUT_SECONDS, request
 
 # The suite may run with other settings.
@@ -44,11 +44,11 @@ def test_full_queue_is_busy_at_once(start, port, connect, tmp_path):
     clients = [connect() for _ in range(8)]
     with ThreadPoolExecutor(len(clients)) as pool:
         with lock_held(tmp_path, HOT):
-            served = pool.submit(timed, clients[0], order(HOT))
+            served = pool.submit(timed, clients[0], booking_bytes(HOT))
             time.sleep(0.3)
-            waiting = pool.submit(timed, clients[1], order(HOT))
+            waiting = pool.submit(timed, clients[1], booking_bytes(HOT))
             time.sleep(0.1)
-            refused = list(pool.map(lambda client: timed(client, order(HOT)), clients[2:7]))
+            refused = list(pool.map(lambda client: timed(client, booking_bytes(HOT)), clients[2:7]))
             polled = timed(clients[7], bytes_for("GET", f"{BOOKING}/status/{HOT}"))
         answered = [served.result(TIMEOUT_SECONDS), waiting.result(TIMEOUT_SECONDS)]
 
@@ -71,10 +71,10 @@ def test_locked_event_keeps_only_its_own_waiting(start, port, connect, tmp_path)
     client = connect()
     with ThreadPoolExecutor(len(clients)) as pool:
         with lock_held(tmp_path, HOT):
-            served = pool.submit(timed, clients[0], order(HOT))
+            served = pool.submit(timed, clients[0], booking_bytes(HOT))
             time.sleep(0.3)
-            behind = [pool.submit(timed, one, order(HOT)) for one in clients[1:]]
-            passing = [timed(client, sent) for _ in range(20) for sent in (order(OTHER), status)]
+            behind = [pool.submit(timed, one, booking_bytes(HOT)) for one in clients[1:]]
+            passing = [timed(client, sent) for _ in range(20) for sent in (booking_bytes(OTHER), status)]
             refused = [one.result(TIMEOUT_SECONDS) for one in behind]
         after = served.result(TIMEOUT_SECONDS)
 
@@ -93,15 +93,15 @@ def test_lock_of_somebody_else_is_busy_and_no_outage(start, port, connect, tmp_p
     hold = lock_held(tmp_path, HOT) if holder == "FOR UPDATE" else table_locked("bookings_ledgerentry")
     clients = [connect() for _ in range(8)]
     with ThreadPoolExecutor(len(clients)) as pool, hold:
-        refused = list(pool.map(lambda client: timed(client, order(HOT)), clients))
-        passing = timed(connect(), order(OTHER))[0] if holder == "FOR UPDATE" else 201
+        refused = list(pool.map(lambda client: timed(client, booking_bytes(HOT)), clients))
+        passing = timed(connect(), booking_bytes(OTHER))[0] if holder == "FOR UPDATE" else 201
         healthy = request(port, "GET", "/readyz")[0]
 
     assert {(status, retry, json.loads(content)["code"]) for status, retry, content, _ in refused} == {
         (503, "1", "busy")
     }
     assert (passing, healthy) == (201, 200)
-    assert timed(connect(), order(HOT))[0] == 201
+    assert timed(connect(), booking_bytes(HOT))[0] == 201
 
 
 @contextmanager
@@ -121,9 +121,9 @@ def test_locked_event_leaves_half_of_the_queue_to_others(start, port, connect, t
     clients = [connect() for _ in range(12)]
     client = connect()
     with ThreadPoolExecutor(len(clients)) as pool, lock_held(tmp_path, HOT):
-        behind = [pool.submit(timed, one, order(HOT)) for one in clients]
+        behind = [pool.submit(timed, one, booking_bytes(HOT)) for one in clients]
         time.sleep(0.5)
-        passing = [timed(client, order(OTHER))[0] for _ in range(20)]
+        passing = [timed(client, booking_bytes(OTHER))[0] for _ in range(20)]
         at_once = sum(one.done() for one in behind)
         refused = [one.result(TIMEOUT_SECONDS) for one in behind]
 
@@ -144,7 +144,7 @@ def test_value_that_the_database_refuses_is_invalid_and_no_outage(start, port, c
     clients = [connect() for _ in range(8)]
 
     with ThreadPoolExecutor(len(clients)) as pool:
-        answers = list(pool.map(timed, clients, [sent for each in odd for sent in (order(HOT), each)]))
+        answers = list(pool.map(timed, clients, [sent for each in odd for sent in (booking_bytes(HOT), each)]))
 
     assert [status for status, *_ in answers] == [201, 400] * 4
     assert {json.loads(content)["code"] for status, _, content, _ in answers if status == 400} == {"invalid"}
@@ -156,7 +156,7 @@ def test_connections_that_are_killed_are_made_anew(start, port, connect):
     start(**FAST_PATH, WORKERS="1")
     client = connect()
     status = bytes_for("GET", f"{BOOKING}/status/{HOT}")
-    warm = [timed(client, sent)[0] for sent in (order(HOT), status)]
+    warm = [timed(client, sent)[0] for sent in (booking_bytes(HOT), status)]
     with connection.cursor() as cursor:
         cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", [DATABASE])
         for (identity,) in cursor.fetchall():
@@ -165,7 +165,7 @@ def test_connections_that_are_killed_are_made_anew(start, port, connect):
     answers = []
     deadline = time.monotonic() + 5
     while answers[-2:] != [201, 200] and time.monotonic() < deadline:
-        answers += [timed(client, sent)[0] for sent in (order(HOT), status)]
+        answers += [timed(client, sent)[0] for sent in (booking_bytes(HOT), status)]
 
     assert warm == [201, 200]
     assert set(answers) <= {200, 201, 503}
