@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
 @dataclass(frozen=True)
 class Constraint:
     """A constraint of the database. `migration` is the text of a migration that removes it, and is written to `path`
-    for the trial. `tests` are the files that name the constraint."""
+    for the trial. `tests` are pytest's arguments: the files that name the constraint."""
 
     name: str
     path: str
@@ -128,7 +128,7 @@ class Workshop:
 
 
 def find_constraints() -> list[Constraint]:
-    """Every constraint of our models."""
+    """Every constraint of the models."""
     sys.path.insert(0, str(ROOT))
     django.setup()
     tests = {path.relative_to(ROOT): path.read_text() for path in sorted(ROOT.glob("*/tests/**/test_*.py"))}
@@ -140,11 +140,11 @@ def find_constraints() -> list[Constraint]:
             migration = WITHOUT_CONSTRAINT.format(
                 app=app, newest=newest, model=model._meta.model_name, name=constraint.name
             )
-            named = [str(path) for path, text in tests.items() if re.search(rf"\b{constraint.name}\b", text)]
-            path = f"{app}/migrations/9999_without_constraint.py"
+            files = " ".join(str(path) for path, text in tests.items() if re.search(rf"\b{constraint.name}\b", text))
             # The test that is left out misses every constraint, whether or not another test does.
-            named_tests = named and [*named, "-k", "'not is_in_the_database'"]
-            found.append(Constraint(constraint.name, path, migration, " ".join(named_tests)))
+            selected = f"{files} -k 'not is_in_the_database'" if files else ""
+            path = f"{app}/migrations/9999_without_constraint.py"
+            found.append(Constraint(constraint.name, path, migration, selected))
     return found
 
 
